@@ -1,0 +1,59 @@
+# Needs Python 3.11 or later, nothing else: every target makes .venv by itself and renews it when pyproject.toml changes.
+# Another Python: make demo PYTHON=python3.13
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+
+.PHONY: help demo run test lint format bench
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make demo     both vendors simulated, webhooks sent, the fulfillments shown (KEEP=1 leaves it running)"
+	@echo "make run      receiver and worker, with the settings in .env"
+	@echo "make test     linters, types, import rules, all tests"
+	@echo "make lint     linters, types, import rules"
+	@echo "make format   put the code into shape"
+	@echo "make bench    how much it carries on this machine"
+
+demo: $(VENV)/.runtime
+	$(BIN)/bridge demo $(if $(KEEP),--keep)
+
+run: $(VENV)/.runtime
+	$(BIN)/bridge run
+
+test: lint
+	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --cov --cov-report=term
+
+lint: $(VENV)/.dev
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.dev
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+bench: $(VENV)/.dev
+	$(BIN)/python -m tests.benchmarks
+
+# Two stamps: what runs is installed without what only develops, so the demo is there sooner.
+$(VENV)/.python:
+	@command -v $(PYTHON) >/dev/null || { \
+	  echo "$(PYTHON) is not installed. Install Python 3.11 or later, or name yours: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "$(PYTHON) is $$($(PYTHON) --version 2>&1), and 3.11 or later is needed. Name another: make PYTHON=python3.13 ..." >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "$(PYTHON) comes without venv. On Debian and Ubuntu: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.runtime: $(VENV)/.python pyproject.toml
+	$(PIP) install --editable .
+	@touch $@
+
+$(VENV)/.dev: $(VENV)/.python pyproject.toml
+	$(PIP) install --editable '.[dev]'
+	@touch $@ $(VENV)/.runtime

@@ -1,0 +1,22 @@
+"""Tells Purple Dot what ShipStation shipped. Verbs are stages, nouns are things.
+
+receive         ENTERS       a webhook: raw body, authenticated, stored, answered
+translate/      TRANSLATED   pure: what was fetched → shipments → what to tell Purple Dot; one table {event type: translator}
+resolve         asks Purple Dot which fulfillment orders a page of shipments belongs to
+place           PLACED       under the order's lock: what a shipment still owes becomes a delivery, once
+deliver/        LEAVES       look first, then write; settle what is unclear; return a receipt
+worker          MOVES        claim, do, record; holds no rules of its own
+retry           pure: when to try again, or to give up
+store/          STORED       the only SQL: events, records, deliveries, attempts, budgets, migrations
+shipstation/    the source:      webhook (verify, identify), payloads, client; its words stay in there
+purple_dot/     the destination: payloads, client; its words stay in there
+api_client      shared by both clients: timeouts, no redirects, budget, status → our errors
+simulator/      both vendors on loopback, signing for real and able to fail
+cli/            the commands
+app             the only wiring
+
+Foundations: events, shipments, orders, actions (the things), reasons, errors (the verdicts), settings, logs, metrics.
+Who may import whom is written in pyproject.toml and checked by `make test`.
+"""
+
+__version__ = "0.1.0"

@@ -1,0 +1,1 @@
+"""The tests mirror bridge/; each is a claim that its name or docstring states."""
