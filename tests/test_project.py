@@ -51,8 +51,8 @@ def pyproject(project: Path) -> str:
 
 
 def planned(project: Path, *arguments: str) -> str:
-    """What make would do for a target if nothing were installed yet."""
-    plan = run("make", "--dry-run", "--always-make", *arguments, cwd=project)
+    """What make would do for a target if nothing were installed yet, whatever the make that runs this test was told."""
+    plan = run("make", "--dry-run", "--always-make", *arguments, cwd=project, MAKEFLAGS="", PYTHON="python3", KEEP="")
     assert plan.returncode == 0, plan.stderr
     return plan.stdout
 
@@ -115,7 +115,7 @@ def test_missing_python_is_told_with_what_to_do(project: Path, tmp_path: Path) -
     shutil.copy(project / "Makefile", tmp_path)
     shutil.copy(project / "pyproject.toml", tmp_path)
 
-    refused = run("make", "demo", "PYTHON=python-that-is-not-there", cwd=tmp_path)
+    refused = run("make", "demo", "PYTHON=python-that-is-not-there", cwd=tmp_path, MAKEFLAGS="")
 
     assert refused.returncode != 0
     assert "Install Python 3.11 or later" in refused.stderr
@@ -128,7 +128,7 @@ def test_old_python_is_told_with_what_to_do(project: Path, tmp_path: Path) -> No
     old.write_text('#!/bin/sh\n[ "$1" = --version ] && echo Python 3.9.2 || exit 1\n')
     old.chmod(0o755)
 
-    refused = run("make", "demo", f"PYTHON={old}", cwd=tmp_path)
+    refused = run("make", "demo", f"PYTHON={old}", cwd=tmp_path, MAKEFLAGS="")
 
     assert refused.returncode != 0
     assert "is Python 3.9.2, and 3.11 or later is needed" in refused.stderr
