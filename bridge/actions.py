@@ -1,0 +1,73 @@
+"""What was decided for one shipment: create a fulfillment, ignore it, or hold it for a person."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from bridge.reasons import Reason
+
+
+@dataclass(frozen=True, slots=True)
+class FulfilledLine:
+    """Units of one Purple Dot line that go out; never zero, never more than is left."""
+
+    id: str
+    quantity: int
+    sku: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tracking:
+    """Carrier name that shoppers know, its number, and a link that opens (or none)."""
+
+    number: str
+    company: str | None
+    url: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class CreateFulfillment:
+    """Tell Purple Dot that these lines went out. `lines` is never empty: blank means everything there."""
+
+    fulfillment_order_id: str
+    reference: str
+    lines: tuple[FulfilledLine, ...]
+    tracking: Tracking
+    notify_customer: bool
+    detail: str = ""
+
+    def __post_init__(self) -> None:
+        if not self.lines or any(line.quantity < 1 for line in self.lines):
+            raise ValueError(f"a fulfillment of {self.reference} must name its lines")
+
+    def body(self) -> dict[str, Any]:
+        """The exact JSON of `POST /fulfillment`. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment"""
+        tracking = {"number": self.tracking.number, "company": self.tracking.company, "url": self.tracking.url}
+        return {
+            "fulfillment": {
+                "fulfillment_order_id": self.fulfillment_order_id,
+                "line_items": [{"id": line.id, "quantity": line.quantity} for line in self.lines],
+                "notify_customer": self.notify_customer,
+                "tracking_info": {key: value for key, value in tracking.items() if value},
+            }
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Ignored:
+    """Nothing to do, and why."""
+
+    reason: Reason
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """Waits for a person, and why. `fulfillment_order_id` where the order at least is known."""
+
+    reason: Reason
+    detail: str = ""
+    fulfillment_order_id: str | None = None
+    reference: str | None = None
+
+
+Action = CreateFulfillment | Ignored | Held

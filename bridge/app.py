@@ -1,0 +1,243 @@
+"""The only wiring: settings in, receiver and worker out."""
+
+import os
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import structlog
+from flask import Flask, Response, jsonify
+from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from werkzeug.exceptions import HTTPException
+
+from bridge import __version__, metrics, receive
+from bridge.api_client import ApiClient, OriginRule, origin_of, retry_after_of
+from bridge.errors import AuthenticationError, KeysUnavailableError, StorageError, ThrottledError
+from bridge.logs import configure_logs
+from bridge.place import Policy
+from bridge.purple_dot.client import PurpleDot
+from bridge.resolve import Resolver
+from bridge.settings import Settings
+from bridge.shipstation.client import ShipStationV1, ShipStationV2
+from bridge.shipstation.fetch import Fetcher
+from bridge.shipstation.keys import KeySet, jwks_fetcher
+from bridge.shipstation.webhook import is_shipstation_origin
+from bridge.store import budgets, migrate, reports, workers
+from bridge.store.database import Database
+from bridge.translate.carriers import Carriers
+from bridge.worker.delivery_job import DeliveryJob
+from bridge.worker.event_job import EventJob
+from bridge.worker.loop import Worker
+from bridge.worker.schedules import Schedules
+
+log = structlog.get_logger(__name__)
+
+_LONGEST_BUDGET_WAIT = 5.0
+_WORKER_IS_SILENT = 30.0
+_DEFAULT_PAUSE = 30.0
+
+
+def open_database(settings: Settings, *, busy_timeout: float = 30.0) -> Database:
+    """The ledger. A SQLite file is created or upgraded on the way; on PostgreSQL that is `bridge migrate`'s work."""
+    database = Database(settings.database_url, pool_size=settings.worker_threads + 4, busy_timeout=busy_timeout)
+    if database.is_sqlite:
+        migrate.upgrade(database)
+    return database
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """The receiver as a WSGI application. Raises SettingsError when the settings are wrong."""
+    settings = settings or Settings.load()
+    configure_logs(settings.log_format, settings.log_level)
+    # The sender gives us ten seconds; a lock that lasts longer is answered with 503, and it tries again.
+    database = open_database(settings, busy_timeout=5.0)
+    app = Flask("bridge", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.register_blueprint(receive.blueprint(_door(settings, database)))
+    _add_health(app, settings, database)
+    _add_error_answers(app)
+    return app
+
+
+def create_worker(settings: Settings) -> Worker:
+    """The worker, ready to `run()`."""
+    database = open_database(settings)
+    stopping = threading.Event()
+    fetcher, purple_dot = create_clients(settings, database, stopping=stopping)
+    policy = Policy(
+        pattern=settings.reference_pattern,
+        carriers=Carriers(),
+        notify_customer=settings.notify_customer,
+        hold=timedelta(seconds=settings.hold_seconds),
+        retry_schedule=settings.retry_schedule,
+    )
+    schedules = Schedules(retry=settings.retry_schedule, wait=settings.wait_schedule, confirm=settings.confirm_schedule)
+    resolver = Resolver(database, purple_dot, settings.reference_pattern)
+    lease = timedelta(seconds=settings.lease_seconds)
+    return Worker(
+        database=database,
+        event_job=EventJob(database, fetcher, resolver, policy, schedules),
+        delivery_job=DeliveryJob(database, purple_dot, fetcher, resolver, policy, schedules, lease),
+        threads=settings.worker_threads,
+        lease=lease,
+        stopping=stopping,
+    )
+
+
+def create_clients(settings: Settings, database: Database, *, stopping: threading.Event) -> tuple[Fetcher, PurpleDot]:
+    """Both vendors' clients, each under its shared budget. A waiting call gives up when `stopping` is set."""
+    at_shipstation = partial(is_shipstation_origin, configured=_origins(settings))
+    at_purple_dot = frozenset({origin_of(settings.purple_dot_base_url)}).__contains__
+
+    def client(system: str, per_minute: int, origins: OriginRule = at_shipstation, **credentials: Any) -> ApiClient:
+        budget = Budget(database, system, per_minute, stopping)
+        return ApiClient(system=system, origins=origins, before_call=budget.before_call, after_call=budget.after_call, **credentials)
+
+    v2 = v1 = None
+    if settings.shipstation_api_key is not None:
+        api = client("shipstation", settings.shipstation_rate_per_minute, headers={"api-key": settings.shipstation_api_key})
+        v2 = ShipStationV2(api, settings.shipstation_base_url)
+    if settings.shipstation_v1_api_key is not None and settings.shipstation_v1_api_secret is not None:
+        pair = (settings.shipstation_v1_api_key.get_secret_value(), settings.shipstation_v1_api_secret)
+        v1 = ShipStationV1(client("shipstation_v1", settings.shipstation_v1_rate_per_minute, auth=pair), settings.shipstation_v1_base_url)
+    headers = {"X-Purple-Dot-Access-Token": settings.purple_dot_access_token}
+    purple_dot = PurpleDot(
+        client("purple_dot", settings.purple_dot_rate_per_minute, at_purple_dot, headers=headers), settings.purple_dot_base_url
+    )
+    return Fetcher(v2, v1), purple_dot
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """One vendor's calls a minute, shared by all processes of one database. A 429 pauses everyone."""
+
+    database: Database
+    system: str
+    per_minute: int
+    stopping: threading.Event
+
+    def before_call(self, operation: str) -> None:
+        """Wait a little for our turn, or raise ThrottledError with the time when it comes."""
+        deadline = time.monotonic() + _LONGEST_BUDGET_WAIT
+        while (wait := self._take()) > 0:
+            if time.monotonic() + wait > deadline or self.stopping.wait(wait):
+                raise ThrottledError(f"no budget left for {self.system} {operation}", retry_after=wait)
+
+    def after_call(self, operation: str, outcome: str, seconds: float, headers: Mapping[str, str]) -> None:
+        metrics.API_REQUESTS.labels(system=self.system, operation=operation, outcome=outcome).inc()
+        metrics.API_SECONDS.labels(system=self.system, operation=operation).observe(seconds)
+        if outcome == "throttled":
+            self._pause(headers)
+
+    def _pause(self, headers: Mapping[str, str]) -> None:
+        wait = retry_after_of(headers, now=datetime.now(UTC), throttled=True)
+        with suppress(StorageError), self.database.begin() as connection:
+            seconds = _DEFAULT_PAUSE if wait is None else wait
+            budgets.pause(connection, self.system, seconds=seconds, now=self.database.now(connection))
+
+    def _take(self) -> float:
+        with self.database.begin() as connection:
+            return budgets.take(connection, self.system, per_minute=self.per_minute, now=self.database.now(connection))
+
+
+def _door(settings: Settings, database: Database) -> receive.Door:
+    return receive.Door(
+        database=database,
+        tokens=settings.webhook_tokens,
+        signature=settings.shipstation_signature,
+        key=KeySet(jwks_fetcher(settings.shipstation_jwks_url)).key,
+        origins=_origins(settings),
+    )
+
+
+def _origins(settings: Settings) -> frozenset[str]:
+    return frozenset({origin_of(settings.shipstation_base_url), origin_of(settings.shipstation_v1_base_url)})
+
+
+def _add_health(app: Flask, settings: Settings, database: Database) -> None:
+    @app.get("/healthz")
+    def healthz() -> Response:
+        return jsonify(status="ok", version=__version__)
+
+    @app.get("/readyz")
+    def readyz() -> tuple[Response, int]:
+        checks = readiness(database, settings)
+        return jsonify(checks), 200 if checks["status"] == "ready" else 503
+
+    @app.get("/metrics")
+    def metrics_page() -> Response:
+        return Response(_scrape(), content_type=CONTENT_TYPE_LATEST)
+
+
+def readiness(database: Database, settings: Settings) -> dict[str, Any]:
+    """Can webhooks be taken and worked on? `status` is ready or not_ready; each part says what it saw."""
+    try:
+        with database.read() as connection:
+            now = database.now(connection)
+            beat = workers.last_beat(connection)
+            parts: dict[str, Any] = {
+                "database": "ok",
+                "migrations": "ok" if migrate.current(connection) == migrate.newest() else "behind",
+                "worker_heartbeat_age_seconds": round((now - beat).total_seconds(), 1) if beat else None,
+                "oldest_unprocessed_seconds": round(reports.oldest_unprocessed(connection, now=now), 1),
+                "exceptions_waiting": reports.count_exceptions(connection),
+                "budget_left": {
+                    system: budgets.left(connection, system, per_minute=per_minute, now=now)
+                    for system, per_minute in _rates(settings).items()
+                },
+            }
+    except StorageError as exc:
+        return {"status": "not_ready", "database": str(exc)}
+    age = parts["worker_heartbeat_age_seconds"]
+    parts["worker"] = "ok" if age is not None and age <= _WORKER_IS_SILENT else "silent"
+    ready = parts["migrations"] == "ok" and parts["worker"] == "ok"
+    return {"status": "ready" if ready else "not_ready"} | parts
+
+
+def _rates(settings: Settings) -> dict[str, int]:
+    return {
+        "shipstation": settings.shipstation_rate_per_minute,
+        "shipstation_v1": settings.shipstation_v1_rate_per_minute,
+        "purple_dot": settings.purple_dot_rate_per_minute,
+    }
+
+
+def _scrape() -> bytes:
+    """All processes' counters where they share a folder (`bridge run` and `serve` set one), else this process's own."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return generate_latest()
+    registry = CollectorRegistry()
+    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library is untyped here
+    return generate_latest(registry)
+
+
+def _add_error_answers(app: Flask) -> None:
+    """Errors are JSON: a code, a sentence, never a stack trace, never a secret."""
+
+    @app.errorhandler(AuthenticationError)
+    def refused(error: AuthenticationError) -> tuple[Response, int]:
+        metrics.REJECTIONS.labels(cause=error.cause).inc()
+        log.warning("request_refused", cause=error.cause)
+        return jsonify(error="unauthorized", message=f"Not accepted: {error}."), 401
+
+    @app.errorhandler(StorageError)
+    @app.errorhandler(KeysUnavailableError)
+    def unavailable(error: StorageError | KeysUnavailableError) -> tuple[Response, int, dict[str, str]]:
+        log.error("request_put_off", error=str(error))
+        wait = str(int(error.retry_after or 5))
+        return jsonify(error="unavailable", message="This can't be stored now; please send it again."), 503, {"Retry-After": wait}
+
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> tuple[Response, int]:
+        name = (error.name or "error").lower().replace(" ", "_")
+        return jsonify(error=name, message=error.description or error.name), error.code or 500
+
+    @app.errorhandler(Exception)
+    def unforeseen(error: Exception) -> tuple[Response, int]:
+        log.error("request_failed_unforeseen", exc_info=error)
+        return jsonify(error="internal_error", message="This failed and was logged; please send it again."), 500

@@ -1,0 +1,23 @@
+"""Settings for a command: all mistakes on stderr, exit code 2."""
+
+import os
+from collections.abc import Mapping
+
+import click
+
+from bridge.errors import SettingsError
+from bridge.settings import Settings
+
+
+def load_settings(given: Mapping[str, str] | None = None) -> Settings:
+    """The settings, with what options of the command line override (`bind` for BRIDGE_BIND, and so on)."""
+    for name, value in (given or {}).items():
+        os.environ[f"BRIDGE_{name.upper()}"] = value
+    try:
+        return Settings.load()
+    except SettingsError as exc:
+        click.echo("The settings are not right yet:", err=True)
+        for problem in exc.problems:
+            click.echo(f"  - {problem}", err=True)
+        click.echo("Set them in the environment or in .env; deploy/env.example has all of them.", err=True)
+        raise SystemExit(2) from exc

@@ -1,0 +1,65 @@
+"""The look before the POST: does the order still wait for goods, and is the label still valid? Fresh knowledge costs no call."""
+
+from datetime import datetime, timedelta
+
+from bridge.actions import Held, Ignored
+from bridge.errors import TemporaryError
+from bridge.orders import FulfillmentOrder, OrderStatus
+from bridge.purple_dot.client import PurpleDot
+from bridge.reasons import Reason
+from bridge.shipments import ShipmentState
+from bridge.shipstation.fetch import Fetcher
+from bridge.store.deliveries import Delivery
+from bridge.translate import shipments
+
+TRANSLATORS = {
+    "v2_label": shipments.labels,
+    "v2_fulfillment": shipments.fulfillments,
+    "v1_shipment": shipments.v1_shipments,
+    "v1_fulfillment": shipments.v1_fulfillments,
+}
+"""The records that stand for goods sent; what an inline row tells, no record at ShipStation repeats."""
+
+ORDER_IS_FRESH = timedelta(seconds=10)
+LABEL_IS_FRESH = timedelta(seconds=60)
+
+
+def look(delivery: Delivery, *, purple_dot: PurpleDot, fetcher: Fetcher, now: datetime) -> Held | Ignored | None:
+    """None when the way is free. Reads the label again when it was fetched a while ago (it may have been voided), and the order
+    unless it was read just now. Raises what the clients raise."""
+    if not _is_fresh(delivery.label_seen_at, now, LABEL_IS_FRESH):
+        gone = _look_at_label(delivery, fetcher)
+        if gone is not None:
+            return gone
+    if _is_fresh(delivery.order_seen_at, now, ORDER_IS_FRESH):
+        return None
+    return judge_order(delivery, purple_dot.order(delivery.fulfillment_order_id or ""))
+
+
+def judge_order(delivery: Delivery, order: FulfillmentOrder) -> Held | None:
+    """A cancelled or a fulfilled order takes no further fulfillment: a person has to see that goods left for it."""
+    parcel = f"parcel {delivery.tracking.number if delivery.tracking else 'without number'}"
+    if order.status is OrderStatus.VOIDED:
+        return Held(Reason.ORDER_VOIDED, f"{order.reference} was cancelled in Purple Dot, but {parcel} left")
+    if order.status is OrderStatus.FULFILLED:
+        detail = f"{order.reference} stands as fulfilled in Purple Dot, but {parcel} was not told by us"
+        return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)
+    return None
+
+
+def _look_at_label(delivery: Delivery, fetcher: Fetcher) -> Ignored | None:
+    shipment = delivery.shipment
+    if shipment.record_kind not in TRANSLATORS:
+        return None
+    record = fetcher.current(shipment.record_kind, shipment.record_id)
+    if record is None:
+        raise TemporaryError(
+            f"ShipStation lists {shipment.record_kind} {shipment.record_id} no more; it can't be known whether it was voided"
+        )
+    if TRANSLATORS[record.kind]([record])[0].state is ShipmentState.VOIDED:
+        return Ignored(Reason.VOIDED, "the label was voided before Purple Dot was told")
+    return None
+
+
+def _is_fresh(seen_at: datetime | None, now: datetime, age: timedelta) -> bool:
+    return seen_at is not None and now - seen_at <= age

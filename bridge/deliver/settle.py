@@ -1,0 +1,72 @@
+"""What an unclear POST came to, decided from the order as it stands now. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from bridge.actions import FulfilledLine, Held
+from bridge.orders import FulfillmentOrder, OrderStatus
+from bridge.reasons import Reason
+from bridge.retry import next_look
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """Purple Dot has it after all."""
+
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class LookAgain:
+    """It can't be told yet."""
+
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class PostAgain:
+    """It certainly did not arrive."""
+
+    detail: str
+
+
+Settlement = Arrived | LookAgain | PostAgain | Held
+
+
+def settle(
+    lines: Sequence[FulfilledLine],
+    order: FulfillmentOrder,
+    *,
+    delivered: Mapping[str, int],
+    unclear: Mapping[str, int],
+    looks: int,
+    schedule: Sequence[timedelta],
+    now: datetime,
+) -> Settlement:
+    """`lines` are the unclear delivery's own; `delivered` and `unclear` what the order's other deliveries told for certain, and
+    perhaps; `looks` counts this one.
+
+    Purple Dot shows no partial state, only FULFILLED when every unit was told. So FULFILLED settles it where we account for every unit;
+    still UNFULFILLED after the last look settles it where this delivery would have completed the order. For a partial one nobody can
+    know: it is held, never posted again.
+    """
+    if order.status is OrderStatus.VOIDED:
+        return Held(Reason.ORDER_VOIDED, f"{order.reference} was cancelled in Purple Dot while an answer about it was lost")
+    mine = {line.id: line.quantity for line in lines}
+    if order.status is OrderStatus.FULFILLED:
+        if _completes(order, mine, delivered, unclear):
+            return Arrived(f"{order.reference} stands as fulfilled, and these were its last lines")
+        detail = f"{order.reference} stands as fulfilled, with more units than we told; see whether this parcel's number is there"
+        return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)
+    at = next_look(looks=looks, schedule=schedule, now=now)
+    if at is not None:
+        return LookAgain(at)
+    if order.status is OrderStatus.UNFULFILLED and _completes(order, mine, delivered, {}):
+        return PostAgain(f"{order.reference} still waits for these, its last lines: the lost request did not arrive")
+    detail = f"the answer was lost, and {order.reference} would look the same with or without this part of it"
+    return Held(Reason.UNCONFIRMED_PARTIAL, detail)
+
+
+def _completes(order: FulfillmentOrder, *parts: Mapping[str, int]) -> bool:
+    return all(sum(part.get(line.id, 0) for part in parts) >= line.quantity for line in order.lines)

@@ -1,0 +1,83 @@
+"""Every error of this product. An error carries the verdict: can trying again help, and may something have happened already?"""
+
+from bridge.reasons import Reason
+
+
+class BridgeError(Exception):
+    """Whatever we raise on purpose; its text names what, which and why, and never holds a secret."""
+
+
+class SettingsError(BridgeError):
+    """The settings are wrong; `problems` tells all of them at once, each with what to do."""
+
+    def __init__(self, problems: list[str]) -> None:
+        super().__init__("\n".join(problems))
+        self.problems = problems
+
+
+class TemporaryError(BridgeError):
+    """Nothing was changed and trying again can help; `retry_after` is the vendor's own wish, in seconds."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after = retry_after
+
+
+class ThrottledError(TemporaryError):
+    """Told to wait, by the vendor or by our own budget: no attempt is spent."""
+
+
+class KeysUnavailableError(TemporaryError):
+    """No signature key could be fetched yet, so nothing can be judged."""
+
+
+class StorageError(TemporaryError):
+    """The database can't take it now."""
+
+
+class UnclearError(BridgeError):
+    """A write left us and no clear answer came back: it may have happened. Never simply repeated."""
+
+
+class PermanentError(BridgeError):
+    """Trying the same again can't help; `reason` says which row of the closed list it is."""
+
+    reason = Reason.REJECTED_BY_PURPLE_DOT
+
+    def __init__(self, message: str, *, reason: Reason | None = None) -> None:
+        super().__init__(message)
+        self.reason = reason or type(self).reason
+
+
+class NotFoundError(PermanentError):
+    """The vendor says that it has no such thing."""
+
+
+class CredentialsError(PermanentError):
+    """The vendor refused our credentials, or sent us to its login page. A person can mend it while we go on trying."""
+
+    reason = Reason.CREDENTIALS_REFUSED
+
+
+class PayloadError(PermanentError):
+    """Outside data is not of the shape it must have."""
+
+    reason = Reason.BAD_SHAPE
+
+
+class ForeignUrlError(PayloadError):
+    """A URL from outside points somewhere our credentials must never go."""
+
+    reason = Reason.FOREIGN_URL
+
+
+class AuthenticationError(BridgeError):
+    """The sender could not show who it is; `cause` is one word for the counter, such as `signature_wrong`."""
+
+    def __init__(self, message: str, *, cause: str) -> None:
+        super().__init__(message)
+        self.cause = cause
+
+
+class LeaseLostError(BridgeError):
+    """Someone else took the work over while we were late; our outcome must not be written."""

@@ -1,0 +1,111 @@
+"""Events, records and deliveries: what they are, the states they can be in, and the only arrows between those states."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import IntEnum, StrEnum
+from typing import Any
+
+
+class EventStatus(StrEnum):
+    """`received` is work; the other four are ends."""
+
+    RECEIVED = "received"
+    PROCESSED = "processed"
+    IGNORED = "ignored"
+    DEAD = "dead"
+    REJECTED = "rejected"
+
+
+class DeliveryStatus(StrEnum):
+    """The life of our duty to create one fulfillment."""
+
+    PENDING = "pending"
+    DELIVERING = "delivering"
+    DELIVERED = "delivered"
+    RETRYING = "retrying"
+    WAITING = "waiting"
+    UNCONFIRMED = "unconfirmed"
+    HELD = "held"
+    DEAD = "dead"
+    CANCELLED = "cancelled"
+
+
+class Trigger(StrEnum):
+    """What set an attempt off."""
+
+    LIVE = "live"
+    RETRY = "retry"
+    REPLAY = "replay"
+    MANUAL = "manual"
+
+
+class Lane(IntEnum):
+    """Who goes first under the rate budget; lower goes first."""
+
+    LIVE = 0
+    RETRY = 1
+    REPLAY = 2
+    SWEEP = 3
+
+
+_D = DeliveryStatus
+EVENT_ARROWS: dict[EventStatus, frozenset[EventStatus]] = {
+    EventStatus.RECEIVED: frozenset({EventStatus.RECEIVED, EventStatus.PROCESSED, EventStatus.IGNORED, EventStatus.DEAD}),
+    EventStatus.PROCESSED: frozenset({EventStatus.RECEIVED}),
+    EventStatus.IGNORED: frozenset({EventStatus.RECEIVED}),
+    EventStatus.DEAD: frozenset({EventStatus.RECEIVED}),
+    EventStatus.REJECTED: frozenset(),
+}
+"""From an end back to `received` is a replay; a rejected event was never work and never becomes it."""
+
+DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
+    _D.PENDING: frozenset({_D.DELIVERING, _D.CANCELLED, _D.HELD}),
+    _D.RETRYING: frozenset({_D.DELIVERING, _D.CANCELLED}),
+    _D.WAITING: frozenset({_D.DELIVERING, _D.CANCELLED}),
+    _D.UNCONFIRMED: frozenset({_D.DELIVERING, _D.CANCELLED}),
+    _D.DELIVERING: frozenset(
+        {_D.PENDING, _D.DELIVERED, _D.RETRYING, _D.WAITING, _D.UNCONFIRMED, _D.HELD, _D.DEAD, _D.CANCELLED, _D.DELIVERING}
+    ),
+    _D.HELD: frozenset({_D.PENDING, _D.DELIVERED, _D.CANCELLED}),
+    _D.DEAD: frozenset({_D.PENDING, _D.DELIVERED, _D.CANCELLED}),
+    _D.DELIVERED: frozenset({_D.HELD}),
+    _D.CANCELLED: frozenset({_D.PENDING}),
+}
+"""`delivering → delivering` is a takeover after a crash; `delivered → held` is a void or a new number that came too late."""
+
+CLAIMABLE = frozenset({_D.PENDING, _D.RETRYING, _D.WAITING, _D.UNCONFIRMED, _D.DELIVERING})
+"""Statuses that carry a due time: a worker will come for them."""
+
+COMMITTED = frozenset({*CLAIMABLE, _D.DELIVERED})
+"""Statuses whose lines count against what is left of an order. A held `unconfirmed_partial` counts as well."""
+
+EXCEPTIONS = frozenset({_D.HELD, _D.DEAD})
+"""What a person has to see."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """What was fetched for a thin event: one row of the vendor's answer, cut down to the fields we read (no names, no addresses).
+
+    `kind` is one of `v2_label`, `v2_fulfillment`, `v2_shipment`, `v1_shipment`, `v1_fulfillment`, `v1_order`, `inline_row`.
+    """
+
+    kind: str
+    record_id: str
+    body: dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """One notification as received and stored, as the worker needs it."""
+
+    id: str
+    event_type: str
+    resource_url: str | None
+    body: bytes
+    received_at: datetime
+    lane: Lane
+    attempts: int
+    waits: int
+    claim: int
+    """The fencing token: an outcome is written only while this is still the newest claim."""

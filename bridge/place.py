@@ -1,0 +1,266 @@
+"""PLACED: under each order's lock, decide what a shipment still owes and write it as a delivery. The second time is harmless."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bridge.actions import Action, CreateFulfillment, Held, Ignored
+from bridge.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
+from bridge.reasons import Reason
+from bridge.resolve import Found
+from bridge.shipments import Shipment, ShipmentState
+from bridge.store import deliveries, orders
+from bridge.store.database import Connection
+from bridge.store.deliveries import Delivery, Draft
+from bridge.translate import fulfillments
+from bridge.translate.carriers import Carriers
+from bridge.translate.fulfillments import Earlier, identity, normalise_tracking
+from bridge.translate.matching import Match, Unmatched, match
+
+_MENDABLE = frozenset(Reason) - {Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY}
+"""Held for one of these, nothing was ever told to Purple Dot: newer facts may decide it anew."""
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The merchant's choices that a decision depends on."""
+
+    pattern: re.Pattern[str] | None
+    carriers: Carriers
+    notify_customer: bool
+    hold: timedelta
+    retry_schedule: tuple[timedelta, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a page of shipments came from: its lane and trigger, when the notification came, when the page was fetched; `tries`
+    counts earlier searches for an order that was not there."""
+
+    lane: Lane
+    trigger: Trigger
+    received_at: datetime
+    fetched_at: datetime
+    now: datetime
+    tries: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for one shipment, kept on its event for `explain`. `verdict`: delivery, looking, held, ignored or waiting."""
+
+    record_kind: str
+    record_id: str
+    shipstation_shipment_id: str | None
+    order_number: str | None
+    tracking_number: str | None
+    verdict: str
+    reason: Reason | None = None
+    detail: str = ""
+    rule: str | None = None
+    delivery_id: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def place(connection: Connection, shipments: Sequence[Shipment], found: Found, *, policy: Policy, origin: Origin) -> list[Decision]:
+    """Decide every shipment of a page, in the vendor's order, inside the caller's transaction. Pure rules decide; this writes."""
+    orders.remember(connection, found.fresh, now=found.seen_at or origin.now)
+    orders.lock(connection, [order.id for order in found.orders])
+    earlier = deliveries.of_orders(connection, [order.id for order in found.orders])
+    page = _Page(connection, found, policy, origin, {key: list(rows) for key, rows in earlier.items()})
+    return [decision for shipment in shipments for decision in page.decide(shipment)]
+
+
+@dataclass(slots=True)
+class _Page:
+    connection: Connection
+    found: Found
+    policy: Policy
+    origin: Origin
+    earlier: dict[str, list[Delivery]]
+
+    def decide(self, shipment: Shipment) -> list[Decision]:
+        judged = fulfillments.judge_state(shipment)
+        if isinstance(judged, Ignored):
+            return [self._withdraw(shipment) if shipment.state is ShipmentState.VOIDED else _ignored(shipment, judged)]
+        if shipment.state is ShipmentState.PROCESSING:
+            return [_decision(shipment, "waiting", detail="the label is not finished yet")]
+        matched = self._match(shipment)
+        if isinstance(matched, Unmatched):
+            return [self._unmatched(shipment, matched)]
+        return [self._matched(shipment, one, judged) for one in matched]
+
+    def _match(self, shipment: Shipment) -> tuple[Match, ...] | Unmatched:
+        bound = self.found.bound.get(shipment.shipstation_shipment_id or "")
+        return match(shipment, orders=self.found.orders, bound=bound, pattern=self.policy.pattern)
+
+    def _unmatched(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
+        if unmatched.reason is Reason.NOT_A_PURPLE_DOT_ORDER:
+            return _ignored(shipment, Ignored(unmatched.reason, unmatched.detail))
+        schedule, tries = self.policy.retry_schedule, self.origin.tries
+        looking = unmatched.reason is Reason.ORDER_NOT_FOUND and tries < len(schedule)
+        action = None if looking else Held(unmatched.reason, unmatched.detail)
+        due = self.origin.now + schedule[tries] if looking else None
+        return self._write(shipment, self._draft(shipment, action, order_id=None, rule=None, due_at=due), detail=unmatched.detail)
+
+    def _matched(self, shipment: Shipment, matched: Match, judged: Held | None) -> Decision:
+        order_id = matched.order.id
+        parcel = replace(shipment, items=matched.items)
+        known = self._known(parcel, order_id)
+        if known is not None and not _is_mendable(known):
+            return self._seen_before(shipment, known)
+        action = judged and replace(judged, fulfillment_order_id=order_id, reference=matched.order.reference)
+        others = [other for other in self.earlier.get(order_id, []) if known is None or other.id != known.id]
+        decided: Action = action or fulfillments.decide(
+            parcel,
+            matched,
+            earlier=[_earlier(other) for other in others],
+            notify_default=self.policy.notify_customer,
+            carriers=self.policy.carriers,
+        )
+        if isinstance(decided, Ignored):
+            return _ignored(shipment, decided)
+        due = self.origin.now + self.policy.hold if isinstance(decided, CreateFulfillment) else None
+        return self._write(
+            parcel, self._draft(parcel, decided, order_id=order_id, rule=matched.rule, due_at=due), known=known, detail=decided.detail
+        )
+
+    def _known(self, shipment: Shipment, order_id: str) -> Delivery | None:
+        """The delivery that this shipment already is: by its identity, by one of its parcels' numbers, or by its own record."""
+        numbers = {normalise_tracking(number) for number in (shipment.tracking_number, *shipment.all_tracking_numbers) if number}
+        for other in self.earlier.get(order_id, []):
+            if numbers & {normalise_tracking(n) for n in (other.shipment.tracking_number, *other.shipment.all_tracking_numbers) if n}:
+                return other
+        wanted = identity(shipment, order_id)
+        same = deliveries.by_identity(self.connection, [wanted, identity(shipment, None)])
+        if same:
+            return same.get(wanted) or next(iter(same.values()))
+        record = deliveries.by_record(self.connection, shipment.record_kind, [shipment.record_id]).get(shipment.record_id, [])
+        return next((d for d in record if d.fulfillment_order_id in (None, order_id) and _is_mendable(d)), None)
+
+    def _write(self, shipment: Shipment, draft: Draft, *, known: Delivery | None = None, detail: str = "") -> Decision:
+        known = known or deliveries.by_identity(self.connection, [draft.identity]).get(draft.identity)
+        if known is not None and not _is_mendable(known):
+            return self._seen_before(shipment, known)
+        if known is None:
+            delivery_id = deliveries.create(self.connection, draft, now=self.origin.now)
+        else:
+            delivery_id = known.id
+            deliveries.place(self.connection, delivery_id, draft, now=self.origin.now)
+        if isinstance(draft.action, CreateFulfillment):
+            written = deliveries.by_identity(self.connection, [draft.identity])[draft.identity]
+            self.earlier.setdefault(draft.action.fulfillment_order_id, []).append(written)
+        verdict = {CreateFulfillment: "delivery", Held: "held"}.get(type(draft.action), "looking")
+        reason = draft.action.reason if isinstance(draft.action, Held) else (Reason.ORDER_NOT_FOUND if draft.action is None else None)
+        return _decision(shipment, verdict, reason=reason, detail=detail, rule=draft.rule, delivery_id=delivery_id)
+
+    def _draft(
+        self,
+        shipment: Shipment,
+        action: CreateFulfillment | Held | None,
+        *,
+        order_id: str | None,
+        rule: str | None,
+        due_at: datetime | None,
+    ) -> Draft:
+        origin = self.origin
+        return Draft(
+            identity=identity(shipment, order_id),
+            shipment=shipment,
+            action=action,
+            lane=origin.lane,
+            received_at=origin.received_at,
+            rule=rule,
+            trigger=origin.trigger,
+            due_at=due_at,
+            order_seen_at=self.found.seen_at if order_id and self.found.is_fresh(order_id) else None,
+            label_seen_at=origin.fetched_at,
+            notify_customer=self.policy.notify_customer,
+            attempts=origin.tries,
+        )
+
+    def _seen_before(self, shipment: Shipment, known: Delivery) -> Decision:
+        detail = f"it is delivery {known.id}, {known.status}"
+        return _decision(shipment, "ignored", reason=Reason.ALREADY_DELIVERED, detail=detail, rule=known.rule, delivery_id=known.id)
+
+    def _withdraw(self, shipment: Shipment) -> Decision:
+        """A voided label: what it still owes is cancelled, what was told already becomes an exception."""
+        detail = "the label was voided"
+        known = deliveries.by_record(self.connection, shipment.record_kind, [shipment.record_id]).get(shipment.record_id, [])
+        if not known and shipment.tracking_number:
+            known = deliveries.by_tracking(self.connection, shipment.tracking_number, order_number=shipment.order_number)
+        for delivery in known:
+            if delivery.status is DeliveryStatus.DELIVERED:
+                self._hold_voided(delivery)
+                return _decision(shipment, "held", reason=Reason.VOIDED_AFTER_DELIVERY, detail=detail, delivery_id=delivery.id)
+            if _is_waiting(delivery) or _is_mendable(delivery):
+                deliveries.set_status(
+                    self.connection, delivery, status=DeliveryStatus.CANCELLED, reason=Reason.VOIDED, detail=detail, now=self.origin.now
+                )
+        return _decision(shipment, "ignored", reason=Reason.VOIDED, detail=detail, delivery_id=known[0].id if known else None)
+
+    def _hold_voided(self, delivery: Delivery) -> None:
+        number = delivery.tracking.number if delivery.tracking else "without number"
+        detail = f"the label {number} was voided after Purple Dot had been told; correct the fulfillment of {delivery.reference} there"
+        held, reason = DeliveryStatus.HELD, Reason.VOIDED_AFTER_DELIVERY
+        deliveries.set_status(self.connection, delivery, status=held, reason=reason, detail=detail, now=self.origin.now)
+
+
+def summary(decisions: Iterable[Decision]) -> Mapping[str, int]:
+    """How many shipments came to which verdict or, where ignored, for which reason."""
+    counts: dict[str, int] = {}
+    for decision in decisions:
+        key = str(decision.reason) if decision.verdict == "ignored" else decision.verdict
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def _is_mendable(delivery: Delivery) -> bool:
+    unplaced = delivery.status in CLAIMABLE and not delivery.lines and delivery.posting_at is None
+    return unplaced or (delivery.status is DeliveryStatus.HELD and delivery.reason in _MENDABLE)
+
+
+def _is_waiting(delivery: Delivery) -> bool:
+    idle = {DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.RETRYING}
+    return delivery.status in idle and delivery.posting_at is None
+
+
+def _earlier(delivery: Delivery) -> Earlier:
+    return Earlier(
+        shipstation_shipment_id=delivery.shipment.shipstation_shipment_id,
+        record_id=delivery.shipment.record_id,
+        tracking_number=delivery.shipment.tracking_number,
+        status=delivery.status,
+        lines=delivery.lines,
+    )
+
+
+def _ignored(shipment: Shipment, ignored: Ignored) -> Decision:
+    return _decision(shipment, "ignored", reason=ignored.reason, detail=ignored.detail)
+
+
+def _decision(
+    shipment: Shipment,
+    verdict: str,
+    *,
+    reason: Reason | None = None,
+    detail: str = "",
+    rule: str | None = None,
+    delivery_id: str | None = None,
+) -> Decision:
+    return Decision(
+        record_kind=shipment.record_kind,
+        record_id=shipment.record_id,
+        shipstation_shipment_id=shipment.shipstation_shipment_id,
+        order_number=shipment.order_number,
+        tracking_number=shipment.tracking_number,
+        verdict=verdict,
+        reason=reason,
+        detail=detail,
+        rule=rule,
+        delivery_id=delivery_id,
+    )

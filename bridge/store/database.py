@@ -1,0 +1,113 @@
+"""One database, two engines. Hands out visible transactions; whatever the driver can't take becomes `StorageError`."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import Connection, Engine, create_engine, event, text
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from bridge.errors import StorageError
+
+__all__ = ["Connection", "Database"]
+
+_READ_ONLY = "bridge_read_only"
+
+
+class Database:
+    """`begin()` writes, `read()` reads; both commit at the end of their block or roll back whole.
+
+    On SQLite: write-ahead log, `synchronous=FULL` (a committed row survives a power cut), `BEGIN IMMEDIATE` for each write
+    so that a lock is waited for rather than failed on, and one writer at a time within a process, as its lock is unfair.
+    https://www.sqlite.org/wal.html
+    """
+
+    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None, pool_size: int = 12, busy_timeout: float = 30.0) -> None:
+        self.url = make_url(url)
+        self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self._clock = clock
+        self._writing = threading.Lock() if self.is_sqlite else nullcontext()
+        self.engine = _sqlite(url, busy_timeout) if self.is_sqlite else _postgresql(url, pool_size)
+
+    @contextmanager
+    def begin(self) -> Iterator[Connection]:
+        """A transaction that writes. Raises StorageError when the database can't take it; nothing of it is kept then."""
+        with self._writing, _storage_errors(), self.engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A transaction that only reads, and never waits for a writer."""
+        with _storage_errors(), self.engine.connect().execution_options(**{_READ_ONLY: True}) as connection, connection.begin():
+            yield connection
+
+    def now(self, connection: Connection) -> datetime:
+        """The database's clock: leases of many machines must not depend on whose watch is right. SQLite is one machine."""
+        if self._clock is not None:
+            return self._clock()
+        if self.is_sqlite:
+            return datetime.now(UTC)
+        moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return moment.astimezone(UTC)
+
+    def moment(self) -> datetime:
+        """The database's clock outside any transaction."""
+        if self._clock is None and self.is_sqlite:
+            return datetime.now(UTC)
+        with self.read() as connection:
+            return self.now(connection)
+
+    def close(self) -> None:
+        self.engine.dispose()
+
+
+def _sqlite(url: str, busy_timeout: float) -> Engine:
+    engine = create_engine(url, pool_size=32, connect_args={"timeout": busy_timeout, "check_same_thread": False})
+
+    @event.listens_for(engine, "connect")
+    def _prepare(connection: Any, _record: object) -> None:
+        connection.isolation_level = None  # SQLAlchemy says BEGIN itself, below; the driver must not.
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(busy_timeout * 1000)}"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        read_only = connection.get_execution_options().get(_READ_ONLY, False)
+        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+
+    return engine
+
+
+def _postgresql(url: str, pool_size: int) -> Engine:
+    return create_engine(
+        url,
+        pool_size=pool_size,
+        max_overflow=2,
+        pool_timeout=8,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        connect_args={"connect_timeout": 5, "application_name": "purpledot-shipstation-bridge"},
+    )
+
+
+@contextmanager
+def _storage_errors() -> Iterator[None]:
+    try:
+        yield
+    except IntegrityError:
+        raise
+    except (OperationalError, PoolTimeoutError) as exc:
+        raise StorageError(f"the database can't take it: {_cause(exc)}", retry_after=5) from exc
+    except DBAPIError as exc:
+        if not exc.connection_invalidated:
+            raise
+        raise StorageError(f"the database connection broke: {_cause(exc)}", retry_after=5) from exc
+
+
+def _cause(exc: Exception) -> str:
+    """The driver's own words, without the statement and its values."""
+    return str(getattr(exc, "orig", None) or exc).splitlines()[0][:200]

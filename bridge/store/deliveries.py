@@ -1,0 +1,300 @@
+"""Deliveries as stored: the mapping log and its quantity ledger. Every function works inside the caller's transaction."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from pydantic import TypeAdapter
+from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
+
+from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
+from bridge.events import COMMITTED, DeliveryStatus, Lane, Trigger
+from bridge.reasons import Reason
+from bridge.shipments import Shipment
+from bridge.store import leases
+from bridge.store.ids import new_id
+from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries
+
+_SHIPMENT = TypeAdapter(Shipment)
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """Our duty to create one fulfillment. `lines` is empty until its order is known; `looks` counts waits and read-backs of the
+    current stretch; `posting_at` is the committed intent, `unclear_at` when it became certain that the answer is lost."""
+
+    id: str
+    identity: str
+    status: DeliveryStatus
+    reason: Reason | None
+    lane: Lane
+    trigger: Trigger
+    shipment: Shipment
+    fulfillment_order_id: str | None
+    reference: str | None
+    rule: str | None
+    lines: tuple[FulfilledLine, ...]
+    tracking: Tracking | None
+    notify_customer: bool
+    claim: int
+    attempts: int
+    looks: int
+    posting_at: datetime | None
+    unclear_at: datetime | None
+    order_seen_at: datetime | None
+    label_seen_at: datetime | None
+    received_at: datetime
+    created_at: datetime
+
+    def action(self) -> CreateFulfillment:
+        """What goes out. Only a placed delivery (order, lines and number known) has one."""
+        if self.fulfillment_order_id is None or self.tracking is None:
+            raise ValueError(f"{self.id} is not placed yet")
+        return CreateFulfillment(
+            fulfillment_order_id=self.fulfillment_order_id,
+            reference=self.reference or "",
+            lines=self.lines,
+            tracking=self.tracking,
+            notify_customer=self.notify_customer,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A delivery about to be written: a decided action (create or held), or None while its order is still being looked for."""
+
+    identity: str
+    shipment: Shipment
+    action: CreateFulfillment | Held | None
+    lane: Lane
+    received_at: datetime
+    rule: str | None = None
+    trigger: Trigger = Trigger.LIVE
+    due_at: datetime | None = None
+    order_seen_at: datetime | None = None
+    label_seen_at: datetime | None = None
+    notify_customer: bool = False
+    attempts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try as it happened. `outcome` is delivered, retrying, unconfirmed, held, dead, waiting or cancelled: where it led."""
+
+    number: int
+    trigger: Trigger
+    started_at: datetime
+    finished_at: datetime
+    outcome: str
+    detail: str = ""
+    request: Mapping[str, Any] | None = None
+    http_status: int | None = None
+    answer: str | None = None
+
+
+def create(connection: Connection, draft: Draft, *, now: datetime) -> str:
+    """Write a new delivery with its lines; returns its id. The identity is unique: the caller has looked under the order's lock."""
+    delivery_id = new_id("dlv", now)
+    values = _values(draft, now) | {"id": delivery_id, "created_at": now, "received_at": draft.received_at, "claims": 0}
+    connection.execute(insert(deliveries).values(values))
+    _write_lines(connection, delivery_id, draft.action)
+    return delivery_id
+
+
+def place(connection: Connection, delivery_id: str, draft: Draft, *, now: datetime) -> None:
+    """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay unless the search goes on.
+    A claim on it is over."""
+    values = _values(draft, now) | {"owner": None, "posting_at": None, "unclear_at": None}
+    if draft.action is not None:
+        values.pop("attempts")
+    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(values))
+    connection.execute(delete(delivery_lines).where(delivery_lines.c.delivery_id == delivery_id))
+    _write_lines(connection, delivery_id, draft.action)
+
+
+def _values(draft: Draft, now: datetime) -> dict[str, Any]:
+    shipment, action = draft.shipment, draft.action
+    status, due = _standing(draft, now)
+    created = action if isinstance(action, CreateFulfillment) else None
+    held = action if isinstance(action, Held) else None
+    return {
+        "identity": draft.identity,
+        "status": status,
+        "reason": held.reason if held else (None if created else Reason.ORDER_NOT_FOUND),
+        "detail": action.detail if action else None,
+        "lane": int(draft.lane),
+        "trigger": draft.trigger,
+        "record_kind": shipment.record_kind,
+        "shipstation_record_id": shipment.record_id,
+        "shipstation_shipment_id": shipment.shipstation_shipment_id,
+        "order_number": shipment.order_number,
+        "fulfillment_order_id": action.fulfillment_order_id if action else None,
+        "reference": action.reference if action else None,
+        "rule": draft.rule,
+        "carrier_code": shipment.carrier_code,
+        "tracking_number": created.tracking.number if created else shipment.tracking_number,
+        "tracking_company": created.tracking.company if created else None,
+        "tracking_url": created.tracking.url if created else None,
+        "all_tracking_numbers": list(shipment.all_tracking_numbers),
+        "notify_customer": created.notify_customer if created else draft.notify_customer,
+        "shipment": _SHIPMENT.dump_python(shipment, mode="json"),
+        "due_at": due,
+        "attempts": draft.attempts,
+        "looks": 0,
+        "order_seen_at": draft.order_seen_at,
+        "label_seen_at": draft.label_seen_at,
+        "updated_at": now,
+    }
+
+
+def _standing(draft: Draft, now: datetime) -> tuple[DeliveryStatus, datetime | None]:
+    if isinstance(draft.action, Held):
+        return DeliveryStatus.HELD, None
+    due = draft.due_at or now
+    if draft.action is None:
+        return DeliveryStatus.RETRYING, due
+    return (DeliveryStatus.WAITING if due > now else DeliveryStatus.PENDING), due
+
+
+def _write_lines(connection: Connection, delivery_id: str, action: CreateFulfillment | Held | None) -> None:
+    if isinstance(action, CreateFulfillment):
+        order_id = action.fulfillment_order_id
+        rows = [
+            {
+                "delivery_id": delivery_id,
+                "line_item_id": line.id,
+                "fulfillment_order_id": order_id,
+                "position": place,
+                "sku": line.sku,
+                "quantity": line.quantity,
+            }
+            for place, line in enumerate(action.lines)
+        ]
+        connection.execute(insert(delivery_lines), rows)
+
+
+def link_event(connection: Connection, event_id: str, delivery_ids: Collection[str]) -> None:
+    """Remember which event led to which deliveries; saying it twice is harmless."""
+    there = set(connection.execute(select(event_deliveries.c.delivery_id).where(event_deliveries.c.event_id == event_id)).scalars())
+    rows = [{"event_id": event_id, "delivery_id": delivery_id} for delivery_id in dict.fromkeys(delivery_ids) if delivery_id not in there]
+    if rows:
+        connection.execute(insert(event_deliveries), rows)
+
+
+def claim(connection: Connection, *, owner: str, limit: int, lease: timedelta, now: datetime) -> list[Delivery]:
+    """Take due deliveries."""
+    rows = leases.claim(connection, deliveries, owner=owner, limit=limit, lease=lease, now=now, also={"status": DeliveryStatus.DELIVERING})
+    return _load(connection, rows)
+
+
+def intend(connection: Connection, delivery: Delivery, *, owner: str, now: datetime, lease: timedelta) -> None:
+    """Commit, before the request leaves, that it will leave: a row found with this mark is never simply posted again. Fenced."""
+    values = {"posting_at": now, "unclear_at": None, "due_at": now + lease, "attempts": delivery.attempts + 1, "looks": 0}
+    leases.write(connection, deliveries, row_id=delivery.id, owner=owner, claim=delivery.claim, values=values)
+
+
+def record(
+    connection: Connection,
+    delivery: Delivery,
+    *,
+    owner: str,
+    status: DeliveryStatus,
+    now: datetime,
+    attempt: Attempt | None = None,
+    **values: Any,
+) -> None:
+    """Write where a try led, and the attempt itself. Fenced. `values` are further columns; a due time only for claimable statuses."""
+    changed = {"due_at": None, "reason": None} | values | {"status": status, "owner": None, "updated_at": now}
+    leases.write(connection, deliveries, row_id=delivery.id, owner=owner, claim=delivery.claim, values=changed)
+    if attempt is not None:
+        add_attempt(connection, delivery.id, attempt)
+
+
+def add_attempt(connection: Connection, delivery_id: str, attempt: Attempt) -> None:
+    """Append one attempt."""
+    row = {name: getattr(attempt, name) for name in ("number", "trigger", "started_at", "finished_at", "outcome", "http_status", "answer")}
+    request = dict(attempt.request) if attempt.request is not None else None
+    connection.execute(insert(attempts).values(row | {"delivery_id": delivery_id, "detail": attempt.detail[:2000], "request": request}))
+
+
+def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:
+    """For each fulfillment order, the deliveries that count against what is left of it: all committed ones, and held ones whose
+    fulfillment may stand in Purple Dot all the same."""
+    may_stand = [Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY]
+    counts = or_(
+        deliveries.c.status.in_(list(COMMITTED)), and_(deliveries.c.status == DeliveryStatus.HELD, deliveries.c.reason.in_(may_stand))
+    )
+    query = select(deliveries).where(deliveries.c.fulfillment_order_id.in_(sorted(order_ids)), counts).order_by(deliveries.c.id)
+    grouped: dict[str, list[Delivery]] = {}
+    for delivery in _load(connection, connection.execute(query).all()):
+        grouped.setdefault(str(delivery.fulfillment_order_id), []).append(delivery)
+    return grouped
+
+
+def by_identity(connection: Connection, identities: Collection[str]) -> dict[str, Delivery]:
+    """Existing deliveries of these identities."""
+    rows = connection.execute(select(deliveries).where(deliveries.c.identity.in_(sorted(identities)))).all()
+    return {delivery.identity: delivery for delivery in _load(connection, rows)}
+
+
+def by_record(connection: Connection, kind: str, record_ids: Collection[str]) -> dict[str, list[Delivery]]:
+    """Existing deliveries made from these records of the vendor."""
+    query = select(deliveries).where(deliveries.c.record_kind == kind, deliveries.c.shipstation_record_id.in_(sorted(record_ids)))
+    grouped: dict[str, list[Delivery]] = {}
+    for delivery in _load(connection, connection.execute(query.order_by(deliveries.c.id)).all()):
+        grouped.setdefault(delivery.shipment.record_id, []).append(delivery)
+    return grouped
+
+
+def by_tracking(connection: Connection, tracking_number: str, *, order_number: str | None) -> list[Delivery]:
+    """Existing deliveries of one parcel, whichever record told of it: the same number on the same ShipStation order number."""
+    query = select(deliveries).where(deliveries.c.tracking_number == tracking_number, deliveries.c.order_number == order_number)
+    return _load(connection, connection.execute(query).all())
+
+
+def set_status(
+    connection: Connection, delivery: Delivery, *, status: DeliveryStatus, reason: Reason | None, detail: str, now: datetime
+) -> bool:
+    """Change a delivery that nobody holds: cancel it, or hold it for a person. False, and nothing written, when it has moved on."""
+    values = {"status": status, "reason": reason, "detail": detail, "due_at": None, "owner": None, "updated_at": now}
+    unchanged = (deliveries.c.id == delivery.id, deliveries.c.status == delivery.status, deliveries.c.claims == delivery.claim)
+    return connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount == 1
+
+
+def _load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
+    ids = [row.id for row in rows]
+    lines: dict[str, list[FulfilledLine]] = {}
+    if ids:
+        found = select(delivery_lines).where(delivery_lines.c.delivery_id.in_(ids)).order_by(delivery_lines.c.position)
+        for row in connection.execute(found):
+            lines.setdefault(row.delivery_id, []).append(FulfilledLine(id=row.line_item_id, quantity=row.quantity, sku=row.sku))
+    return [_delivery(row, tuple(lines.get(row.id, ()))) for row in rows]
+
+
+def _delivery(row: Row[Any], lines: tuple[FulfilledLine, ...]) -> Delivery:
+    tracking = Tracking(number=row.tracking_number, company=row.tracking_company, url=row.tracking_url) if row.tracking_number else None
+    return Delivery(
+        id=row.id,
+        identity=row.identity,
+        status=DeliveryStatus(row.status),
+        reason=Reason(row.reason) if row.reason else None,
+        lane=Lane(row.lane),
+        trigger=Trigger(row.trigger),
+        shipment=_SHIPMENT.validate_python(row.shipment),
+        fulfillment_order_id=row.fulfillment_order_id,
+        reference=row.reference,
+        rule=row.rule,
+        lines=lines,
+        tracking=tracking,
+        notify_customer=row.notify_customer,
+        claim=row.claims,
+        attempts=row.attempts,
+        looks=row.looks,
+        posting_at=row.posting_at,
+        unclear_at=row.unclear_at,
+        order_seen_at=row.order_seen_at,
+        label_seen_at=row.label_seen_at,
+        received_at=row.received_at,
+        created_at=row.created_at,
+    )

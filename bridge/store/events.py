@@ -1,0 +1,134 @@
+"""Events as stored: what came in, what was fetched for it, what was decided. Every function works inside the caller's transaction."""
+
+import hashlib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.events import Event, EventStatus, Lane, Record
+from bridge.reasons import Reason
+from bridge.store import leases
+from bridge.store.ids import new_id
+from bridge.store.tables import events, records
+
+
+@dataclass(frozen=True, slots=True)
+class Arrival:
+    """One notification at the door. `headers` are from an allow-list; `signature` is verified, unverified or none."""
+
+    event_type: str
+    body: bytes
+    resource_url: str | None = None
+    headers: Mapping[str, str] | None = None
+    remote_address: str | None = None
+    signature: str = "none"
+    source: str = "shipstation"
+    lane: Lane = Lane.LIVE
+
+
+def pointer_of(event_type: str, resource_url: str | None, body: bytes) -> str:
+    """What makes two notifications the same while the first still waits: the type and where it points, or else its very bytes."""
+    return hashlib.sha256(event_type.encode() + b"\n" + (resource_url.encode() if resource_url else body)).hexdigest()
+
+
+def receive(connection: Connection, arrival: Arrival, *, now: datetime) -> tuple[str, bool]:
+    """Store work. Returns (event id, False), or (the first's id, True) when the same pointer still waits: counted there, and made due."""
+    pointer = pointer_of(arrival.event_type, arrival.resource_url, arrival.body)
+    row = _row(arrival, EventStatus.RECEIVED, now) | {"waiting_pointer": pointer, "due_at": now}
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    again = {"duplicates": events.c.duplicates + 1, "last_duplicate_at": now, "due_at": now}
+    stored = dialect.insert(events).values(row).on_conflict_do_update(index_elements=[events.c.waiting_pointer], set_=again)
+    event_id: str = connection.execute(stored.returning(events.c.id)).scalar_one()
+    return event_id, event_id != row["id"]
+
+
+def shelve(connection: Connection, arrival: Arrival, *, status: EventStatus, reason: Reason, detail: str, now: datetime) -> str:
+    """Store what is no work: an ignored type, or a body rejected at the door."""
+    row = _row(arrival, status, now) | {"reason": reason, "detail": detail, "processed_at": now}
+    connection.execute(insert(events).values(row))
+    return str(row["id"])
+
+
+def _row(arrival: Arrival, status: EventStatus, now: datetime) -> dict[str, Any]:
+    return {
+        "id": new_id("evt", now),
+        "source": arrival.source,
+        "event_type": arrival.event_type[:64],
+        "status": status,
+        "received_at": now,
+        "resource_url": arrival.resource_url,
+        "body": arrival.body,
+        "headers": dict(arrival.headers or {}),
+        "remote_address": arrival.remote_address,
+        "signature": arrival.signature,
+        "lane": int(arrival.lane),
+        "duplicates": 0,
+        "claims": 0,
+        "attempts": 0,
+        "waits": 0,
+    }
+
+
+def claim(connection: Connection, *, owner: str, limit: int, lease: timedelta, now: datetime) -> list[Event]:
+    """Take due events. From here on the same pointer is a new event, since its answer may be another one by then."""
+    rows = leases.claim(connection, events, owner=owner, limit=limit, lease=lease, now=now, also={"waiting_pointer": None})
+    return [_event(row) for row in rows]
+
+
+def _event(row: Row[Any]) -> Event:
+    return Event(
+        id=row.id,
+        event_type=row.event_type,
+        resource_url=row.resource_url,
+        body=bytes(row.body),
+        received_at=row.received_at,
+        lane=Lane(row.lane),
+        attempts=row.attempts,
+        waits=row.waits,
+        claim=row.claims,
+    )
+
+
+def finish(
+    connection: Connection,
+    event: Event,
+    *,
+    owner: str,
+    status: EventStatus,
+    now: datetime,
+    reason: Reason | None = None,
+    detail: str | None = None,
+    decisions: Sequence[Mapping[str, Any]] = (),
+) -> None:
+    """End an event, with every decision that was taken in it. Fenced."""
+    values = {"status": status, "reason": reason, "detail": detail, "decisions": list(decisions), "processed_at": now}
+    ended = {"due_at": None, "owner": None, "waiting_pointer": None}
+    leases.write(connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values | ended)
+
+
+def postpone(connection: Connection, event: Event, *, owner: str, at: datetime, attempts: int, waits: int, detail: str) -> None:
+    """Put an event off until `at`. The same pointer counts on it again, unless a newer event already waits for that. Fenced."""
+    values = {"due_at": at, "owner": None, "attempts": attempts, "waits": waits, "detail": detail[:1000]}
+    leases.write(connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values)
+    pointer = pointer_of(event.event_type, event.resource_url, event.body)
+    other = events.alias()
+    free = ~exists(select(other.c.id).where(other.c.waiting_pointer == pointer))
+    connection.execute(update(events).where(events.c.id == event.id, free).values(waiting_pointer=pointer))
+
+
+def save_records(connection: Connection, event_id: str, fetched: Iterable[Record], *, now: datetime) -> None:
+    """Keep what was fetched beside its event; a newer fetch replaces the older."""
+    connection.execute(delete(records).where(records.c.event_id == event_id))
+    rows = [{"event_id": event_id, "fetched_at": now, "kind": r.kind, "record_id": r.record_id, "body": r.body} for r in fetched]
+    if rows:
+        connection.execute(insert(records), rows)
+
+
+def records_of(connection: Connection, event_id: str) -> list[Record]:
+    """What was fetched for an event, in the vendor's order."""
+    rows = connection.execute(select(records).where(records.c.event_id == event_id).order_by(records.c.id))
+    return [Record(kind=row.kind, record_id=row.record_id, body=row.body) for row in rows]

@@ -1,0 +1,9 @@
+"""Ids that sort by time, so that lists page steadily and new rows sit together on disk."""
+
+import secrets
+from datetime import datetime
+
+
+def new_id(prefix: str, now: datetime) -> str:
+    """Such as `evt_0193f3a1b2c34f0e9d7a6b5c`: twelve hex digits of milliseconds, twelve of chance."""
+    return f"{prefix}_{int(now.timestamp() * 1000):012x}{secrets.token_hex(6)}"

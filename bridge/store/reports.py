@@ -1,0 +1,191 @@
+"""Read-only questions: is all well, what is there, what is its story? Nothing here writes."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, or_, select
+
+from bridge.events import EXCEPTIONS, DeliveryStatus, EventStatus, Lane
+from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries, events, records
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """What a list is narrowed to; None means any. `search` fits an id, order number, reference or tracking number exactly."""
+
+    status: str | None = None
+    event_type: str | None = None
+    since: datetime | None = None
+    until: datetime | None = None
+    search: str | None = None
+    limit: int = 50
+
+
+def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
+    """Events, newest first, as contract.md's JSON has them."""
+    chosen = _narrow(select(events), events, query, moment=events.c.received_at)
+    if query.event_type:
+        chosen = chosen.where(events.c.event_type == query.event_type)
+    if query.search:
+        behind = _searched(query.search)
+        linked = select(event_deliveries.c.event_id).join(deliveries).where(behind)
+        chosen = chosen.where(or_(events.c.id == query.search, events.c.id.in_(linked)))
+    rows = connection.execute(chosen.order_by(events.c.id.desc()).limit(query.limit)).all()
+    linked_ids = _links(connection, [row.id for row in rows], by="event_id", wanted="delivery_id")
+    return [_event(row, linked_ids.get(row.id, [])) for row in rows]
+
+
+def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]]:
+    """Deliveries, newest first, as contract.md's JSON has them."""
+    chosen = _narrow(select(deliveries), deliveries, query, moment=deliveries.c.created_at)
+    if query.search:
+        chosen = chosen.where(_searched(query.search))
+    if query.event_type:
+        of_type = select(event_deliveries.c.delivery_id).join(events).where(events.c.event_type == query.event_type)
+        chosen = chosen.where(deliveries.c.id.in_(of_type))
+    rows = connection.execute(chosen.order_by(deliveries.c.id.desc()).limit(query.limit)).all()
+    ids = [row.id for row in rows]
+    lines = _lines(connection, ids)
+    linked_ids = _links(connection, ids, by="delivery_id", wanted="event_id")
+    return [_delivery(row, lines.get(row.id, []), linked_ids.get(row.id, [])) for row in rows]
+
+
+def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
+    """Everything stored about one event: its body as text, headers, what was fetched, what was decided, its deliveries."""
+    row = connection.execute(select(events).where(events.c.id == event_id)).one_or_none()
+    if row is None:
+        return None
+    fetched = connection.execute(select(records).where(records.c.event_id == event_id).order_by(records.c.id)).all()
+    linked = _links(connection, [event_id], by="event_id", wanted="delivery_id").get(event_id, [])
+    return _event(row, linked) | {
+        "body": bytes(row.body).decode(errors="replace"),
+        "headers": row.headers,
+        "signature": row.signature,
+        "detail": row.detail,
+        "attempts": row.attempts,
+        "next_attempt_at": row.due_at,
+        "records": [{"kind": r.kind, "id": r.record_id, "fetched_at": r.fetched_at, "body": r.body} for r in fetched],
+        "decisions": row.decisions or [],
+        "delivery_stories": [story for one in linked if (story := delivery_story(connection, one)) is not None],
+    }
+
+
+def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] | None:
+    """Everything stored about one delivery, with each attempt."""
+    row = connection.execute(select(deliveries).where(deliveries.c.id == delivery_id)).one_or_none()
+    if row is None:
+        return None
+    tried = connection.execute(select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.id)).mappings()
+    linked = _links(connection, [delivery_id], by="delivery_id", wanted="event_id").get(delivery_id, [])
+    history = [{key: value for key, value in one.items() if key not in ("id", "delivery_id")} for one in tried]
+    return _delivery(row, _lines(connection, [delivery_id]).get(delivery_id, []), linked) | {
+        "detail": row.detail,
+        "rule": row.rule,
+        "shipment": row.shipment,
+        "attempt_history": history,
+    }
+
+
+def find_ids(connection: Connection, text: str, *, most: int = 5) -> list[str]:
+    """Event or delivery ids that begin with `text`, or deliveries whose order number, reference or tracking number it is."""
+    found: list[str] = []
+    for table in (events, deliveries):
+        inside = (table.c.id >= text, table.c.id < f"{text}\U0010ffff") if text.startswith(("evt_", "dlv_")) else (table.c.id == text,)
+        found += connection.execute(select(table.c.id).where(*inside).order_by(table.c.id).limit(most)).scalars()
+    if not found:
+        found += connection.execute(select(deliveries.c.id).where(_searched(text)).order_by(deliveries.c.id).limit(most)).scalars()
+    return found
+
+
+def oldest_unprocessed(connection: Connection, *, now: datetime) -> float:
+    """Seconds since the oldest event that is still work was received; 0.0 when there is none."""
+    oldest = connection.execute(select(func.min(events.c.received_at)).where(events.c.status == EventStatus.RECEIVED)).scalar_one()
+    return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+
+
+def count_exceptions(connection: Connection) -> int:
+    """Deliveries and events that wait for a person."""
+    waiting = select(func.count()).select_from(deliveries).where(deliveries.c.status.in_(list(EXCEPTIONS)))
+    dead = select(func.count()).select_from(events).where(events.c.status == EventStatus.DEAD)
+    return int(connection.execute(waiting).scalar_one()) + int(connection.execute(dead).scalar_one())
+
+
+def count_deliveries(connection: Connection) -> Mapping[DeliveryStatus, int]:
+    """How many deliveries stand in each status."""
+    rows = connection.execute(select(deliveries.c.status, func.count()).group_by(deliveries.c.status))
+    return {DeliveryStatus(status): count for status, count in rows}
+
+
+def count_events(connection: Connection) -> Mapping[EventStatus, int]:
+    """How many events stand in each status."""
+    rows = connection.execute(select(events.c.status, func.count()).group_by(events.c.status))
+    return {EventStatus(status): count for status, count in rows}
+
+
+def _narrow(chosen: Select[Any], table: Table, query: Query, *, moment: ColumnElement[Any]) -> Select[Any]:
+    if query.status:
+        chosen = chosen.where(table.c.status == query.status)
+    if query.since:
+        chosen = chosen.where(moment >= query.since)
+    if query.until:
+        chosen = chosen.where(moment < query.until)
+    return chosen
+
+
+def _searched(text: str) -> ColumnElement[bool]:
+    exact = ("id", "order_number", "reference", "tracking_number", "fulfillment_order_id", "shipstation_shipment_id")
+    return or_(*(deliveries.c[name] == text for name in exact))
+
+
+def _links(connection: Connection, ids: list[str], *, by: str, wanted: str) -> dict[str, list[str]]:
+    link = event_deliveries
+    grouped: dict[str, list[str]] = {}
+    for key, value in connection.execute(select(link.c[by], link.c[wanted]).where(link.c[by].in_(ids)).order_by(link.c[wanted])):
+        grouped.setdefault(key, []).append(value)
+    return grouped
+
+
+def _lines(connection: Connection, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    chosen = select(delivery_lines).where(delivery_lines.c.delivery_id.in_(ids)).order_by(delivery_lines.c.position)
+    for row in connection.execute(chosen):
+        grouped.setdefault(row.delivery_id, []).append({"id": row.line_item_id, "quantity": row.quantity, "sku": row.sku})
+    return grouped
+
+
+def _event(row: Row[Any], linked: list[str]) -> dict[str, Any]:
+    kept = ("id", "source", "event_type", "status", "reason", "received_at", "duplicates", "resource_url")
+    return {name: getattr(row, name) for name in kept} | {"deliveries": linked}
+
+
+_DELIVERY_FIELDS = (
+    "id",
+    "status",
+    "reason",
+    "shipstation_shipment_id",
+    "shipstation_record_id",
+    "order_number",
+    "fulfillment_order_id",
+    "reference",
+    "purple_dot_fulfillment_id",
+    "carrier_code",
+    "tracking_number",
+    "tracking_company",
+    "tracking_url",
+    "all_tracking_numbers",
+    "notify_customer",
+    "attempts",
+    "created_at",
+    "delivered_at",
+)
+
+
+def _delivery(row: Row[Any], lines: list[dict[str, Any]], linked: list[str]) -> dict[str, Any]:
+    return {name: getattr(row, name) for name in _DELIVERY_FIELDS} | {
+        "lane": Lane(row.lane).name.lower(),
+        "event_ids": linked,
+        "line_items": lines,
+        "next_attempt_at": row.due_at,
+    }

@@ -1,0 +1,122 @@
+"""One claimed event: fetch, translate, resolve, place. Its outcome is written in one transaction with the deliveries it led to."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+import structlog
+
+from bridge.errors import BridgeError, CredentialsError, LeaseLostError, StorageError, TemporaryError, ThrottledError
+from bridge.events import Event, EventStatus, Lane, Record, Trigger
+from bridge.place import Decision, Origin, Policy, place, summary
+from bridge.reasons import MEANINGS, Reason
+from bridge.resolve import Found, Resolver
+from bridge.retry import RetryAt, decide, next_look
+from bridge.shipments import Shipment, ShipmentState
+from bridge.shipstation.fetch import Fetcher
+from bridge.shipstation.payloads import record_of
+from bridge.shipstation.webhook import identify
+from bridge.store import deliveries, events, leases, wake
+from bridge.store.database import Database
+from bridge.translate import EVENT_TYPES
+from bridge.worker.schedules import Schedules
+
+log = structlog.get_logger(__name__)
+
+TRIGGERS = {Lane.LIVE: Trigger.LIVE, Lane.RETRY: Trigger.RETRY, Lane.REPLAY: Trigger.REPLAY, Lane.SWEEP: Trigger.LIVE}
+
+
+@dataclass(frozen=True, slots=True)
+class EventJob:
+    """Takes a claimed event to its end, or puts it off. `run` raises nothing but LeaseLostError and StorageError."""
+
+    database: Database
+    fetcher: Fetcher
+    resolver: Resolver
+    policy: Policy
+    schedules: Schedules
+
+    def run(self, event: Event, *, owner: str) -> None:
+        try:
+            self._run(event, owner)
+        except (LeaseLostError, StorageError):
+            raise
+        except BridgeError as exc:
+            self._failed(event, owner, exc)
+        except Exception as exc:  # A fault of ours must not lose the event; it is tried again and stays visible.
+            log.exception("event_failed_unforeseen", event_id=event.id)
+            self._failed(event, owner, TemporaryError(f"unforeseen {type(exc).__name__}: {exc}"))
+
+    def _run(self, event: Event, owner: str) -> None:
+        fetched_at = self.database.moment()
+        records = self._fetch(event)
+        shipments = EVENT_TYPES[event.event_type].translate(records)
+        ready = [shipment for shipment in shipments if shipment.state is not ShipmentState.PROCESSING]
+        found = self.resolver.find([s for s in ready if s.state in (ShipmentState.SHIPPED, ShipmentState.REJECTED)])
+        self._place(event, owner, records, shipments, found, fetched_at=fetched_at)
+
+    def _fetch(self, event: Event) -> list[Record]:
+        if event.resource_url is not None:
+            return self.fetcher.fetch(event.resource_url)
+        rows = [record_of("inline_row", row) for row in identify(event.body).inline_rows]
+        shipment_ids = dict.fromkeys(str(row.body["shipment_id"]) for row in rows)
+        return [*rows, *(self.fetcher.v2_shipment(shipment_id) for shipment_id in shipment_ids)]
+
+    def _place(
+        self, event: Event, owner: str, records: Sequence[Record], shipments: Sequence[Shipment], found: Found, *, fetched_at: datetime
+    ) -> None:
+        with self.database.begin() as connection:
+            now = self.database.now(connection)
+            leases.fence(connection, leases.EVENTS, row_id=event.id, owner=owner, claim=event.claim)
+            events.save_records(connection, event.id, records, now=fetched_at)
+            origin = Origin(lane=event.lane, trigger=TRIGGERS[event.lane], received_at=event.received_at, fetched_at=fetched_at, now=now)
+            decisions = place(connection, shipments, found, policy=self.policy, origin=origin)
+            deliveries.link_event(connection, event.id, [d.delivery_id for d in decisions if d.delivery_id is not None])
+            again = self._look_again(event, decisions, now)
+            if again is not None:
+                detail = "ShipStation lists nothing finished yet" if not decisions else f"{_waiting(decisions)} label(s) not finished yet"
+                events.postpone(connection, event, owner=owner, at=again, attempts=event.attempts, waits=event.waits + 1, detail=detail)
+            else:
+                status, reason, detail = conclude(decisions)
+                rows = [decision.as_json() for decision in decisions]
+                events.finish(connection, event, owner=owner, status=status, now=now, reason=reason, detail=detail, decisions=rows)
+            wake.announce(connection)
+        log.info("event_placed", event_id=event.id, event_type=event.event_type, again_at=again, **summary(decisions))
+
+    def _look_again(self, event: Event, decisions: Sequence[Decision], now: datetime) -> datetime | None:
+        """An empty page may fill, a label may finish: look again without spending an attempt, until the schedule is over."""
+        if decisions and not _waiting(decisions):
+            return None
+        return next_look(looks=event.waits + 1, schedule=self.schedules.wait, now=now)
+
+    def _failed(self, event: Event, owner: str, error: BridgeError) -> None:
+        """Nothing was written. Reading can be repeated for as long as the schedule lasts, whatever the vendor said."""
+        retriable = error if isinstance(error, TemporaryError | CredentialsError) else TemporaryError(str(error))
+        with self.database.begin() as connection:
+            now = self.database.now(connection)
+            came = decide(retriable, attempt=event.attempts + 1, schedule=self.schedules.retry, now=now)
+            if isinstance(came, RetryAt):
+                spent = event.attempts + came.spent
+                events.postpone(connection, event, owner=owner, at=came.at, attempts=spent, waits=event.waits, detail=str(error))
+            else:
+                events.finish(
+                    connection, event, owner=owner, status=EventStatus.DEAD, now=now, reason=came.reason, detail=str(error)[:1000]
+                )
+        if not isinstance(error, ThrottledError):
+            log.warning("event_attempt_failed", event_id=event.id, attempt=event.attempts + 1, error=str(error)[:300])
+
+
+def conclude(decisions: Sequence[Decision]) -> tuple[EventStatus, Reason | None, str]:
+    """An event's end from what was decided for its shipments: processed when any became, or is, a delivery; else ignored, for the
+    reason most of them were."""
+    counts = dict(summary(decisions))
+    told = ", ".join(f"{count} {key}" for key, count in counts.items())
+    if any(decision.delivery_id is not None and decision.verdict != "ignored" for decision in decisions):
+        return EventStatus.PROCESSED, None, told
+    ignored = {key: count for key, count in counts.items() if key in set(Reason) and MEANINGS[Reason(key)].verdict == "ignored"}
+    most = Reason(max(ignored, key=lambda key: ignored[key])) if ignored else Reason.NOTHING_SHIPPED
+    return EventStatus.IGNORED, most, told
+
+
+def _waiting(decisions: Sequence[Decision]) -> int:
+    return sum(decision.verdict == "waiting" for decision in decisions)

@@ -1,0 +1,196 @@
+"""The loop: claim → do → record. Threads work, one keeper renews leases and beats, one listener wakes. Holds no rules of its own."""
+
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+import structlog
+
+from bridge.errors import LeaseLostError, StorageError
+from bridge.events import Event
+from bridge.store import deliveries, events, leases, wake, workers
+from bridge.store.database import Connection, Database
+from bridge.store.deliveries import Delivery
+from bridge.worker.delivery_job import DeliveryJob
+from bridge.worker.event_job import EventJob
+
+log = structlog.get_logger(__name__)
+
+_BEAT_EVERY = 5.0
+_LONGEST_WAIT = 5.0
+_BROKEN_WAIT = 1.0
+
+
+@dataclass(slots=True)
+class Worker:
+    """`run()` blocks until `stop()`; with `once` it drains what is due and returns. Any number may share one database."""
+
+    database: Database
+    event_job: EventJob
+    delivery_job: DeliveryJob
+    threads: int
+    lease: timedelta
+    stopping: threading.Event = field(default_factory=threading.Event)
+    _stopped: threading.Event = field(default_factory=threading.Event)
+    _changed: threading.Event = field(default_factory=threading.Event)
+    _running: dict[tuple[str, int], tuple[leases.Queue, str]] = field(default_factory=dict)
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+    _name: workers.WorkerName | None = None
+
+    def stop(self) -> None:
+        """Claim nothing more, finish what is in flight, then return from `run`. May be called from a signal handler."""
+        self.stopping.set()
+        self._changed.set()
+
+    def run(self, *, once: bool = False) -> None:
+        self._name = self._take_name()
+        if self._name is None:
+            return
+        log.info("worker_started", worker=self._name.name, threads=self.threads)
+        helpers = [threading.Thread(target=target, daemon=True) for target in (self._keep, self._listen)]
+        for helper in helpers:
+            helper.start()
+        try:
+            with ThreadPoolExecutor(self.threads, thread_name_prefix="job") as pool:
+                self._loop(pool, once=once)
+        finally:
+            self._stopped.set()
+            for helper in helpers:
+                helper.join()
+            self._leave()
+
+    def _loop(self, pool: ThreadPoolExecutor, *, once: bool) -> None:
+        while not self.stopping.is_set():
+            self._changed.clear()
+            idle = not self._running
+            try:
+                started = self._start_due(pool)
+                wait = 0.0 if started else self._until_next_due()
+            except StorageError as exc:
+                log.warning("worker_waits_for_database", error=str(exc))
+                started, wait = 0, _BROKEN_WAIT
+            if once and idle and not started:
+                return
+            if wait > 0:
+                self._changed.wait(wait)
+
+    def _start_due(self, pool: ThreadPoolExecutor) -> int:
+        """Claim as much as there are idle threads for: deliveries first, as they finish what was begun."""
+        free = self.threads - len(self._running)
+        if free <= 0 or not self._is_due():
+            return 0
+        owner = self._name.name if self._name else ""
+        with self.database.begin() as connection:
+            now = self.database.now(connection)
+            due_deliveries = deliveries.claim(connection, owner=owner, limit=free, lease=self.lease, now=now)
+            left = free - len(due_deliveries)
+            due_events = events.claim(connection, owner=owner, limit=left, lease=self.lease, now=now) if left else []
+        for delivery in due_deliveries:
+            self._start(pool, leases.DELIVERIES, delivery, owner, self.delivery_job.run)
+        for event in due_events:
+            self._start(pool, leases.EVENTS, event, owner, self.event_job.run)
+        return len(due_deliveries) + len(due_events)
+
+    def _is_due(self) -> bool:
+        with self.database.read() as connection:
+            due = leases.next_due(connection)
+            return due is not None and due <= self.database.now(connection)
+
+    def _until_next_due(self) -> float:
+        with self.database.read() as connection:
+            due = leases.next_due(connection)
+            now = self.database.now(connection)
+        idle = len(self._running) < self.threads
+        if due is None or not idle:
+            return _LONGEST_WAIT
+        return min(max((due - now).total_seconds(), 0.001), _LONGEST_WAIT)
+
+    def _start(self, pool: ThreadPoolExecutor, queue: leases.Queue, work: Event | Delivery, owner: str, job: Callable[..., None]) -> None:
+        key = (work.id, work.claim)
+        with self._lock:
+            self._running[key] = (queue, owner)
+        pool.submit(self._do, key, work, owner, job)
+
+    def _do(self, key: tuple[str, int], work: Event | Delivery, owner: str, job: Callable[..., None]) -> None:
+        try:
+            with structlog.contextvars.bound_contextvars(work=work.id):
+                job(work, owner=owner)
+        except LeaseLostError as exc:
+            log.warning("lease_lost", work=work.id, error=str(exc))
+        except StorageError as exc:
+            log.warning("work_left_to_its_lease", work=work.id, error=str(exc))
+        except Exception:  # The last net: the row's lease runs out and it is tried again.
+            log.exception("work_failed_unforeseen", work=work.id)
+        finally:
+            with self._lock:
+                self._running.pop(key, None)
+            self._changed.set()
+
+    def _take_name(self) -> workers.WorkerName | None:
+        """Wait for the database if need be; take back at once what an earlier process of this name held."""
+        while not self.stopping.is_set():
+            try:
+                name = workers.take_name(self.database)
+                with self.database.begin() as connection:
+                    now = self.database.now(connection)
+                    count = leases.take_back(connection, owner=name.name, now=now)
+                    workers.beat(connection, name.name, started_at=now, now=now)
+            except StorageError as exc:
+                log.warning("worker_waits_for_database", error=str(exc))
+                self._changed.wait(_BROKEN_WAIT)
+                continue
+            if count:
+                log.info("work_taken_back", worker=name.name, rows=count)
+            return name
+        return None
+
+    def _keep(self) -> None:
+        """Renew the leases of what really runs here, and say that we live."""
+        started_at: datetime | None = None
+        pause = min(_BEAT_EVERY, self.lease.total_seconds() / 3)
+        while not self._stopped.wait(pause):
+            try:
+                self._hold_name()
+                with self.database.begin() as connection:
+                    now = self.database.now(connection)
+                    started_at = started_at or now
+                    self._renew(connection, now)
+                    workers.beat(connection, self._name.name if self._name else "", started_at=started_at, now=now)
+            except StorageError as exc:
+                log.warning("heartbeat_failed", error=str(exc))
+
+    def _renew(self, connection: Connection, now: datetime) -> None:
+        with self._lock:
+            running = list(self._running.items())
+        for queue in leases.QUEUES:
+            for (row_id, claim), (held_in, owner) in running:
+                if held_in is queue:
+                    leases.renew(connection, queue, held=[(row_id, claim)], owner=owner, until=now + self.lease)
+
+    def _hold_name(self) -> None:
+        """A database restart frees our name on PostgreSQL. Take one again; what runs keeps the old one, and its fencing token."""
+        if self._name is not None and not self._name.is_held():
+            self._name = workers.take_name(self.database)
+            log.warning("worker_renamed", worker=self._name.name)
+
+    def _listen(self) -> None:
+        waker = wake.waker(self.database, self._stopped)
+        try:
+            while not self._stopped.is_set():
+                waker.wait(1.0)
+                self._changed.set()
+        finally:
+            waker.close()
+
+    def _leave(self) -> None:
+        if self._name is None:
+            return
+        try:
+            with self.database.begin() as connection:
+                workers.stopped(connection, self._name.name, now=self.database.now(connection))
+        except StorageError as exc:
+            log.warning("heartbeat_failed", error=str(exc))
+        self._name.release()
+        log.info("worker_stopped", worker=self._name.name)
