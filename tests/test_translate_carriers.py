@@ -1,0 +1,198 @@
+"""Carriers: the name that shoppers know and a link that opens, never another carrier's."""
+
+from urllib.parse import unquote, urlsplit
+
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from bridge.shipments import Shipment, ShipmentState
+from bridge.translate.carriers import TABLE, CarrierRow, Carriers, link, rows_of
+
+CARRIERS = Carriers()
+NUMBER = "1Z A/1?x=2#é&"
+
+
+def parcel(code: str | None = None, *, name: str | None = None, url: str | None = None, number: str | None = "N1") -> Shipment:
+    return Shipment(
+        "v2_label", "se-1", ShipmentState.SHIPPED, carrier_code=code, carrier_name=name, tracking_url=url, tracking_number=number
+    )
+
+
+@pytest.mark.parametrize(
+    ("code", "company"),
+    [
+        ("stamps_com", "USPS"),
+        ("usps", "USPS"),
+        ("usps_ground_advantage", "USPS"),
+        ("endicia", "USPS"),
+        ("express_1", "USPS"),
+        ("ups", "UPS"),
+        ("ups_walleted", "UPS"),
+        ("UPS-Walleted", "UPS"),
+        ("ups_by_unishippers", "UPS"),
+        ("ups_mail_innovations", "UPS"),
+        ("fedex", "FedEx"),
+        ("fedex_walleted", "FedEx"),
+        ("fedex_uk", "FedEx"),
+        ("dhl_express_worldwide", "DHL Express"),
+        ("dhl_express_au", "DHL Express"),
+        ("dhl_global_mail", "DHL eCommerce"),
+        ("canada_post_walleted", "Canada Post"),
+        ("purolator_canada", "Purolator"),
+        ("royal_mail_eu", "Royal Mail"),
+        ("hermes", "Evri"),
+        ("hermes_germany", "Hermes"),
+        ("dpd", "DPD"),
+        ("dpd_uk", "DPD UK"),
+        ("dpdlocal", "DPD Local"),
+        ("amazon_shipping_uk", "Amazon Logistics UK"),
+        ("amazon_buy_shipping", "Amazon"),
+        ("gls_spain", "GLS"),
+        ("postnord_sweden", "PostNord"),
+        ("tnt", "TNT"),
+    ],
+)
+def test_code_becomes_the_name_that_shoppers_know(code: str, company: str) -> None:
+    assert CARRIERS.of(parcel(code))[0] == company
+
+
+@pytest.mark.parametrize(
+    ("name", "company"),
+    [
+        ("FedEx", "FedEx"),
+        ("fed ex", "FedEx"),
+        ("Stamps.com", "USPS"),
+        ("ROYAL-MAIL", "Royal Mail"),
+        ("UPS by ShipStation", "UPS"),
+        ("CanadaPost", "Canada Post"),
+    ],
+)
+def test_friendly_name_is_matched_back_to_the_table(name: str, company: str) -> None:
+    assert CARRIERS.of(parcel(name=name)) == CARRIERS.of(parcel(name=company))
+    assert CARRIERS.of(parcel(name=name))[0] == company
+
+
+def test_name_that_a_person_chose_goes_before_the_code() -> None:
+    assert CARRIERS.of(parcel("usps", name="FedEx"))[0] == "FedEx"
+
+
+def test_nameless_name_leaves_the_code_to_speak() -> None:
+    assert CARRIERS.of(parcel("ups", name="Other"))[0] == "UPS"
+
+
+@pytest.mark.parametrize("code", ["other", "Other", "unknown", None, "", "external"])
+def test_no_carrier_is_no_company_and_no_link(code: str | None) -> None:
+    assert CARRIERS.of(parcel(code)) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("code", "company"),
+    [
+        ("my_carrier", "My Carrier"),
+        ("north-dock", "North Dock"),
+        ("my_carrier_walleted", "My Carrier"),
+        ("DHL", "DHL"),
+        ("Joe's Vans", "Joe's Vans"),
+        ("upsy_daisy", "Upsy Daisy"),
+        ("fedexpress", "Fedexpress"),
+    ],
+)
+def test_unknown_carrier_is_made_readable_and_never_another(code: str, company: str) -> None:
+    assert CARRIERS.of(parcel(code)) == (company, None)
+
+
+def test_number_that_looks_like_another_carriers_changes_nothing() -> None:
+    company, url = CARRIERS.of(parcel("usps", number="1ZB7700T0412345678"))
+
+    assert company == "USPS"
+    assert url == "https://tools.usps.com/go/TrackConfirmAction?tLabels=1ZB7700T0412345678"
+
+
+def test_labels_own_link_goes_first() -> None:
+    assert CARRIERS.of(parcel("ups", url="http://wwwapps.ups.com/t?n=N1"))[1] == "http://wwwapps.ups.com/t?n=N1"
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "javascript:alert(1)",
+        "ftp://ups.com/N1",
+        "https://",
+        "https:///N1",
+        "//ups.com/N1",
+        "https://ups.com@evil.example/",
+        "https://[x",
+        "https://ups.com/a b",
+        "https://ups.com/" + "x" * 2000,
+    ],
+)
+def test_link_that_no_browser_should_open_is_replaced_by_the_table(url: str) -> None:
+    assert CARRIERS.of(parcel("ups", url=url))[1] == "https://www.ups.com/track?tracknum=N1"
+
+
+def test_no_number_is_no_link() -> None:
+    assert CARRIERS.of(parcel("ups", number=None)) == ("UPS", None)
+
+
+def test_number_is_url_encoded() -> None:
+    assert CARRIERS.of(parcel("ups", number="A B/1"))[1] == "https://www.ups.com/track?tracknum=A%20B%2F1"
+
+
+@given(row=st.sampled_from([row for row in TABLE if row.link]), number=st.text(min_size=1).filter(str.isprintable))
+def test_link_holds_exactly_its_number(row: CarrierRow, number: str) -> None:
+    url = link(row, number)
+    before, _, after = (row.link or "").partition("{n}")
+
+    assert url is not None
+    assert url.isascii()
+    assert urlsplit(url).hostname == urlsplit(before).hostname
+    assert unquote(url[len(before) : len(url) - len(after)]) == number
+
+
+@given(number=st.text(), code=st.text(), name=st.none() | st.text(), url=st.none() | st.text())
+def test_whatever_is_given_has_an_answer(number: str, code: str, name: str | None, url: str | None) -> None:
+    company, own = CARRIERS.of(parcel(code, name=name, url=url, number=number))
+
+    assert company is None or company
+    assert own is None or own.startswith(("http://", "https://")) or urlsplit(own).scheme in {"http", "https"}
+
+
+@given(code=st.from_regex(r"[a-z]{3,10}(_[a-z]{2,6})?", fullmatch=True))
+def test_code_outside_the_table_never_gets_a_name_of_the_table(code: str) -> None:
+    assume(CARRIERS.row(code) is None)
+
+    assert CARRIERS.of(parcel(code))[0] not in {row.company for row in TABLE}
+
+
+def test_every_row_says_where_it_was_seen_and_how_certain_it_is() -> None:
+    assert all(row.source and row.certainty in {"sure", "likely", "guess"} for row in TABLE)
+    assert all(row.certainty != "sure" for row in TABLE if "guess" in row.source)
+
+
+def test_no_code_stands_in_two_rows() -> None:
+    codes = [code for row in TABLE for code in row.codes]
+
+    assert len(codes) == len(set(codes))
+
+
+def test_operators_row_wins_over_the_table_and_leaves_the_rest() -> None:
+    own = rows_of("codes,company,link\nups north_dock,North Dock,https://dock.example/{n}\n")
+    carriers = Carriers(own)
+
+    assert carriers.of(parcel("ups_walleted")) == ("North Dock", "https://dock.example/N1")
+    assert carriers.of(parcel("north_dock")) == ("North Dock", "https://dock.example/N1")
+    assert carriers.of(parcel("fedex"))[0] == "FedEx"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("codes,company,link\nups,UPS,http://plain.example/{n}\n", "line 2: the link of UPS"),
+        ("codes,company,link\nups,UPS,https://ups.example/\n", "line 2: the link of UPS"),
+        ("codes,company\nfedex,FedEx\nups,\n", "line 3: a carrier needs a code and a name"),
+    ],
+)
+def test_wrong_row_of_an_operator_is_told_by_its_line(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        rows_of(text)
