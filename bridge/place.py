@@ -235,6 +235,7 @@ def _earlier(delivery: Delivery) -> Earlier:
         record_id=delivery.shipment.record_id,
         tracking_number=delivery.shipment.tracking_number,
         status=delivery.status,
+        reason=delivery.reason,
         lines=delivery.lines,
     )
 

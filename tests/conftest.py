@@ -1,11 +1,17 @@
 """What holds for every test: no settings from the machine, a folder of its own, and no silent skip in CI."""
 
 import os
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
+
+from bridge.store import migrate
+from bridge.store.database import Database
+from tests.postgres import Server, running_server
 
 
 @pytest.fixture(autouse=True)
@@ -20,6 +26,34 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def project() -> Path:
     """The checkout's folder."""
     return Path(__file__).parent.parent
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[Server]:
+    """A PostgreSQL of our own, for this process of the test run."""
+    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder, running_server(Path(folder)) as server:
+        yield server
+
+
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind: a test that takes it runs on both."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path / 'bridge.db'}"
+        return
+    server: Server = request.getfixturevalue("postgres_server")
+    name = f"test_{uuid4().hex}"
+    yield server.url(name)
+    server.drop(name)
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """A migrated database, on SQLite and on PostgreSQL."""
+    database = Database(database_url)
+    migrate.upgrade(database)
+    yield database
+    database.close()
 
 
 @pytest.hookimpl(wrapper=True)

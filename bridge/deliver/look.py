@@ -10,15 +10,7 @@ from bridge.reasons import Reason
 from bridge.shipments import ShipmentState
 from bridge.shipstation.fetch import Fetcher
 from bridge.store.deliveries import Delivery
-from bridge.translate import shipments
-
-TRANSLATORS = {
-    "v2_label": shipments.labels,
-    "v2_fulfillment": shipments.fulfillments,
-    "v1_shipment": shipments.v1_shipments,
-    "v1_fulfillment": shipments.v1_fulfillments,
-}
-"""The records that stand for goods sent; what an inline row tells, no record at ShipStation repeats."""
+from bridge.translate.shipments import state_of
 
 ORDER_IS_FRESH = timedelta(seconds=10)
 LABEL_IS_FRESH = timedelta(seconds=60)
@@ -49,14 +41,14 @@ def judge_order(delivery: Delivery, order: FulfillmentOrder) -> Held | None:
 
 def _look_at_label(delivery: Delivery, fetcher: Fetcher) -> Ignored | None:
     shipment = delivery.shipment
-    if shipment.record_kind not in TRANSLATORS:
-        return None
+    if shipment.record_kind == "inline_row":
+        return None  # A WMS told us itself; no record at ShipStation repeats it.
     record = fetcher.current(shipment.record_kind, shipment.record_id)
     if record is None:
         raise TemporaryError(
             f"ShipStation lists {shipment.record_kind} {shipment.record_id} no more; it can't be known whether it was voided"
         )
-    if TRANSLATORS[record.kind]([record])[0].state is ShipmentState.VOIDED:
+    if state_of(record) is ShipmentState.VOIDED:
         return Ignored(Reason.VOIDED, "the label was voided before Purple Dot was told")
     return None
 
