@@ -1,0 +1,124 @@
+"""The four calls we make to Purple Dot. Only `create_fulfillment` changes anything there, and nothing there can take it back.
+
+Unknown to us: the sort order and paging keys of its lists, whether references ignore case or a leading `#` (so both forms are asked for and
+answers are compared again here), its rate limits, and what it answers to a fulfillment.
+https://docs.getpurpledot.com/docs/purple-dot-apis/private-api
+"""
+
+import json
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import quote, urljoin
+
+from bridge.api_client import Answer, ApiClient
+from bridge.errors import PayloadError, PermanentError, TemporaryError, UnclearError
+from bridge.orders import FulfillmentOrder, normalise_reference
+from bridge.purple_dot.payloads import fulfillment_id_in, next_cursor, next_link, order_of, order_rows, refusal_in, single_order
+
+LIMIT = 250
+REFERENCES_A_CALL = 50
+MAX_PAGES = 1_000
+
+
+@dataclass(frozen=True, slots=True)
+class FulfillmentReceipt:
+    """Proof of a fulfillment: Purple Dot's id for it where it tells one, and its answer as JSON text of at most 2,000 characters."""
+
+    purple_dot_fulfillment_id: str | None
+    status: int
+    answer: str
+
+
+class PurpleDot:
+    """`base_url` ends in `/admin/api/v1`. Errors are those of ApiClient, and PermanentError where a 2xx says no in its `meta`."""
+
+    def __init__(self, api: ApiClient, base_url: str) -> None:
+        self._api, self._base_url = api, base_url.rstrip("/")
+
+    def order(self, fulfillment_order_id: str) -> FulfillmentOrder:
+        """One order as it is now; NotFoundError, or PayloadError if Purple Dot answers with another order.
+
+        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders-id-uuid
+        """
+        url = f"{self._base_url}/fulfillment-orders/{_path_part(fulfillment_order_id)}"
+        order = single_order(self._get("fulfillment_order", url).body)
+        if order.id.lower() != fulfillment_order_id.lower():
+            raise PayloadError(f"Purple Dot answered with order {order.id} when asked for {fulfillment_order_id}")
+        return order
+
+    def orders_by_reference(self, references: Collection[str]) -> list[FulfillmentOrder]:
+        """The orders of these references and no others, one call for each 50 of them; a reference may have none or several orders.
+
+        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders
+        """
+        asked = sorted({normalise_reference(reference) for reference in references} - {""})
+        found: dict[str, FulfillmentOrder] = {}
+        for start in range(0, len(asked), REFERENCES_A_CALL):
+            some = asked[start : start + REFERENCES_A_CALL]
+            joined = ",".join(quote(form, safe="") for reference in some for form in (reference, f"#{reference}"))
+            found |= {order.id: order for order in self._orders(f"references={joined}") if normalise_reference(order.reference) in some}
+        return list(found.values())
+
+    def orders_created_since(self, since: datetime) -> Iterator[FulfillmentOrder]:
+        """The orders that became ready to be fulfilled since `since` (aware), page by page as they are read.
+
+        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders
+        """
+        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return self._orders(f"created_at_min={quote(moment, safe='')}")
+
+    def create_fulfillment(self, body: dict[str, Any]) -> FulfillmentReceipt:
+        """Create one fulfillment, once: it is never repeated here. UnclearError where it may have been created all the same.
+
+        Whether Purple Dot recognises a repetition is not documented.
+        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment
+        """
+        answer = self._api.send("create_fulfillment", "POST", f"{self._base_url}/fulfillment", body)
+        self._raise_refusal("create_fulfillment", answer)
+        if not isinstance(answer.body, dict) and answer.status != 204:
+            raise UnclearError(f"Purple Dot create_fulfillment: answered {answer.status} without a JSON object")
+        text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+        return FulfillmentReceipt(fulfillment_id_in(answer.body), answer.status, text[:2000])
+
+    def _orders(self, query: str) -> Iterator[FulfillmentOrder]:
+        """All pages, each order once; ends at an empty page, or at one that brings nothing new."""
+        seen: set[str] = set()
+        url = first = f"{self._base_url}/fulfillment-orders?{query}&limit={LIMIT}"
+        for _ in range(MAX_PAGES):
+            answer = self._get("fulfillment_orders", url)
+            page = [order_of(row) for row in order_rows(answer.body)]
+            fresh = [order for order in page if order.id not in seen]
+            yield from fresh
+            seen |= {order.id for order in fresh}
+            cursor = self._cursor_after(answer, url, page[-1].id) if fresh else None
+            if cursor is None:
+                return
+            url = f"{first}&starting_after={quote(cursor, safe='')}"
+        raise PermanentError(f"Purple Dot's list of fulfillment orders has more than {MAX_PAGES} pages", reason=PayloadError.reason)
+
+    def _cursor_after(self, answer: Answer, url: str, last_id: str) -> str | None:
+        linked = next_link(answer.headers.get("Link", ""))
+        if linked is not None:
+            self._api.check_origin(urljoin(url, linked))
+        return next_cursor(answer.body, answer.headers, limit=LIMIT, last_id=last_id)
+
+    def _get(self, operation: str, url: str) -> Answer:
+        answer = self._api.get(operation, url)
+        self._raise_refusal(operation, answer)
+        if answer.body is None:
+            raise TemporaryError(f"Purple Dot {operation}: answered {answer.status} without a body")
+        return answer
+
+    def _raise_refusal(self, operation: str, answer: Answer) -> None:
+        if refusal_in(answer.body):
+            words = self._api.words_in(answer.body) or "no reason given"
+            raise PermanentError(f"Purple Dot {operation}: answered {answer.status} but refused: {words}")
+
+
+def _path_part(fulfillment_order_id: str) -> str:
+    """Percent-encoded; a lone `.` or `..` would climb to another path and is refused."""
+    if fulfillment_order_id.strip(".") == "":
+        raise PayloadError(f"{fulfillment_order_id!r} is no id of a fulfillment order")
+    return quote(fulfillment_order_id, safe="")

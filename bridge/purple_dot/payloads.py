@@ -1,0 +1,124 @@
+"""Purple Dot's answers as we read them: an order's id, reference, status and lines, and nothing about the shopper.
+
+Unknown to us, so each form is taken: a single order wrapped or bare, `meta.success` or `meta.result`, a missing status, a missing quantity
+(read as 0: then nothing is left to deliver, and a person looks), and the paging keys of /fulfillment-orders.
+https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders
+"""
+
+import re
+from collections.abc import Mapping
+from typing import Annotated, Any
+from urllib.parse import parse_qs, urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from bridge.errors import PayloadError
+from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus
+
+DEFAULT_LIMIT = 50
+"""Rows on a page where `limit` is not heeded. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
+
+
+def _text(value: object) -> object:
+    """Ids may come as numbers; blank means absent, and what no database can store (NUL, half a character) goes."""
+    if isinstance(value, str):
+        return value.replace("\0", "").encode(errors="replace").decode().strip() or None
+    return str(value) if type(value) is int else value
+
+
+def _status(value: object) -> OrderStatus | None:
+    """A status we don't know is as good as none: the ledger decides then."""
+    try:
+        return OrderStatus(str(value).strip().upper())
+    except ValueError:
+        return None
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    id: Annotated[str, BeforeValidator(_text)]
+    quantity: Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)] = 0
+    sku: Annotated[str | None, BeforeValidator(_text)] = None
+
+
+class _Order(BaseModel):
+    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
+
+    id: Annotated[str, BeforeValidator(_text)]
+    reference: Annotated[str, BeforeValidator(lambda value: _text(value) or "")] = ""
+    status: Annotated[OrderStatus | None, BeforeValidator(_status)] = None
+    line_items: Annotated[list[_Line], BeforeValidator(lambda value: [] if value is None else value)] = Field(default_factory=list)
+
+
+def order_of(row: object) -> FulfillmentOrder:
+    """One order; PayloadError names the order and the field, never a value."""
+    try:
+        order = _Order.model_validate(row)
+    except ValidationError as exc:
+        told = row.get("id") if isinstance(row, Mapping) else None
+        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in exc.errors(include_input=False)[:5])
+        raise PayloadError(f"fulfillment order {str(told)[:40] if told else 'without id'}: {problems}") from exc
+    lines = tuple(OrderLine(id=line.id, quantity=line.quantity, sku=line.sku) for line in order.line_items)
+    return FulfillmentOrder(id=order.id, reference=order.reference, status=order.status, lines=lines)
+
+
+def single_order(body: object) -> FulfillmentOrder:
+    """The order of GET /fulfillment-orders/:id, whether `data` is the order, wraps it, or is left out."""
+    data = _inner(body, "data")
+    return order_of(_inner(data, "fulfillment_order"))
+
+
+def order_rows(body: object) -> list[Any]:
+    """The rows of GET /fulfillment-orders; PayloadError when there is no list."""
+    data = _inner(body, "data")
+    rows = data.get("fulfillment_orders") if isinstance(data, Mapping) else data
+    if not isinstance(rows, list):
+        raise PayloadError("Purple Dot's answer has no list of fulfillment orders")
+    return rows
+
+
+def next_cursor(body: object, headers: Mapping[str, str], *, limit: int, last_id: str) -> str | None:
+    """The `starting_after` of the page after this one, or None: told in the data, else in the `Link` header, else judged by a full page."""
+    data = _inner(body, "data")
+    told = data if isinstance(data, Mapping) else {}
+    if "has_more" in told:
+        return (_cursor(told.get("starting_after")) or last_id) if told["has_more"] else None
+    if "starting_after" in told:
+        return _cursor(told["starting_after"])
+    linked = next_link(headers.get("Link", ""))
+    if linked is not None:
+        return next(iter(parse_qs(urlsplit(linked).query).get("starting_after", [])), last_id)
+    return last_id if len(order_rows(body)) >= min(limit, DEFAULT_LIMIT) else None
+
+
+def next_link(header: str) -> str | None:
+    """The target of `rel="next"`; Purple Dot also writes `rel={next}`. RFC 8288."""
+    match = re.search(r'<([^<>]*)>\s*(?:;[^,<>]*)?;\s*rel\s*=\s*["{]?next(?![\w-])', header)
+    return match[1] if match else None
+
+
+def refusal_in(body: object) -> bool:
+    """Whether a 2xx says no: `meta.success` false, or a `meta.result` that is not "success"."""
+    meta = body.get("meta") if isinstance(body, Mapping) else None
+    if not isinstance(meta, Mapping):
+        return False
+    return meta.get("success") is False or str(meta.get("result") or "success").lower() != "success"
+
+
+def fulfillment_id_in(body: object) -> str | None:
+    """Purple Dot's id of a new fulfillment, where it tells one; the answer is not documented."""
+    data = _inner(body, "data")
+    told = _inner(data, "fulfillment")
+    value = _text(told.get("id")) if isinstance(told, Mapping) else None
+    return value if isinstance(value, str) else None
+
+
+def _inner(node: object, key: str) -> Any:
+    """What stands under `key`, or the node itself where it isn't wrapped."""
+    return node[key] if isinstance(node, Mapping) and node.get(key) is not None else node
+
+
+def _cursor(value: object) -> str | None:
+    text = _text(value)
+    return text if isinstance(text, str) else None

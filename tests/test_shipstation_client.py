@@ -1,0 +1,358 @@
+"""What we ask ShipStation: all pages, each row once, and never our key to anyone else."""
+
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import parse_qsl, urlsplit
+
+import pytest
+import requests
+import responses
+from pydantic import SecretStr
+
+from bridge.api_client import ApiClient
+from bridge.errors import CredentialsError, ForeignUrlError, NotFoundError, PayloadError, PermanentError, TemporaryError
+from bridge.shipstation import client
+from bridge.shipstation.client import ShipStationV1, ShipStationV2
+from bridge.shipstation.webhook import is_shipstation_origin
+
+V2 = "https://api.shipstation.com"
+V1 = "https://ssapi.shipstation.com"
+BATCH = f"{V2}/v2/labels?batch_id=se-5"
+
+
+@pytest.fixture
+def api() -> Iterator[ApiClient]:
+    made = ApiClient(
+        system="shipstation", origins=lambda origin: is_shipstation_origin(origin, configured=()), headers={"API-Key": SecretStr("the-key")}
+    )
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def v2(api: ApiClient) -> ShipStationV2:
+    return ShipStationV2(api, f"{V2}/")
+
+
+@pytest.fixture
+def v1(api: ApiClient) -> ShipStationV1:
+    return ShipStationV1(api, V1)
+
+
+def label(number: int) -> dict[str, Any]:
+    return {"label_id": f"se-{number}", "shipment_id": f"se-7{number}"}
+
+
+def query_of(request: requests.PreparedRequest) -> dict[str, str]:
+    return dict(parse_qsl(urlsplit(request.url or "").query))
+
+
+def asked() -> list[dict[str, str]]:
+    return [query_of(call.request) for call in responses.calls]
+
+
+def serve(path: str, key: str, pages: list[list[dict[str, Any]]], /, **head: Any) -> None:
+    """Pages by their number; beyond the last an empty one, as ShipStation does."""
+
+    def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
+        number = int(query_of(request)["page"])
+        rows = pages[number - 1] if number <= len(pages) else []
+        facts = {"page": number, "pages": len(pages), "total": sum(map(len, pages)), "links": {"next": {}, "prev": {}}} | head
+        return 200, {}, requests.compat.json.dumps({key: rows} | {name: value for name, value in facts.items() if value is not None})
+
+    responses.add_callback(responses.GET, re.compile(r"https://[^/]+" + re.escape(path) + r"(\?|$)"), answer)
+
+
+THREE_PAGES = [[label(1), label(2)], [label(3), label(4)], [label(5)]]
+ALL_FIVE = ["se-1", "se-2", "se-3", "se-4", "se-5"]
+
+
+# Paging
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        {},
+        {"links": None},
+        {"pages": None},
+        {"total": None},
+        {"pages": None, "total": None, "links": None},
+        {"pages": 1},
+        {"total": 2},
+    ],
+    ids=["all facts", "no links", "no pages", "no total", "no facts", "pages too low", "total too low"],
+)
+@responses.activate
+def test_all_pages_are_read_whichever_facts_are_told(v2: ShipStationV2, head: dict[str, Any]) -> None:
+    serve("/v2/labels", "labels", THREE_PAGES, **head)
+
+    assert [record.record_id for record in v2.labels(BATCH)] == ALL_FIVE
+
+
+@responses.activate
+def test_no_page_is_asked_beyond_the_last(v2: ShipStationV2) -> None:
+    serve("/v2/labels", "labels", THREE_PAGES)
+
+    v2.labels(BATCH)
+
+    assert [query["page"] for query in asked()] == ["1", "2", "3"]
+
+
+@responses.activate
+def test_the_query_of_a_resource_url_is_kept_byte_for_byte(v2: ShipStationV2) -> None:
+    serve("/v2/labels", "labels", [[label(1)]])
+
+    v2.labels(f"{V2}/v2/labels?batch_id=se-5&created_at_start=2026-10-14T00:00:00Z&x=a%2Fb&page=9")
+
+    assert responses.calls[0].request.url == (
+        f"{V2}/v2/labels?batch_id=se-5&created_at_start=2026-10-14T00:00:00Z&x=a%2Fb&page_size=100&page=1"
+    )
+
+
+@responses.activate
+def test_a_page_size_that_shipstation_chose_is_kept(v2: ShipStationV2) -> None:
+    serve("/v2/labels", "labels", [[label(1)]])
+
+    v2.labels(f"{BATCH}&page_size=25")
+
+    assert asked()[0]["page_size"] == "25"
+
+
+@responses.activate
+def test_a_query_of_our_own_is_encoded_and_asks_for_large_pages(v2: ShipStationV2) -> None:
+    serve("/v2/shipments", "shipments", [[]])
+
+    v2.shipments({"shipment_number": "#PD1 & co/2"})
+
+    assert asked() == [{"shipment_number": "#PD1 & co/2", "page_size": "100", "page": "1"}]
+
+
+@responses.activate
+def test_an_empty_list_is_no_records(v2: ShipStationV2) -> None:
+    serve("/v2/labels", "labels", [])
+
+    assert v2.labels(BATCH) == []
+
+
+@responses.activate
+def test_the_same_page_over_and_over_ends_the_reading(v2: ShipStationV2) -> None:
+    responses.get(f"{V2}/v2/labels", json={"labels": [label(1)], "pages": 1000, "total": 1000})
+
+    assert [record.record_id for record in v2.labels(BATCH)] == ["se-1"]
+    assert len(responses.calls) == 2
+
+
+@responses.activate
+def test_an_empty_page_in_the_middle_ends_the_reading(v2: ShipStationV2) -> None:
+    serve("/v2/labels", "labels", [[label(1)], []], pages=7)
+
+    assert len(v2.labels(BATCH)) == 1
+    assert len(responses.calls) == 2
+
+
+@responses.activate
+def test_a_row_that_moved_to_the_next_page_counts_once(v2: ShipStationV2) -> None:
+    serve("/v2/labels", "labels", [[label(1), label(2)], [label(2), label(3)]])
+
+    assert [record.record_id for record in v2.labels(BATCH)] == ["se-1", "se-2", "se-3"]
+
+
+@responses.activate
+def test_a_list_without_end_is_given_up(v2: ShipStationV2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(client, "MAX_PAGES", 3)
+    serve("/v2/labels", "labels", [[label(number)] for number in range(9)])
+
+    with pytest.raises(PermanentError, match="more than 3 pages"):
+        v2.labels(BATCH)
+
+
+@responses.activate
+def test_a_next_link_to_a_stranger_is_an_error_and_never_called(v2: ShipStationV2) -> None:
+    serve("/v2/labels", "labels", THREE_PAGES, links={"next": {"href": "https://evil.example/v2/labels?page=2"}})
+
+    with pytest.raises(ForeignUrlError):
+        v2.labels(BATCH)
+
+    assert len(responses.calls) == 1
+
+
+@pytest.mark.parametrize("href", [f"{V2}/v2/labels?page=2", "/v2/labels?page=2"], ids=["absolute", "relative"])
+@responses.activate
+def test_a_next_link_alone_is_reason_to_go_on(v2: ShipStationV2, href: str) -> None:
+    serve("/v2/labels", "labels", [[label(1)], [label(2)]], pages=None, total=None, links={"next": {"href": href}})
+
+    assert len(v2.labels(BATCH)) == 2
+
+
+@responses.activate
+def test_reading_stops_when_all_that_was_wanted_has_come(v2: ShipStationV2) -> None:
+    serve("/v2/shipments", "shipments", [[{"shipment_id": f"se-{n}"}] for n in range(50)])
+
+    found = v2.shipments({"batch_id": "se-5"}, wanted=["se-0", "se-1"])
+
+    assert [record.record_id for record in found] == ["se-0", "se-1"]
+    assert len(responses.calls) == 2
+
+
+@responses.activate
+def test_a_fault_on_a_later_page_is_not_half_a_success(v2: ShipStationV2) -> None:
+    responses.get(f"{V2}/v2/labels", json={"labels": [label(1)], "pages": 2, "total": 2})
+    responses.get(f"{V2}/v2/labels", status=503)
+
+    with pytest.raises(TemporaryError):
+        v2.labels(BATCH)
+
+
+@responses.activate
+def test_a_bad_row_is_named(v2: ShipStationV2) -> None:
+    serve("/v2/labels", "labels", [[label(1), {"shipment_id": "se-9"}]])
+
+    with pytest.raises(PayloadError, match="label_id"):
+        v2.labels(BATCH)
+
+
+# One thing
+
+
+@responses.activate
+def test_a_url_of_one_label_gives_one_record(v2: ShipStationV2) -> None:
+    responses.get(f"{V2}/v2/labels/se-1", json=label(1))
+
+    assert [record.record_id for record in v2.labels(f"{V2}/v2/labels/se-1")] == ["se-1"]
+
+
+Ask = Callable[[ShipStationV2, ShipStationV1], Any]
+
+SINGLES: list[tuple[Ask, str, dict[str, Any]]] = [
+    (lambda v2, _: v2.label("se-1"), f"{V2}/v2/labels/se-1", label(1)),
+    (lambda v2, _: v2.shipment("se-2"), f"{V2}/v2/shipments/se-2", {"shipment_id": "se-2"}),
+    (lambda _, v1: v1.order("47"), f"{V1}/orders/47", {"orderId": 47}),
+]
+
+
+@pytest.mark.parametrize(("ask", "url", "body"), SINGLES, ids=["label", "shipment", "order"])
+@responses.activate
+def test_one_thing_is_asked_by_its_id(v2: ShipStationV2, v1: ShipStationV1, ask: Ask, url: str, body: dict[str, Any]) -> None:
+    responses.get(url, json=body)
+
+    assert ask(v2, v1).record_id in url
+
+
+@pytest.mark.parametrize(("ask", "url", "body"), SINGLES, ids=["label", "shipment", "order"])
+@pytest.mark.parametrize(("status", "error"), [(404, NotFoundError), (401, CredentialsError), (500, TemporaryError)])
+@responses.activate
+def test_a_failure_to_get_one_thing_carries_its_verdict(
+    v2: ShipStationV2, v1: ShipStationV1, ask: Ask, url: str, body: dict[str, Any], status: int, error: type[Exception]
+) -> None:
+    responses.get(url, status=status, json=body)
+
+    with pytest.raises(error):
+        ask(v2, v1)
+
+
+@responses.activate
+def test_an_empty_answer_for_one_thing_is_worth_another_try(v2: ShipStationV2) -> None:
+    responses.get(f"{V2}/v2/labels/se-1", body="")
+
+    with pytest.raises(TemporaryError):
+        v2.label("se-1")
+
+
+@pytest.mark.parametrize("record_id", ["", "..", "../environment/webhooks", "se-1/void", "se-1?x=1", "se 1", "ü", "a" * 65])
+@responses.activate
+def test_an_id_that_would_change_the_path_is_refused(v2: ShipStationV2, record_id: str) -> None:
+    with pytest.raises(PayloadError):
+        v2.shipment(record_id)
+
+    assert len(responses.calls) == 0
+
+
+FILTERED: list[tuple[Ask, str, str, dict[str, Any], str]] = [
+    (lambda v2, _: v2.fulfillment("se-9"), f"{V2}/v2/fulfillments", "fulfillments", {"fulfillment_id": "se-9"}, "fulfillment_id"),
+    (lambda _, v1: v1.shipment("27"), f"{V1}/shipments", "shipments", {"shipmentId": 27}, "shipmentId"),
+    (lambda _, v1: v1.fulfillment("44"), f"{V1}/fulfillments", "fulfillments", {"fulfillmentId": 44}, "fulfillmentId"),
+]
+
+
+@pytest.mark.parametrize(("ask", "url", "key", "row", "name"), FILTERED, ids=["v2 fulfillment", "v1 shipment", "v1 fulfillment"])
+@responses.activate
+def test_where_only_a_filter_exists_the_row_is_taken_by_its_id(
+    v2: ShipStationV2, v1: ShipStationV1, ask: Ask, url: str, key: str, row: dict[str, Any], name: str
+) -> None:
+    stranger = {name: "se-1234"}
+    responses.get(url, json={key: [stranger, row], "pages": 900, "total": 90_000})
+
+    found = ask(v2, v1)
+
+    assert found.record_id == str(row[name]) == asked()[0][name]
+    assert len(responses.calls) == 1, "an ignored filter must not make us read the whole account"
+
+
+@responses.activate
+def test_a_filter_that_finds_nothing_is_none(v2: ShipStationV2) -> None:
+    responses.get(f"{V2}/v2/fulfillments", json={"fulfillments": [], "pages": 0, "total": 0})
+
+    assert v2.fulfillment("se-9") is None
+
+
+# V1
+
+
+@pytest.mark.parametrize("told", ["includeShipmentItems=False", "INCLUDESHIPMENTITEMS=false", "x=1"])
+@responses.activate
+def test_v1_shipments_always_come_with_items(v1: ShipStationV1, told: str) -> None:
+    serve("/shipments", "shipments", [[{"shipmentId": 1}]], links=None)
+
+    v1.shipments(f"https://ssapi11.shipstation.com/shipments?batchId=3&{told}")
+
+    named = [
+        (name, value)
+        for name, value in parse_qsl(urlsplit(responses.calls[0].request.url or "").query)
+        if name.lower().startswith("include")
+    ]
+    assert named == [("includeShipmentItems", "True")]
+
+
+@responses.activate
+def test_v1_is_asked_on_the_numbered_host_that_shipstation_named(v1: ShipStationV1) -> None:
+    serve("/shipments", "shipments", [[{"shipmentId": 1}], [{"shipmentId": 2}]], links=None)
+
+    found = v1.shipments("https://ssapi11.shipstation.com/shipments?batchId=3")
+
+    assert [record.record_id for record in found] == ["1", "2"]
+    assert {urlsplit(call.request.url or "").hostname for call in responses.calls} == {"ssapi11.shipstation.com"}
+    assert asked()[1] == {"batchId": "3", "includeShipmentItems": "True", "pageSize": "500", "page": "2"}
+
+
+@responses.activate
+def test_v1_lists_of_fulfillments_and_orders_are_read_to_the_end(v1: ShipStationV1) -> None:
+    serve("/fulfillments", "fulfillments", [[{"fulfillmentId": 1}], [{"fulfillmentId": 2}]], links=None)
+    serve("/orders", "orders", [[{"orderId": 5}], [{"orderId": 6}]], links=None)
+
+    assert [record.record_id for record in v1.fulfillments({"orderId": "5"})] == ["1", "2"]
+    assert [record.record_id for record in v1.orders({"orderNumber": "PD1"})] == ["5", "6"]
+
+
+# The key
+
+
+@responses.activate
+def test_the_key_goes_out_with_each_page_and_into_no_error(v2: ShipStationV2) -> None:
+    responses.get(f"{V2}/v2/labels", json={"labels": [label(1)], "pages": 2, "total": 2})
+    responses.get(f"{V2}/v2/labels", status=401, json={"errors": [{"message": "the-key is invalid"}]})
+
+    with pytest.raises(CredentialsError) as caught:
+        v2.labels(BATCH)
+
+    assert [call.request.headers["API-Key"] for call in responses.calls] == ["the-key", "the-key"]
+    assert "the-key" not in str(caught.value)
+
+
+@responses.activate
+def test_a_url_of_a_stranger_is_never_called(v2: ShipStationV2) -> None:
+    with pytest.raises(ForeignUrlError):
+        v2.labels("https://api.shipstation.com.evil.example/v2/labels")
+
+    assert len(responses.calls) == 0

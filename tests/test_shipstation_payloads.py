@@ -1,0 +1,321 @@
+"""ShipStation's rows: lenient where that does no harm, strict where a guess would, and never a person's data."""
+
+import json
+from datetime import date
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import BaseModel
+
+from bridge.errors import PayloadError, TemporaryError
+from bridge.events import Record
+from bridge.reasons import Reason
+from bridge.shipstation.payloads import MODELS, Page, V1Fulfillment, V1Order, V1Shipment, V2Label, V2Shipment, page_of, parse, record_of
+
+PERSON = {
+    "name": "Ada Person",
+    "company": "Person Ltd",
+    "street1": "1 Private Road",
+    "address_line1": "1 Private Road",
+    "email": "ada@private.example",
+    "phone": "+1 555 0100",
+    "postal_code": "99999",
+}
+
+ROWS: dict[str, dict[str, Any]] = {
+    "v2_label": {
+        "label_id": "se-81",
+        "status": "completed",
+        "shipment_id": "se-71",
+        "external_shipment_id": None,
+        "ship_date": "2026-10-14T07:00:00Z",
+        "shipment_cost": {"currency": "usd", "amount": 11.83},
+        "tracking_number": "1Z9",
+        "is_return_label": False,
+        "batch_id": "se-5",
+        "carrier_code": "ups",
+        "voided": False,
+        "tracking_url": "https://carrier.example/1Z9",
+        "packages": [
+            {"package_id": 7, "sequence": 1, "tracking_number": "1Z9"},
+            {"package_id": 8, "sequence": 2, "tracking_number": "1ZA"},
+        ],
+        "ship_to": PERSON,
+    },
+    "v2_fulfillment": {
+        "fulfillment_id": "se-91",
+        "shipment_id": "se-71",
+        "shipment_number": "PD100/1",
+        "tracking_number": "7712",
+        "ship_date": "2026-10-14T07:00:00Z",
+        "fulfillment_carrier_friendly_name": "FedEx",
+        "fulfillment_provider_code": "external",
+        "fulfillment_fee": {"currency": "usd", "amount": 1.5},
+        "voided": False,
+        "ship_to": PERSON,
+    },
+    "v2_shipment": {
+        "shipment_id": "se-71",
+        "shipment_number": "PD100/1",
+        "external_shipment_id": "5f1c6d1e-0000-4000-8000-000000000001",
+        "shipment_status": "label_purchased",
+        "ship_to": PERSON,
+        "amount_paid": {"currency": "usd", "amount": 186.0},
+        "advanced_options": {"custom_field1": " PD100/1 ", "custom_field2": "", "contains_alcohol": False},
+        "items": [{"sku": "HAT", "name": "Hat", "quantity": 2, "external_order_item_id": "line-1", "item_id": 14, "unit_price": 62.0}],
+    },
+    "v1_shipment": {
+        "shipmentId": 2719,
+        "orderId": 4709,
+        "orderKey": "key-1",
+        "orderNumber": "PD100/1",
+        "customerEmail": "ada@private.example",
+        "shipDate": "2026-10-14",
+        "shipmentCost": 11.83,
+        "trackingNumber": "1Z9",
+        "carrierCode": "ups_walleted",
+        "isReturnLabel": False,
+        "voided": False,
+        "shipTo": PERSON,
+        "shipmentItems": [
+            {"orderItemId": 88, "lineItemKey": "line-1", "sku": "HAT", "quantity": 2, "adjustment": False, "unitPrice": 62.0}
+        ],
+    },
+    "v1_fulfillment": {
+        "fulfillmentId": 4455,
+        "orderId": 4709,
+        "orderNumber": "PD100/1",
+        "customerEmail": "ada@private.example",
+        "trackingNumber": "7712",
+        "shipDate": "2026-10-14T00:00:00.0000000",
+        "carrierCode": "FedEx",
+        "voided": False,
+        "shipTo": PERSON,
+    },
+    "v1_order": {
+        "orderId": 4709,
+        "orderNumber": "PD100/1",
+        "orderKey": "key-1",
+        "customerEmail": "ada@private.example",
+        "items": [{"orderItemId": 88, "sku": "HAT", "quantity": 2}],
+        "advancedOptions": {"customField1": "PD100/1"},
+        "billTo": PERSON,
+    },
+    "inline_row": {"shipment_id": "se-71", "tracking_number": "7712", "carrier_code": "fedex", "ship_to": PERSON},
+}
+IDS = {
+    "v2_label": "se-81",
+    "v2_fulfillment": "se-91",
+    "v2_shipment": "se-71",
+    "v1_shipment": "2719",
+    "v1_fulfillment": "4455",
+    "v1_order": "4709",
+    "inline_row": "se-71:7712",
+}
+ID_FIELD = {
+    "v2_label": "label_id",
+    "v2_fulfillment": "fulfillment_id",
+    "v2_shipment": "shipment_id",
+    "v1_shipment": "shipmentId",
+    "v1_fulfillment": "fulfillmentId",
+    "v1_order": "orderId",
+    "inline_row": "shipment_id",
+}
+
+
+def model_of(kind: str, **changes: Any) -> Any:
+    return parse(record_of(kind, ROWS[kind] | changes))
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_every_kind_becomes_a_record_with_its_id_and_comes_back_the_same(kind: str) -> None:
+    record = record_of(kind, ROWS[kind])
+
+    assert (record.kind, record.record_id) == (kind, IDS[kind])
+    assert record_of(kind, record.body) == record
+    assert isinstance(parse(record), MODELS[kind])
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_no_person_and_no_cost_is_kept(kind: str) -> None:
+    kept = json.dumps(record_of(kind, ROWS[kind]).body)
+
+    assert all(value not in kept for value in [*PERSON.values(), "11.83", "186", "62.0", "1.5"])
+
+
+@pytest.mark.parametrize("kind", MODELS)
+def test_a_record_keeps_the_vendors_own_field_names_and_ids_as_text(kind: str) -> None:
+    body = record_of(kind, ROWS[kind]).body
+
+    assert body[ID_FIELD[kind]] == str(ROWS[kind][ID_FIELD[kind]])
+    assert len(body.keys() & ROWS[kind].keys()) >= 3
+
+
+def test_a_label_is_read_with_all_its_packages() -> None:
+    label: V2Label = model_of("v2_label")
+
+    assert (label.tracking_number, label.carrier_code, label.ship_date) == ("1Z9", "ups", date(2026, 10, 14))
+    assert [package.tracking_number for package in label.packages] == ["1Z9", "1ZA"]
+
+
+def test_a_v2_order_is_read_with_items_and_custom_fields() -> None:
+    order: V2Shipment = model_of("v2_shipment")
+
+    item = order.items[0]
+    assert (item.sku, item.quantity, item.external_order_item_id, item.item_id) == ("HAT", 2, "line-1", "14")
+    assert (order.advanced_options.custom_field1, order.advanced_options.custom_field2) == ("PD100/1", None)
+
+
+def test_a_v1_label_is_read_with_items() -> None:
+    row: V1Shipment = model_of("v1_shipment")
+
+    item = row.shipment_items[0]
+    assert (row.order_id, row.order_key, row.carrier_code, row.is_return_label) == ("4709", "key-1", "ups_walleted", False)
+    assert (item.order_item_id, item.line_item_key, item.sku, item.quantity, item.adjustment) == ("88", "line-1", "HAT", 2, False)
+
+
+def test_a_v1_fulfillment_and_its_order_are_read() -> None:
+    row: V1Fulfillment = model_of("v1_fulfillment")
+    order: V1Order = model_of("v1_order")
+
+    assert (row.order_id, row.tracking_number, row.ship_date) == ("4709", "7712", date(2026, 10, 14))
+    assert (order.order_number, order.advanced_options.custom_field1, order.items[0].quantity) == ("PD100/1", "PD100/1", 2)
+
+
+@pytest.mark.parametrize("blank", [None, "", "   ", "\0"])
+def test_a_blank_tracking_number_is_none(blank: str | None) -> None:
+    assert model_of("v2_label", tracking_number=blank).tracking_number is None
+
+
+@pytest.mark.parametrize("absent", ["packages", "ship_date", "tracking_number", "voided", "is_return_label", "status"])
+def test_what_a_label_leaves_out_is_no_error(absent: str) -> None:
+    row = {name: value for name, value in ROWS["v2_label"].items() if name != absent}
+
+    assert record_of("v2_label", row) == record_of("v2_label", ROWS["v2_label"] | {absent: None})
+
+
+def test_lists_and_options_may_be_null() -> None:
+    assert model_of("v2_shipment", items=None, advanced_options=None).items == []
+    assert model_of("v1_shipment", shipmentItems=None).shipment_items == []
+    assert model_of("v1_order", items=None, advancedOptions=None).advanced_options.custom_field1 is None
+
+
+@pytest.mark.parametrize(("written", "units"), [(2, 2), (2.0, 2), ("2", 2), (0, 0), (-1, -1), (None, 0)])
+def test_whole_quantities_are_kept_for_the_translation_to_judge(written: object, units: int) -> None:
+    assert model_of("v1_shipment", shipmentItems=[{"sku": "HAT", "quantity": written}]).shipment_items[0].quantity == units
+
+
+@pytest.mark.parametrize("written", [1.5, "some", [], float("inf")])
+def test_a_quantity_that_is_no_whole_number_is_refused_by_name(written: object) -> None:
+    with pytest.raises(PayloadError, match=r"v1_shipment 2719: shipmentItems\.0\.quantity"):
+        model_of("v1_shipment", shipmentItems=[{"sku": "HAT", "quantity": written}])
+
+
+def test_an_adjustment_is_kept_as_one() -> None:
+    assert model_of("v1_shipment", shipmentItems=[{"quantity": 1, "adjustment": True}]).shipment_items[0].adjustment
+
+
+@pytest.mark.parametrize("written", ["not a date", "14.10.2026", 5, ""])
+def test_an_unreadable_date_is_left_out(written: object) -> None:
+    assert model_of("v2_label", ship_date=written).ship_date is None
+
+
+def test_half_a_character_is_replaced_so_that_a_database_can_store_it() -> None:
+    assert model_of("v2_label", tracking_number="1Z\ud8009").tracking_number == "1Z?9"
+
+
+@pytest.mark.parametrize("kind", MODELS)
+@pytest.mark.parametrize("value", [None, "", [], {"secret": "Ada Person"}, True])
+def test_a_row_without_an_id_is_refused_by_kind_and_field(kind: str, value: object) -> None:
+    with pytest.raises(PayloadError) as caught:
+        record_of(kind, ROWS[kind] | {ID_FIELD[kind]: value})
+
+    assert kind in str(caught.value)
+    assert ID_FIELD[kind] in str(caught.value)
+    assert caught.value.reason is Reason.BAD_SHAPE
+
+
+def test_an_error_quotes_no_value_of_the_row() -> None:
+    with pytest.raises(PayloadError) as caught:
+        record_of("v2_label", ROWS["v2_label"] | {"voided": "Ada Person", "packages": "1 Private Road"})
+
+    assert "se-81: voided" in str(caught.value)
+    assert "Ada" not in f"{caught.value}{caught.value.__cause__}"
+    assert "Private" not in f"{caught.value}{caught.value.__cause__}"
+
+
+@pytest.mark.parametrize("row", [None, [], "text", 5])
+def test_a_row_that_is_no_object_is_refused(row: object) -> None:
+    with pytest.raises(PayloadError, match="v2_label without id"):
+        record_of("v2_label", row)
+
+
+Json = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    max_leaves=6,
+)
+
+
+@given(kind=st.sampled_from(sorted(MODELS)), change=st.data())
+def test_any_row_is_a_storable_record_or_a_payload_error(kind: str, change: st.DataObject) -> None:
+    field = change.draw(st.sampled_from(sorted(ROWS[kind])))
+    try:
+        record = record_of(kind, ROWS[kind] | {field: change.draw(Json)})
+    except PayloadError:
+        return
+    assert record == Record(kind, record.record_id, json.loads(json.dumps(record.body)))
+    assert isinstance(parse(record), BaseModel)
+    json.dumps(record.body, ensure_ascii=False).encode()
+
+
+# Pages
+
+
+@pytest.mark.parametrize(
+    ("page", "number", "so_far", "last"),
+    [
+        (Page(rows=(1,), pages=1, total=1), 1, 1, True),
+        (Page(rows=(1,), pages=2, total=2), 1, 1, False),
+        (Page(rows=(1,), pages=1, total=60), 1, 25, False),
+        (Page(rows=(1,), pages=3, total=1), 1, 1, False),
+        (Page(rows=(1,), pages=1, total=1, next_url="https://x"), 1, 1, False),
+        (Page(rows=(), pages=0, total=0), 1, 0, True),
+        (Page(rows=(1,)), 1, 1, False),
+        (Page(rows=()), 2, 1, True),
+        (Page(rows=(1,), total=2), 1, 1, False),
+        (Page(rows=(1,), pages=2), 2, 2, True),
+    ],
+)
+def test_a_page_is_the_last_only_when_nothing_speaks_of_more(page: Page, number: int, so_far: int, last: bool) -> None:
+    assert page.is_last(number=number, rows_so_far=so_far) is last
+
+
+@pytest.mark.parametrize("links", [{}, None, {"next": {}}, {"next": None}, {"prev": {"href": "https://x"}, "next": {}}])
+def test_no_next_link_has_many_forms(links: object) -> None:
+    assert page_of("labels", {"labels": [], "pages": 1, "total": 0, "links": links}).next_url is None
+
+
+def test_a_next_link_is_read() -> None:
+    assert page_of("labels", {"labels": [], "links": {"next": {"href": "https://x/?page=2"}}}).next_url == "https://x/?page=2"
+
+
+def test_a_single_object_is_a_page_of_one() -> None:
+    assert page_of("labels", ROWS["v2_label"]).rows == (ROWS["v2_label"],)
+
+
+def test_a_null_list_is_an_empty_page() -> None:
+    assert page_of("shipments", {"shipments": None, "total": 0, "pages": 0}).rows == ()
+
+
+@pytest.mark.parametrize("body", [[], "text", {"labels": "none"}, {"labels": [], "pages": "many"}])
+def test_what_is_no_list_answer_is_refused(body: object) -> None:
+    with pytest.raises(PayloadError):
+        page_of("labels", body)
+
+
+def test_an_empty_answer_is_worth_another_try() -> None:
+    with pytest.raises(TemporaryError):
+        page_of("labels", None)
