@@ -2,14 +2,17 @@
 
 import signal
 import threading
+from typing import TYPE_CHECKING
 
 import click
 
-from bridge.simulator import FAULTS, SCENARIOS, Simulator
-from bridge.simulator.faults import parse_fault
+if TYPE_CHECKING:
+    from bridge.simulator import Simulator
 
 
 def _check_faults(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
+    from bridge.simulator.faults import parse_fault
+
     for text in texts:
         try:
             parse_fault(text)
@@ -19,6 +22,8 @@ def _check_faults(_context: click.Context, _parameter: click.Parameter, texts: t
 
 
 def _list_faults(context: click.Context, _parameter: click.Parameter, is_wanted: bool) -> None:
+    from bridge.simulator.faults import FAULTS
+
     if not is_wanted or context.resilient_parsing:
         return
     for name, kind in FAULTS.items():
@@ -40,14 +45,20 @@ def _list_faults(context: click.Context, _parameter: click.Parameter, is_wanted:
 @click.option("--list-faults", is_flag=True, expose_value=False, is_eager=True, callback=_list_faults, help="Name all faults and exit.")
 def simulator(port: int, faults: tuple[str, ...], webhook_url: str | None) -> None:
     """Both vendors on loopback until Ctrl-C: paged, signed, strict, and able to fail."""
+    from bridge.simulator import Simulator
+
+    running = Simulator(port=port, faults=faults, webhook_url=webhook_url)
     try:
-        with Simulator(port=port, faults=faults, webhook_url=webhook_url) as running:
-            _run(running)
+        running.start()
     except OSError as error:
         raise click.ClickException(f"Port {port} can't be used: {error.strerror}. Choose another with --port.") from error
+    try:
+        _serve(running)
+    finally:
+        running.stop()
 
 
-def _run(running: Simulator) -> None:
+def _serve(running: "Simulator") -> None:
     """The signals are caught before the address is told: whoever reads it may end us at once."""
     asked_to_stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -56,7 +67,9 @@ def _run(running: Simulator) -> None:
     asked_to_stop.wait()
 
 
-def _tell(running: Simulator) -> None:
+def _tell(running: "Simulator") -> None:
+    from bridge.simulator import SCENARIOS
+
     click.echo(f"The simulator listens on {running.url}\n")
     click.echo("Put these lines into the .env of a bridge:\n")
     for name, value in running.env().items():

@@ -1,7 +1,7 @@
 """Deliveries as stored: the mapping log and its quantity ledger. Every function works inside the caller's transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -272,29 +272,16 @@ def _load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
     return [_delivery(row, tuple(lines.get(row.id, ()))) for row in rows]
 
 
+_AS_STORED = tuple({f.name for f in fields(Delivery)} & set(deliveries.c.keys()) - {"shipment"})
+
+
 def _delivery(row: Row[Any], lines: tuple[FulfilledLine, ...]) -> Delivery:
+    values = {name: getattr(row, name) for name in _AS_STORED} | {
+        "status": DeliveryStatus(row.status),
+        "reason": Reason(row.reason) if row.reason else None,
+        "lane": Lane(row.lane),
+        "trigger": Trigger(row.trigger),
+        "claim": row.claims,
+    }
     tracking = Tracking(number=row.tracking_number, company=row.tracking_company, url=row.tracking_url) if row.tracking_number else None
-    return Delivery(
-        id=row.id,
-        identity=row.identity,
-        status=DeliveryStatus(row.status),
-        reason=Reason(row.reason) if row.reason else None,
-        lane=Lane(row.lane),
-        trigger=Trigger(row.trigger),
-        shipment=_SHIPMENT.validate_python(row.shipment),
-        fulfillment_order_id=row.fulfillment_order_id,
-        reference=row.reference,
-        rule=row.rule,
-        lines=lines,
-        tracking=tracking,
-        notify_customer=row.notify_customer,
-        claim=row.claims,
-        attempts=row.attempts,
-        looks=row.looks,
-        posting_at=row.posting_at,
-        unclear_at=row.unclear_at,
-        order_seen_at=row.order_seen_at,
-        label_seen_at=row.label_seen_at,
-        received_at=row.received_at,
-        created_at=row.created_at,
-    )
+    return Delivery(**values, shipment=_SHIPMENT.validate_python(row.shipment), lines=lines, tracking=tracking)

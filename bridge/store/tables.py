@@ -51,110 +51,62 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+# Several columns a line: a table reads as a table.
+# fmt: off
+
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column that is exactly INTEGER."""
 
-events = Table(
-    "events",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("source", String(32), nullable=False),
-    Column("event_type", String(64), nullable=False),
-    Column("status", String(16), nullable=False),
-    Column("reason", String(40)),
-    Column("detail", Text),
-    Column("received_at", UtcDateTime, nullable=False),
-    Column("resource_url", Text),
-    Column("body", LargeBinary, nullable=False),
-    Column("headers", JSON, nullable=False),
-    Column("remote_address", String(64)),
-    Column("signature", String(16), nullable=False),
-    Column("lane", SmallInteger, nullable=False),
-    Column("waiting_pointer", String(64), unique=True),
-    Column("duplicates", Integer, nullable=False),
-    Column("last_duplicate_at", UtcDateTime),
-    Column("due_at", UtcDateTime),
-    Column("owner", String(64)),
-    Column("claims", Integer, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("waits", Integer, nullable=False),
-    Column("processed_at", UtcDateTime),
-    Column("decisions", JSON),
+events = Table("events", metadata,
+    Column("id", String(32), primary_key=True), Column("source", String(32), nullable=False),
+    Column("event_type", String(64), nullable=False), Column("status", String(16), nullable=False), Column("reason", String(40)),
+    Column("detail", Text), Column("received_at", UtcDateTime, nullable=False), Column("resource_url", Text),
+    Column("body", LargeBinary, nullable=False), Column("headers", JSON, nullable=False), Column("remote_address", String(64)),
+    Column("signature", String(16), nullable=False), Column("lane", SmallInteger, nullable=False),
+    Column("waiting_pointer", String(64), unique=True), Column("duplicates", Integer, nullable=False),
+    Column("last_duplicate_at", UtcDateTime), Column("due_at", UtcDateTime), Column("owner", String(64)),
+    Column("claims", Integer, nullable=False), Column("attempts", Integer, nullable=False), Column("waits", Integer, nullable=False),
+    Column("processed_at", UtcDateTime), Column("decisions", JSON),
     Index("ix_events_due", "lane", "due_at"),
     Index("ix_events_status", "status", "id"),
     Index("ix_events_event_type", "event_type", "id"),
 )
 """`due_at` is both when work may start and until when it is taken: a claim moves it by the lease, so an expired lease is due again."""
 
-records = Table(
-    "records",
-    metadata,
-    Column("id", _Serial, primary_key=True),
-    Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
-    Column("fetched_at", UtcDateTime, nullable=False),
-    Column("kind", String(24), nullable=False),
-    Column("record_id", String(128), nullable=False),
-    Column("body", JSON, nullable=False),
+records = Table("records", metadata,
+    Column("id", _Serial, primary_key=True), Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
+    Column("fetched_at", UtcDateTime, nullable=False), Column("kind", String(24), nullable=False),
+    Column("record_id", String(128), nullable=False), Column("body", JSON, nullable=False),
 )
 
-fulfillment_orders = Table(
-    "fulfillment_orders",
-    metadata,
-    Column("id", String(64), primary_key=True),
-    Column("reference", String(128), nullable=False),
-    Column("reference_key", String(128), nullable=False, index=True),
-    Column("status", String(16)),
+fulfillment_orders = Table("fulfillment_orders", metadata,
+    Column("id", String(64), primary_key=True), Column("reference", String(128), nullable=False),
+    Column("reference_key", String(128), nullable=False, index=True), Column("status", String(16)),
     Column("seen_at", UtcDateTime, nullable=False),
 )
 """Confirmed orders: the cache of what Purple Dot said, and the row that is locked while an order's quantities are decided."""
 
-order_lines = Table(
-    "order_lines",
-    metadata,
+order_lines = Table("order_lines", metadata,
     Column("fulfillment_order_id", String(64), ForeignKey("fulfillment_orders.id"), primary_key=True),
-    Column("line_item_id", String(64), primary_key=True, index=True),
-    Column("position", Integer, nullable=False),
-    Column("sku", String(255)),
-    Column("quantity", Integer, nullable=False),
+    Column("line_item_id", String(64), primary_key=True, index=True), Column("position", Integer, nullable=False),
+    Column("sku", String(255)), Column("quantity", Integer, nullable=False),
 )
 
-deliveries = Table(
-    "deliveries",
-    metadata,
-    Column("id", String(32), primary_key=True),
-    Column("identity", String(255), nullable=False, unique=True),
-    Column("status", String(16), nullable=False),
-    Column("reason", String(40)),
-    Column("detail", Text),
-    Column("lane", SmallInteger, nullable=False),
-    Column("trigger", String(16), nullable=False),
-    Column("record_kind", String(24), nullable=False),
-    Column("shipstation_record_id", String(128), nullable=False),
-    Column("shipstation_shipment_id", String(64), index=True),
-    Column("order_number", String(255), index=True),
-    Column("fulfillment_order_id", String(64), index=True),
-    Column("reference", String(128)),
-    Column("rule", String(40)),
-    Column("purple_dot_fulfillment_id", String(128)),
-    Column("carrier_code", String(128)),
-    Column("tracking_number", String(128), index=True),
-    Column("tracking_company", String(255)),
-    Column("tracking_url", Text),
-    Column("all_tracking_numbers", JSON, nullable=False),
-    Column("notify_customer", Boolean, nullable=False),
-    Column("shipment", JSON, nullable=False),
-    Column("due_at", UtcDateTime),
-    Column("owner", String(64)),
-    Column("claims", Integer, nullable=False),
-    Column("attempts", Integer, nullable=False),
-    Column("looks", Integer, nullable=False),
-    Column("posting_at", UtcDateTime),
-    Column("unclear_at", UtcDateTime),
-    Column("order_seen_at", UtcDateTime),
-    Column("label_seen_at", UtcDateTime),
-    Column("received_at", UtcDateTime, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False),
-    Column("updated_at", UtcDateTime, nullable=False),
+deliveries = Table("deliveries", metadata,
+    Column("id", String(32), primary_key=True), Column("identity", String(255), nullable=False, unique=True),
+    Column("status", String(16), nullable=False), Column("reason", String(40)), Column("detail", Text),
+    Column("lane", SmallInteger, nullable=False), Column("trigger", String(16), nullable=False),
+    Column("record_kind", String(24), nullable=False), Column("shipstation_record_id", String(128), nullable=False),
+    Column("shipstation_shipment_id", String(64), index=True), Column("order_number", String(255), index=True),
+    Column("fulfillment_order_id", String(64), index=True), Column("reference", String(128)), Column("rule", String(40)),
+    Column("purple_dot_fulfillment_id", String(128)), Column("carrier_code", String(128)),
+    Column("tracking_number", String(128), index=True), Column("tracking_company", String(255)), Column("tracking_url", Text),
+    Column("all_tracking_numbers", JSON, nullable=False), Column("notify_customer", Boolean, nullable=False),
+    Column("shipment", JSON, nullable=False), Column("due_at", UtcDateTime), Column("owner", String(64)),
+    Column("claims", Integer, nullable=False), Column("attempts", Integer, nullable=False), Column("looks", Integer, nullable=False),
+    Column("posting_at", UtcDateTime), Column("unclear_at", UtcDateTime), Column("order_seen_at", UtcDateTime),
+    Column("label_seen_at", UtcDateTime), Column("received_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False), Column("updated_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
     Index("ix_deliveries_due", "lane", "due_at"),
     Index("ix_deliveries_status", "status", "id"),
@@ -162,58 +114,34 @@ deliveries = Table(
 )
 """The mapping log: shipment ↔ fulfillment order ↔ fulfillment. `posting_at` is the intent, committed before a request leaves."""
 
-delivery_lines = Table(
-    "delivery_lines",
-    metadata,
+delivery_lines = Table("delivery_lines", metadata,
     Column("delivery_id", String(32), ForeignKey("deliveries.id"), primary_key=True),
-    Column("line_item_id", String(64), primary_key=True),
-    Column("fulfillment_order_id", String(64), nullable=False, index=True),
-    Column("position", Integer, nullable=False),
-    Column("sku", String(255)),
-    Column("quantity", Integer, nullable=False),
+    Column("line_item_id", String(64), primary_key=True), Column("fulfillment_order_id", String(64), nullable=False, index=True),
+    Column("position", Integer, nullable=False), Column("sku", String(255)), Column("quantity", Integer, nullable=False),
 )
 """The quantity ledger: what each delivery takes of a Purple Dot line. The delivery's status says whether it counts."""
 
-event_deliveries = Table(
-    "event_deliveries",
-    metadata,
+event_deliveries = Table("event_deliveries", metadata,
     Column("event_id", String(32), ForeignKey("events.id"), primary_key=True),
     Column("delivery_id", String(32), ForeignKey("deliveries.id"), primary_key=True, index=True),
 )
 
-attempts = Table(
-    "attempts",
-    metadata,
-    Column("id", _Serial, primary_key=True),
-    Column("delivery_id", String(32), ForeignKey("deliveries.id"), nullable=False, index=True),
-    Column("number", Integer, nullable=False),
-    Column("trigger", String(16), nullable=False),
-    Column("started_at", UtcDateTime, nullable=False),
-    Column("finished_at", UtcDateTime, nullable=False),
-    Column("outcome", String(16), nullable=False),
-    Column("detail", Text),
-    Column("request", JSON),
-    Column("http_status", Integer),
+attempts = Table("attempts", metadata,
+    Column("id", _Serial, primary_key=True), Column("delivery_id", String(32), ForeignKey("deliveries.id"), nullable=False, index=True),
+    Column("number", Integer, nullable=False), Column("trigger", String(16), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False), Column("finished_at", UtcDateTime, nullable=False),
+    Column("outcome", String(16), nullable=False), Column("detail", Text), Column("request", JSON), Column("http_status", Integer),
     Column("answer", Text),
 )
 """Append-only: one row for each try and each look that decided something."""
 
-workers = Table(
-    "workers",
-    metadata,
-    Column("name", String(64), primary_key=True),
-    Column("host", String(255), nullable=False),
-    Column("pid", Integer, nullable=False),
-    Column("started_at", UtcDateTime, nullable=False),
-    Column("beat_at", UtcDateTime, nullable=False),
-    Column("stopped_at", UtcDateTime),
+workers = Table("workers", metadata,
+    Column("name", String(64), primary_key=True), Column("host", String(255), nullable=False), Column("pid", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False), Column("beat_at", UtcDateTime, nullable=False), Column("stopped_at", UtcDateTime),
 )
 
-budgets = Table(
-    "budgets",
-    metadata,
-    Column("system", String(32), primary_key=True),
-    Column("free_at", Float, nullable=False),
+budgets = Table("budgets", metadata,
+    Column("system", String(32), primary_key=True), Column("free_at", Float, nullable=False),
     Column("paused_until", Float, nullable=False),
 )
 """One row per vendor, in epoch seconds: `free_at` is when the budget would be whole again if nobody called."""

@@ -8,204 +8,125 @@ down_revision = None
 branch_labels = None
 depends_on = None
 
+# Several columns a line: a table reads as a table.
+# fmt: off
+
 SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
-    op.create_table(
-        "budgets",
-        sa.Column("system", sa.String(length=32), nullable=False),
-        sa.Column("free_at", sa.Float(), nullable=False),
-        sa.Column("paused_until", sa.Float(), nullable=False),
-        sa.PrimaryKeyConstraint("system", name="pk_budgets"),
+    op.create_table("budgets",
+        sa.Column("system", sa.String(length=32), nullable=False), sa.Column("free_at", sa.Float(), nullable=False),
+        sa.Column("paused_until", sa.Float(), nullable=False), sa.PrimaryKeyConstraint("system", name="pk_budgets"),
     )
-    op.create_table(
-        "deliveries",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("identity", sa.String(length=255), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("reason", sa.String(length=40), nullable=True),
-        sa.Column("detail", sa.Text(), nullable=True),
-        sa.Column("lane", sa.SmallInteger(), nullable=False),
-        sa.Column("trigger", sa.String(length=16), nullable=False),
-        sa.Column("record_kind", sa.String(length=24), nullable=False),
+    op.create_table("deliveries",
+        sa.Column("id", sa.String(length=32), nullable=False), sa.Column("identity", sa.String(length=255), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False), sa.Column("reason", sa.String(length=40)),
+        sa.Column("detail", sa.Text()), sa.Column("lane", sa.SmallInteger(), nullable=False),
+        sa.Column("trigger", sa.String(length=16), nullable=False), sa.Column("record_kind", sa.String(length=24), nullable=False),
         sa.Column("shipstation_record_id", sa.String(length=128), nullable=False),
-        sa.Column("shipstation_shipment_id", sa.String(length=64), nullable=True),
-        sa.Column("order_number", sa.String(length=255), nullable=True),
-        sa.Column("fulfillment_order_id", sa.String(length=64), nullable=True),
-        sa.Column("reference", sa.String(length=128), nullable=True),
-        sa.Column("rule", sa.String(length=40), nullable=True),
-        sa.Column("purple_dot_fulfillment_id", sa.String(length=128), nullable=True),
-        sa.Column("carrier_code", sa.String(length=128), nullable=True),
-        sa.Column("tracking_number", sa.String(length=128), nullable=True),
-        sa.Column("tracking_company", sa.String(length=255), nullable=True),
-        sa.Column("tracking_url", sa.Text(), nullable=True),
-        sa.Column("all_tracking_numbers", sa.JSON(), nullable=False),
-        sa.Column("notify_customer", sa.Boolean(), nullable=False),
-        sa.Column("shipment", sa.JSON(), nullable=False),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("owner", sa.String(length=64), nullable=True),
-        sa.Column("claims", sa.Integer(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("looks", sa.Integer(), nullable=False),
-        sa.Column("posting_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("unclear_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("order_seen_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("label_seen_at", sa.DateTime(timezone=True), nullable=True),
+        sa.Column("shipstation_shipment_id", sa.String(length=64)), sa.Column("order_number", sa.String(length=255)),
+        sa.Column("fulfillment_order_id", sa.String(length=64)), sa.Column("reference", sa.String(length=128)),
+        sa.Column("rule", sa.String(length=40)), sa.Column("purple_dot_fulfillment_id", sa.String(length=128)),
+        sa.Column("carrier_code", sa.String(length=128)), sa.Column("tracking_number", sa.String(length=128)),
+        sa.Column("tracking_company", sa.String(length=255)), sa.Column("tracking_url", sa.Text()),
+        sa.Column("all_tracking_numbers", sa.JSON(), nullable=False), sa.Column("notify_customer", sa.Boolean(), nullable=False),
+        sa.Column("shipment", sa.JSON(), nullable=False), sa.Column("due_at", sa.DateTime(timezone=True)),
+        sa.Column("owner", sa.String(length=64)), sa.Column("claims", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False), sa.Column("looks", sa.Integer(), nullable=False),
+        sa.Column("posting_at", sa.DateTime(timezone=True)), sa.Column("unclear_at", sa.DateTime(timezone=True)),
+        sa.Column("order_seen_at", sa.DateTime(timezone=True)), sa.Column("label_seen_at", sa.DateTime(timezone=True)),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("delivered_at", sa.DateTime(timezone=True), nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
-        sa.UniqueConstraint("identity", name="uq_deliveries_identity"),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False), sa.Column("delivered_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_deliveries"), sa.UniqueConstraint("identity", name="uq_deliveries_identity"),
     )
-    op.create_index("ix_deliveries_due", "deliveries", ["lane", "due_at"], unique=False)
-    op.create_index("ix_deliveries_fulfillment_order_id", "deliveries", ["fulfillment_order_id"], unique=False)
-    op.create_index("ix_deliveries_order_number", "deliveries", ["order_number"], unique=False)
-    op.create_index("ix_deliveries_record", "deliveries", ["record_kind", "shipstation_record_id"], unique=False)
-    op.create_index("ix_deliveries_shipstation_shipment_id", "deliveries", ["shipstation_shipment_id"], unique=False)
-    op.create_index("ix_deliveries_status", "deliveries", ["status", "id"], unique=False)
-    op.create_index("ix_deliveries_tracking_number", "deliveries", ["tracking_number"], unique=False)
-    op.create_table(
-        "events",
-        sa.Column("id", sa.String(length=32), nullable=False),
-        sa.Column("source", sa.String(length=32), nullable=False),
-        sa.Column("event_type", sa.String(length=64), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("reason", sa.String(length=40), nullable=True),
-        sa.Column("detail", sa.Text(), nullable=True),
-        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("resource_url", sa.Text(), nullable=True),
-        sa.Column("body", sa.LargeBinary(), nullable=False),
-        sa.Column("headers", sa.JSON(), nullable=False),
-        sa.Column("remote_address", sa.String(length=64), nullable=True),
-        sa.Column("signature", sa.String(length=16), nullable=False),
-        sa.Column("lane", sa.SmallInteger(), nullable=False),
-        sa.Column("waiting_pointer", sa.String(length=64), nullable=True),
-        sa.Column("duplicates", sa.Integer(), nullable=False),
-        sa.Column("last_duplicate_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("due_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("owner", sa.String(length=64), nullable=True),
-        sa.Column("claims", sa.Integer(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("waits", sa.Integer(), nullable=False),
-        sa.Column("processed_at", sa.DateTime(timezone=True), nullable=True),
-        sa.Column("decisions", sa.JSON(), nullable=True),
-        sa.PrimaryKeyConstraint("id", name="pk_events"),
+    op.create_index("ix_deliveries_due", "deliveries", ["lane", "due_at"])
+    op.create_index("ix_deliveries_fulfillment_order_id", "deliveries", ["fulfillment_order_id"])
+    op.create_index("ix_deliveries_order_number", "deliveries", ["order_number"])
+    op.create_index("ix_deliveries_record", "deliveries", ["record_kind", "shipstation_record_id"])
+    op.create_index("ix_deliveries_shipstation_shipment_id", "deliveries", ["shipstation_shipment_id"])
+    op.create_index("ix_deliveries_status", "deliveries", ["status", "id"])
+    op.create_index("ix_deliveries_tracking_number", "deliveries", ["tracking_number"])
+    op.create_table("events",
+        sa.Column("id", sa.String(length=32), nullable=False), sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("event_type", sa.String(length=64), nullable=False), sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=40)), sa.Column("detail", sa.Text()),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False), sa.Column("resource_url", sa.Text()),
+        sa.Column("body", sa.LargeBinary(), nullable=False), sa.Column("headers", sa.JSON(), nullable=False),
+        sa.Column("remote_address", sa.String(length=64)), sa.Column("signature", sa.String(length=16), nullable=False),
+        sa.Column("lane", sa.SmallInteger(), nullable=False), sa.Column("waiting_pointer", sa.String(length=64)),
+        sa.Column("duplicates", sa.Integer(), nullable=False), sa.Column("last_duplicate_at", sa.DateTime(timezone=True)),
+        sa.Column("due_at", sa.DateTime(timezone=True)), sa.Column("owner", sa.String(length=64)),
+        sa.Column("claims", sa.Integer(), nullable=False), sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("waits", sa.Integer(), nullable=False), sa.Column("processed_at", sa.DateTime(timezone=True)),
+        sa.Column("decisions", sa.JSON()), sa.PrimaryKeyConstraint("id", name="pk_events"),
         sa.UniqueConstraint("waiting_pointer", name="uq_events_waiting_pointer"),
     )
-    op.create_index("ix_events_due", "events", ["lane", "due_at"], unique=False)
-    op.create_index("ix_events_event_type", "events", ["event_type", "id"], unique=False)
-    op.create_index("ix_events_status", "events", ["status", "id"], unique=False)
-    op.create_table(
-        "fulfillment_orders",
-        sa.Column("id", sa.String(length=64), nullable=False),
-        sa.Column("reference", sa.String(length=128), nullable=False),
-        sa.Column("reference_key", sa.String(length=128), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=True),
-        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("id", name="pk_fulfillment_orders"),
+    op.create_index("ix_events_due", "events", ["lane", "due_at"])
+    op.create_index("ix_events_event_type", "events", ["event_type", "id"])
+    op.create_index("ix_events_status", "events", ["status", "id"])
+    op.create_table("fulfillment_orders",
+        sa.Column("id", sa.String(length=64), nullable=False), sa.Column("reference", sa.String(length=128), nullable=False),
+        sa.Column("reference_key", sa.String(length=128), nullable=False), sa.Column("status", sa.String(length=16)),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False), sa.PrimaryKeyConstraint("id", name="pk_fulfillment_orders"),
     )
-    op.create_index("ix_fulfillment_orders_reference_key", "fulfillment_orders", ["reference_key"], unique=False)
-    op.create_table(
-        "workers",
-        sa.Column("name", sa.String(length=64), nullable=False),
-        sa.Column("host", sa.String(length=255), nullable=False),
-        sa.Column("pid", sa.Integer(), nullable=False),
-        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("beat_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("stopped_at", sa.DateTime(timezone=True), nullable=True),
+    op.create_index("ix_fulfillment_orders_reference_key", "fulfillment_orders", ["reference_key"])
+    op.create_table("workers",
+        sa.Column("name", sa.String(length=64), nullable=False), sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False), sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("beat_at", sa.DateTime(timezone=True), nullable=False), sa.Column("stopped_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("name", name="pk_workers"),
     )
-    op.create_table(
-        "attempts",
-        sa.Column("id", SERIAL, nullable=False),
-        sa.Column("delivery_id", sa.String(length=32), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False),
-        sa.Column("trigger", sa.String(length=16), nullable=False),
+    op.create_table("attempts",
+        sa.Column("id", SERIAL, nullable=False), sa.Column("delivery_id", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False), sa.Column("trigger", sa.String(length=16), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("outcome", sa.String(length=16), nullable=False),
-        sa.Column("detail", sa.Text(), nullable=True),
-        sa.Column("request", sa.JSON(), nullable=True),
-        sa.Column("http_status", sa.Integer(), nullable=True),
-        sa.Column("answer", sa.Text(), nullable=True),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False), sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text()), sa.Column("request", sa.JSON()), sa.Column("http_status", sa.Integer()),
+        sa.Column("answer", sa.Text()),
         sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name="fk_attempts_delivery_id_deliveries"),
         sa.PrimaryKeyConstraint("id", name="pk_attempts"),
     )
-    op.create_index("ix_attempts_delivery_id", "attempts", ["delivery_id"], unique=False)
-    op.create_table(
-        "delivery_lines",
-        sa.Column("delivery_id", sa.String(length=32), nullable=False),
-        sa.Column("line_item_id", sa.String(length=64), nullable=False),
-        sa.Column("fulfillment_order_id", sa.String(length=64), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("sku", sa.String(length=255), nullable=True),
-        sa.Column("quantity", sa.Integer(), nullable=False),
+    op.create_index("ix_attempts_delivery_id", "attempts", ["delivery_id"])
+    op.create_table("delivery_lines",
+        sa.Column("delivery_id", sa.String(length=32), nullable=False), sa.Column("line_item_id", sa.String(length=64), nullable=False),
+        sa.Column("fulfillment_order_id", sa.String(length=64), nullable=False), sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("sku", sa.String(length=255)), sa.Column("quantity", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name="fk_delivery_lines_delivery_id_deliveries"),
         sa.PrimaryKeyConstraint("delivery_id", "line_item_id", name="pk_delivery_lines"),
     )
-    op.create_index("ix_delivery_lines_fulfillment_order_id", "delivery_lines", ["fulfillment_order_id"], unique=False)
-    op.create_table(
-        "event_deliveries",
-        sa.Column("event_id", sa.String(length=32), nullable=False),
-        sa.Column("delivery_id", sa.String(length=32), nullable=False),
+    op.create_index("ix_delivery_lines_fulfillment_order_id", "delivery_lines", ["fulfillment_order_id"])
+    op.create_table("event_deliveries",
+        sa.Column("event_id", sa.String(length=32), nullable=False), sa.Column("delivery_id", sa.String(length=32), nullable=False),
         sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name="fk_event_deliveries_delivery_id_deliveries"),
         sa.ForeignKeyConstraint(["event_id"], ["events.id"], name="fk_event_deliveries_event_id_events"),
         sa.PrimaryKeyConstraint("event_id", "delivery_id", name="pk_event_deliveries"),
     )
-    op.create_index("ix_event_deliveries_delivery_id", "event_deliveries", ["delivery_id"], unique=False)
-    op.create_table(
-        "order_lines",
+    op.create_index("ix_event_deliveries_delivery_id", "event_deliveries", ["delivery_id"])
+    op.create_table("order_lines",
         sa.Column("fulfillment_order_id", sa.String(length=64), nullable=False),
-        sa.Column("line_item_id", sa.String(length=64), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("sku", sa.String(length=255), nullable=True),
-        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("line_item_id", sa.String(length=64), nullable=False), sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("sku", sa.String(length=255)), sa.Column("quantity", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["fulfillment_order_id"], ["fulfillment_orders.id"], name="fk_order_lines_fulfillment_order_id_fulfillment_orders"
         ),
         sa.PrimaryKeyConstraint("fulfillment_order_id", "line_item_id", name="pk_order_lines"),
     )
-    op.create_index("ix_order_lines_line_item_id", "order_lines", ["line_item_id"], unique=False)
-    op.create_table(
-        "records",
-        sa.Column("id", SERIAL, nullable=False),
-        sa.Column("event_id", sa.String(length=32), nullable=False),
-        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("kind", sa.String(length=24), nullable=False),
-        sa.Column("record_id", sa.String(length=128), nullable=False),
-        sa.Column("body", sa.JSON(), nullable=False),
+    op.create_index("ix_order_lines_line_item_id", "order_lines", ["line_item_id"])
+    op.create_table("records",
+        sa.Column("id", SERIAL, nullable=False), sa.Column("event_id", sa.String(length=32), nullable=False),
+        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False), sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("record_id", sa.String(length=128), nullable=False), sa.Column("body", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["event_id"], ["events.id"], name="fk_records_event_id_events"),
         sa.PrimaryKeyConstraint("id", name="pk_records"),
     )
-    op.create_index("ix_records_event_id", "records", ["event_id"], unique=False)
+    op.create_index("ix_records_event_id", "records", ["event_id"])
 
 
 def downgrade() -> None:
-    op.drop_index("ix_records_event_id", table_name="records")
-    op.drop_table("records")
-    op.drop_index("ix_order_lines_line_item_id", table_name="order_lines")
-    op.drop_table("order_lines")
-    op.drop_index("ix_event_deliveries_delivery_id", table_name="event_deliveries")
-    op.drop_table("event_deliveries")
-    op.drop_index("ix_delivery_lines_fulfillment_order_id", table_name="delivery_lines")
-    op.drop_table("delivery_lines")
-    op.drop_index("ix_attempts_delivery_id", table_name="attempts")
-    op.drop_table("attempts")
-    op.drop_table("workers")
-    op.drop_index("ix_fulfillment_orders_reference_key", table_name="fulfillment_orders")
-    op.drop_table("fulfillment_orders")
-    op.drop_index("ix_events_status", table_name="events")
-    op.drop_index("ix_events_event_type", table_name="events")
-    op.drop_index("ix_events_due", table_name="events")
-    op.drop_table("events")
-    op.drop_index("ix_deliveries_tracking_number", table_name="deliveries")
-    op.drop_index("ix_deliveries_status", table_name="deliveries")
-    op.drop_index("ix_deliveries_shipstation_shipment_id", table_name="deliveries")
-    op.drop_index("ix_deliveries_record", table_name="deliveries")
-    op.drop_index("ix_deliveries_order_number", table_name="deliveries")
-    op.drop_index("ix_deliveries_fulfillment_order_id", table_name="deliveries")
-    op.drop_index("ix_deliveries_due", table_name="deliveries")
-    op.drop_table("deliveries")
-    op.drop_table("budgets")
+    for table in (
+        "records", "order_lines", "event_deliveries", "delivery_lines", "attempts", "workers", "fulfillment_orders", "events",
+        "deliveries", "budgets",
+    ):
+        op.drop_table(table)
