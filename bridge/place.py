@@ -178,7 +178,7 @@ class _Page:
             trigger=origin.trigger,
             due_at=due_at,
             order_seen_at=self.found.seen_at if order_id and self.found.is_fresh(order_id) else None,
-            label_seen_at=origin.fetched_at,
+            label_seen_at=None if self.policy.hold else origin.fetched_at,  # After a hold the label is looked at again.
             notify_customer=self.policy.notify_customer,
             attempts=origin.tries,
         )
@@ -220,8 +220,9 @@ def summary(decisions: Iterable[Decision]) -> Mapping[str, int]:
 
 
 def _is_mendable(delivery: Delivery) -> bool:
-    unplaced = delivery.status in CLAIMABLE and not delivery.lines and delivery.posting_at is None
-    return unplaced or (delivery.status is DeliveryStatus.HELD and delivery.reason in _MENDABLE)
+    unplaced = delivery.status in CLAIMABLE and not delivery.lines
+    held = delivery.status is DeliveryStatus.HELD and delivery.reason in _MENDABLE
+    return (unplaced or held) and delivery.posting_at is None
 
 
 def _is_waiting(delivery: Delivery) -> bool:

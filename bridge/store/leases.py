@@ -24,7 +24,7 @@ def claim(
     connection: Connection, queue: Queue, *, owner: str, limit: int, lease: timedelta, now: datetime, also: Mapping[str, Any] | None = None
 ) -> list[Row[Any]]:
     """Take up to `limit` due rows, best lane first. Rows that another transaction holds are passed over (PostgreSQL)."""
-    ids = _due_ids(connection, queue, limit=limit, now=now)
+    ids = _due_ids(connection, queue, limit=limit, now=now) if limit else []
     if not ids:
         return []
     taken = (

@@ -2,23 +2,21 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 import structlog
 
-from bridge.actions import Held, Ignored
+from bridge.actions import Held
 from bridge.deliver import look, settle
 from bridge.errors import (
     BridgeError,
     CredentialsError,
     LeaseLostError,
-    PermanentError,
     StorageError,
     TemporaryError,
-    ThrottledError,
     UnclearError,
 )
 from bridge.events import DeliveryStatus, Trigger
@@ -26,7 +24,7 @@ from bridge.place import Origin, Policy, place
 from bridge.purple_dot.client import FulfillmentReceipt, PurpleDot
 from bridge.reasons import Reason
 from bridge.resolve import Resolver
-from bridge.retry import GiveUp, RetryAt, decide
+from bridge.retry import GiveUp, decide, next_look
 from bridge.shipstation.fetch import Fetcher
 from bridge.store import deliveries, leases
 from bridge.store.database import Database
@@ -34,6 +32,9 @@ from bridge.store.deliveries import Attempt, Delivery
 from bridge.worker.schedules import Schedules
 
 log = structlog.get_logger(__name__)
+
+_S = DeliveryStatus
+_STORE_AGAIN_AFTER = 0.5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +69,7 @@ class _Step:
     started_at: datetime
 
     def deliver(self) -> None:
-        verdict = self.guarded(self._look)
-        if verdict is False:
+        if self.guarded(self._way_is_free) is not True:
             return
         number = self.delivery.attempts + 1
         with self.job.database.begin() as connection:
@@ -85,10 +85,11 @@ class _Step:
             log.exception("delivery_failed_unforeseen", delivery_id=self.delivery.id)
             self.mark_unconfirmed(f"unforeseen {type(exc).__name__}", number=number)
         else:
-            self._delivered(receipt, number=number)
+            fulfillment_id = receipt.purple_dot_fulfillment_id
+            self._record(_S.DELIVERED, number=number, receipt=receipt, purple_dot_fulfillment_id=fulfillment_id)
 
     def guarded(self, step: Callable[[], bool | None]) -> bool | None:
-        """Run a step that only reads from the vendors: whatever fails there is retried on the schedule. False when it failed or ended."""
+        """Run a step that only reads from the vendors: whatever fails there is retried on the schedule. None when it failed."""
         try:
             return step()
         except (StorageError, LeaseLostError):
@@ -98,37 +99,33 @@ class _Step:
         except Exception as exc:  # A fault of ours must not lose the delivery; it stays visible in its attempts.
             log.exception("delivery_failed_unforeseen", delivery_id=self.delivery.id)
             self._failed(TemporaryError(f"unforeseen {type(exc).__name__}: {exc}"), number=self.delivery.attempts + 1)
-        return False
+        return None
 
-    def _look(self) -> bool:
+    def _way_is_free(self) -> bool:
         verdict = look.look(self.delivery, purple_dot=self.job.purple_dot, fetcher=self.job.fetcher, now=self.started_at)
-        if isinstance(verdict, Held):
-            self._end(DeliveryStatus.HELD, verdict.reason, verdict.detail)
-        elif isinstance(verdict, Ignored):
-            self._end(DeliveryStatus.CANCELLED, verdict.reason, verdict.detail)
+        if verdict is not None:
+            status = _S.HELD if isinstance(verdict, Held) else _S.CANCELLED
+            self._record(status, detail=verdict.detail, reason=verdict.reason)
         return verdict is None
 
     def read_back(self) -> None:
-        delivery, job = self.delivery, self.job
-        order = job.purple_dot.order(delivery.fulfillment_order_id or "")
-        with job.database.read() as connection:
+        delivery, schedule = self.delivery, self.job.schedules.confirm
+        order = self.job.purple_dot.order(delivery.fulfillment_order_id or "")
+        with self.job.database.read() as connection:
             others = deliveries.of_orders(connection, [order.id]).get(order.id, [])
-            now = job.database.now(connection)
+            now = self.job.database.now(connection)
         told, perhaps = _others(others, delivery)
         looks = delivery.looks + 1
-        came = settle.settle(delivery.lines, order, delivered=told, unclear=perhaps, looks=looks, schedule=job.schedules.confirm, now=now)
-        self._settled(came, looks=looks)
-
-    def _settled(self, came: settle.Settlement, *, looks: int) -> None:
+        came = settle.settle(delivery.lines, order, delivered=told, unclear=perhaps, looks=looks, schedule=schedule, now=now)
         if isinstance(came, settle.LookAgain):
-            self._record(DeliveryStatus.UNCONFIRMED, looks=looks, due_at=came.at, reason=None)
+            self._record(_S.UNCONFIRMED, is_attempt=False, looks=looks, due_at=came.at)
         elif isinstance(came, settle.Arrived):
-            self._record(DeliveryStatus.DELIVERED, self._attempt("delivered", came.detail), delivered_at=self._now(), detail=came.detail)
+            self._record(_S.DELIVERED, detail=came.detail)
         elif isinstance(came, settle.PostAgain):
-            again = {"posting_at": None, "unclear_at": None, "looks": 0, "due_at": self._now(), "trigger": Trigger.RETRY}
-            self._record(DeliveryStatus.RETRYING, self._attempt("retrying", came.detail), **again)
+            again: dict[str, Any] = {"posting_at": None, "unclear_at": None, "looks": 0, "due_at": now, "trigger": Trigger.RETRY}
+            self._record(_S.RETRYING, detail=came.detail, **again)
         else:
-            self._end(DeliveryStatus.HELD, came.reason, came.detail)
+            self._record(_S.HELD, detail=came.detail, reason=came.reason)
 
     def place_again(self) -> None:
         """Look for the order once more; found, the delivery is decided anew, in the same row."""
@@ -146,91 +143,74 @@ class _Step:
             )
             decisions = place(connection, [delivery.shipment], found, policy=job.policy, origin=origin)
             if not any(decision.delivery_id == delivery.id for decision in decisions):
-                reason, detail = decisions[0].reason, decisions[0].detail
-                cancelled = DeliveryStatus.CANCELLED
-                deliveries.record(connection, delivery, owner=self.owner, status=cancelled, now=origin.now, reason=reason, detail=detail)
+                told: dict[str, Any] = {"reason": decisions[0].reason, "detail": decisions[0].detail}
+                deliveries.record(connection, delivery, owner=self.owner, status=_S.CANCELLED, now=origin.now, **told)
         log.info("delivery_placed_again", delivery_id=delivery.id, verdicts=[decision.verdict for decision in decisions])
 
     def mark_unconfirmed(self, detail: str, *, number: int) -> None:
-        now = self._now()
-        first = self.job.schedules.confirm[0] if self.job.schedules.confirm else timedelta(0)
-        attempt = self._attempt("unconfirmed", detail, number=number, request=self.delivery.action().body())
-        values = {"unclear_at": now, "looks": 0, "due_at": now + first, "detail": detail[:1000]}
-        self._record(DeliveryStatus.UNCONFIRMED, attempt, **values)
-        log.warning("delivery_unconfirmed", delivery_id=self.delivery.id, detail=detail)
-
-    def _delivered(self, receipt: FulfillmentReceipt, *, number: int) -> None:
-        attempt = self._attempt("delivered", "", number=number, request=self.delivery.action().body(), receipt=receipt)
-        fulfillment_id = receipt.purple_dot_fulfillment_id
-        self._record(DeliveryStatus.DELIVERED, attempt, delivered_at=self._now(), purple_dot_fulfillment_id=fulfillment_id, detail=None)
-        log.info("delivery_delivered", delivery_id=self.delivery.id, attempt=number, reference=self.delivery.reference)
+        """The request may have arrived: from here on only reading decides, after growing delays."""
+        now = self.job.database.moment()
+        first = next_look(looks=1, schedule=self.job.schedules.confirm, now=now) or now
+        self._record(_S.UNCONFIRMED, number=number, detail=detail, unclear_at=now, looks=0, due_at=first)
 
     def _failed(self, error: BridgeError, *, number: int) -> None:
-        """Nothing was changed at Purple Dot. Retry or give up, as `retry.decide` says."""
-        came = decide(error, attempt=number, schedule=self.job.schedules.retry, now=self._now())
-        request = self.delivery.action().body() if self.delivery.lines else None
-        settling = self.delivery.unclear_at is not None
-        kept = {} if settling else {"posting_at": None}
-        if isinstance(came, RetryAt):
-            status = DeliveryStatus.UNCONFIRMED if settling else DeliveryStatus.WAITING if not came.spent else DeliveryStatus.RETRYING
-            reason = error.reason if isinstance(error, CredentialsError) else None
-            spent = number if came.spent else self.delivery.attempts
-            attempt = self._attempt(status.value, str(error), number=number, request=request) if came.spent else None
-            self._record(status, attempt, attempts=spent, due_at=came.at, reason=reason, detail=str(error)[:1000], **kept)
+        """Nothing was changed at Purple Dot by this try: retry or give up, as `retry.decide` says. What was unclear before stays so,
+        and when nobody could read it back a person has to look."""
+        came = decide(error, attempt=number, schedule=self.job.schedules.retry, now=self.job.database.moment())
+        is_unclear = self.delivery.unclear_at is not None
+        values: dict[str, Any] = {} if is_unclear else {"posting_at": None}
+        if isinstance(came, GiveUp):
+            status, values["reason"] = (_S.HELD, Reason.UNCONFIRMED_PARTIAL) if is_unclear else (_S.DEAD, came.reason)
         else:
-            self._give_up(came, error, number=number, settling=settling, request=request)
-        if not isinstance(error, ThrottledError):
-            log.warning("delivery_attempt_failed", delivery_id=self.delivery.id, attempt=number, error=str(error)[:300])
+            status = _S.UNCONFIRMED if is_unclear else _S.RETRYING if came.spent else _S.WAITING
+            values |= {"due_at": came.at, "reason": error.reason if isinstance(error, CredentialsError) else None}
+        is_spent = isinstance(came, GiveUp) or came.spent
+        spent = number if is_spent else self.delivery.attempts
+        self._record(status, number=number, detail=str(error), is_attempt=is_spent, attempts=spent, **values)
 
-    def _give_up(self, came: GiveUp, error: BridgeError, *, number: int, settling: bool, request: Mapping[str, Any] | None) -> None:
-        """After an unclear POST nobody could read back it stays unknown: that is held for a person, with the mark kept."""
-        attempt = self._attempt("held" if settling else "dead", str(error), number=number, request=request)
-        if settling:
-            self._record(DeliveryStatus.HELD, attempt, reason=Reason.UNCONFIRMED_PARTIAL, attempts=number, detail=str(error)[:1000])
-        else:
-            reason = came.reason if isinstance(error, PermanentError) else Reason.SCHEDULE_EXHAUSTED
-            self._record(DeliveryStatus.DEAD, attempt, reason=reason, attempts=number, posting_at=None, detail=str(error)[:1000])
-
-    def _end(self, status: DeliveryStatus, reason: Reason, detail: str) -> None:
-        self._record(status, self._attempt(status.value, detail), reason=reason, detail=detail)
-        log.info("delivery_ended", delivery_id=self.delivery.id, status=status, reason=reason)
-
-    def _attempt(
+    def _record(
         self,
-        outcome: str,
-        detail: str,
+        status: DeliveryStatus,
         *,
+        detail: str = "",
         number: int | None = None,
-        request: Mapping[str, Any] | None = None,
         receipt: FulfillmentReceipt | None = None,
-    ) -> Attempt:
-        return Attempt(
-            number=self.delivery.attempts if number is None else number,
-            trigger=self.delivery.trigger,
-            started_at=self.started_at,
-            finished_at=self._now(),
-            outcome=outcome,
-            detail=detail,
-            request=request,
-            http_status=receipt.status if receipt else None,
-            answer=receipt.answer if receipt else None,
-        )
-
-    def _record(self, status: DeliveryStatus, attempt: Attempt | None = None, **values: Any) -> None:
+        is_attempt: bool = True,
+        **values: Any,
+    ) -> None:
         """A known outcome is repeated until it is stored, through a database restart if need be; the lease is renewed meanwhile."""
         while True:
             try:
                 with self.job.database.begin() as connection:
                     now = self.job.database.now(connection)
-                    deliveries.record(connection, self.delivery, owner=self.owner, status=status, now=now, attempt=attempt, **values)
+                    attempt = self._attempt(status, detail, number, receipt, now) if is_attempt else None
+                    ended = {"delivered_at": now} if status is _S.DELIVERED else {}
+                    changed = {"detail": detail[:1000] or None} | ended | values
+                    deliveries.record(connection, self.delivery, owner=self.owner, status=status, now=now, attempt=attempt, **changed)
             except StorageError as exc:
                 log.warning("outcome_not_stored_yet", delivery_id=self.delivery.id, status=status, error=str(exc))
-                time.sleep(0.5)
+                time.sleep(_STORE_AGAIN_AFTER)
             else:
-                return
+                break
+        log.info(
+            "delivery_moved", delivery_id=self.delivery.id, status=status, attempt=number, detail=detail[:300], reason=values.get("reason")
+        )
 
-    def _now(self) -> datetime:
-        return self.job.database.moment()
+    def _attempt(
+        self, status: DeliveryStatus, detail: str, number: int | None, receipt: FulfillmentReceipt | None, now: datetime
+    ) -> Attempt:
+        """A try with a number of its own names what was sent; what only looked counts on the last try."""
+        return Attempt(
+            number=self.delivery.attempts if number is None else number,
+            trigger=self.delivery.trigger,
+            started_at=self.started_at,
+            finished_at=now,
+            outcome=status.value,
+            detail=detail,
+            request=self.delivery.action().body() if number is not None and self.delivery.lines else None,
+            http_status=receipt.status if receipt else None,
+            answer=receipt.answer if receipt else None,
+        )
 
 
 def _others(others: list[Delivery], mine: Delivery) -> tuple[Counter[str], Counter[str]]:

@@ -21,6 +21,7 @@ log = structlog.get_logger(__name__)
 _BEAT_EVERY = 5.0
 _LONGEST_WAIT = 5.0
 _BROKEN_WAIT = 1.0
+_TAKEN_WAIT = 0.05
 
 
 @dataclass(slots=True)
@@ -77,14 +78,18 @@ class Worker:
                 self._changed.wait(wait)
 
     def _start_due(self, pool: ThreadPoolExecutor) -> int:
-        """Claim as much as there are idle threads for: deliveries first, as they finish what was begun."""
-        free = self.threads - len(self._running)
+        """Claim as much as there are idle threads for: deliveries first, as they finish what was begun, but never with all threads,
+        so that a backlog of them does not keep new events out, and a crash leaves few requests unclear."""
+        with self._lock:
+            posting = sum(queue is leases.DELIVERIES for queue, _owner in self._running.values())
+            free = self.threads - len(self._running)
         if free <= 0 or not self._is_due():
             return 0
+        most = max(0, min(free, max(1, self.threads // 2) - posting))
         owner = self._name.name if self._name else ""
         with self.database.begin() as connection:
             now = self.database.now(connection)
-            due_deliveries = deliveries.claim(connection, owner=owner, limit=free, lease=self.lease, now=now)
+            due_deliveries = deliveries.claim(connection, owner=owner, limit=most, lease=self.lease, now=now)
             left = free - len(due_deliveries)
             due_events = events.claim(connection, owner=owner, limit=left, lease=self.lease, now=now) if left else []
         for delivery in due_deliveries:
@@ -102,10 +107,10 @@ class Worker:
         with self.database.read() as connection:
             due = leases.next_due(connection)
             now = self.database.now(connection)
-        idle = len(self._running) < self.threads
-        if due is None or not idle:
+        if due is None or len(self._running) >= self.threads:
             return _LONGEST_WAIT
-        return min(max((due - now).total_seconds(), 0.001), _LONGEST_WAIT)
+        # What is due and yet not claimed waits for a thread of ours, whose end wakes us, or another worker has it already.
+        return min(max((due - now).total_seconds(), _TAKEN_WAIT), _LONGEST_WAIT)
 
     def _start(self, pool: ThreadPoolExecutor, queue: leases.Queue, work: Event | Delivery, owner: str, job: Callable[..., None]) -> None:
         key = (work.id, work.claim)
