@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -51,11 +51,7 @@ class Origin:
 class Decision:
     """What was decided for one shipment, kept on its event for `explain`. `verdict`: delivery, looking, held, ignored or waiting."""
 
-    record_kind: str
-    record_id: str
-    shipstation_shipment_id: str | None
-    order_number: str | None
-    tracking_number: str | None
+    shipment: Shipment
     verdict: str
     reason: Reason | None = None
     detail: str = ""
@@ -63,7 +59,9 @@ class Decision:
     delivery_id: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        about = ("record_kind", "record_id", "shipstation_shipment_id", "order_number", "tracking_number")
+        told = ("verdict", "reason", "detail", "rule", "delivery_id")
+        return {name: getattr(self.shipment, name) for name in about} | {name: getattr(self, name) for name in told}
 
 
 def place(connection: Connection, shipments: Sequence[Shipment], found: Found, *, policy: Policy, origin: Origin) -> list[Decision]:
@@ -86,9 +84,13 @@ class _Page:
     def decide(self, shipment: Shipment) -> list[Decision]:
         judged = fulfillments.judge_state(shipment)
         if isinstance(judged, Ignored):
-            return [self._withdraw(shipment) if shipment.state is ShipmentState.VOIDED else _ignored(shipment, judged)]
+            return [
+                self._withdraw(shipment)
+                if shipment.state is ShipmentState.VOIDED
+                else Decision(shipment, "ignored", judged.reason, judged.detail)
+            ]
         if shipment.state is ShipmentState.PROCESSING:
-            return [_decision(shipment, "waiting", detail="the label is not finished yet")]
+            return [Decision(shipment, "waiting", detail="the label is not finished yet")]
         matched = self._match(shipment)
         if isinstance(matched, Unmatched):
             return [self._unmatched(shipment, matched)]
@@ -100,7 +102,7 @@ class _Page:
 
     def _unmatched(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
         if unmatched.reason is Reason.NOT_A_PURPLE_DOT_ORDER:
-            return _ignored(shipment, Ignored(unmatched.reason, unmatched.detail))
+            return Decision(shipment, "ignored", unmatched.reason, unmatched.detail)
         schedule, tries = self.policy.retry_schedule, self.origin.tries
         looking = unmatched.reason is Reason.ORDER_NOT_FOUND and tries < len(schedule)
         action = None if looking else Held(unmatched.reason, unmatched.detail)
@@ -123,7 +125,7 @@ class _Page:
             carriers=self.policy.carriers,
         )
         if isinstance(decided, Ignored):
-            return _ignored(shipment, decided)
+            return Decision(shipment, "ignored", decided.reason, decided.detail)
         due = self.origin.now + self.policy.hold if isinstance(decided, CreateFulfillment) else None
         return self._write(
             parcel, self._draft(parcel, decided, order_id=order_id, rule=matched.rule, due_at=due), known=known, detail=decided.detail
@@ -156,7 +158,7 @@ class _Page:
             self.earlier.setdefault(draft.action.fulfillment_order_id, []).append(written)
         verdict = {CreateFulfillment: "delivery", Held: "held"}.get(type(draft.action), "looking")
         reason = draft.action.reason if isinstance(draft.action, Held) else (Reason.ORDER_NOT_FOUND if draft.action is None else None)
-        return _decision(shipment, verdict, reason=reason, detail=detail, rule=draft.rule, delivery_id=delivery_id)
+        return Decision(shipment, verdict, reason=reason, detail=detail, rule=draft.rule, delivery_id=delivery_id)
 
     def _draft(
         self,
@@ -185,7 +187,7 @@ class _Page:
 
     def _seen_before(self, shipment: Shipment, known: Delivery) -> Decision:
         detail = f"it is delivery {known.id}, {known.status}"
-        return _decision(shipment, "ignored", reason=Reason.ALREADY_DELIVERED, detail=detail, rule=known.rule, delivery_id=known.id)
+        return Decision(shipment, "ignored", reason=Reason.ALREADY_DELIVERED, detail=detail, rule=known.rule, delivery_id=known.id)
 
     def _withdraw(self, shipment: Shipment) -> Decision:
         """A voided label: what it still owes is cancelled, what was told already becomes an exception."""
@@ -196,12 +198,12 @@ class _Page:
         for delivery in known:
             if delivery.status is DeliveryStatus.DELIVERED:
                 self._hold_voided(delivery)
-                return _decision(shipment, "held", reason=Reason.VOIDED_AFTER_DELIVERY, detail=detail, delivery_id=delivery.id)
+                return Decision(shipment, "held", reason=Reason.VOIDED_AFTER_DELIVERY, detail=detail, delivery_id=delivery.id)
             if _is_waiting(delivery) or _is_mendable(delivery):
                 deliveries.set_status(
                     self.connection, delivery, status=DeliveryStatus.CANCELLED, reason=Reason.VOIDED, detail=detail, now=self.origin.now
                 )
-        return _decision(shipment, "ignored", reason=Reason.VOIDED, detail=detail, delivery_id=known[0].id if known else None)
+        return Decision(shipment, "ignored", reason=Reason.VOIDED, detail=detail, delivery_id=known[0].id if known else None)
 
     def _hold_voided(self, delivery: Delivery) -> None:
         number = delivery.tracking.number if delivery.tracking else "without number"
@@ -238,31 +240,4 @@ def _earlier(delivery: Delivery) -> Earlier:
         status=delivery.status,
         reason=delivery.reason,
         lines=delivery.lines,
-    )
-
-
-def _ignored(shipment: Shipment, ignored: Ignored) -> Decision:
-    return _decision(shipment, "ignored", reason=ignored.reason, detail=ignored.detail)
-
-
-def _decision(
-    shipment: Shipment,
-    verdict: str,
-    *,
-    reason: Reason | None = None,
-    detail: str = "",
-    rule: str | None = None,
-    delivery_id: str | None = None,
-) -> Decision:
-    return Decision(
-        record_kind=shipment.record_kind,
-        record_id=shipment.record_id,
-        shipstation_shipment_id=shipment.shipstation_shipment_id,
-        order_number=shipment.order_number,
-        tracking_number=shipment.tracking_number,
-        verdict=verdict,
-        reason=reason,
-        detail=detail,
-        rule=rule,
-        delivery_id=delivery_id,
     )

@@ -3,15 +3,20 @@
 import os
 import tempfile
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
 import pytest
 
+from bridge.simulator import Simulator
 from bridge.store import migrate
 from bridge.store.database import Database
 from tests.postgres import Server, running_server
+from tests.stack import Stack
+
+BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
 
 @pytest.fixture(autouse=True)
@@ -35,16 +40,22 @@ def postgres_server() -> Iterator[Server]:
         yield server
 
 
-@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)])
-def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty database of each kind: a test that takes it runs on both."""
+@contextmanager
+def _empty_database(request: pytest.FixtureRequest, folder: Path) -> Iterator[str]:
     if request.param == "sqlite":
-        yield f"sqlite:///{tmp_path / 'bridge.db'}"
+        yield f"sqlite:///{folder / 'bridge.db'}"
         return
     server: Server = request.getfixturevalue("postgres_server")
     name = f"test_{uuid4().hex}"
     yield server.url(name)
     server.drop(name)
+
+
+@pytest.fixture(params=BOTH_DATABASES)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """An empty database of each kind: a test that takes it runs on both."""
+    with _empty_database(request, tmp_path) as url:
+        yield url
 
 
 @pytest.fixture
@@ -54,6 +65,27 @@ def database(database_url: str) -> Iterator[Database]:
     migrate.upgrade(database)
     yield database
     database.close()
+
+
+@pytest.fixture
+def stack(database_url: str, tmp_path: Path) -> Iterator[Stack]:
+    """A simulator and a migrated database of each kind; the test starts the processes."""
+    with Simulator() as simulator:
+        stack = Stack(simulator, database_url, tmp_path)
+        yield stack
+        stack.close()
+
+
+@pytest.fixture(scope="module", params=BOTH_DATABASES)
+def running_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """Receiver and worker, started once on each kind of database for all tests of a module."""
+    folder = tmp_path_factory.mktemp("stack")
+    with _empty_database(request, folder) as url, Simulator() as simulator:
+        stack = Stack(simulator, url, folder)
+        stack.start_receiver()
+        stack.start_worker()
+        yield stack
+        stack.close()
 
 
 @pytest.hookimpl(wrapper=True)

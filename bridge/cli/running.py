@@ -154,7 +154,7 @@ class Supervisor:
 
     def _start(self, name: str) -> None:
         if not self._stopping.is_set():
-            self._children[name] = subprocess.Popen(self._commands[name], env=self._environ, preexec_fn=_die_with_parent)  # noqa: PLW1509, S603  # our own command
+            self._children[name] = subprocess.Popen(self._commands[name], env=self._environ, preexec_fn=die_with_parent)  # noqa: PLW1509, S603  # our own command
 
     def _stop(self, _number: int, _frame: FrameType | None) -> None:
         self._stopping.set()
@@ -172,7 +172,7 @@ class Supervisor:
                 child.wait()
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html; elsewhere than on Linux nothing happens."""
     if sys.platform == "linux":
         os.setsid()  # Ctrl-C reaches us alone; we stop the children in our own time.

@@ -71,7 +71,8 @@ class Worker:
                 wait = 0.0 if started else self._until_next_due()
             except StorageError as exc:
                 log.warning("worker_waits_for_database", error=str(exc))
-                started, wait = 0, _BROKEN_WAIT
+                self._changed.wait(_BROKEN_WAIT)
+                continue
             if once and idle and not started:
                 return
             if wait > 0:
