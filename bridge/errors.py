@@ -79,5 +79,9 @@ class AuthenticationError(BridgeError):
         self.cause = cause
 
 
+class RefusedError(BridgeError):
+    """What a person asked for would do harm, or comes too late."""
+
+
 class LeaseLostError(BridgeError):
     """Someone else took the work over while we were late; our outcome must not be written."""

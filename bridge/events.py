@@ -66,12 +66,12 @@ DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
     _D.DELIVERING: frozenset(
         {_D.PENDING, _D.DELIVERED, _D.RETRYING, _D.WAITING, _D.UNCONFIRMED, _D.HELD, _D.DEAD, _D.CANCELLED, _D.DELIVERING}
     ),
-    _D.HELD: frozenset({_D.PENDING, _D.DELIVERED, _D.CANCELLED}),
-    _D.DEAD: frozenset({_D.PENDING, _D.DELIVERED, _D.CANCELLED}),
+    _D.HELD: frozenset({_D.HELD, _D.PENDING, _D.WAITING, _D.RETRYING, _D.DELIVERED, _D.CANCELLED}),
+    _D.DEAD: frozenset({_D.PENDING, _D.RETRYING, _D.DELIVERED, _D.CANCELLED}),
     _D.DELIVERED: frozenset({_D.HELD}),
     _D.CANCELLED: frozenset({_D.PENDING}),
 }
-"""`delivering → delivering` is a takeover after a crash; `delivered → held` is a void or a new number that came too late."""
+"""`delivering → delivering` is a takeover after a crash; `held → …` newer facts or a person; `delivered → held` is a void or a new number that came too late."""
 
 CLAIMABLE = frozenset({_D.PENDING, _D.RETRYING, _D.WAITING, _D.UNCONFIRMED, _D.DELIVERING})
 """Statuses that carry a due time: a worker will come for them."""

@@ -37,7 +37,7 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a page of shipments came from: its lane and trigger, when the notification came, when the page was fetched; `tries`
-    counts earlier searches for an order that was not there."""
+    counts earlier searches for an order that was not there; `linked_order_id` is the order that a person chose."""
 
     lane: Lane
     trigger: Trigger
@@ -45,6 +45,7 @@ class Origin:
     fetched_at: datetime
     now: datetime
     tries: int = 0
+    linked_order_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +99,8 @@ class _Page:
 
     def _match(self, shipment: Shipment) -> tuple[Match, ...] | Unmatched:
         bound = self.found.bound.get(shipment.shipstation_shipment_id or "")
-        return match(shipment, orders=self.found.orders, bound=bound, pattern=self.policy.pattern)
+        linked = next((order for order in self.found.orders if order.id == self.origin.linked_order_id), None)
+        return match(shipment, orders=self.found.orders, bound=bound, linked=linked, pattern=self.policy.pattern)
 
     def _unmatched(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
         if unmatched.reason is Reason.NOT_A_PURPLE_DOT_ORDER:

@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bridge.errors import NotFoundError
@@ -36,9 +36,11 @@ class Resolver:
     purple_dot: PurpleDot
     pattern: re.Pattern[str] | None
 
-    def find(self, shipments: Sequence[Shipment]) -> Found:
+    def find(self, shipments: Sequence[Shipment], *, linked_order_id: str | None = None) -> Found:
         """Known → cached → one batched lookup → single ids that nothing else explains. Raises what the client raises."""
         want = _union(wanted(shipment, pattern=self.pattern) for shipment in shipments)
+        if linked_order_id is not None:
+            want = replace(want, order_ids=want.order_ids | {linked_order_id})
         known, bindings, seen_at = self._from_cache(want, shipments)
         ids = want.order_ids | {order_id for ids in bindings.values() for order_id in ids}
         if not (ids or want.references or known):

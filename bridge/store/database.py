@@ -8,7 +8,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DBAPIError, IntegrityError, OperationalError
+from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.errors import StorageError
@@ -98,14 +98,10 @@ def _postgresql(url: str, pool_size: int) -> Engine:
 def _storage_errors() -> Iterator[None]:
     try:
         yield
-    except IntegrityError:
+    except (IntegrityError, DataError):  # The values are wrong, not the database.
         raise
-    except (OperationalError, PoolTimeoutError) as exc:
+    except (DBAPIError, PoolTimeoutError) as exc:
         raise StorageError(f"the database can't take it: {_cause(exc)}", retry_after=5) from exc
-    except DBAPIError as exc:
-        if not exc.connection_invalidated:
-            raise
-        raise StorageError(f"the database connection broke: {_cause(exc)}", retry_after=5) from exc
 
 
 def _cause(exc: Exception) -> str:

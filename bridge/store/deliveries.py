@@ -34,6 +34,7 @@ class Delivery:
     fulfillment_order_id: str | None
     reference: str | None
     rule: str | None
+    linked_order_id: str | None
     lines: tuple[FulfilledLine, ...]
     tracking: Tracking | None
     notify_customer: bool
@@ -185,7 +186,7 @@ def link_event(connection: Connection, event_id: str, delivery_ids: Collection[s
 def claim(connection: Connection, *, owner: str, limit: int, lease: timedelta, now: datetime) -> list[Delivery]:
     """Take due deliveries."""
     rows = leases.claim(connection, deliveries, owner=owner, limit=limit, lease=lease, now=now, also={"status": DeliveryStatus.DELIVERING})
-    return _load(connection, rows)
+    return load(connection, rows)
 
 
 def intend(connection: Connection, delivery: Delivery, *, owner: str, now: datetime, lease: timedelta) -> None:
@@ -227,7 +228,7 @@ def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, l
     )
     query = select(deliveries).where(deliveries.c.fulfillment_order_id.in_(sorted(order_ids)), counts).order_by(deliveries.c.id)
     grouped: dict[str, list[Delivery]] = {}
-    for delivery in _load(connection, connection.execute(query).all()):
+    for delivery in load(connection, connection.execute(query).all()):
         grouped.setdefault(str(delivery.fulfillment_order_id), []).append(delivery)
     return grouped
 
@@ -235,14 +236,14 @@ def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, l
 def by_identity(connection: Connection, identities: Collection[str]) -> dict[str, Delivery]:
     """Existing deliveries of these identities."""
     rows = connection.execute(select(deliveries).where(deliveries.c.identity.in_(sorted(identities)))).all()
-    return {delivery.identity: delivery for delivery in _load(connection, rows)}
+    return {delivery.identity: delivery for delivery in load(connection, rows)}
 
 
 def by_record(connection: Connection, kind: str, record_ids: Collection[str]) -> dict[str, list[Delivery]]:
     """Existing deliveries made from these records of the vendor."""
     query = select(deliveries).where(deliveries.c.record_kind == kind, deliveries.c.shipstation_record_id.in_(sorted(record_ids)))
     grouped: dict[str, list[Delivery]] = {}
-    for delivery in _load(connection, connection.execute(query.order_by(deliveries.c.id)).all()):
+    for delivery in load(connection, connection.execute(query.order_by(deliveries.c.id)).all()):
         grouped.setdefault(delivery.shipment.record_id, []).append(delivery)
     return grouped
 
@@ -250,7 +251,7 @@ def by_record(connection: Connection, kind: str, record_ids: Collection[str]) ->
 def by_tracking(connection: Connection, tracking_number: str, *, order_number: str | None) -> list[Delivery]:
     """Existing deliveries of one parcel, whichever record told of it: the same number on the same ShipStation order number."""
     query = select(deliveries).where(deliveries.c.tracking_number == tracking_number, deliveries.c.order_number == order_number)
-    return _load(connection, connection.execute(query).all())
+    return load(connection, connection.execute(query).all())
 
 
 def set_status(
@@ -262,7 +263,8 @@ def set_status(
     return connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount == 1
 
 
-def _load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
+def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
+    """Rows as deliveries, with their lines."""
     ids = [row.id for row in rows]
     lines: dict[str, list[FulfilledLine]] = {}
     if ids:

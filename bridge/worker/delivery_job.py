@@ -130,7 +130,8 @@ class _Step:
     def place_again(self) -> None:
         """Look for the order once more; found, the delivery is decided anew, in the same row."""
         delivery, job = self.delivery, self.job
-        found = job.resolver.find([delivery.shipment])
+        shipment = delivery.shipment
+        found = job.resolver.find([shipment], linked_order_id=delivery.linked_order_id)
         with job.database.begin() as connection:
             leases.fence(connection, leases.DELIVERIES, row_id=delivery.id, owner=self.owner, claim=delivery.claim)
             origin = Origin(
@@ -140,8 +141,9 @@ class _Step:
                 fetched_at=delivery.label_seen_at or delivery.created_at,
                 now=job.database.now(connection),
                 tries=delivery.attempts + 1,
+                linked_order_id=delivery.linked_order_id,
             )
-            decisions = place(connection, [delivery.shipment], found, policy=job.policy, origin=origin)
+            decisions = place(connection, [shipment], found, policy=job.policy, origin=origin)
             if not any(decision.delivery_id == delivery.id for decision in decisions):
                 told: dict[str, Any] = {"reason": decisions[0].reason, "detail": decisions[0].detail}
                 deliveries.record(connection, delivery, owner=self.owner, status=_S.CANCELLED, now=origin.now, **told)
