@@ -235,7 +235,9 @@ def _add_error_answers(app: Flask) -> None:
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> tuple[Response, int]:
         name = (error.name or "error").lower().replace(" ", "_")
-        return jsonify(error=name, message=error.description or error.name), error.code or 500
+        answer = jsonify(error=name, message=error.description or error.name)
+        answer.headers.extend(header for header in error.get_headers() if header[0] != "Content-Type")  # A 405 says what is allowed.
+        return answer, error.code or 500
 
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> tuple[Response, int]:

@@ -58,6 +58,13 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
         yield url
 
 
+@pytest.fixture(scope="module", params=BOTH_DATABASES)
+def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The same for all tests of a module together."""
+    with _empty_database(request, tmp_path_factory.mktemp("database")) as url:
+        yield url
+
+
 @pytest.fixture
 def database(database_url: str) -> Iterator[Database]:
     """A migrated database, on SQLite and on PostgreSQL."""
@@ -70,22 +77,17 @@ def database(database_url: str) -> Iterator[Database]:
 @pytest.fixture
 def stack(database_url: str, tmp_path: Path) -> Iterator[Stack]:
     """A simulator and a migrated database of each kind; the test starts the processes."""
-    with Simulator() as simulator:
-        stack = Stack(simulator, database_url, tmp_path)
+    with Simulator() as simulator, Stack(simulator, database_url, tmp_path) as stack:
         yield stack
-        stack.close()
 
 
-@pytest.fixture(scope="module", params=BOTH_DATABASES)
-def running_stack(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+@pytest.fixture(scope="module")
+def running_stack(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """Receiver and worker, started once on each kind of database for all tests of a module."""
-    folder = tmp_path_factory.mktemp("stack")
-    with _empty_database(request, folder) as url, Simulator() as simulator:
-        stack = Stack(simulator, url, folder)
+    with Simulator() as simulator, Stack(simulator, module_database_url, tmp_path_factory.mktemp("stack")) as stack:
         stack.start_receiver()
         stack.start_worker()
         yield stack
-        stack.close()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from bridge.app import open_database
 from bridge.cli.settings import load_settings
 from bridge.errors import StorageError
 from bridge.events import DeliveryStatus, EventStatus
@@ -102,6 +101,8 @@ def _list(read: Callable[[Any, Query], Rows], query: Query, columns: tuple[str, 
 
 
 def _ask(question: Callable[[Any], Any]) -> Any:
+    from bridge.app import open_database
+
     database = open_database(load_settings())
     try:
         with database.read() as connection:

@@ -17,7 +17,6 @@ import click
 import structlog
 from gunicorn.app.base import BaseApplication
 
-from bridge.app import create_app, create_worker
 from bridge.cli.settings import load_settings
 from bridge.errors import StorageError
 from bridge.logs import configure_logs, gunicorn_logging
@@ -54,6 +53,8 @@ def serve(bind: str | None, web_workers: int | None) -> None:
     settings = load_settings(_given(bind=bind, web_workers=web_workers))
     with tempfile.TemporaryDirectory(prefix="bridge-metrics-") as shared:
         os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", shared)
+        from bridge.app import create_app  # Its counters look for that folder when they are made.
+
         options = {
             "bind": settings.bind,
             "workers": settings.web_workers,
@@ -74,6 +75,8 @@ def serve(bind: str | None, web_workers: int | None) -> None:
 @click.option("--threads", "worker_threads", type=click.IntRange(1, 128), help="How many jobs at a time.")
 def work(once: bool, worker_threads: int | None) -> None:
     """The worker alone: fetches, decides and delivers until SIGTERM, then finishes what is in flight."""
+    from bridge.app import create_worker
+
     settings = load_settings(_given(worker_threads=worker_threads))
     configure_logs(settings.log_format, settings.log_level)
     _migrate_first(settings.database_url)
