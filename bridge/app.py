@@ -141,7 +141,7 @@ class Budget:
             budgets.pause(connection, self.system, seconds=seconds, now=self.database.now(connection))
 
     def _take(self) -> float:
-        with self.database.begin() as connection:
+        with self.database.begin(durable=False) as connection:
             return budgets.take(connection, self.system, per_minute=self.per_minute, now=self.database.now(connection))
 
 

@@ -15,7 +15,8 @@ from bridge.errors import StorageError
 
 __all__ = ["Connection", "Database"]
 
-_READ_ONLY = "bridge_read_only"
+_BEGIN = "bridge_begin"
+"""Execution option: what to say before a writing transaction begins on SQLite; None for one that only reads."""
 
 
 class Database:
@@ -34,15 +35,19 @@ class Database:
         self.engine = _sqlite(url, busy_timeout) if self.is_sqlite else _postgresql(url, pool_size)
 
     @contextmanager
-    def begin(self) -> Iterator[Connection]:
-        """A transaction that writes. Raises StorageError when the database can't take it; nothing of it is kept then."""
-        with self._writing, _storage_errors(), self.engine.begin() as connection:
+    def begin(self, *, durable: bool = True) -> Iterator[Connection]:
+        """A transaction that writes. Raises StorageError when the database can't take it; nothing of it is kept then.
+
+        `durable=False` is for what may be lost in a power cut, such as a claim or a heartbeat: on SQLite it does not wait for the disk.
+        """
+        options = {_BEGIN: "PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL"}
+        with self._writing, _storage_errors(), self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, and never waits for a writer."""
-        with _storage_errors(), self.engine.connect().execution_options(**{_READ_ONLY: True}) as connection, connection.begin():
+        with _storage_errors(), self.engine.connect().execution_options(**{_BEGIN: None}) as connection, connection.begin():
             yield connection
 
     def now(self, connection: Connection) -> datetime:
@@ -76,8 +81,10 @@ def _sqlite(url: str, busy_timeout: float) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
-        read_only = connection.get_execution_options().get(_READ_ONLY, False)
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+        durability = connection.get_execution_options().get(_BEGIN)
+        if durability is not None:
+            connection.exec_driver_sql(durability)
+        connection.exec_driver_sql("BEGIN" if durability is None else "BEGIN IMMEDIATE")
 
     return engine
 

@@ -88,7 +88,7 @@ class Worker:
             return 0
         most = max(0, min(free, max(1, self.threads // 2) - posting))
         owner = self._name.name if self._name else ""
-        with self.database.begin() as connection:
+        with self.database.begin(durable=False) as connection:
             now = self.database.now(connection)
             due_deliveries = deliveries.claim(connection, owner=owner, limit=most, lease=self.lease, now=now)
             left = free - len(due_deliveries)
@@ -159,7 +159,7 @@ class Worker:
         while not self._stopped.wait(pause):
             try:
                 self._hold_name()
-                with self.database.begin() as connection:
+                with self.database.begin(durable=False) as connection:
                     now = self.database.now(connection)
                     started_at = started_at or now
                     self._renew(connection, now)
