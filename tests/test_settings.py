@@ -11,9 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.errors import SettingsError
-from bridge.settings import Settings
-from bridge.settings.example import env_example, rows
-from bridge.settings.values import read_duration, read_pattern
+from bridge.settings import Settings, env_example, read_duration, read_pattern
 
 TOKEN = "t0ken-of-the-front-door"
 ENOUGH = {
@@ -407,7 +405,7 @@ def test_no_secret_shows_when_settings_are_printed() -> None:
 def test_env_example_is_what_the_settings_say(project: Path) -> None:
     shipped = (project / "deploy" / "env.example").read_text()
 
-    assert shipped == env_example(), "renew it: python -m bridge.settings.example > deploy/env.example"
+    assert shipped == env_example(), "renew it: python -m bridge.settings > deploy/env.example"
 
 
 def test_copied_env_example_with_its_gaps_filled_gives_the_defaults() -> None:
@@ -420,5 +418,7 @@ def test_copied_env_example_with_its_gaps_filled_gives_the_defaults() -> None:
 
 
 def test_every_setting_has_its_meaning() -> None:
-    assert [row.name for row in rows() if not row.meaning] == []
-    assert {row.name for row in rows() if row.is_required} == {"BRIDGE_WEBHOOK_TOKENS", "BRIDGE_PURPLE_DOT_ACCESS_TOKEN"}
+    fields = Settings.model_fields
+
+    assert [name for name, field in fields.items() if not field.description] == []
+    assert {name for name, field in fields.items() if field.is_required()} == {"webhook_tokens", "purple_dot_access_token"}

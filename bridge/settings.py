@@ -1,0 +1,249 @@
+"""The settings: one table, read from the environment or `.env`, checked at the start, all mistakes told at once, no value repeated.
+
+After a change of the table: `python -m bridge.settings > deploy/env.example`.
+"""
+
+import difflib
+import importlib.util
+import os
+import re
+import sys
+import textwrap
+import warnings
+from collections.abc import Iterator, Mapping
+from datetime import timedelta
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic_core import ErrorDetails, PydanticUndefined
+from pydantic_settings import BaseSettings, DotEnvSettingsSource
+
+from bridge.errors import SettingsError
+
+PREFIX = "BRIDGE_"
+_MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
+_SHIPSTATION_KEYS = "ShipStation makes keys under Settings > Account > API Settings"
+
+_REMEDIES = {
+    "webhook_tokens": _MAKE_ONE,
+    "purple_dot_access_token": "copy the store's private access token from Purple Dot's merchant portal, API keys",
+}
+"""What to do about a setting that must be there and is not."""
+
+_PLAIN_WORDS = {
+    "missing": "is missing",
+    "int_parsing": "must be a whole number",
+    "bool_parsing": "must be true or false",
+}
+"""Sentences for pydantic's error types whose own say it less plainly."""
+
+# Kubernetes puts these into every pod beside a Service that is named "bridge"; they are no one's mistake.
+# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+_KUBERNETES = re.compile(r"service_host|service_port(_\w+)?|port(_\d+_(tcp|udp|sctp)(_\w+)?)?")
+
+_PORT = r":(?:[0-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
+_HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
+_ORIGIN = rf"(?:https://(?:{_HOST})|http://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]))(?:(?!:0+\b){_PORT})?"
+_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+def _like(pattern: str, wrong: str) -> BeforeValidator:
+    """The whole text must fit; `wrong` says what is wrong and what to do, never the value."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII | re.DOTALL):
+            raise ValueError(wrong)
+        return text
+
+    return BeforeValidator(check)
+
+
+def read_duration(text: str) -> timedelta:
+    """`10s`, `1.5m`, `2h`, `1d`; a plain `0` is none at all. ValueError for what is none, or longer than 30 days."""
+    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)", "0s" if text.strip() == "0" else text.strip(), re.ASCII)
+    duration = timedelta(**{_UNITS[found[2]]: float(found[1])}) if found else None
+    if duration is None or duration > timedelta(days=30):
+        raise ValueError("is not a duration of at most 30 days; write a number with its unit, such as 10s, 5m, 2h or 1d")
+    return duration
+
+
+def read_pattern(text: str) -> re.Pattern[str] | None:
+    """Any case; None when empty, which means that every order number is looked up. ValueError for one that could be slow beyond use:
+    a repeated group, a back-reference, more than three open repetitions. Such patterns are never needed for order numbers."""
+    flat = re.sub(r"\\[^1-9]|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", text)
+    if len(text) > 200 or re.search(r"\)[*+{]|\\[1-9]|\(\?P=", flat) or len(re.findall(r"[*+{]", re.sub(r"\{\d+\}", "", flat))) > 3:
+        raise ValueError("could take for ever on an unlucky order number; repeat no group, and use few repetitions")
+    try:
+        with warnings.catch_warnings():
+            # What only warns today, such as "[[", will mean something else in a later Python.
+            warnings.simplefilter("error", FutureWarning)
+            return re.compile(text, re.IGNORECASE) if text else None
+    except (re.error, FutureWarning, OverflowError, RecursionError) as exc:
+        raise ValueError(f"is not a regular expression ({exc}); correct it, or leave it empty to look up every order number") from None
+
+
+def _read_database_url(text: str) -> str:
+    """The short schemes that hosting platforms hand out are completed."""
+    if text.startswith("sqlite:"):
+        if not re.match(r"sqlite:///[^?]", text) or ":memory:" in text or "mode=memory" in text:
+            raise ValueError("names no SQLite file, and a ledger in memory would be lost; write sqlite:///bridge.db")
+        return text
+    url, is_postgresql = re.subn(r"^postgres(?:ql)?(?:\+psycopg)?://", "postgresql+psycopg://", text)
+    if not is_postgresql:
+        raise ValueError("is neither SQLite nor PostgreSQL; write sqlite:///file.db or postgresql+psycopg://user:password@host/database")
+    if importlib.util.find_spec("psycopg") is None:
+        raise ValueError("needs psycopg, which is not installed; pip install 'purpledot-shipstation-bridge[postgres]'")
+    return url
+
+
+_NO_URL = "is no https:// URL (http:// goes on this machine only: credentials must not travel in the open), or holds"
+_PATH = r"(?:/(?:(?![?#\\])[!-~])*)?"
+_NO_SLASH = AfterValidator(lambda url: url.rstrip("/"))
+Url = Annotated[str, _like(_ORIGIN + _PATH, f"{_NO_URL} a user, a query or a fragment; leave only https://host/path"), _NO_SLASH]
+Origin = Annotated[str, _like(_ORIGIN + "/?", f"{_NO_URL} a path; leave only https://host, the path is added"), _NO_SLASH]
+Bind = Annotated[str, _like(rf"(?:{_HOST}){_PORT}", "is not host:port; write it like 127.0.0.1:8000, 0.0.0.0:8000 or [::1]:8000")]
+Token = Annotated[SecretStr, _like("[A-Za-z0-9_-]{16,200}", f"is not 16 to 200 letters, digits, - or _; {_MAKE_ONE}")]
+Credential = Annotated[SecretStr, _like("[!-~]+", "holds a space, a line break or a character outside ASCII; copy the value again, alone")]
+SecretKey = Annotated[SecretStr, _like(".{16,}", f"is shorter than 16 characters; {_MAKE_ONE}")]
+AlertUrl = Annotated[SecretStr, _like(r"[A-Za-z][\w+.-]*://\S.*", "is no Apprise URL; see https://github.com/caronc/apprise/wiki")]
+DatabaseUrl = Annotated[str, BeforeValidator(_read_database_url), Field(repr=False)]
+Duration = Annotated[timedelta, BeforeValidator(read_duration)]
+Pattern = Annotated[re.Pattern[str] | None, BeforeValidator(read_pattern)]
+Schedule = Annotated[tuple[Duration, ...], BeforeValidator(lambda text: text.split(","))]
+Tokens = Annotated[tuple[Token, ...], BeforeValidator(lambda text: list(dict.fromkeys(re.split(r"\s*,\s*", text.strip(" ,")))))]
+# Apprise URLs hold commas of their own: only a comma before the next `scheme://` parts them.
+Alerts = Annotated[tuple[AlertUrl, ...], BeforeValidator(lambda text: re.split(r"\s*,\s*(?=[A-Za-z][\w+.-]*://)", text) if text else [])]
+LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
+
+
+def _optional(default: object, meaning: str, *, ge: int | None = None, le: int | None = None) -> Any:
+    """A default is written as an operator would write it, and read the same way."""
+    return Field(default, description=meaning, ge=ge, le=le)
+
+
+class Settings(BaseModel):
+    """One attribute for each BRIDGE_ name. `Settings.load()` is the way in; it tells every mistake, not the first."""
+
+    model_config = ConfigDict(frozen=True, hide_input_in_errors=True, validate_default=True)
+
+    database_url: DatabaseUrl = _optional(
+        "sqlite:///bridge.db",
+        "SQLAlchemy URL of the ledger: a SQLite file, or `postgresql+psycopg://user:password@host/database` for many machines",
+    )
+    webhook_tokens: Tokens = Field(
+        description="opens the webhook URL; several, comma separated, while one is replaced; 16 characters or more"
+    )
+    shipstation_api_key: Credential | None = _optional(None, "ShipStation V2 API key; at least one of this and the V1 pair is needed")
+    shipstation_v1_api_key: Credential | None = _optional(None, "ShipStation V1 API key")
+    shipstation_v1_api_secret: Credential | None = _optional(None, "ShipStation V1 API secret")
+    shipstation_base_url: Origin = _optional("https://api.shipstation.com", "where V2 calls go")
+    shipstation_v1_base_url: Origin = _optional("https://ssapi.shipstation.com", "where V1 calls go")
+    shipstation_jwks_url: Url = _optional("https://api.shipengine.com/jwks", "where the keys of V2 webhook signatures are")
+    shipstation_signature: Literal["enforce", "log", "off"] = _optional("enforce", "V2 signatures: `enforce`, `log` wrong ones, or `off`")
+    purple_dot_access_token: Credential = Field(description="the store's private access token, from Purple Dot's merchant portal")
+    purple_dot_base_url: Url = _optional("https://www.purpledotprice.com/admin/api/v1", "where Purple Dot calls go")
+    notify_customer: bool = _optional(False, "whether Purple Dot e-mails the shopper; an inline payload's own wish wins")
+    hold_seconds: int = _optional(0, "wait this long before posting, then look whether the label was voided", ge=0, le=604_800)
+    reference_pattern: Pattern = _optional("^#?PD", "order numbers that look like Purple Dot's, in any case (empty: look all up)")
+    shipstation_rate_per_minute: int = _optional(200, "V2 calls a minute, over all processes of one database", ge=1, le=100_000)
+    shipstation_v1_rate_per_minute: int = _optional(40, "V1 calls a minute, likewise", ge=1, le=100_000)
+    purple_dot_rate_per_minute: int = _optional(120, "Purple Dot calls a minute, likewise", ge=1, le=100_000)
+    retry_schedule: Schedule = _optional("10s,1m,5m,30m,2h,6h,12h,24h", "waits between tries, then dead; `Retry-After` wins, up to a day")
+    wait_schedule: Schedule = _optional("15s,1m,5m,15m,1h", "waits before looking again at an empty page or a label still processing")
+    confirm_schedule: Schedule = _optional("15s,1m,5m,15m", "waits before looking whether an unanswered POST arrived")
+    lease_seconds: int = _optional(60, "work that was not renewed for so long may be taken over by another worker", ge=1, le=86_400)
+    bind: Bind = _optional("127.0.0.1:8000", "address of the receiver, host:port")
+    web_workers: int = _optional(2, "processes of the receiver", ge=1, le=64)
+    worker_threads: int = _optional(8, "threads of the worker", ge=1, le=128)
+    reconcile_every: Duration = _optional("15m", "how often the worker sweeps for shipments that no webhook told (`0`: never)")
+    console_password: SecretStr | None = _optional(None, "the operator's password; without one the console is off")
+    console_readonly_password: SecretStr | None = _optional(None, "a viewer's password, for the console without its buttons")
+    secret_key: SecretKey | None = _optional(None, "signs the console's session; made and kept in the database when not given")
+    alert_urls: Alerts = _optional("", "Apprise URLs, comma separated, that hear of exceptions and silence")
+    retention_days: int = _optional(90, "resolved events are redacted after so many days; exceptions never, ids stay", ge=1, le=36_500)
+    max_body_bytes: int = _optional(1_048_576, "largest webhook body that is taken", ge=1_024, le=104_857_600)
+    log_format: Literal["json", "console"] = _optional("json", "`json`, or `console` for people")
+    log_level: LogLevel = _optional("INFO", "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`")
+
+    @classmethod
+    def load(cls, environ: Mapping[str, str] | None = None) -> Self:
+        """The settings of this process: environment over `.env`, or only `environ` when given. Raises SettingsError with all mistakes."""
+        given = _given({**DotEnvSettingsSource(BaseSettings, env_file=".env").env_vars, **os.environ} if environ is None else environ)
+        problems = [*_contradictions(given), *_unknown_names(given)]
+        try:
+            settings = cls.model_validate({name: text for name, text in given.items() if name in cls.model_fields})
+        except ValidationError as exc:
+            problems = [*map(_sentence, exc.errors(include_url=False, include_input=False)), *problems]
+        if problems:
+            raise SettingsError(problems)
+        return settings
+
+    @property
+    def database_url_masked(self) -> str:
+        """For people: the database URL with its password, in either place, as `***`."""
+        return re.sub(r"(://[^/:@]*:)[^/]*(?=@)|(password=)[^&]*", r"\1\2***", self.database_url)
+
+
+def _given(environ: Mapping[str, str | None]) -> dict[str, str]:
+    """{attribute name: text}, unknown names included. Empty means "not set", as in a copied env.example, save for the pattern."""
+    told = {name[len(PREFIX) :].lower(): (value or "").strip() for name, value in environ.items() if name.upper().startswith(PREFIX)}
+    return {name: value for name, value in told.items() if value or name == "reference_pattern"}
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """ "BRIDGE_NAME: what is wrong; what to do"; an own ValueError has said both."""
+    attribute, *place = error["loc"]
+    entry = f"entry {int(place[0]) + 1} " if place else ""
+    wrong = _PLAIN_WORDS.get(error["type"]) or error["msg"].replace("Input should be", "must be")
+    remedy = _REMEDIES.get(str(attribute)) or f"correct it, or leave it out for {_as_written(str(attribute))}"
+    return f"{_name(str(attribute))}: {entry}{error.get('ctx', {}).get('error') or f'{wrong}; {remedy}'}"
+
+
+def _contradictions(given: Mapping[str, str]) -> Iterator[str]:
+    pair = {"shipstation_v1_api_key", "shipstation_v1_api_secret"}
+    if not given.keys() & {"shipstation_api_key", *pair}:
+        yield f"{_name('shipstation_api_key')}: is missing, and so is the V1 pair; set at least one. {_SHIPSTATION_KEYS}"
+    for missing in pair - given.keys():
+        for other in pair & given.keys():
+            yield f"{_name(missing)}: is missing while {_name(other)} is set; set both or neither. {_SHIPSTATION_KEYS}"
+    operator, viewer = given.get("console_password"), given.get("console_readonly_password")
+    if viewer and not operator:
+        yield f"{_name('console_readonly_password')}: opens nothing while the console is off; set {_name('console_password')} too"
+    elif viewer and viewer == operator:
+        yield f"{_name('console_readonly_password')}: is the operator's password as well; choose another"
+
+
+def _unknown_names(given: Mapping[str, str]) -> Iterator[str]:
+    for attribute in sorted(given.keys() - Settings.model_fields.keys()):
+        if not _KUBERNETES.fullmatch(attribute):
+            nearest = difflib.get_close_matches(attribute, Settings.model_fields, n=1, cutoff=0.6)
+            remedy = f"did you mean {_name(nearest[0])}?" if nearest else "remove it, or look its name up in README.md"
+            yield f"{_name(attribute)}: is no setting; {remedy}"
+
+
+def _name(attribute: str) -> str:
+    return PREFIX + attribute.upper()
+
+
+def _as_written(attribute: str) -> str:
+    """The default as an operator would write it; empty where there is none."""
+    default = Settings.model_fields[attribute].default
+    return str(default).lower() if isinstance(default, bool) else "" if default in (None, PydanticUndefined) else str(default)
+
+
+def env_example() -> str:
+    """The whole of deploy/env.example: what must be given stands open, everything else shows its default."""
+    text = """\
+# Copy to .env (read from the folder where `bridge` is started), or hand it to systemd, Docker or Kubernetes.
+# What is commented out shows its default. Mistakes are told at the start, all at once.
+"""
+    for attribute, field in Settings.model_fields.items():
+        meaning = field.description or ""
+        sentence = f"{meaning[:1].upper()}{meaning[1:]}.{' Required.' if field.is_required() else ''}"
+        comment = textwrap.fill(sentence, width=110, initial_indent="# ", subsequent_indent="# ")
+        text += f"\n{comment}\n{'' if field.is_required() else '# '}{_name(attribute)}={_as_written(attribute)}\n"
+    return text
+
+
+if __name__ == "__main__":
+    sys.stdout.write(env_example())
