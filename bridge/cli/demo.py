@@ -1,8 +1,8 @@
 """`bridge demo`: both vendors simulated, a real receiver and worker, webhooks sent, each outcome checked. What `make demo` runs."""
 
-import http.client
 import json
 import os
+import re
 import secrets
 import signal
 import socket
@@ -10,153 +10,70 @@ import subprocess
 import sys
 import tempfile
 import textwrap
+import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+import urllib.request
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 import click
 
 from bridge.cli.running import die_with_parent
 from bridge.events import CLAIMABLE, EventStatus
+from bridge.orders import normalise_reference
 from bridge.reasons import MEANINGS, Reason
-from bridge.simulator import SCENARIOS, Label, MarkedShipped, PurpleDotOrder, Simulator, World
+from bridge.simulator import SCENARIOS, Label, MarkedShipped, Simulator, World
+from bridge.simulator.carriers import CARRIERS
 from bridge.store import reports
 from bridge.store.database import Database
 
 Json = dict[str, Any]
-Staged = tuple[Json, list[Json]]
-"""A webhook's body, and what Purple Dot must receive because of it."""
-_LINKS = {
-    "USPS": "https://tools.usps.com/go/TrackConfirmAction?tLabels=",
-    "FedEx": "https://www.fedex.com/fedextrack/?action=track&trackingnumber=",
-    "DHL Express": "https://www.dhl.com/en/express/tracking.html?AWB=",
-}
-_QUICK = {
-    "BRIDGE_RETRY_SCHEDULE": "1s,1s",
-    "BRIDGE_WAIT_SCHEDULE": "1s,1s",
-    "BRIDGE_CONFIRM_SCHEDULE": "500ms,1s",
-    "BRIDGE_RECONCILE_EVERY": "0",
-    "BRIDGE_LOG_FORMAT": "console",
-}
+_QUICK = "CONFIRM_SCHEDULE=500ms,1s RETRY_SCHEDULE=1s,1s WAIT_SCHEDULE=1s,1s RECONCILE_EVERY=0 LOG_FORMAT=console"
+_RUN = (sys.executable, "-m", "bridge", "run")
+_NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _START_SECONDS, _ACT_SECONDS, _WIDTH = 30, 10, 100
-
-
-def _told(order: PurpleDotOrder, units: Mapping[str, int], sent: Label | MarkedShipped, company: str) -> Json:
-    """The exact JSON that Purple Dot must receive for one parcel."""
-    lines = [{"id": line.id, "quantity": units[line.sku]} for line in order.lines if line.sku in units]
-    tracking = {"number": sent.tracking_number, "company": company, "url": f"{_LINKS[company]}{sent.tracking_number}"}
-    told = {"fulfillment_order_id": order.id, "line_items": lines, "notify_customer": False, "tracking_info": tracking}
-    return {"fulfillment": told}
-
-
-def _split(world: World) -> Staged:
-    order = world.add_order(lines=[("ALDER-TEE-S", 2), ("ALDER-CAP", 1)])
-    parts = world.split(world.add_shipstation_order(order), [[("ALDER-TEE-S", 2)], [("ALDER-CAP", 1)]])
-    tee, cap = world.buy_labels(parts, carrier="stamps_com")
-    return world.label_created_v2([tee, cap]), [_told(order, {"ALDER-TEE-S": 2}, tee, "USPS"), _told(order, {"ALDER-CAP": 1}, cap, "USPS")]
-
-
-def _marked_shipped(world: World) -> Staged:
-    order = world.add_order(lines=[("ALDER-MUG", 1)])
-    shipped = world.mark_shipped(world.add_shipstation_order(order), "FedEx")
-    return world.fulfillment_shipped_v2(shipped), [_told(order, {"ALDER-MUG": 1}, shipped, "FedEx")]
-
-
-def _v1(world: World) -> Staged:
-    order = world.add_order(lines=[("ALDER-TEE-M", 3)], ref_style="hash")
-    [label] = world.buy_labels(world.add_shipstation_order(order), carrier="dhl_express")
-    return world.ship_notify(label), [_told(order, {"ALDER-TEE-M": 3}, label, "DHL Express")]
-
-
-def _lost(world: World) -> Staged:
-    order = world.add_order(lines=[("ALDER-CAP", 2)])
-    [label] = world.buy_labels(world.add_shipstation_order(order), carrier="fedex")
-    return world.label_created_v2(label), [_told(order, {"ALDER-CAP": 2}, label, "FedEx")]
-
-
-def _nothing(webhook: Callable[[World], Json]) -> Callable[[World], Staged]:
-    """Purple Dot must hear nothing of it."""
-    return lambda world: (webhook(world), [])
 
 
 @dataclass(frozen=True, slots=True)
 class Act:
-    """`ends` is how it must end: the event's status, then its deliveries'. `fault` is what the request to Purple Dot meets."""
+    """`stage` makes the things and returns the webhook; `ends` is how it must end: the event's status, then its deliveries'.
+    `fault` is what Purple Dot does to the request meanwhile."""
 
     title: str
-    stage: Callable[[World], Staged]
+    stage: Callable[[World], Json]
     ends: tuple[str, ...]
     reason: Reason | None = None
     fault: str | None = None
 
 
+def _story(name: str) -> Callable[[World], Json]:
+    return lambda world: SCENARIOS[name].tell(world)[0]
+
+
+def _replaced(world: World) -> Json:
+    return world.label_created_v2(world.replace_label(world.labels[0]))
+
+
+_DELIVERED, _KNOWN = ("processed", "delivered"), ("ignored", "delivered", "delivered")
 ACTS = (
-    Act("A split order leaves in two parcels", _split, ("processed", "delivered", "delivered")),
-    Act("An order is marked as shipped, with outside tracking", _marked_shipped, ("processed", "delivered")),
-    Act("A label is bought, told by the old API", _v1, ("processed", "delivered")),
-    Act(
-        "A parcel that is no pre-order",
-        _nothing(lambda world: SCENARIOS["v2_foreign"].tell(world)[0]),
-        ("ignored",),
-        Reason.NOT_A_PURPLE_DOT_ORDER,
-    ),
-    Act("A label is void by the time we look", _nothing(lambda world: SCENARIOS["v2_voided"].tell(world)[0]), ("ignored",), Reason.VOIDED),
-    Act(
-        "The first webhook comes once more",
-        _nothing(lambda world: world.label_created_v2(world.labels[0])),
-        ("ignored", "delivered", "delivered"),
-        Reason.ALREADY_DELIVERED,
-    ),
-    Act("Purple Dot takes a fulfillment, but its answer is lost", _lost, ("processed", "delivered"), fault="drop_after_commit"),
-    Act(
-        "A label of the first order is replaced when Purple Dot knows the old one",
-        _nothing(lambda world: world.label_created_v2(world.replace_label(world.labels[0]))),
-        ("processed", "held"),
-        Reason.TRACKING_CHANGED_AFTER_DELIVERY,
-    ),
+    Act("A split order leaves in two parcels", _story("v2_split"), ("processed", "delivered", "delivered")),
+    Act("An order is marked as shipped, with outside tracking", _story("v2_mark_shipped"), _DELIVERED),
+    Act("A label is bought, and the old API (V1) tells it", _story("v1_label"), _DELIVERED),
+    Act("A parcel that is no pre-order", _story("v2_foreign"), ("ignored",), Reason.NOT_A_PURPLE_DOT_ORDER),
+    Act("A label that is void by the time we look", _story("v2_voided"), ("ignored",), Reason.VOIDED),
+    Act("The first webhook comes once more", lambda world: world.label_created_v2(world.labels[0]), _KNOWN, Reason.ALREADY_DELIVERED),
+    Act("Purple Dot takes a fulfillment, but its answer is lost", _story("v1_mark_shipped"), _DELIVERED, fault="drop_after_commit"),
+    Act("A label is replaced after Purple Dot was told", _replaced, ("processed", "held"), Reason.TRACKING_CHANGED_AFTER_DELIVERY),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Outcome:
-    """What was answered, what is stored about the event, and what Purple Dot had to receive and did."""
-
-    act: Act
-    answer: tuple[int, str]
-    event: Json
-    wanted: list[Json]
-    received: list[Json]
-
-    def differences(self) -> list[str]:
-        stories = (self.event, *self.event.get("delivery_stories", []))
-        return _differences(
-            self.act.title,
-            answer=((202, "received"), self.answer),
-            ends=(self.act.ends, tuple(str(story.get("status")) for story in stories)),
-            reasons=({self.act.reason} - {None}, {story.get("reason") for story in stories} - {None}),
-            fulfillments=(sorted(map(_pretty, self.wanted)), sorted(map(_pretty, self.received))),
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Bridge:
-    """A running `bridge run`. Its folder holds the ledger, the log, and a `.env` that leads any other `bridge` command there."""
-
-    url: str
-    token: str
-    folder: Path
-    process: subprocess.Popen[bytes]
-    database: Database
 
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, to look around.")
 def demo(keep: bool) -> None:
-    """Webhooks from a simulated ShipStation, through a real bridge, to a simulated Purple Dot. Exit 0 only if all came out right."""
+    """Webhooks from a simulated ShipStation, a real bridge, a simulated Purple Dot: exit 0 only if all came out right."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     with Simulator() as simulator:
         sys.exit(1 if play(simulator, keep=keep) else 0)
@@ -165,112 +82,156 @@ def demo(keep: bool) -> None:
 def play(simulator: Simulator, *, keep: bool = False) -> list[str]:
     """Perform and tell every act against these vendors. Returns what differed from what must be: nothing, when all came right."""
     click.echo("Starting the receiver and the worker ...")
-    with _running(simulator) as bridge:
+    with _bridge_for(simulator) as ledger:
         with click.progressbar(ACTS, label="Sending webhooks", show_pos=True) as acts:
-            outcomes = [_perform(act, simulator, bridge) for act in acts]
-        for number, outcome in enumerate(outcomes, start=1):
-            click.echo("\n".join(["", click.style(f"{number}. {outcome.act.title}", bold=True), *_lines(outcome)]))
-        differences = [line for outcome in outcomes for line in outcome.differences()]
-        differences += _extras(simulator.world, sum(len(outcome.wanted) for outcome in outcomes))
-        _sum_up(simulator, bridge, differences)
+            performed = [_perform(act, simulator, ledger) for act in acts]
+        for number, (act, (told, _)) in enumerate(zip(ACTS, performed, strict=True), start=1):
+            click.echo("\n".join(["", click.style(f"{number}. {act.title}", bold=True), *told]))
+        differences = [line for _, differing in performed for line in differing] + _extras(simulator.world)
+        _sum_up(simulator, ledger, differences)
         if keep:
-            _keep(simulator, bridge)
+            _keep(simulator, ledger)
     return differences
 
 
 @contextmanager
-def _running(simulator: Simulator) -> Iterator[Bridge]:
-    """`bridge run` in a folder of its own, where no settings of this machine reach it."""
-    with tempfile.TemporaryDirectory(prefix="bridge-demo-") as name:
-        bind, token, folder = f"127.0.0.1:{_free_port()}", secrets.token_urlsafe(16), Path(name)
-        ledger = {"BRIDGE_DATABASE_URL": f"sqlite:///{folder / 'bridge.db'}", "BRIDGE_BIND": bind, "BRIDGE_WEBHOOK_TOKENS": token}
-        (folder / ".env").write_text("".join(f"{key}={value}\n" for key, value in (simulator.env() | _QUICK | ledger).items()))
-        environ = {key: value for key, value in os.environ.items() if not key.upper().startswith("BRIDGE_")}
-        with (folder / "bridge.log").open("wb") as log, closing(Database(ledger["BRIDGE_DATABASE_URL"])) as database:
-            command = [sys.executable, "-m", "bridge", "run"]
-            process = subprocess.Popen(command, cwd=folder, env=environ, stdout=log, stderr=log, preexec_fn=die_with_parent)  # noqa: PLW1509, S603  # our own command
+def _bridge_for(simulator: Simulator) -> Iterator[Database]:
+    """`bridge run` in a folder of its own, with a `.env` there, so that no settings of this machine reach it. Yields its ledger."""
+    with tempfile.TemporaryDirectory(prefix="bridge-demo-") as name, socket.create_server(("127.0.0.1", 0)) as free:
+        address, token, folder = f"127.0.0.1:{free.getsockname()[1]}", secrets.token_urlsafe(16), Path(name)
+        free.close()
+        own = [*_QUICK.split(), f"DATABASE_URL=sqlite:///{folder / 'bridge.db'}", f"BIND={address}", f"WEBHOOK_TOKENS={token}"]
+        settings = [f"{name}={value}" for name, value in simulator.env().items()] + [f"BRIDGE_{setting}" for setting in own]
+        (folder / ".env").write_text("\n".join(settings))
+        environ = {name: value for name, value in os.environ.items() if not name.upper().startswith("BRIDGE_")}
+        simulator.webhook_url = f"http://{address}/webhooks/shipstation/{token}"
+        with (folder / "bridge.log").open("wb") as log, closing(Database(f"sqlite:///{folder / 'bridge.db'}")) as ledger:
+            process = subprocess.Popen(_RUN, cwd=folder, env=environ, stdout=log, stderr=log, preexec_fn=die_with_parent)  # noqa: PLW1509, S603  # our own command
             try:
-                bridge = Bridge(f"http://{bind}", token, folder, process, database)
-                _wait_until_ready(bridge)
-                yield bridge
+                _wait_until_ready(f"http://{address}/readyz", process, folder / "bridge.log")
+                yield ledger
             finally:
                 process.terminate()
                 process.wait()
 
 
-def _free_port() -> int:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return int(free.getsockname()[1])
-
-
-def _wait_until_ready(bridge: Bridge) -> None:
+def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
     until = time.monotonic() + _START_SECONDS
-    while _call("GET", f"{bridge.url}/readyz")[0] != http.client.OK:
-        if time.monotonic() > until or bridge.process.poll() is not None:
-            raise click.ClickException(f"The bridge did not start. Its log:\n{(bridge.folder / 'bridge.log').read_text()[-3000:]}")
+    while not _is_there(url):
+        if time.monotonic() > until or process.poll() is not None:
+            raise click.ClickException(f"The bridge did not start. The end of its log:\n{log.read_text()[-3000:]}")
         time.sleep(0.1)
 
 
-def _perform(act: Act, simulator: Simulator, bridge: Bridge) -> Outcome:
-    before = len(simulator.world.fulfillments)
-    webhook, wanted = act.stage(simulator.world)
+def _is_there(url: str) -> bool:
+    with suppress(OSError), _NO_PROXY.open(url, timeout=5):
+        return True
+    return False
+
+
+def _perform(act: Act, simulator: Simulator, ledger: Database) -> tuple[list[str], list[str]]:
+    """What to tell about it, and what differed from what must be."""
+    world = simulator.world
+    labels, marked, known = len(world.labels), len(world.marked_shipped), len(world.fulfillments)
+    webhook = act.stage(world)
     if act.fault:
         simulator.inject("purple_dot.create_fulfillment", act.fault)
-    raw, headers = simulator.webhook(webhook)
-    status, answer = _call("POST", f"{bridge.url}/webhooks/shipstation", raw, headers | {"X-Bridge-Token": bridge.token})
-    told = json.loads(answer or "{}")
-    event = _settled(bridge.database, told.get("event_id", ""))
-    return Outcome(act, (status, told.get("status", "nothing")), event, wanted, simulator.world.fulfillments[before:])
+    status = simulator.send_webhook(simulator.webhook_url or "", webhook)
+    event = _settled(ledger)
+    sent: list[Label | MarkedShipped] = [*world.labels[labels:], *world.marked_shipped[marked:]]
+    wanted, received = [_wanted(world, one) for one in sent if _is_delivered(act)], world.fulfillments[known:]
+    stories = (event, *event["delivery_stories"])
+    return _told(event, status, received), _compared(
+        act.title,
+        answer=(202, status),
+        ends=(act.ends, tuple(str(story["status"]) for story in stories)),
+        reasons=({act.reason} - {None}, {story["reason"] for story in stories} - {None}),
+        fulfillments=(sorted(map(_pretty, wanted)), sorted(map(_pretty, received))),
+    )
 
 
-def _settled(database: Database, event_id: str) -> Json:
-    """The event's story as soon as nothing of it waits for the worker, or when the time is up."""
+def _is_delivered(act: Act) -> bool:
+    return set(act.ends) == set(_DELIVERED)
+
+
+def _settled(ledger: Database) -> Json:
+    """The newest event's story as soon as nothing of it waits for the worker, or when the time is up."""
     until = time.monotonic() + _ACT_SECONDS
     while True:
-        with database.read() as connection:
-            event = reports.event_story(connection, event_id) or {}
-        is_moving = event.get("status") == EventStatus.RECEIVED or any(d["status"] in CLAIMABLE for d in event.get("delivery_stories", []))
+        with ledger.read() as connection:
+            newest = reports.list_events(connection, reports.Query(limit=1))
+            event = reports.event_story(connection, newest[0]["id"]) if newest else None
+        event = event or {"event_type": "Nothing", "status": "stored", "reason": None, "delivery_stories": []}
+        is_moving = event["status"] == EventStatus.RECEIVED or any(one["status"] in CLAIMABLE for one in event["delivery_stories"])
         if not is_moving or time.monotonic() > until:
             return event
         time.sleep(0.05)
 
 
-def _call(method: str, url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None) -> tuple[int, bytes]:
-    """(status, body); (0, nothing) where nobody answers."""
-    target = urlsplit(url)
-    with closing(http.client.HTTPConnection(target.netloc, timeout=10)) as connection, suppress(OSError, http.client.HTTPException):
-        connection.request(method, target.path, body, dict(headers or {}))
-        answer = connection.getresponse()
-        return answer.status, answer.read()
-    return 0, b""
+def _wanted(world: World, sent: Label | MarkedShipped) -> Json:
+    """The exact JSON that Purple Dot must receive for one parcel, from what the warehouse put into it."""
+    orders = {normalise_reference(order.reference): order for order in world.orders.values()}
+    order, packed = orders[normalise_reference(sent.order.shipment_number)], {item.sku: item.quantity for item in sent.order.items}
+    named = sent.carrier if isinstance(sent, Label) else sent.carrier_name
+    [carrier] = [one for one in CARRIERS.values() if named in (one.code, one.friendly_name)]
+    link = carrier.tracking_url.format(sent.tracking_number)
+    told = {
+        "fulfillment_order_id": order.id,
+        "line_items": [{"id": line.id, "quantity": packed[line.sku]} for line in order.lines if line.sku in packed],
+        "notify_customer": False,
+        "tracking_info": {"number": sent.tracking_number, "company": carrier.friendly_name, "url": link},
+    }
+    return {"fulfillment": told}
 
 
-def _extras(world: World, wanted: int) -> list[str]:
-    """What no single act can show: nothing came afterwards, nothing was asked twice, no shopper got an e-mail."""
-    requests = world.count("purple_dot.create_fulfillment")
-    counted = {"fulfillments": (wanted, len(world.fulfillments)), "requests": (wanted, requests), "emails": (0, len(world.emails))}
-    return _differences("In all", **counted)
+def _extras(world: World) -> list[str]:
+    """What no single act can show: nothing came besides, nothing was asked twice, no shopper got an e-mail."""
+    wanted = sum(len(act.ends) - 1 for act in ACTS if _is_delivered(act))
+    counts = {"fulfillments": len(world.fulfillments), "requests to create one": world.count("purple_dot.create_fulfillment")}
+    return _compared("In all", **{what: (wanted, count) for what, count in counts.items()}, emails=([], world.emails))
 
 
-def _differences(where: str, **compared: tuple[object, object]) -> list[str]:
-    return [f"{where}: {what}: expected {wanted}, got {got}" for what, (wanted, got) in compared.items() if wanted != got]
+def _compared(where: str, **pairs: tuple[object, object]) -> list[str]:
+    return [f"{where}: {what}: expected {wanted}, got {got}" for what, (wanted, got) in pairs.items() if wanted != got]
 
 
-def _lines(outcome: Outcome) -> list[str]:
-    event, stories = outcome.event, outcome.event.get("delivery_stories", [])
-    told = [f"{event.get('event_type')}, {outcome.answer[0]} {outcome.answer[1]}; event {event.get('status')}.{_why(event)}"]
-    told += [f"{_goods(story)} {story['status']}.{_why(story)}" for story in stories if event.get("status") == EventStatus.PROCESSED]
-    lines = [textwrap.fill(line, _WIDTH, initial_indent="   ", subsequent_indent="   ") for line in told]
-    lines += [f"   Purple Dot received {'' if outcome.received else 'nothing.'}".rstrip() + ":" * bool(outcome.received)]
-    return lines + [textwrap.indent(_pretty(body), "   ") for body in outcome.received]
+def _told(event: Json, status: int, received: list[Json]) -> list[str]:
+    told = [f"{event['event_type']}: answered {status}; event {event['status']}.{_sentence(event)}"]
+    for story in event["delivery_stories"] if event["status"] == EventStatus.PROCESSED else []:
+        goods = ", ".join(f"{line['quantity']} x {line['sku']}" for line in story["line_items"]) or "what is in the parcel"
+        tries = ", then ".join(attempt["outcome"] for attempt in story["attempt_history"]) or story["status"]
+        told.append(f"Delivery of {goods} for {story['reference']}: {tries}.{_sentence(story) or ' ' + (story['detail'] or '')}")
+    told.append("Purple Dot received:" if received else "Purple Dot received nothing.")
+    lines = [textwrap.fill(line, _WIDTH, initial_indent="   ", subsequent_indent="     ") for line in told]
+    return lines + [textwrap.indent(_pretty(body), "     ") for body in received]
 
 
-def _goods(story: Json) -> str:
-    goods = ", ".join(f"{line['quantity']} x {line['sku']}" for line in story["line_items"])
-    return f"Delivery of {goods or 'goods'} for {story['reference']}, number {story['tracking_number']}:"
+def _sentence(story: Json) -> str:
+    return f" {MEANINGS[Reason(story['reason'])].sentence}" if story["reason"] else ""
 
 
-def _why(story: Json) -> str:
-    """The reason's sentence, else what was found out on the way."""
-    return f" {MEANINGS[Reason(story['reason'])].sentence if story.get('reason') else ''}{story.get('detail') or ''}".rstrip()
+def _pretty(body: Json) -> str:
+    """Indented JSON, with a line for each line item."""
+    return re.sub(r"\{\s+(\"id\": .+)\s+(\"quantity\": \d+)\s+\}", r"{\1 \2}", json.dumps(body, indent=2))
+
+
+def _sum_up(simulator: Simulator, ledger: Database, differences: list[str]) -> None:
+    world, home = simulator.world, (simulator.webhook_url or "").partition("/webhooks")[0]
+    with ledger.read() as connection:
+        waiting = reports.count_exceptions(connection)
+    click.echo(f"\n{len(ACTS)} webhooks, {len(world.fulfillments)} fulfillments, {len(world.emails)} e-mails, {waiting} held for a person.")
+    pages = [page for page in ("/readyz", "/metrics", "/console/") if _is_there(home + page)]
+    click.echo(f"The bridge: {home}, with {', '.join(['/webhooks/shipstation', *pages])}")
+    verdict = "Not everything came out as it must:" if differences else "Everything came out exactly as it must."
+    click.secho("\n  ".join([verdict, *differences]), fg="red" if differences else "green")
+
+
+def _keep(simulator: Simulator, ledger: Database) -> None:
+    """Whatever the simulator is asked to ship is posted to the bridge."""
+    home = (simulator.webhook_url or "").partition("/webhooks")[0]
+    click.echo("\nIt goes on running until Ctrl-C. In another terminal, in its folder, whose .env leads to this bridge:")
+    click.echo(f"  cd {Path(ledger.url.database or '').parent}\n  {sys.executable} -m bridge deliveries\n  curl {home}/readyz")
+    click.echo(f"  curl {simulator.url}/_simulator\n  curl -X POST {simulator.url}/_simulator/ship/v2_batch")
+    click.echo(f"The last lets something be shipped; likewise {', '.join(SCENARIOS)}.")
+    with suppress(KeyboardInterrupt):
+        threading.Event().wait()

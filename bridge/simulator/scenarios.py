@@ -27,7 +27,7 @@ def _v2_label_by_id(world: World) -> list[Json]:
 def _v2_split(world: World) -> list[Json]:
     order = world.add_shipstation_order(world.add_order(lines=[("ALDER-TEE-S", 2), ("ALDER-CAP", 1)]))
     parts = world.split(order, [[("ALDER-TEE-S", 2)], [("ALDER-CAP", 1)]])
-    return [world.label_created_v2(world.buy_labels(parts))]
+    return [world.label_created_v2(world.buy_labels(parts, carrier="dhl_express"))]
 
 
 def _v2_batch(world: World) -> list[Json]:
