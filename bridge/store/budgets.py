@@ -13,6 +13,10 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bridge.store.tables import budgets
 
 
+_ROUNDING = 1e-5
+"""Seconds that adding intervals to a date may be off, and that must not cost the last call of a burst."""
+
+
 def _pace(per_minute: int) -> tuple[float, float]:
     """(seconds between calls, how far ahead of now a burst may run). A tenth, and at least five, may start at once; the rest come
     evenly, and slower by just so many that no minute ever sees more than `per_minute` calls."""
@@ -25,7 +29,7 @@ def take(connection: Connection, system: str, *, per_minute: int, now: datetime)
     """Take one call from a vendor's budget. Returns 0.0 when it may start now, else the seconds to wait (nothing was taken)."""
     moment, (interval, ahead) = now.timestamp(), _pace(per_minute)
     start = case((budgets.c.free_at > moment, budgets.c.free_at), else_=moment)
-    free = (budgets.c.system == system, budgets.c.paused_until <= moment, start + interval <= moment + ahead)
+    free = (budgets.c.system == system, budgets.c.paused_until <= moment, start + interval <= moment + ahead + _ROUNDING)
     taken = update(budgets).where(*free).values(free_at=start + interval)
     if connection.execute(taken).rowcount:
         return 0.0
@@ -50,7 +54,7 @@ def left(connection: Connection, system: str, *, per_minute: int, now: datetime)
     moment, (interval, ahead) = now.timestamp(), _pace(per_minute)
     if row is None:
         return round(ahead / interval)
-    return 0 if row.paused_until > moment else int(max(0.0, moment + ahead - max(row.free_at, moment)) / interval + 1e-6)
+    return 0 if row.paused_until > moment else int((max(0.0, moment + ahead - max(row.free_at, moment)) + _ROUNDING) / interval)
 
 
 def _open(connection: Connection, system: str, moment: float) -> None:

@@ -221,11 +221,10 @@ def add_attempt(connection: Connection, delivery_id: str, attempt: Attempt) -> N
 
 def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:
     """For each fulfillment order, the deliveries that count against what is left of it: all committed ones, and held ones whose
-    fulfillment may stand in Purple Dot all the same."""
+    fulfillment may stand in Purple Dot all the same, whatever they are held for."""
     may_stand = [Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY]
-    counts = or_(
-        deliveries.c.status.in_(list(COMMITTED)), and_(deliveries.c.status == DeliveryStatus.HELD, deliveries.c.reason.in_(may_stand))
-    )
+    was_sent = or_(deliveries.c.posting_at.is_not(None), deliveries.c.reason.in_(may_stand))
+    counts = or_(deliveries.c.status.in_(list(COMMITTED)), and_(deliveries.c.status == DeliveryStatus.HELD, was_sent))
     query = select(deliveries).where(deliveries.c.fulfillment_order_id.in_(sorted(order_ids)), counts).order_by(deliveries.c.id)
     grouped: dict[str, list[Delivery]] = {}
     for delivery in load(connection, connection.execute(query).all()):

@@ -23,12 +23,12 @@ def remember(connection: Connection, orders: Iterable[FulfillmentOrder], *, now:
         upsert = dialect.insert(fulfillment_orders).values(row)
         connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_={k: v for k, v in row.items() if k != "id"}))
         connection.execute(delete(order_lines).where(order_lines.c.fulfillment_order_id == order.id))
-        lines = [
-            {"fulfillment_order_id": order.id, "line_item_id": line.id, "position": place, "sku": line.sku, "quantity": line.quantity}
-            for place, line in enumerate(order.lines)
-        ]
+        lines: dict[str, dict[str, Any]] = {}
+        for place, line in enumerate(order.lines):
+            head = {"fulfillment_order_id": order.id, "line_item_id": line.id, "position": place, "sku": line.sku, "quantity": 0}
+            lines.setdefault(line.id, head)["quantity"] += line.quantity  # A line that is named twice is one, with the units of both.
         if lines:
-            connection.execute(insert(order_lines), lines)
+            connection.execute(insert(order_lines), list(lines.values()))
 
 
 def lock(connection: Connection, order_ids: Collection[str]) -> None:
