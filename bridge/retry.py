@@ -34,7 +34,8 @@ def decide(
     if isinstance(error, PermanentError) and not isinstance(error, CredentialsError):
         return GiveUp(error.reason)
     stretch = 1 + 0.1 * (random.random() if jitter is None else jitter)  # noqa: S311  # spreads load, guards nothing
-    wish = timedelta(seconds=max(0.0, error.retry_after)) if isinstance(error, TemporaryError) and error.retry_after is not None else None
+    told = error.retry_after if isinstance(error, TemporaryError) else None
+    wish = None if told is None else timedelta(seconds=min(max(0.0, told), A_DAY.total_seconds()))
     if isinstance(error, ThrottledError):
         return RetryAt(now + min(wish if wish is not None else schedule[0] if schedule else A_DAY, A_DAY) * stretch, spent=False)
     if attempt > len(schedule):
