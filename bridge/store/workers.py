@@ -8,13 +8,14 @@ import fcntl
 import os
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
 from sqlalchemy import Connection, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bridge.errors import StorageError
 from bridge.store.database import Database
@@ -68,12 +69,13 @@ def _take_advisory_lock(database: Database, number: int) -> WorkerName | None:
     def is_held() -> bool:
         try:
             connection.execute(text("SELECT 1"))
-        except DBAPIError:
+        except SQLAlchemyError:  # A broken connection, or the same asked once more: it never connects anew, as the lock is gone.
             return False
         return True
 
     def release() -> None:
-        connection.detach()  # Closing for good frees the lock; a pooled connection would keep it.
+        with suppress(SQLAlchemyError):  # A broken one has no lock any more.
+            connection.detach()  # Closing for good frees the lock; a pooled connection would keep it.
         connection.close()
 
     return WorkerName(f"worker-{number}", is_held=is_held, release=release)
