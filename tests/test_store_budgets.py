@@ -76,7 +76,7 @@ def test_wait_that_is_told_is_long_enough(ledger: WatchedDatabase, clock: Clock)
     assert take(ledger, 40) == 0
 
 
-def test_refused_call_takes_nothing(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_refused_call_takes_nothing(ledger: WatchedDatabase) -> None:
     while not take(ledger, 10):
         pass
     waits = [take(ledger, 10) for _ in range(5)]

@@ -29,6 +29,7 @@ from tests.ledger import (
     receive,
     record,
     row,
+    rows,
 )
 
 pytest_plugins = ["tests.ledger_fixtures"]
@@ -169,16 +170,15 @@ def test_late_outcome_takes_its_whole_transaction_back(ledger: WatchedDatabase, 
     clock.advance(61)
     claim_event(ledger, "worker-2")
 
-    with pytest.raises(LeaseLostError), ledger.begin() as connection:
-        deliveries.create(connection, draft := _draft(clock), now=clock.now)
-        events.finish(connection, late, owner="worker-1", status=EventStatus.PROCESSED, now=clock.now)
+    def decide_too_late() -> None:
+        with ledger.begin() as connection:
+            draft = deliveries.Draft(identity="?:1Z", shipment=a_parcel(), action=None, lane=Lane.LIVE, received_at=clock.now)
+            deliveries.create(connection, draft, now=clock.now)
+            events.finish(connection, late, owner="worker-1", status=EventStatus.PROCESSED, now=clock.now)
 
-    with ledger.read() as connection:
-        assert deliveries.by_identity(connection, [draft.identity]) == {}
-
-
-def _draft(clock: Clock) -> deliveries.Draft:
-    return deliveries.Draft(identity="?:1Z", shipment=a_parcel(), action=None, lane=Lane.LIVE, received_at=clock.now)
+    with pytest.raises(LeaseLostError):
+        decide_too_late()
+    assert rows(ledger) == []
 
 
 def test_renewing_keeps_what_runs_and_nothing_else(ledger: WatchedDatabase, clock: Clock) -> None:

@@ -12,7 +12,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.store.tables import budgets
 
-
 _ROUNDING = 1e-5
 """Seconds that adding intervals to a date may be off, and that must not cost the last call of a burst."""
 
