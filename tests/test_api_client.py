@@ -126,7 +126,7 @@ def test_credentials_and_json_go_out_and_parsed_json_comes_back(make: Make) -> N
 def test_a_key_and_its_secret_go_out_as_basic_authorization(make: Make) -> None:
     responses.get(URL, json={})
 
-    make(headers=None, auth=("key", SecretStr("geheim-ß"))).get("read", URL)
+    make(headers={}, auth=("key", SecretStr("geheim-ß"))).get("read", URL)
 
     assert responses.calls[0].request.headers["Authorization"] == "Basic a2V5OmdlaGVpbS3Dnw=="
 
@@ -188,15 +188,17 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def test_each_thread_has_a_session_of_its_own(make: Make) -> None:
-    api, sessions = make(), []
+def test_two_threads_at_once_never_share_a_session(make: Make) -> None:
+    api, sessions, both = make(), [], threading.Barrier(2)
 
     def remember() -> None:
         sessions.append(api._session())
+        both.wait(10)
 
     threads = [threading.Thread(target=remember) for _ in range(2)]
     for thread in threads:
         thread.start()
+    for thread in threads:
         thread.join()
 
     assert sessions[0] is not sessions[1]
@@ -335,8 +337,15 @@ def test_a_credential_that_the_vendor_repeats_is_taken_out(make: Make) -> None:
 
 
 @responses.activate
+def test_a_credential_is_taken_out_before_the_words_are_cut_to_length(make: Make) -> None:
+    responses.get(URL, status=401, json={"message": "x" * 495 + SECRET})
+
+    assert SECRET[:3] not in str(caught(lambda: make().get("read", URL)))
+
+
+@responses.activate
 def test_no_part_of_basic_authorization_comes_out_in_a_message(make: Make) -> None:
-    api = make(headers=None, auth=("public-part", SecretStr(SECRET)))
+    api = make(headers={}, auth=("public-part", SecretStr(SECRET)))
     responses.get(URL, status=403, json={"message": f"public-part:{SECRET} cHVibGljLXBhcnQ6czNjcjN0LWszeS0wMTIzNDU2Nzg5"})
 
     message = str(caught(lambda: api.get("read", URL)))

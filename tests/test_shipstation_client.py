@@ -88,14 +88,14 @@ ALL_FIVE = ["se-1", "se-2", "se-3", "se-4", "se-5"]
 def test_all_pages_are_read_whichever_facts_are_told(v2: ShipStationV2, head: dict[str, Any]) -> None:
     serve("/v2/labels", "labels", THREE_PAGES, **head)
 
-    assert [record.record_id for record in v2.labels(BATCH)] == ALL_FIVE
+    assert [record.record_id for record in v2.every("label", BATCH)] == ALL_FIVE
 
 
 @responses.activate
 def test_no_page_is_asked_beyond_the_last(v2: ShipStationV2) -> None:
     serve("/v2/labels", "labels", THREE_PAGES)
 
-    v2.labels(BATCH)
+    v2.every("label", BATCH)
 
     assert [query["page"] for query in asked()] == ["1", "2", "3"]
 
@@ -104,7 +104,7 @@ def test_no_page_is_asked_beyond_the_last(v2: ShipStationV2) -> None:
 def test_the_query_of_a_resource_url_is_kept_byte_for_byte(v2: ShipStationV2) -> None:
     serve("/v2/labels", "labels", [[label(1)]])
 
-    v2.labels(f"{V2}/v2/labels?batch_id=se-5&created_at_start=2026-10-14T00:00:00Z&x=a%2Fb&page=9")
+    v2.every("label", f"{V2}/v2/labels?batch_id=se-5&created_at_start=2026-10-14T00:00:00Z&x=a%2Fb&page=9")
 
     assert responses.calls[0].request.url == (
         f"{V2}/v2/labels?batch_id=se-5&created_at_start=2026-10-14T00:00:00Z&x=a%2Fb&page_size=100&page=1"
@@ -115,7 +115,7 @@ def test_the_query_of_a_resource_url_is_kept_byte_for_byte(v2: ShipStationV2) ->
 def test_a_page_size_that_shipstation_chose_is_kept(v2: ShipStationV2) -> None:
     serve("/v2/labels", "labels", [[label(1)]])
 
-    v2.labels(f"{BATCH}&page_size=25")
+    v2.every("label", f"{BATCH}&page_size=25")
 
     assert asked()[0]["page_size"] == "25"
 
@@ -124,7 +124,7 @@ def test_a_page_size_that_shipstation_chose_is_kept(v2: ShipStationV2) -> None:
 def test_a_query_of_our_own_is_encoded_and_asks_for_large_pages(v2: ShipStationV2) -> None:
     serve("/v2/shipments", "shipments", [[]])
 
-    v2.shipments({"shipment_number": "#PD1 & co/2"})
+    v2.every("shipment", {"shipment_number": "#PD1 & co/2"})
 
     assert asked() == [{"shipment_number": "#PD1 & co/2", "page_size": "100", "page": "1"}]
 
@@ -133,14 +133,14 @@ def test_a_query_of_our_own_is_encoded_and_asks_for_large_pages(v2: ShipStationV
 def test_an_empty_list_is_no_records(v2: ShipStationV2) -> None:
     serve("/v2/labels", "labels", [])
 
-    assert v2.labels(BATCH) == []
+    assert v2.every("label", BATCH) == []
 
 
 @responses.activate
 def test_the_same_page_over_and_over_ends_the_reading(v2: ShipStationV2) -> None:
     responses.get(f"{V2}/v2/labels", json={"labels": [label(1)], "pages": 1000, "total": 1000})
 
-    assert [record.record_id for record in v2.labels(BATCH)] == ["se-1"]
+    assert [record.record_id for record in v2.every("label", BATCH)] == ["se-1"]
     assert len(responses.calls) == 2
 
 
@@ -148,7 +148,7 @@ def test_the_same_page_over_and_over_ends_the_reading(v2: ShipStationV2) -> None
 def test_an_empty_page_in_the_middle_ends_the_reading(v2: ShipStationV2) -> None:
     serve("/v2/labels", "labels", [[label(1)], []], pages=7)
 
-    assert len(v2.labels(BATCH)) == 1
+    assert len(v2.every("label", BATCH)) == 1
     assert len(responses.calls) == 2
 
 
@@ -156,7 +156,7 @@ def test_an_empty_page_in_the_middle_ends_the_reading(v2: ShipStationV2) -> None
 def test_a_row_that_moved_to_the_next_page_counts_once(v2: ShipStationV2) -> None:
     serve("/v2/labels", "labels", [[label(1), label(2)], [label(2), label(3)]])
 
-    assert [record.record_id for record in v2.labels(BATCH)] == ["se-1", "se-2", "se-3"]
+    assert [record.record_id for record in v2.every("label", BATCH)] == ["se-1", "se-2", "se-3"]
 
 
 @responses.activate
@@ -165,7 +165,7 @@ def test_a_list_without_end_is_given_up(v2: ShipStationV2, monkeypatch: pytest.M
     serve("/v2/labels", "labels", [[label(number)] for number in range(9)])
 
     with pytest.raises(PermanentError, match="more than 3 pages"):
-        v2.labels(BATCH)
+        v2.every("label", BATCH)
 
 
 @responses.activate
@@ -173,7 +173,7 @@ def test_a_next_link_to_a_stranger_is_an_error_and_never_called(v2: ShipStationV
     serve("/v2/labels", "labels", THREE_PAGES, links={"next": {"href": "https://evil.example/v2/labels?page=2"}})
 
     with pytest.raises(ForeignUrlError):
-        v2.labels(BATCH)
+        v2.every("label", BATCH)
 
     assert len(responses.calls) == 1
 
@@ -183,14 +183,14 @@ def test_a_next_link_to_a_stranger_is_an_error_and_never_called(v2: ShipStationV
 def test_a_next_link_alone_is_reason_to_go_on(v2: ShipStationV2, href: str) -> None:
     serve("/v2/labels", "labels", [[label(1)], [label(2)]], pages=None, total=None, links={"next": {"href": href}})
 
-    assert len(v2.labels(BATCH)) == 2
+    assert len(v2.every("label", BATCH)) == 2
 
 
 @responses.activate
 def test_reading_stops_when_all_that_was_wanted_has_come(v2: ShipStationV2) -> None:
     serve("/v2/shipments", "shipments", [[{"shipment_id": f"se-{n}"}] for n in range(50)])
 
-    found = v2.shipments({"batch_id": "se-5"}, wanted=["se-0", "se-1"])
+    found = v2.every("shipment", {"batch_id": "se-5"}, wanted=["se-0", "se-1"])
 
     assert [record.record_id for record in found] == ["se-0", "se-1"]
     assert len(responses.calls) == 2
@@ -202,7 +202,7 @@ def test_a_fault_on_a_later_page_is_not_half_a_success(v2: ShipStationV2) -> Non
     responses.get(f"{V2}/v2/labels", status=503)
 
     with pytest.raises(TemporaryError):
-        v2.labels(BATCH)
+        v2.every("label", BATCH)
 
 
 @responses.activate
@@ -210,7 +210,7 @@ def test_a_bad_row_is_named(v2: ShipStationV2) -> None:
     serve("/v2/labels", "labels", [[label(1), {"shipment_id": "se-9"}]])
 
     with pytest.raises(PayloadError, match="label_id"):
-        v2.labels(BATCH)
+        v2.every("label", BATCH)
 
 
 # One thing
@@ -220,15 +220,15 @@ def test_a_bad_row_is_named(v2: ShipStationV2) -> None:
 def test_a_url_of_one_label_gives_one_record(v2: ShipStationV2) -> None:
     responses.get(f"{V2}/v2/labels/se-1", json=label(1))
 
-    assert [record.record_id for record in v2.labels(f"{V2}/v2/labels/se-1")] == ["se-1"]
+    assert [record.record_id for record in v2.every("label", f"{V2}/v2/labels/se-1")] == ["se-1"]
 
 
 Ask = Callable[[ShipStationV2, ShipStationV1], Any]
 
 SINGLES: list[tuple[Ask, str, dict[str, Any]]] = [
-    (lambda v2, _: v2.label("se-1"), f"{V2}/v2/labels/se-1", label(1)),
-    (lambda v2, _: v2.shipment("se-2"), f"{V2}/v2/shipments/se-2", {"shipment_id": "se-2"}),
-    (lambda _, v1: v1.order("47"), f"{V1}/orders/47", {"orderId": 47}),
+    (lambda v2, _: v2.one("label", "se-1"), f"{V2}/v2/labels/se-1", label(1)),
+    (lambda v2, _: v2.one("shipment", "se-2"), f"{V2}/v2/shipments/se-2", {"shipment_id": "se-2"}),
+    (lambda _, v1: v1.one("order", "47"), f"{V1}/orders/47", {"orderId": 47}),
 ]
 
 
@@ -257,22 +257,22 @@ def test_an_empty_answer_for_one_thing_is_worth_another_try(v2: ShipStationV2) -
     responses.get(f"{V2}/v2/labels/se-1", body="")
 
     with pytest.raises(TemporaryError):
-        v2.label("se-1")
+        v2.one("label", "se-1")
 
 
 @pytest.mark.parametrize("record_id", ["", "..", "../environment/webhooks", "se-1/void", "se-1?x=1", "se 1", "ü", "a" * 65])
 @responses.activate
 def test_an_id_that_would_change_the_path_is_refused(v2: ShipStationV2, record_id: str) -> None:
     with pytest.raises(PayloadError):
-        v2.shipment(record_id)
+        v2.one("shipment", record_id)
 
     assert len(responses.calls) == 0
 
 
 FILTERED: list[tuple[Ask, str, str, dict[str, Any], str]] = [
-    (lambda v2, _: v2.fulfillment("se-9"), f"{V2}/v2/fulfillments", "fulfillments", {"fulfillment_id": "se-9"}, "fulfillment_id"),
-    (lambda _, v1: v1.shipment("27"), f"{V1}/shipments", "shipments", {"shipmentId": 27}, "shipmentId"),
-    (lambda _, v1: v1.fulfillment("44"), f"{V1}/fulfillments", "fulfillments", {"fulfillmentId": 44}, "fulfillmentId"),
+    (lambda v2, _: v2.one("fulfillment", "se-9"), f"{V2}/v2/fulfillments", "fulfillments", {"fulfillment_id": "se-9"}, "fulfillment_id"),
+    (lambda _, v1: v1.one("shipment", "27"), f"{V1}/shipments", "shipments", {"shipmentId": 27}, "shipmentId"),
+    (lambda _, v1: v1.one("fulfillment", "44"), f"{V1}/fulfillments", "fulfillments", {"fulfillmentId": 44}, "fulfillmentId"),
 ]
 
 
@@ -291,10 +291,11 @@ def test_where_only_a_filter_exists_the_row_is_taken_by_its_id(
 
 
 @responses.activate
-def test_a_filter_that_finds_nothing_is_none(v2: ShipStationV2) -> None:
+def test_a_filter_that_finds_nothing_is_not_found(v2: ShipStationV2) -> None:
     responses.get(f"{V2}/v2/fulfillments", json={"fulfillments": [], "pages": 0, "total": 0})
 
-    assert v2.fulfillment("se-9") is None
+    with pytest.raises(NotFoundError):
+        v2.one("fulfillment", "se-9")
 
 
 # V1
@@ -305,7 +306,7 @@ def test_a_filter_that_finds_nothing_is_none(v2: ShipStationV2) -> None:
 def test_v1_shipments_always_come_with_items(v1: ShipStationV1, told: str) -> None:
     serve("/shipments", "shipments", [[{"shipmentId": 1}]], links=None)
 
-    v1.shipments(f"https://ssapi11.shipstation.com/shipments?batchId=3&{told}")
+    v1.every("shipment", f"https://ssapi11.shipstation.com/shipments?batchId=3&{told}")
 
     named = [
         (name, value)
@@ -319,7 +320,7 @@ def test_v1_shipments_always_come_with_items(v1: ShipStationV1, told: str) -> No
 def test_v1_is_asked_on_the_numbered_host_that_shipstation_named(v1: ShipStationV1) -> None:
     serve("/shipments", "shipments", [[{"shipmentId": 1}], [{"shipmentId": 2}]], links=None)
 
-    found = v1.shipments("https://ssapi11.shipstation.com/shipments?batchId=3")
+    found = v1.every("shipment", "https://ssapi11.shipstation.com/shipments?batchId=3")
 
     assert [record.record_id for record in found] == ["1", "2"]
     assert {urlsplit(call.request.url or "").hostname for call in responses.calls} == {"ssapi11.shipstation.com"}
@@ -331,8 +332,8 @@ def test_v1_lists_of_fulfillments_and_orders_are_read_to_the_end(v1: ShipStation
     serve("/fulfillments", "fulfillments", [[{"fulfillmentId": 1}], [{"fulfillmentId": 2}]], links=None)
     serve("/orders", "orders", [[{"orderId": 5}], [{"orderId": 6}]], links=None)
 
-    assert [record.record_id for record in v1.fulfillments({"orderId": "5"})] == ["1", "2"]
-    assert [record.record_id for record in v1.orders({"orderNumber": "PD1"})] == ["5", "6"]
+    assert [record.record_id for record in v1.every("fulfillment", {"orderId": "5"})] == ["1", "2"]
+    assert [record.record_id for record in v1.every("order", {"orderNumber": "PD1"})] == ["5", "6"]
 
 
 # The key
@@ -344,7 +345,7 @@ def test_the_key_goes_out_with_each_page_and_into_no_error(v2: ShipStationV2) ->
     responses.get(f"{V2}/v2/labels", status=401, json={"errors": [{"message": "the-key is invalid"}]})
 
     with pytest.raises(CredentialsError) as caught:
-        v2.labels(BATCH)
+        v2.every("label", BATCH)
 
     assert [call.request.headers["API-Key"] for call in responses.calls] == ["the-key", "the-key"]
     assert "the-key" not in str(caught.value)
@@ -353,6 +354,6 @@ def test_the_key_goes_out_with_each_page_and_into_no_error(v2: ShipStationV2) ->
 @responses.activate
 def test_a_url_of_a_stranger_is_never_called(v2: ShipStationV2) -> None:
     with pytest.raises(ForeignUrlError):
-        v2.labels("https://api.shipstation.com.evil.example/v2/labels")
+        v2.every("label", "https://api.shipstation.com.evil.example/v2/labels")
 
     assert len(responses.calls) == 0

@@ -135,16 +135,34 @@ def test_without_any_keys_nothing_can_be_judged_and_the_endpoint_is_left_alone_m
     assert endpoint.calls == 1
 
 
-def test_the_first_keys_come_after_the_cooldown() -> None:
+@pytest.mark.parametrize(("later", "is_there"), [(4.9, False), (5, True)])
+def test_the_first_keys_are_looked_for_every_five_seconds(later: float, is_there: bool) -> None:
     endpoint = Endpoint(a=OLD)
     endpoint.down = True
     keys = endpoint.key_set()
-    with pytest.raises(KeysUnavailableError):
+    with pytest.raises(KeysUnavailableError) as caught:
         keys.key("a")
     endpoint.down = False
-    endpoint.now += 60
+    endpoint.now += later
 
-    assert keys.key("a") is not None
+    if is_there:
+        assert keys.key("a") is not None
+    else:
+        with pytest.raises(KeysUnavailableError):
+            keys.key("a")
+    assert caught.value.retry_after == 5
+
+
+def test_a_failure_with_keys_at_hand_waits_for_the_whole_cooldown() -> None:
+    endpoint = Endpoint(a=OLD)
+    keys = endpoint.key_set()
+    keys.key("a")
+    endpoint.down = True
+    for _ in range(6):
+        endpoint.now += 59
+        keys.key("b")
+
+    assert endpoint.calls == 4
 
 
 def test_a_known_key_does_not_wait_for_a_search() -> None:

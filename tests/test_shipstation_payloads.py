@@ -13,6 +13,7 @@ from bridge.errors import PayloadError, TemporaryError
 from bridge.events import Record
 from bridge.reasons import Reason
 from bridge.shipstation.payloads import MODELS, Page, V1Fulfillment, V1Order, V1Shipment, V2Label, V2Shipment, page_of, parse, record_of
+from bridge.translate import EVENT_TYPES
 
 PERSON = {
     "name": "Ada Person",
@@ -164,7 +165,7 @@ def test_a_v2_order_is_read_with_items_and_custom_fields() -> None:
     order: V2Shipment = model_of("v2_shipment")
 
     item = order.items[0]
-    assert (item.sku, item.quantity, item.external_order_item_id, item.item_id) == ("HAT", 2, "line-1", "14")
+    assert (item.sku, item.quantity, item.external_order_item_id) == ("HAT", 2, "line-1")
     assert (order.advanced_options.custom_field1, order.advanced_options.custom_field2) == ("PD100/1", None)
 
 
@@ -207,10 +208,21 @@ def test_whole_quantities_are_kept_for_the_translation_to_judge(written: object,
     assert model_of("v1_shipment", shipmentItems=[{"sku": "HAT", "quantity": written}]).shipment_items[0].quantity == units
 
 
-@pytest.mark.parametrize("written", [1.5, "some", [], float("inf")])
-def test_a_quantity_that_is_no_whole_number_is_refused_by_name(written: object) -> None:
-    with pytest.raises(PayloadError, match=r"v1_shipment 2719: shipmentItems\.0\.quantity"):
-        model_of("v1_shipment", shipmentItems=[{"sku": "HAT", "quantity": written}])
+@pytest.mark.parametrize("written", [1.5, "some", "", [], float("inf")])
+@pytest.mark.parametrize(("kind", "field"), [("v1_shipment", "shipmentItems"), ("v1_order", "items"), ("v2_shipment", "items")])
+def test_a_row_with_an_item_that_cannot_be_counted_names_no_items_at_all(kind: str, field: str, written: object) -> None:
+    items = [{"sku": "HAT", "quantity": 1}, {"sku": "SCARF", "quantity": written}]
+
+    assert record_of(kind, ROWS[kind] | {field: items}).body[field] == []
+
+
+def test_such_a_row_holds_its_own_parcel_and_no_other_of_its_page() -> None:
+    bad = {"shipmentId": 1, "trackingNumber": "1Z1", "shipmentItems": [{"sku": "HAT", "quantity": 1.5}]}
+    good = {"shipmentId": 2, "trackingNumber": "1Z2", "shipmentItems": [{"sku": "HAT", "quantity": 1}]}
+
+    told = EVENT_TYPES["SHIP_NOTIFY"].translate([record_of("v1_shipment", row) for row in (bad, good)])
+
+    assert [(shipment.record_id, len(shipment.items)) for shipment in told] == [("1", 0), ("2", 1)], "no items is held as no_items"
 
 
 def test_an_adjustment_is_kept_as_one() -> None:

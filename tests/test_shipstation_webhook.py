@@ -261,7 +261,6 @@ def test_rows_told_inline_are_read_whole_and_cut_down() -> None:
             "carrier_code": "ups",
             "ship_date": None,
             "notify_customer": True,
-            "notify_order_source": None,
         },
     )
 

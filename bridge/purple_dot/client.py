@@ -39,20 +39,19 @@ class PurpleDot:
 
     def order(self, fulfillment_order_id: str) -> FulfillmentOrder:
         """One order as it is now; NotFoundError, or PayloadError if Purple Dot answers with another order.
-
-        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders-id-uuid
-        """
-        url = f"{self._base_url}/fulfillment-orders/{_path_part(fulfillment_order_id)}"
-        order = single_order(self._get("fulfillment_order", url).body)
+        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders-id-uuid"""
+        if not fulfillment_order_id.strip("."):
+            raise PayloadError(f"{fulfillment_order_id!r} is no id of a fulfillment order: it would climb to another path")
+        order = single_order(
+            self._get("fulfillment_order", f"{self._base_url}/fulfillment-orders/{quote(fulfillment_order_id, safe='')}").body
+        )
         if order.id.lower() != fulfillment_order_id.lower():
             raise PayloadError(f"Purple Dot answered with order {order.id} when asked for {fulfillment_order_id}")
         return order
 
     def orders_by_reference(self, references: Collection[str]) -> list[FulfillmentOrder]:
         """The orders of these references and no others, one call for each 50 of them; a reference may have none or several orders.
-
-        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders
-        """
+        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
         asked = sorted({normalise_reference(reference) for reference in references} - {""})
         found: dict[str, FulfillmentOrder] = {}
         for start in range(0, len(asked), REFERENCES_A_CALL):
@@ -63,20 +62,13 @@ class PurpleDot:
 
     def orders_created_since(self, since: datetime) -> Iterator[FulfillmentOrder]:
         """The orders that became ready to be fulfilled since `since` (aware), page by page as they are read.
-
-        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders
-        """
-        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return self._orders(f"created_at_min={quote(moment, safe='')}")
+        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
+        return self._orders(f"created_at_min={quote(since.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%S.%fZ'), safe='')}")
 
     def create_fulfillment(self, body: dict[str, Any]) -> FulfillmentReceipt:
-        """Create one fulfillment, once: it is never repeated here. UnclearError where it may have been created all the same.
-
-        Whether Purple Dot recognises a repetition is not documented.
-        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment
-        """
-        answer = self._api.send("create_fulfillment", "POST", f"{self._base_url}/fulfillment", body)
-        self._raise_refusal("create_fulfillment", answer)
+        """Create one fulfillment, once: it is never repeated here (whether Purple Dot recognises a repetition is not documented).
+        UnclearError where it may have been created. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment"""
+        answer = self._accepted("create_fulfillment", self._api.send("create_fulfillment", "POST", f"{self._base_url}/fulfillment", body))
         if not isinstance(answer.body, dict) and answer.status != 204:
             raise UnclearError(f"Purple Dot create_fulfillment: answered {answer.status} without a JSON object")
         text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
@@ -92,33 +84,22 @@ class PurpleDot:
             fresh = [order for order in page if order.id not in seen]
             yield from fresh
             seen |= {order.id for order in fresh}
-            cursor = self._cursor_after(answer, url, page[-1].id) if fresh else None
+            if (linked := next_link(answer.headers.get("Link", ""))) is not None:
+                self._api.check_origin(urljoin(url, linked))
+            cursor = next_cursor(answer.body, linked, limit=LIMIT, last_id=page[-1].id) if fresh else None
             if cursor is None:
                 return
             url = f"{first}&starting_after={quote(cursor, safe='')}"
         raise PermanentError(f"Purple Dot's list of fulfillment orders has more than {MAX_PAGES} pages", reason=PayloadError.reason)
 
-    def _cursor_after(self, answer: Answer, url: str, last_id: str) -> str | None:
-        linked = next_link(answer.headers.get("Link", ""))
-        if linked is not None:
-            self._api.check_origin(urljoin(url, linked))
-        return next_cursor(answer.body, answer.headers, limit=LIMIT, last_id=last_id)
-
     def _get(self, operation: str, url: str) -> Answer:
-        answer = self._api.get(operation, url)
-        self._raise_refusal(operation, answer)
+        answer = self._accepted(operation, self._api.get(operation, url))
         if answer.body is None:
             raise TemporaryError(f"Purple Dot {operation}: answered {answer.status} without a body")
         return answer
 
-    def _raise_refusal(self, operation: str, answer: Answer) -> None:
+    def _accepted(self, operation: str, answer: Answer) -> Answer:
         if refusal_in(answer.body):
             words = self._api.words_in(answer.body) or "no reason given"
             raise PermanentError(f"Purple Dot {operation}: answered {answer.status} but refused: {words}")
-
-
-def _path_part(fulfillment_order_id: str) -> str:
-    """Percent-encoded; a lone `.` or `..` would climb to another path and is refused."""
-    if fulfillment_order_id.strip(".") == "":
-        raise PayloadError(f"{fulfillment_order_id!r} is no id of a fulfillment order")
-    return quote(fulfillment_order_id, safe="")
+        return answer

@@ -7,16 +7,16 @@ https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-order
 
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
 from bridge.errors import PayloadError
 from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus
 
-DEFAULT_LIMIT = 50
-"""Rows on a page where `limit` is not heeded. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
+DEFAULT_LIMIT = 50  # rows on a page where `limit` is not heeded
 
 
 def _text(value: object) -> object:
@@ -26,47 +26,43 @@ def _text(value: object) -> object:
     return str(value) if type(value) is int else value
 
 
-def _status(value: object) -> OrderStatus | None:
-    """A status we don't know is as good as none: the ledger decides then."""
-    try:
-        return OrderStatus(str(value).strip().upper())
-    except ValueError:
-        return None
-
-
-class _Line(BaseModel):
+class _Row(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
     id: Annotated[str, BeforeValidator(_text)]
-    quantity: Annotated[int, BeforeValidator(lambda value: 0 if value is None else value)] = 0
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, row: object) -> object:
+        return {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row
+
+
+class _Line(_Row):
+    quantity: int = 0
     sku: Annotated[str | None, BeforeValidator(_text)] = None
 
 
-class _Order(BaseModel):
-    model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
-
-    id: Annotated[str, BeforeValidator(_text)]
-    reference: Annotated[str, BeforeValidator(lambda value: _text(value) or "")] = ""
-    status: Annotated[OrderStatus | None, BeforeValidator(_status)] = None
-    line_items: Annotated[list[_Line], BeforeValidator(lambda value: [] if value is None else value)] = Field(default_factory=list)
+class _Order(_Row):
+    reference: Annotated[str | None, BeforeValidator(_text)] = None
+    status: Any = None
+    line_items: list[_Line] = []
 
 
 def order_of(row: object) -> FulfillmentOrder:
-    """One order; PayloadError names the order and the field, never a value."""
+    """One order; PayloadError names the order and the field, never a value. A status we don't know is as good as none."""
     try:
         order = _Order.model_validate(row)
     except ValidationError as exc:
         told = row.get("id") if isinstance(row, Mapping) else None
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in exc.errors(include_input=False)[:5])
         raise PayloadError(f"fulfillment order {str(told)[:40] if told else 'without id'}: {problems}") from exc
+    status = {str(known): known for known in OrderStatus}.get(str(order.status).strip().upper())
     lines = tuple(OrderLine(id=line.id, quantity=line.quantity, sku=line.sku) for line in order.line_items)
-    return FulfillmentOrder(id=order.id, reference=order.reference, status=order.status, lines=lines)
+    return FulfillmentOrder(id=order.id, reference=order.reference or "", status=status, lines=lines)
 
 
 def single_order(body: object) -> FulfillmentOrder:
     """The order of GET /fulfillment-orders/:id, whether `data` is the order, wraps it, or is left out."""
-    data = _inner(body, "data")
-    return order_of(_inner(data, "fulfillment_order"))
+    return order_of(_inner(_inner(body, "data"), "fulfillment_order"))
 
 
 def order_rows(body: object) -> list[Any]:
@@ -78,17 +74,15 @@ def order_rows(body: object) -> list[Any]:
     return rows
 
 
-def next_cursor(body: object, headers: Mapping[str, str], *, limit: int, last_id: str) -> str | None:
-    """The `starting_after` of the page after this one, or None: told in the data, else in the `Link` header, else judged by a full page."""
+def next_cursor(body: object, linked: str | None, *, limit: int, last_id: str) -> str | None:
+    """The `starting_after` of the page after this one, or None: told in the data, else by the link, else judged by a full page."""
     data = _inner(body, "data")
-    told = data if isinstance(data, Mapping) else {}
-    if "has_more" in told:
-        return (_cursor(told.get("starting_after")) or last_id) if told["has_more"] else None
-    if "starting_after" in told:
-        return _cursor(told["starting_after"])
-    linked = next_link(headers.get("Link", ""))
+    told: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
+    if "has_more" in told or "starting_after" in told:
+        cursor = _text(told.get("starting_after"))
+        return str(cursor or last_id) if told.get("has_more", cursor) else None
     if linked is not None:
-        return next(iter(parse_qs(urlsplit(linked).query).get("starting_after", [])), last_id)
+        return parse_qs(urlsplit(linked).query).get("starting_after", [last_id])[0]
     return last_id if len(order_rows(body)) >= min(limit, DEFAULT_LIMIT) else None
 
 
@@ -101,24 +95,16 @@ def next_link(header: str) -> str | None:
 def refusal_in(body: object) -> bool:
     """Whether a 2xx says no: `meta.success` false, or a `meta.result` that is not "success"."""
     meta = body.get("meta") if isinstance(body, Mapping) else None
-    if not isinstance(meta, Mapping):
-        return False
-    return meta.get("success") is False or str(meta.get("result") or "success").lower() != "success"
+    return isinstance(meta, Mapping) and (meta.get("success") is False or str(meta.get("result") or "success").lower() != "success")
 
 
 def fulfillment_id_in(body: object) -> str | None:
     """Purple Dot's id of a new fulfillment, where it tells one; the answer is not documented."""
-    data = _inner(body, "data")
-    told = _inner(data, "fulfillment")
-    value = _text(told.get("id")) if isinstance(told, Mapping) else None
-    return value if isinstance(value, str) else None
+    with suppress(ValidationError):
+        return _Row.model_validate(_inner(_inner(body, "data"), "fulfillment")).id
+    return None
 
 
 def _inner(node: object, key: str) -> Any:
     """What stands under `key`, or the node itself where it isn't wrapped."""
     return node[key] if isinstance(node, Mapping) and node.get(key) is not None else node
-
-
-def _cursor(value: object) -> str | None:
-    text = _text(value)
-    return text if isinstance(text, str) else None

@@ -1,18 +1,15 @@
 """ShipStation's rows, cut down to the fields we read: no person's name, no address, no e-mail, no phone, no cost ever gets past here.
 
-Fields that ShipStation adds are ignored. Its published specification and its real answers differ, so this is lenient where a loose value
-can do no harm (ids as numbers, blank texts, null lists) and strict where a guess would ship the wrong thing (half a unit).
-Unknown: whether a quantity can be null (read as 0, which ships nothing), and V1's date format in fulfillments (a date we can't read is left
-out).
+What ShipStation adds is ignored, and null means absent. Lenient where a loose value can do no harm (ids as numbers, blank texts, dates)
+and strict where a guess would ship the wrong thing. Unknown: whether a quantity can be null (read as 0, which ships nothing).
 V2: https://docs.shipstation.com/openapi · V1: https://www.shipstation.com/docs/api/
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import date
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 from pydantic.alias_generators import to_camel
 
 from bridge.errors import PayloadError, TemporaryError
@@ -29,107 +26,97 @@ def _text(value: object) -> object:
 def _day(value: object) -> date | None:
     """The calendar date as written: real answers carry a midnight of another time zone, which must not move the day."""
     try:
-        return value if isinstance(value, date) else date.fromisoformat(str(value)[:10])
+        return date.fromisoformat(str(value)[:10])
     except ValueError:
         return None
 
 
-def _units(value: object) -> object:
-    return 0 if value is None else value
+def _all_or_none(items: object, read: Any) -> Any:
+    """Where one item can't be read (half a unit, say) none is told: that one parcel is held for a person, and the page's others go on."""
+    try:
+        return read(items)
+    except ValidationError:
+        return []
 
 
-def _list(value: object) -> object:
-    return [] if value is None else value
-
-
-def _flag(value: object) -> object:
-    return False if value is None else value
-
-
+T = TypeVar("T")
 Id = Annotated[str, BeforeValidator(_text)]
 Text = Annotated[str | None, BeforeValidator(_text)]
 Day = Annotated[date | None, BeforeValidator(_day)]
-Units = Annotated[int, BeforeValidator(_units)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
+Items = Annotated[list[T], WrapValidator(_all_or_none)]
 
 
 class Row(BaseModel):
     """Names are the vendor's own; texts of errors never quote a value, since a value may be a person's."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True)
+    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _null_is_absent(cls, row: object) -> object:
+        return {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row
 
 
 class V1Row(Row):
     """V1 writes camelCase; here and in our code the same names stand in snake_case."""
 
-    model_config = ConfigDict(alias_generator=to_camel, validate_by_name=True, validate_by_alias=True)
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class Parcel(Row):
+    """A label that was bought, or (as a fulfillment) an order that somebody marked as shipped."""
+
+    tracking_number: Text = None
+    carrier_code: Text = None
+    ship_date: Day = None
+    is_return_label: bool = False
+    voided: bool = False
+    void_requested: bool = False
 
 
 class V2Package(Row):
     tracking_number: Text = None
-    sequence: int | None = None
 
 
-class V2Label(Row):
-    """A label bought in ShipStation. `external_shipment_id` can be one that ShipStation made up (`SEAuto-…`)."""
-
+class V2Label(Parcel):
     label_id: Id
     shipment_id: Text = None
     status: Text = None
-    external_shipment_id: Text = None
+    external_shipment_id: Text = None  # can be one that ShipStation made up (`SEAuto-…`)
     external_order_id: Text = None
-    batch_id: Text = None
-    tracking_number: Text = None
     tracking_url: Text = None
-    carrier_code: Text = None
-    ship_date: Day = None
-    is_return_label: Flag = False
-    voided: Flag = False
-    packages: Annotated[list[V2Package], BeforeValidator(_list)] = Field(default_factory=list)
+    packages: list[V2Package] = []
 
 
-class V2Fulfillment(Row):
-    """An order marked as shipped, by a person or a provider; it has a carrier's friendly name and no code."""
-
+class V2Fulfillment(Parcel):
     fulfillment_id: Id
     shipment_id: Text = None
     shipment_number: Text = None
-    tracking_number: Text = None
     fulfillment_carrier_friendly_name: Text = None
-    fulfillment_provider_code: Text = None
-    fulfillment_provider_friendly_name: Text = None
-    ship_date: Day = None
-    voided: Flag = False
-    void_requested: Flag = False
 
 
 class V2Item(Row):
     sku: Text = None
     name: Text = None
-    quantity: Units = 0
-    item_id: Text = None
+    quantity: int = 0
     external_order_id: Text = None
     external_order_item_id: Text = None
 
 
-class V2AdvancedOptions(Row):
+class CustomFields(Row):
     custom_field1: Text = None
     custom_field2: Text = None
     custom_field3: Text = None
 
 
 class V2Shipment(Row):
-    """V2's own word for an order. Several may share one `shipment_number` after a split."""
-
-    shipment_id: Id
-    shipment_number: Text = None
+    shipment_id: Id  # V2 says "shipment" to what everybody calls an order
+    shipment_number: Text = None  # several may share it after a split
     external_shipment_id: Text = None
     external_order_id: Text = None
-    shipment_status: Text = None
-    ship_date: Day = None
-    is_return: Flag = False
-    items: Annotated[list[V2Item], BeforeValidator(_list)] = Field(default_factory=list)
-    advanced_options: Annotated[V2AdvancedOptions, BeforeValidator(lambda value: {} if value is None else value)] = V2AdvancedOptions()
+    is_return: bool = False
+    items: Items[V2Item] = []
+    advanced_options: CustomFields = CustomFields()
 
 
 class V1Item(V1Row):
@@ -137,66 +124,51 @@ class V1Item(V1Row):
     line_item_key: Text = None
     sku: Text = None
     name: Text = None
-    quantity: Units = 0
-    adjustment: Flag = False
+    quantity: int = 0
+    adjustment: bool = False
 
 
-class V1Shipment(V1Row):
-    """A label bought in ShipStation, as V1 tells it."""
-
+class V1Shipment(Parcel, V1Row):
     shipment_id: Id
     order_id: Text = None
     order_key: Text = None
     order_number: Text = None
-    tracking_number: Text = None
-    carrier_code: Text = None
-    ship_date: Day = None
-    is_return_label: Flag = False
-    voided: Flag = False
-    shipment_items: Annotated[list[V1Item], BeforeValidator(_list)] = Field(default_factory=list)
+    shipment_items: Items[V1Item] = []
 
 
-class V1Fulfillment(V1Row):
-    """An order marked as shipped, as V1 tells it; `carrier_code` is what somebody typed."""
-
+class V1Fulfillment(Parcel, V1Row):
     fulfillment_id: Id
     order_id: Text = None
     order_number: Text = None
-    tracking_number: Text = None
-    carrier_code: Text = None
-    fulfillment_provider_code: Text = None
-    ship_date: Day = None
-    voided: Flag = False
-    void_requested: Flag = False
 
 
-class V1AdvancedOptions(V1Row):
-    custom_field1: Text = None
-    custom_field2: Text = None
-    custom_field3: Text = None
+class V1CustomFields(CustomFields, V1Row): ...
 
 
 class V1Order(V1Row):
     order_id: Id
     order_number: Text = None
     order_key: Text = None
-    order_status: Text = None
-    items: Annotated[list[V1Item], BeforeValidator(_list)] = Field(default_factory=list)
-    advanced_options: Annotated[V1AdvancedOptions, BeforeValidator(lambda value: {} if value is None else value)] = V1AdvancedOptions()
+    items: Items[V1Item] = []
+    advanced_options: V1CustomFields = V1CustomFields()
 
 
 class InlineRow(Row):
-    """One row that a warehouse system tells us itself, in the words of `POST /v2/fulfillments`. https://docs.shipstation.com/openapi/fulfillments"""
+    """What a warehouse system tells us itself, in the words of `POST /v2/fulfillments`. https://docs.shipstation.com/openapi/fulfillments"""
 
     shipment_id: Id
     tracking_number: Id
     carrier_code: Id
     ship_date: Day = None
     notify_customer: bool | None = None
-    notify_order_source: bool | None = None
+
+    @property
+    def row_id(self) -> str:
+        """A warehouse system gives its rows no id: what it tells about is this parcel of this order."""
+        return f"{self.shipment_id}:{self.tracking_number}"
 
 
-MODELS: dict[str, type[BaseModel]] = {
+MODELS: dict[str, type[Row]] = {
     "v2_label": V2Label,
     "v2_fulfillment": V2Fulfillment,
     "v2_shipment": V2Shipment,
@@ -205,69 +177,43 @@ MODELS: dict[str, type[BaseModel]] = {
     "v1_order": V1Order,
     "inline_row": InlineRow,
 }
-"""Each kind of record and its model: the one place a new kind is added, with its id below."""
-
-_IDS: dict[str, Callable[[Any], str]] = {
-    "v2_label": lambda row: str(row.label_id),
-    "v2_fulfillment": lambda row: str(row.fulfillment_id),
-    "v2_shipment": lambda row: str(row.shipment_id),
-    "v1_shipment": lambda row: str(row.shipment_id),
-    "v1_fulfillment": lambda row: str(row.fulfillment_id),
-    "v1_order": lambda row: str(row.order_id),
-    # A warehouse system gives its rows no id: what it tells about is this parcel of this order.
-    "inline_row": lambda row: f"{row.shipment_id}:{row.tracking_number}",
-}
-_ID_FIELDS = ("label_id", "fulfillment_id", "shipment_id", "fulfillmentId", "shipmentId", "orderId")
+_ID_FIELDS = {kind: f"{kind.partition('_')[2]}_id" for kind in MODELS}
 
 
 def record_of(kind: str, row: object) -> Record:
     """One row as the record that is stored, with the vendor's own field names. PayloadError names kind, id and field, never a value."""
     model = _validated(kind, row)
-    return Record(kind=kind, record_id=_IDS[kind](model), body=model.model_dump(mode="json", by_alias=True))
+    return Record(kind=kind, record_id=getattr(model, _ID_FIELDS[kind]), body=model.model_dump(mode="json", by_alias=True))
 
 
-def parse(record: Record) -> BaseModel:
+def parse(record: Record) -> Row:
     """The row again, of the type that MODELS names for its kind."""
     return _validated(record.kind, record.body)
 
 
-def _validated(kind: str, row: object) -> BaseModel:
+def _validated(kind: str, row: object) -> Row:
     try:
         return MODELS[kind].model_validate(row)
     except ValidationError as exc:
+        names = (_ID_FIELDS[kind], to_camel(_ID_FIELDS[kind]), "shipment_id")
+        told = next((row[name] for name in names if row.get(name)), None) if isinstance(row, Mapping) else None
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in exc.errors(include_input=False)[:5])
-        raise PayloadError(f"{kind} {_told_id(row)}: {problems}") from exc
+        raise PayloadError(f"{kind} {str(told)[:40] if isinstance(told, str | int) else 'without id'}: {problems}") from exc
 
 
-def _told_id(row: object) -> str:
-    told = next((row[field] for field in _ID_FIELDS if row.get(field)), None) if isinstance(row, Mapping) else None
-    return str(told)[:40] if isinstance(told, str | int) else "without id"
+class Page(Row):
+    """One page of a list: its rows, and what it says about further ones. `links.next` is `{}` on V2's last page and absent on V1."""
 
-
-class _PageHead(Row):
-    """`links.next` is `{}` on V2's last page and absent on V1."""
-
+    rows: tuple[Any, ...] = ()
     pages: int | None = None
     total: int | None = None
     next_url: str | None = Field(default=None, validation_alias=AliasPath("links", "next", "href"))
 
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """One page of a list: its rows, and what it says about further ones."""
-
-    rows: tuple[object, ...]
-    pages: int | None = None
-    total: int | None = None
-    next_url: str | None = None
-
     def is_last(self, *, number: int, rows_so_far: int) -> bool:
         """Only when nothing speaks of more; where `pages` and `total` disagree, the one that promises more is asked once more."""
-        if self.next_url:
-            return False
         if self.pages is None and self.total is None:
-            return not self.rows
-        return number >= (self.pages or 0) and rows_so_far >= (self.total or 0)
+            return not self.next_url and not self.rows
+        return not self.next_url and number >= (self.pages or 0) and rows_so_far >= (self.total or 0)
 
 
 def page_of(key: str, body: object) -> Page:
@@ -276,13 +222,7 @@ def page_of(key: str, body: object) -> Page:
         raise TemporaryError(f"ShipStation answered nothing where {key} should stand")
     if not isinstance(body, Mapping):
         raise PayloadError(f"ShipStation's list of {key} is not a JSON object")
-    if key not in body:
-        return Page(rows=(body,), pages=1)
-    rows = [] if body[key] is None else body[key]
-    if not isinstance(rows, list):
-        raise PayloadError(f"ShipStation's {key} is not a list")
     try:
-        head = _PageHead.model_validate(body)
+        return Page.model_validate({**body, "rows": body[key]} if key in body else {"rows": [body], "pages": 1})
     except ValidationError as exc:
-        raise PayloadError(f"ShipStation's list of {key} has an unreadable page count") from exc
-    return Page(rows=tuple(rows), pages=head.pages, total=head.total, next_url=head.next_url)
+        raise PayloadError(f"ShipStation's {key} is not a list, or its page count is unreadable") from exc
