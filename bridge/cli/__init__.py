@@ -1,10 +1,11 @@
-"""The commands. One file a group: running, looking, simulator, demo."""
+"""The commands. One file a group: running, looking, mending, simulator, demo."""
 
 import click
 
 from bridge import __version__
 from bridge.cli.demo import demo
 from bridge.cli.looking import deliveries, events, show
+from bridge.cli.mending import explain, export, link, resolve, retry
 from bridge.cli.running import migrate, run, serve, work
 from bridge.cli.simulator import simulator
 
@@ -15,5 +16,5 @@ def main() -> None:
     """Tells Purple Dot what ShipStation shipped: once, correctly, provably."""
 
 
-for command in (run, serve, work, migrate, events, deliveries, show, simulator, demo):
+for command in (run, serve, work, migrate, events, deliveries, show, explain, retry, link, resolve, export, simulator, demo):
     main.add_command(command)

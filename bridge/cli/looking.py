@@ -41,12 +41,15 @@ class _Moment(click.ParamType[datetime]):
             self.fail(str(exc), param, ctx)
 
 
+MOMENT = _Moment()
+
+
 def _list_options(statuses: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
     options = (
         click.option("--status", type=click.Choice(list(statuses)), help="Only these."),
         click.option("--type", "event_type", metavar="EVENT_TYPE", help="Only of (or from) this event type, such as LABEL_CREATED_V2."),
-        click.option("--since", type=_Moment(), help="An age such as 2d, or an ISO date or time."),
-        click.option("--until", type=_Moment(), help="Likewise."),
+        click.option("--since", type=MOMENT, help="An age such as 2d, or an ISO date or time."),
+        click.option("--until", type=MOMENT, help="Likewise."),
         click.option("--search", metavar="TEXT", help="An id, order number, reference or tracking number, exactly."),
         click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True),
         click.option("--json", "as_json", is_flag=True, help="One JSON document."),
@@ -81,17 +84,26 @@ def deliveries(as_json: bool, **narrowed: Any) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
 def show(id_: str, as_json: bool) -> None:
     """Everything stored about one event or delivery. ID may be the beginning of an id, an order number or a tracking number."""
-    found = _ask(lambda connection: reports.find_ids(connection, id_))
-    if len(found) != 1:
-        told = f"No event or delivery is {id_!r}." if not found else f"{id_!r} fits {', '.join(found)}: choose one."
-        raise click.ClickException(f"{told} `bridge deliveries --search` and `bridge events --since 2d` list what is there.")
-    story = reports.event_story if found[0].startswith("evt_") else reports.delivery_story
-    whole = _ask(lambda connection: story(connection, found[0])) or {}
+    whole = story_of(find_one(id_))
     click.echo(to_json(whole) if as_json else "\n".join(_told(whole)))
 
 
+def find_one(text: str) -> str:
+    """The id of the one event or delivery that `text` names; a message with what to do when it is none, or several."""
+    found: list[str] = ask(lambda connection: reports.find_ids(connection, text))
+    if len(found) == 1:
+        return found[0]
+    told = f"No event or delivery is {text!r}." if not found else f"{text!r} fits {', '.join(found)}: choose one."
+    raise click.ClickException(f"{told} `bridge deliveries --search` and `bridge events --since 2d` list what is there.")
+
+
+def story_of(id_: str) -> dict[str, Any]:
+    story = reports.event_story if id_.startswith("evt_") else reports.delivery_story
+    return ask(lambda connection: story(connection, id_)) or {}
+
+
 def _list(read: Callable[[Any, Query], Rows], query: Query, columns: tuple[str, ...], *, as_json: bool) -> None:
-    rows = _ask(lambda connection: read(connection, query))
+    rows = ask(lambda connection: read(connection, query))
     if as_json:
         click.echo(to_json(rows))
         return
@@ -100,7 +112,7 @@ def _list(read: Callable[[Any, Query], Rows], query: Query, columns: tuple[str, 
         click.echo(f"(the newest {query.limit}; --limit shows more)", err=True)
 
 
-def _ask(question: Callable[[Any], Any]) -> Any:
+def ask(question: Callable[[Any], Any]) -> Any:
     from bridge.app import open_database
 
     database = open_database(load_settings())
@@ -131,7 +143,12 @@ def _cell(value: Any) -> str:
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, list):
         return ", ".join(f"{one['quantity']}× {one.get('sku') or one['id']}" if isinstance(one, Mapping) else _cell(one) for one in value)
-    return "".join(char if char.isprintable() else "�" for char in str(value))
+    return printable(str(value))
+
+
+def printable(text: str) -> str:
+    """What comes from outside can't bend the terminal."""
+    return "".join(char if char.isprintable() else "�" for char in text)
 
 
 def _told(story: Mapping[str, Any], indent: str = "") -> list[str]:

@@ -20,7 +20,7 @@ class Query:
     since: datetime | None = None
     until: datetime | None = None
     search: str | None = None
-    limit: int = 50
+    limit: int | None = 50
 
 
 def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
