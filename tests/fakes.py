@@ -150,10 +150,8 @@ class FakeFetcher(_Scripted):
     def v2_shipment(self, shipment_id: str) -> Record:
         return self._answer("v2_shipment", shipment_id, lambda: self._need("v2_shipment", shipment_id))
 
-    def need_v2(self) -> None:
-        raise AssertionError("this fake has no client behind it")
-
-    need_v1 = need_v2
+    def again(self, kind: str, record_id: str) -> list[Record]:
+        return self._answer("again", (kind, record_id), lambda: list(self.records) if self._stored(kind, record_id) else [])
 
     def _stored(self, kind: str, record_id: str) -> Record | None:
         return next((record for record in self.records if (record.kind, record.record_id) == (kind, record_id)), None)

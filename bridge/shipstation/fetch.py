@@ -54,6 +54,11 @@ class Fetcher:
             return self._client(version).one(thing, record_id) if version in SETTINGS else None
         return None
 
+    def again(self, kind: str, record_id: str) -> list[Record]:
+        """The same record as it is now, and the order behind it; nothing where `current` finds none."""
+        record = self.current(kind, record_id)
+        return [record, *_orders_behind(self._client(kind.partition("_")[0]), [record], batch_ids=[])] if record else []
+
     def v2_shipment(self, shipment_id: str) -> Record:
         """The V2 shipment that an inline row names; NotFoundError."""
         return self._client("v2").one("shipment", shipment_id)

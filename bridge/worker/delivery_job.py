@@ -25,10 +25,12 @@ from bridge.purple_dot.client import FulfillmentReceipt, PurpleDot
 from bridge.reasons import Reason
 from bridge.resolve import Resolver
 from bridge.retry import GiveUp, decide, next_look
+from bridge.shipments import Shipment
 from bridge.shipstation.fetch import Fetcher
 from bridge.store import deliveries, leases
 from bridge.store.database import Database
 from bridge.store.deliveries import Attempt, Delivery
+from bridge.translate.shipments import shipped
 from bridge.worker.schedules import Schedules
 
 log = structlog.get_logger(__name__)
@@ -130,7 +132,7 @@ class _Step:
     def place_again(self) -> None:
         """Look for the order once more; found, the delivery is decided anew, in the same row."""
         delivery, job = self.delivery, self.job
-        shipment = delivery.shipment
+        shipment = self._as_it_is_now()
         found = job.resolver.find([shipment], linked_order_id=delivery.linked_order_id)
         with job.database.begin() as connection:
             leases.fence(connection, leases.DELIVERIES, row_id=delivery.id, owner=self.owner, claim=delivery.claim)
@@ -148,6 +150,12 @@ class _Step:
                 told: dict[str, Any] = {"reason": decisions[0].reason, "detail": decisions[0].detail}
                 deliveries.record(connection, delivery, owner=self.owner, status=_S.CANCELLED, now=origin.now, **told)
         log.info("delivery_placed_again", delivery_id=delivery.id, verdicts=[decision.verdict for decision in decisions])
+
+    def _as_it_is_now(self) -> Shipment:
+        """Read from ShipStation again, since a person may have mended the order there; what it no longer shows stays as it was stored."""
+        known = self.delivery.shipment
+        records = self.job.fetcher.again(known.record_kind, known.record_id)
+        return next((shipment for shipment in shipped(records) if shipment.record_id == known.record_id), known)
 
     def mark_unconfirmed(self, detail: str, *, number: int) -> None:
         """The request may have arrived: from here on only reading decides, after growing delays."""
