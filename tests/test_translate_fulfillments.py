@@ -1,5 +1,7 @@
 """Which lines: never blank, never more than is left, and whatever can't be known is held with numbers in its sentence."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,6 +19,7 @@ from tests import payload_files
 ID = "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01"
 SHAWL, CAP = OrderLine("line-shawl", 2, "SHAWL-RED"), OrderLine("line-cap", 1, "CAP-OAT")
 CARRIERS = Carriers()
+PLACEHOLDERS = ["N/A", "none", "null", "Unknown", "no tracking", "No tracking number", "tbd", "0", "00", "0000-0000", "XXXX", "-", "?"]
 
 
 def an_order(*lines: OrderLine, status: OrderStatus | None = OrderStatus.UNFULFILLED) -> FulfillmentOrder:
@@ -300,6 +303,21 @@ def test_number_is_one_in_any_case_and_punctuation(number: str) -> None:
 def test_shipment_without_number_is_known_by_its_record() -> None:
     assert identity(parcel(number=None), ID) == f"{ID}:record:v1_shipment:7"
     assert identity(parcel(number=" - "), None) == "?:record:v1_shipment:7"
+
+
+def test_while_the_order_is_unknown_the_same_number_on_two_orders_is_two_parcels() -> None:
+    first, second = (replace(parcel(number="1z-1"), order_number=number) for number in ("100517", "100518"))
+
+    assert identity(first, None) == "?100517:1Z1"
+    assert identity(second, None) == "?100518:1Z1"
+    assert identity(first, ID) == identity(second, ID) == f"{ID}:1Z1"
+
+
+@pytest.mark.parametrize("number", PLACEHOLDERS)
+def test_placeholder_counts_as_no_tracking_number(number: str) -> None:
+    assert normalise_tracking(number) == ""
+    assert identity(parcel(number=number), ID) == f"{ID}:record:v1_shipment:7"
+    assert held(decided(units(1, "CAP-OAT"), shipment=parcel(number=number))).reason is Reason.NO_TRACKING_NUMBER
 
 
 def test_identity_of_an_unknown_order_still_tells_parcels_apart() -> None:

@@ -86,6 +86,21 @@ def test_master_number_goes_first_and_every_package_number_is_kept() -> None:
     assert parcel.all_tracking_numbers == ("1ZB7700T0412345678", "1ZB7700T0412345687")
 
 
+def test_placeholder_is_no_number_and_its_parcel_is_finished_all_the_same() -> None:
+    [parcel] = shipments.shipped([label(tracking_number="N/A", packages=[{"tracking_number": "n/a"}, {"tracking_number": "1Z2"}])])
+
+    assert (parcel.state, parcel.tracking_number, parcel.all_tracking_numbers) == (ShipmentState.SHIPPED, None, ("1Z2",))
+
+
+def test_id_of_a_v1_parcel_is_never_taken_for_that_of_an_order() -> None:
+    order_row = {"orderId": 7, "orderNumber": "PD9/1", "items": [{"sku": "A", "quantity": 1}]}
+    parcel_row = {"shipmentId": 7, "orderId": 8, "trackingNumber": "1Z1"}
+
+    [parcel] = shipments.shipped([record_of("v1_order", order_row), record_of("v1_shipment", parcel_row)])
+
+    assert (parcel.record_kind, parcel.order_number, parcel.items) == ("v1_shipment", None, ())
+
+
 def test_automatic_id_of_shipstation_is_no_clue() -> None:
     _, foreign, _ = translated("LABEL_CREATED_V2__batch_with_foreign_parcels")
 
@@ -100,7 +115,7 @@ def test_clues_stand_in_the_order_in_which_they_are_asked() -> None:
         order(external_shipment_id=ids[0], external_order_id=ids[2], shipment_number="PD2/1", advanced_options=options),
     ]
 
-    [parcel] = shipments.labels(records)
+    [parcel] = shipments.shipped(records)
 
     assert values(parcel, ClueKind.ORDER_ID) == [
         ("external_shipment_id", ids[0]),
@@ -133,20 +148,20 @@ def test_clues_stand_in_the_order_in_which_they_are_asked() -> None:
 def test_state_of_a_label(fields: dict[str, Any], state: ShipmentState) -> None:
     record = label(**fields)
 
-    [parcel] = shipments.labels([record])
+    [parcel] = shipments.shipped([record])
 
     assert parcel.state is state
     assert shipments.state_of(record) is state
 
 
 def test_label_of_a_return_order_is_a_return() -> None:
-    [parcel] = shipments.labels([label(), order(is_return=True)])
+    [parcel] = shipments.shipped([label(), order(is_return=True)])
 
     assert parcel.state is ShipmentState.RETURN
 
 
 def test_label_whose_order_is_gone_keeps_its_own_clue_and_has_no_items() -> None:
-    [parcel] = shipments.labels([label(external_shipment_id=ORDER)])
+    [parcel] = shipments.shipped([label(external_shipment_id=ORDER)])
 
     assert values(parcel, ClueKind.ORDER_ID) == [("external_shipment_id", ORDER)]
     assert parcel.items == ()
@@ -159,7 +174,7 @@ def test_order_without_items_gives_none_and_never_all() -> None:
 
 
 def test_items_of_no_unit_are_dropped() -> None:
-    [parcel] = shipments.labels(
+    [parcel] = shipments.shipped(
         [label(), order(items=[{"sku": "A", "quantity": 0}, {"sku": "B", "quantity": -1}, {"sku": "C", "quantity": 1}])]
     )
 
@@ -226,7 +241,7 @@ def test_v1_void_and_return() -> None:
 
 
 def test_v1_label_without_number_is_not_finished() -> None:
-    [parcel] = shipments.v1_shipments([record_of("v1_shipment", {"shipmentId": 1, "trackingNumber": ""})])
+    [parcel] = shipments.shipped([record_of("v1_shipment", {"shipmentId": 1, "trackingNumber": ""})])
 
     assert parcel.state is ShipmentState.PROCESSING
 
@@ -240,7 +255,7 @@ def test_repeated_rows_adjustments_and_zeros_of_v1_are_dropped() -> None:
 def test_rows_without_an_id_are_not_taken_for_repeats() -> None:
     row = {"sku": "A", "quantity": 1}
 
-    [parcel] = shipments.v1_shipments([record_of("v1_shipment", {"shipmentId": 1, "trackingNumber": "1Z1", "shipmentItems": [row, row]})])
+    [parcel] = shipments.shipped([record_of("v1_shipment", {"shipmentId": 1, "trackingNumber": "1Z1", "shipmentItems": [row, row]})])
 
     assert [item.quantity for item in parcel.items] == [1, 1]
 
@@ -271,7 +286,7 @@ def test_inline_rows_are_named_after_order_and_number_and_keep_their_own_notify(
 
 def test_record_of_a_wrong_shape_is_a_payload_error() -> None:
     with pytest.raises(PayloadError, match="v2_label"):
-        shipments.labels([Record("v2_label", "se-1", {"shipment_id": "se-9"})])
+        shipments.shipped([Record("v2_label", "se-1", {"shipment_id": "se-9"})])
 
 
 def _paths(value: object, path: tuple[Any, ...] = ()) -> list[tuple[Any, ...]]:
