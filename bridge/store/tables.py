@@ -76,32 +76,32 @@ events = Table("events", metadata,
 records = Table("records", metadata,
     Column("id", _Serial, primary_key=True), Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
     Column("fetched_at", UtcDateTime, nullable=False), Column("kind", String(24), nullable=False),
-    Column("record_id", String(128), nullable=False), Column("body", JSON, nullable=False),
+    Column("record_id", String, nullable=False), Column("body", JSON, nullable=False),
 )
 
 fulfillment_orders = Table("fulfillment_orders", metadata,
-    Column("id", String(64), primary_key=True), Column("reference", String(128), nullable=False),
-    Column("reference_key", String(128), nullable=False, index=True), Column("status", String(16)),
+    Column("id", String(64), primary_key=True), Column("reference", String, nullable=False),
+    Column("reference_key", String, nullable=False, index=True), Column("status", String(16)),
     Column("seen_at", UtcDateTime, nullable=False),
 )
 """Confirmed orders: the cache of what Purple Dot said, and the row that is locked while an order's quantities are decided."""
 
 order_lines = Table("order_lines", metadata,
     Column("fulfillment_order_id", String(64), ForeignKey("fulfillment_orders.id"), primary_key=True),
-    Column("line_item_id", String(64), primary_key=True, index=True), Column("position", Integer, nullable=False),
-    Column("sku", String(255)), Column("quantity", Integer, nullable=False),
+    Column("line_item_id", String, primary_key=True, index=True), Column("position", Integer, nullable=False),
+    Column("sku", String), Column("quantity", Integer, nullable=False),
 )
 
 deliveries = Table("deliveries", metadata,
-    Column("id", String(32), primary_key=True), Column("identity", String(255), nullable=False, unique=True),
+    Column("id", String(32), primary_key=True), Column("identity", String, nullable=False, unique=True),
     Column("status", String(16), nullable=False), Column("reason", String(40)), Column("detail", Text),
     Column("lane", SmallInteger, nullable=False), Column("trigger", String(16), nullable=False),
-    Column("record_kind", String(24), nullable=False), Column("shipstation_record_id", String(128), nullable=False),
-    Column("shipstation_shipment_id", String(64), index=True), Column("order_number", String(255), index=True),
-    Column("fulfillment_order_id", String(64), index=True), Column("reference", String(128)), Column("rule", String(40)),
+    Column("record_kind", String(24), nullable=False), Column("shipstation_record_id", String, nullable=False),
+    Column("shipstation_shipment_id", String, index=True), Column("order_number", String, index=True),
+    Column("fulfillment_order_id", String(64), index=True), Column("reference", String), Column("rule", String(40)),
     Column("linked_order_id", String(64)),
-    Column("purple_dot_fulfillment_id", String(128)), Column("carrier_code", String(128)),
-    Column("tracking_number", String(128), index=True), Column("tracking_company", String(255)), Column("tracking_url", Text),
+    Column("purple_dot_fulfillment_id", String), Column("carrier_code", String),
+    Column("tracking_number", String, index=True), Column("tracking_company", String), Column("tracking_url", Text),
     Column("all_tracking_numbers", JSON, nullable=False), Column("notify_customer", Boolean, nullable=False),
     Column("shipment", JSON, nullable=False), Column("due_at", UtcDateTime), Column("owner", String(64)),
     Column("claims", Integer, nullable=False), Column("attempts", Integer, nullable=False), Column("looks", Integer, nullable=False),
@@ -117,8 +117,8 @@ deliveries = Table("deliveries", metadata,
 
 delivery_lines = Table("delivery_lines", metadata,
     Column("delivery_id", String(32), ForeignKey("deliveries.id"), primary_key=True),
-    Column("line_item_id", String(64), primary_key=True), Column("fulfillment_order_id", String(64), nullable=False, index=True),
-    Column("position", Integer, nullable=False), Column("sku", String(255)), Column("quantity", Integer, nullable=False),
+    Column("line_item_id", String, primary_key=True), Column("fulfillment_order_id", String(64), nullable=False, index=True),
+    Column("position", Integer, nullable=False), Column("sku", String), Column("quantity", Integer, nullable=False),
 )
 """The quantity ledger: what each delivery takes of a Purple Dot line. The delivery's status says whether it counts."""
 

@@ -20,17 +20,17 @@ def upgrade() -> None:
         sa.Column("paused_until", sa.Float(), nullable=False), sa.PrimaryKeyConstraint("system", name="pk_budgets"),
     )
     op.create_table("deliveries",
-        sa.Column("id", sa.String(length=32), nullable=False), sa.Column("identity", sa.String(length=255), nullable=False),
+        sa.Column("id", sa.String(length=32), nullable=False), sa.Column("identity", sa.String(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False), sa.Column("reason", sa.String(length=40)),
         sa.Column("detail", sa.Text()), sa.Column("lane", sa.SmallInteger(), nullable=False),
         sa.Column("trigger", sa.String(length=16), nullable=False), sa.Column("record_kind", sa.String(length=24), nullable=False),
-        sa.Column("shipstation_record_id", sa.String(length=128), nullable=False),
-        sa.Column("shipstation_shipment_id", sa.String(length=64)), sa.Column("order_number", sa.String(length=255)),
-        sa.Column("fulfillment_order_id", sa.String(length=64)), sa.Column("reference", sa.String(length=128)),
+        sa.Column("shipstation_record_id", sa.String(), nullable=False),
+        sa.Column("shipstation_shipment_id", sa.String()), sa.Column("order_number", sa.String()),
+        sa.Column("fulfillment_order_id", sa.String(length=64)), sa.Column("reference", sa.String()),
         sa.Column("rule", sa.String(length=40)),
-        sa.Column("linked_order_id", sa.String(length=64)), sa.Column("purple_dot_fulfillment_id", sa.String(length=128)),
-        sa.Column("carrier_code", sa.String(length=128)), sa.Column("tracking_number", sa.String(length=128)),
-        sa.Column("tracking_company", sa.String(length=255)), sa.Column("tracking_url", sa.Text()),
+        sa.Column("linked_order_id", sa.String(length=64)), sa.Column("purple_dot_fulfillment_id", sa.String()),
+        sa.Column("carrier_code", sa.String()), sa.Column("tracking_number", sa.String()),
+        sa.Column("tracking_company", sa.String()), sa.Column("tracking_url", sa.Text()),
         sa.Column("all_tracking_numbers", sa.JSON(), nullable=False), sa.Column("notify_customer", sa.Boolean(), nullable=False),
         sa.Column("shipment", sa.JSON(), nullable=False), sa.Column("due_at", sa.DateTime(timezone=True)),
         sa.Column("owner", sa.String(length=64)), sa.Column("claims", sa.Integer(), nullable=False),
@@ -68,8 +68,8 @@ def upgrade() -> None:
     op.create_index("ix_events_event_type", "events", ["event_type", "id"])
     op.create_index("ix_events_status", "events", ["status", "id"])
     op.create_table("fulfillment_orders",
-        sa.Column("id", sa.String(length=64), nullable=False), sa.Column("reference", sa.String(length=128), nullable=False),
-        sa.Column("reference_key", sa.String(length=128), nullable=False), sa.Column("status", sa.String(length=16)),
+        sa.Column("id", sa.String(length=64), nullable=False), sa.Column("reference", sa.String(), nullable=False),
+        sa.Column("reference_key", sa.String(), nullable=False), sa.Column("status", sa.String(length=16)),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False), sa.PrimaryKeyConstraint("id", name="pk_fulfillment_orders"),
     )
     op.create_index("ix_fulfillment_orders_reference_key", "fulfillment_orders", ["reference_key"])
@@ -91,9 +91,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_attempts_delivery_id", "attempts", ["delivery_id"])
     op.create_table("delivery_lines",
-        sa.Column("delivery_id", sa.String(length=32), nullable=False), sa.Column("line_item_id", sa.String(length=64), nullable=False),
+        sa.Column("delivery_id", sa.String(length=32), nullable=False), sa.Column("line_item_id", sa.String(), nullable=False),
         sa.Column("fulfillment_order_id", sa.String(length=64), nullable=False), sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("sku", sa.String(length=255)), sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("sku", sa.String()), sa.Column("quantity", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name="fk_delivery_lines_delivery_id_deliveries"),
         sa.PrimaryKeyConstraint("delivery_id", "line_item_id", name="pk_delivery_lines"),
     )
@@ -107,8 +107,8 @@ def upgrade() -> None:
     op.create_index("ix_event_deliveries_delivery_id", "event_deliveries", ["delivery_id"])
     op.create_table("order_lines",
         sa.Column("fulfillment_order_id", sa.String(length=64), nullable=False),
-        sa.Column("line_item_id", sa.String(length=64), nullable=False), sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("sku", sa.String(length=255)), sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("line_item_id", sa.String(), nullable=False), sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("sku", sa.String()), sa.Column("quantity", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
             ["fulfillment_order_id"], ["fulfillment_orders.id"], name="fk_order_lines_fulfillment_order_id_fulfillment_orders"
         ),
@@ -118,7 +118,7 @@ def upgrade() -> None:
     op.create_table("records",
         sa.Column("id", SERIAL, nullable=False), sa.Column("event_id", sa.String(length=32), nullable=False),
         sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False), sa.Column("kind", sa.String(length=24), nullable=False),
-        sa.Column("record_id", sa.String(length=128), nullable=False), sa.Column("body", sa.JSON(), nullable=False),
+        sa.Column("record_id", sa.String(), nullable=False), sa.Column("body", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["event_id"], ["events.id"], name="fk_records_event_id_events"),
         sa.PrimaryKeyConstraint("id", name="pk_records"),
     )
