@@ -73,7 +73,7 @@ ACTS = (
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, to look around.")
 def demo(keep: bool) -> None:
-    """Webhooks from a simulated ShipStation, a real bridge, a simulated Purple Dot: exit 0 only if all came out right."""
+    """Show the journey with simulated vendors and check every outcome: exit 0 only if all came out right."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     with Simulator() as simulator:
         sys.exit(1 if play(simulator, keep=keep) else 0)
@@ -139,14 +139,15 @@ def _perform(act: Act, simulator: Simulator, ledger: Database) -> tuple[list[str
     status = simulator.send_webhook(simulator.webhook_url or "", webhook)
     event = _settled(ledger)
     sent: list[Label | MarkedShipped] = [*world.labels[labels:], *world.marked_shipped[marked:]]
-    wanted, received = [_wanted(world, one) for one in sent if _is_delivered(act)], world.fulfillments[known:]
+    wanted = [_wanted(world, one) for one in sent if _is_delivered(act)]
+    received = sorted(world.fulfillments[known:], key=_pretty)
     stories = (event, *event["delivery_stories"])
     return _told(event, status, received), _compared(
         act.title,
         answer=(202, status),
         ends=(act.ends, tuple(str(story["status"]) for story in stories)),
         reasons=({act.reason} - {None}, {story["reason"] for story in stories} - {None}),
-        fulfillments=(sorted(map(_pretty, wanted)), sorted(map(_pretty, received))),
+        fulfillments=(sorted(wanted, key=_pretty), received),
     )
 
 
@@ -197,7 +198,8 @@ def _compared(where: str, **pairs: tuple[object, object]) -> list[str]:
 
 def _told(event: Json, status: int, received: list[Json]) -> list[str]:
     told = [f"{event['event_type']}: answered {status}; event {event['status']}.{_sentence(event)}"]
-    for story in event["delivery_stories"] if event["status"] == EventStatus.PROCESSED else []:
+    stories = sorted(event["delivery_stories"], key=lambda story: str(story["tracking_number"]))
+    for story in stories if event["status"] == EventStatus.PROCESSED else []:
         goods = ", ".join(f"{line['quantity']} x {line['sku']}" for line in story["line_items"]) or "what is in the parcel"
         tries = ", then ".join(attempt["outcome"] for attempt in story["attempt_history"]) or story["status"]
         told.append(f"Delivery of {goods} for {story['reference']}: {tries}.{_sentence(story) or ' ' + (story['detail'] or '')}")
