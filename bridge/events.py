@@ -60,8 +60,8 @@ EVENT_ARROWS: dict[EventStatus, frozenset[EventStatus]] = {
 
 DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
     _D.PENDING: frozenset({_D.DELIVERING, _D.CANCELLED, _D.HELD}),
-    _D.RETRYING: frozenset({_D.DELIVERING, _D.CANCELLED}),
-    _D.WAITING: frozenset({_D.DELIVERING, _D.CANCELLED}),
+    _D.RETRYING: frozenset({_D.DELIVERING, _D.CANCELLED, _D.PENDING, _D.WAITING, _D.HELD}),
+    _D.WAITING: frozenset({_D.DELIVERING, _D.CANCELLED, _D.PENDING, _D.RETRYING, _D.HELD}),
     _D.UNCONFIRMED: frozenset({_D.DELIVERING, _D.CANCELLED}),
     _D.DELIVERING: frozenset(
         {_D.PENDING, _D.DELIVERED, _D.RETRYING, _D.WAITING, _D.UNCONFIRMED, _D.HELD, _D.DEAD, _D.CANCELLED, _D.DELIVERING}
@@ -71,7 +71,8 @@ DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
     _D.DELIVERED: frozenset({_D.HELD}),
     _D.CANCELLED: frozenset({_D.PENDING}),
 }
-"""`delivering → delivering` is a takeover after a crash; `held → …` newer facts or a person; `delivered → held` is a void or a new number that came too late."""
+"""`delivering → delivering` is a takeover after a crash; `held → …` newer facts or a person, and so `retrying → …` and `waiting → …` where
+the order was still looked for; `delivered → held` is a void or a new number that came too late."""
 
 CLAIMABLE = frozenset({_D.PENDING, _D.RETRYING, _D.WAITING, _D.UNCONFIRMED, _D.DELIVERING})
 """Statuses that carry a due time: a worker will come for them."""

@@ -197,15 +197,22 @@ class _Page:
         known = deliveries.by_record(self.connection, shipment.record_kind, [shipment.record_id]).get(shipment.record_id, [])
         if not known and shipment.tracking_number:
             known = deliveries.by_tracking(self.connection, shipment.tracking_number, order_number=shipment.order_number)
+        told = [delivery for delivery in known if delivery.status is DeliveryStatus.DELIVERED]
+        for delivery in told:
+            self._hold_voided(delivery)
         for delivery in known:
-            if delivery.status is DeliveryStatus.DELIVERED:
-                self._hold_voided(delivery)
-                return Decision(shipment, "held", reason=Reason.VOIDED_AFTER_DELIVERY, detail=detail, delivery_id=delivery.id)
             if _is_waiting(delivery) or _is_mendable(delivery):
-                deliveries.set_status(
-                    self.connection, delivery, status=DeliveryStatus.CANCELLED, reason=Reason.VOIDED, detail=detail, now=self.origin.now
-                )
+                self._cancel(delivery, detail)
+        if told:
+            return Decision(shipment, "held", reason=Reason.VOIDED_AFTER_DELIVERY, detail=detail, delivery_id=told[0].id)
         return Decision(shipment, "ignored", reason=Reason.VOIDED, detail=detail, delivery_id=known[0].id if known else None)
+
+    def _cancel(self, delivery: Delivery, detail: str) -> None:
+        """Its units are free again, also for a replacement on this very page."""
+        cancelled, reason = DeliveryStatus.CANCELLED, Reason.VOIDED
+        if deliveries.set_status(self.connection, delivery, status=cancelled, reason=reason, detail=detail, now=self.origin.now):
+            others = self.earlier.get(delivery.fulfillment_order_id or "", [])
+            others[:] = [other for other in others if other.id != delivery.id]
 
     def _hold_voided(self, delivery: Delivery) -> None:
         number = delivery.tracking.number if delivery.tracking else "without number"
