@@ -7,17 +7,20 @@ from typing import Any
 
 from sqlalchemy import select
 
-from bridge.events import DeliveryStatus, Event, Lane, Trigger
+from bridge.actions import FulfilledLine, Tracking
+from bridge.events import DeliveryStatus, Event, Lane, Record, Trigger
 from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.place import Decision, Origin, Policy, place
 from bridge.resolve import Found
 from bridge.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
+from bridge.shipstation.payloads import record_of
 from bridge.store import deliveries, events, tables
 from bridge.store.database import Database
 from bridge.store.deliveries import Delivery
 from bridge.store.events import Arrival
 from bridge.translate.carriers import Carriers
 from bridge.worker.schedules import Schedules
+from tests.fakes import Clock
 
 ORDER_ID = "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01"
 URL = "https://ssapi.shipstation.com/shipments?batchId=7"
@@ -132,3 +135,22 @@ def due_in(database: Database, row_id: str) -> float | None:
     """Seconds until a row is due."""
     due: datetime | None = row(database, row_id).due_at
     return None if due is None else (due - database.moment()).total_seconds()
+
+
+def a_delivery(*lines: FulfilledLine, shipment: Shipment | None = None, **fields: Any) -> Delivery:
+    """A claimed delivery of the whole order, whose label and order were read just now."""
+    now = Clock().now
+    given: dict[str, Any] = dict.fromkeys(("reason", "rule", "linked_order_id", "posting_at", "unclear_at"))
+    given |= {"id": "dlv_1", "identity": f"{ORDER_ID}:1Z1", "status": DeliveryStatus.DELIVERING, "lane": Lane.LIVE, "trigger": Trigger.LIVE}
+    given |= {"shipment": shipment or a_parcel(), "fulfillment_order_id": ORDER_ID, "reference": "#PD100", "notify_customer": False}
+    given |= {"lines": lines or (FulfilledLine("line-shawl", 2), FulfilledLine("line-cap", 1)), "tracking": Tracking("1Z1", "UPS", None)}
+    given |= {"claim": 1, "attempts": 0, "looks": 0}
+    given |= dict.fromkeys(("order_seen_at", "label_seen_at", "received_at", "created_at"), now)
+    return Delivery(**(given | fields))
+
+
+def v1_label(*, number: str = "1Z1", record: str = "501", voided: bool = False, reference: str = "PD100", **fields: Any) -> Record:
+    """The record of a label with the whole order in it, as `a_parcel()` was made from."""
+    items = [{"orderItemId": n, "sku": line.sku, "quantity": line.quantity} for n, line in enumerate((SHAWL, CAP))]
+    row = {"shipmentId": record, "orderId": "480", "orderNumber": reference, "trackingNumber": number, "carrierCode": "ups"}
+    return record_of("v1_shipment", row | {"voided": voided, "shipmentItems": items} | fields)

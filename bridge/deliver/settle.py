@@ -59,7 +59,7 @@ def settle(
             return Arrived(f"{order.reference} stands as fulfilled, and these were its last lines")
         detail = f"{order.reference} stands as fulfilled, with more units than we told; see whether this parcel's number is there"
         return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)
-    at = next_look(looks=looks, schedule=schedule, now=now)
+    at = next_look(looks=looks + 1, schedule=schedule, now=now)  # The first wait stood before the first look.
     if at is not None:
         return LookAgain(at)
     if order.status is OrderStatus.UNFULFILLED and _completes(order, mine, delivered, {}):
