@@ -8,6 +8,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import structlog
@@ -17,7 +18,7 @@ from werkzeug.exceptions import HTTPException
 
 from bridge import __version__, metrics, receive
 from bridge.api_client import ApiClient, OriginRule, origin_of, retry_after_of
-from bridge.errors import AuthenticationError, KeysUnavailableError, StorageError, ThrottledError
+from bridge.errors import AuthenticationError, KeysUnavailableError, SettingsError, StorageError, ThrottledError
 from bridge.logs import configure_logs
 from bridge.place import Policy
 from bridge.purple_dot.client import PurpleDot
@@ -29,7 +30,7 @@ from bridge.shipstation.keys import KeySet, jwks_fetcher
 from bridge.shipstation.webhook import is_shipstation_origin
 from bridge.store import budgets, migrate, reports, workers
 from bridge.store.database import Database
-from bridge.translate.carriers import Carriers
+from bridge.translate.carriers import Carriers, own_rows
 from bridge.worker.delivery_job import DeliveryJob
 from bridge.worker.event_job import EventJob
 from bridge.worker.loop import Worker
@@ -71,7 +72,7 @@ def create_worker(settings: Settings) -> Worker:
     fetcher, purple_dot = create_clients(settings, database, stopping=stopping)
     policy = Policy(
         pattern=settings.reference_pattern,
-        carriers=Carriers(),
+        carriers=_carriers(settings.carriers_file),
         notify_customer=settings.notify_customer,
         hold=timedelta(seconds=settings.hold_seconds),
         retry_schedule=settings.retry_schedule,
@@ -143,6 +144,14 @@ class Budget:
     def _take(self) -> float:
         with self.database.begin(durable=False) as connection:
             return budgets.take(connection, self.system, per_minute=self.per_minute, now=self.database.now(connection))
+
+
+def _carriers(file: Path | None) -> Carriers:
+    """The built-in table behind an operator's own rows. Raises SettingsError for a file that can't be used."""
+    try:
+        return Carriers(own_rows(file.read_text(encoding="utf-8")) if file else ())
+    except (OSError, ValueError) as exc:
+        raise SettingsError([f"BRIDGE_CARRIERS_FILE: {exc}; correct the file, or leave the setting empty"]) from exc
 
 
 def _door(settings: Settings, database: Database) -> receive.Door:

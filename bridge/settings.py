@@ -12,6 +12,7 @@ import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
@@ -96,6 +97,12 @@ def _read_database_url(text: str) -> str:
     return url
 
 
+def _read_file_name(text: str) -> Path | None:
+    if text and not Path(text).is_file():
+        raise ValueError("names no file; write the path of an existing one, or leave it empty")
+    return Path(text) if text else None
+
+
 _NO_URL = "is no https:// URL (http:// goes on this machine only: credentials must not travel in the open), or holds"
 _PATH = r"(?:/(?:(?![?#\\])[!-~])*)?"
 _NO_SLASH = AfterValidator(lambda url: url.rstrip("/"))
@@ -113,6 +120,7 @@ Schedule = Annotated[tuple[Duration, ...], BeforeValidator(lambda text: text.spl
 Tokens = Annotated[tuple[Token, ...], BeforeValidator(lambda text: list(dict.fromkeys(re.split(r"\s*,\s*", text.strip(" ,")))))]
 # Apprise URLs hold commas of their own: only a comma before the next `scheme://` parts them.
 Alerts = Annotated[tuple[AlertUrl, ...], BeforeValidator(lambda text: re.split(r"\s*,\s*(?=[A-Za-z][\w+.-]*://)", text) if text else [])]
+File = Annotated[Path | None, BeforeValidator(_read_file_name)]
 LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
 
 
@@ -160,6 +168,7 @@ class Settings(BaseModel):
     console_readonly_password: SecretStr | None = _optional(None, "a viewer's password, for the console without its buttons")
     secret_key: SecretKey | None = _optional(None, "signs the console's session; made and kept in the database when not given")
     alert_urls: Alerts = _optional("", "Apprise URLs, comma separated, that hear of exceptions and silence")
+    carriers_file: File = _optional("", "CSV of your own carrier rows (codes, company, aliases, link), which go before the built-in table")
     retention_days: int = _optional(90, "resolved events are redacted after so many days; exceptions never, ids stay", ge=1, le=36_500)
     max_body_bytes: int = _optional(1_048_576, "largest webhook body that is taken", ge=1_024, le=104_857_600)
     log_format: Literal["json", "console"] = _optional("json", "`json`, or `console` for people")

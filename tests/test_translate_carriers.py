@@ -7,7 +7,7 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from bridge.shipments import Shipment, ShipmentState
-from bridge.translate.carriers import TABLE, Carriers, Row, link
+from bridge.translate.carriers import TABLE, Carriers, Row, link, own_rows
 
 CARRIERS = Carriers()
 NUMBER = "1Z A/1?x=2#é&"
@@ -179,3 +179,35 @@ def test_no_code_stands_in_two_rows() -> None:
     codes = [code for row in TABLE for code in row["codes"].split()]
 
     assert len(codes) == len(set(codes))
+
+
+OWN = "codes,company,aliases,link\nmy_van my_van_*,Our Van,The Van,https://van.example.com/?n={n}\nups,UPS of ours,,\n"
+
+
+def test_own_row_names_a_carrier_that_the_table_does_not_know() -> None:
+    carriers = Carriers(own_rows(OWN))
+
+    assert carriers.of(parcel("my_van_north", number="A 1")) == ("Our Van", "https://van.example.com/?n=A%201")
+
+
+def test_own_row_goes_before_the_built_in_one() -> None:
+    assert Carriers(own_rows(OWN)).of(parcel("ups"))[0] == "UPS of ours"
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("codes,company,link\nmy_van,,\n", "line 2: codes and company"),
+        ("codes,company,link\nok,Ok,\nmy_van,Our Van,http://van.example.com/{n}\n", "line 3: a link starts with https://"),
+        ("codes,company,link\nmy_van,Our Van,https://van.example.com/\n", "line 2: a link"),
+    ],
+)
+def test_wrong_own_row_is_told_by_its_line(text: str, told: str) -> None:
+    with pytest.raises(ValueError, match=told):
+        own_rows(text)
+
+
+def test_unknown_carrier_is_told_as_it_was_written() -> None:
+    assert Carriers().unknown(parcel("planet_courier")) == "planet_courier"
+    assert Carriers().unknown(parcel("ups")) is None
+    assert Carriers().unknown(parcel("other")) is None

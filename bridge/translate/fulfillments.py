@@ -76,13 +76,18 @@ def decide(shipment: Shipment, match: Match, *, earlier: Sequence[Earlier], noti
     if isinstance(units, Held):
         return replace(units, fulfillment_order_id=order.id, reference=order.reference)
     company, url = carriers.of(shipment)
+    stranger = carriers.unknown(shipment)
+    notes = (
+        extra and f"left out, as not on order {order.reference}: {extra}",
+        stranger and f"carrier {stranger!r} is not in the carrier table, and goes out as {company}",
+    )
     return CreateFulfillment(
         fulfillment_order_id=order.id,
         reference=order.reference,
         lines=tuple(FulfilledLine(id=line.id, quantity=units[line.id], sku=line.sku) for line in _lines(order) if units[line.id]),
         tracking=Tracking(number=shipment.tracking_number or "", company=company, url=url),
         notify_customer=notify_default if shipment.notify_customer is None else shipment.notify_customer,
-        detail=f"left out, as not on order {order.reference}: {extra}" if extra else "",
+        detail="; ".join(filter(None, notes)),
     )
 
 
