@@ -17,7 +17,7 @@ import click
 import structlog
 from gunicorn.app.base import BaseApplication
 
-from bridge.cli.settings import load_settings
+from bridge.cli.settings import load_settings, mistakes_told
 from bridge.errors import StorageError
 from bridge.logs import configure_logs, gunicorn_logging
 from bridge.store import migrate as migrations
@@ -80,7 +80,8 @@ def work(once: bool, worker_threads: int | None) -> None:
     settings = load_settings(_given(worker_threads=worker_threads))
     configure_logs(settings.log_format, settings.log_level)
     _migrate_first(settings.database_url)
-    worker = create_worker(settings)
+    with mistakes_told():
+        worker = create_worker(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda _number, _frame: worker.stop())
     worker.run(once=once)
