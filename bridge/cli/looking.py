@@ -126,7 +126,9 @@ def ask(question: Callable[[Any], Any]) -> Any:
 
 
 def to_json(value: Any) -> str:
-    return json.dumps(value, indent=2, ensure_ascii=False, default=lambda moment: moment.isoformat())
+    """Readable in any script, but what could bend a terminal is escaped."""
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=lambda moment: moment.isoformat())
+    return "".join(char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text)
 
 
 def table(rows: Rows, columns: tuple[str, ...]) -> str:
@@ -142,7 +144,7 @@ def _cell(value: Any) -> str:
     if isinstance(value, datetime):
         return value.strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, list):
-        return ", ".join(f"{one['quantity']}× {one.get('sku') or one['id']}" if isinstance(one, Mapping) else _cell(one) for one in value)
+        return ", ".join(_cell(f"{one['quantity']}× {one.get('sku') or one['id']}" if isinstance(one, Mapping) else one) for one in value)
     return printable(str(value))
 
 
@@ -159,7 +161,7 @@ def _told(story: Mapping[str, Any], indent: str = "") -> list[str]:
         lines += [f"{indent}{'':26}{meaning.sentence}", f"{indent}{'what to do':26}{meaning.next_step}"]
     for name, value in story.items():
         if isinstance(value, dict):
-            lines += [f"{indent}{name.replace('_', ' ')}", f"{indent}  {json.dumps(value, ensure_ascii=False, default=str)}"]
+            lines += [f"{indent}{name.replace('_', ' ')}", f"{indent}  {printable(json.dumps(value, ensure_ascii=False, default=str))}"]
         elif value and isinstance(value, list):
             lines.append(f"{indent}{name.replace('_', ' ')}")
             for one in value:
