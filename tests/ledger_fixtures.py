@@ -10,7 +10,9 @@ import pytest
 from bridge.store import migrate, tables
 from bridge.store.database import Database
 from tests.conftest import BOTH_DATABASES
-from tests.fakes import Clock, WatchedDatabase
+from tests.desk import Desk
+from tests.fakes import Clock, FakeFetcher, FakePurpleDot, WatchedDatabase
+from tests.ledger import an_order, v1_label
 
 
 @pytest.fixture
@@ -72,3 +74,9 @@ def ledger(ledger_url: str, clock: Clock) -> Iterator[WatchedDatabase]:
     watched = WatchedDatabase(ledger_url, clock=clock)
     yield watched
     watched.close()
+
+
+@pytest.fixture
+def desk(ledger: WatchedDatabase, clock: Clock) -> Desk:
+    """Purple Dot has one order, ShipStation one label with all of it."""
+    return Desk(ledger, clock, FakePurpleDot(an_order()), FakeFetcher(v1_label()))

@@ -25,7 +25,7 @@ from bridge.purple_dot.client import FulfillmentReceipt, PurpleDot
 from bridge.reasons import Reason
 from bridge.resolve import Resolver
 from bridge.retry import GiveUp, decide, next_look
-from bridge.shipments import Shipment
+from bridge.shipments import Shipment, ShipmentState
 from bridge.shipstation.fetch import Fetcher
 from bridge.store import deliveries, leases
 from bridge.store.database import Database
@@ -97,7 +97,8 @@ class _Step:
         except (StorageError, LeaseLostError):
             raise
         except BridgeError as exc:
-            self._failed(exc, number=self.delivery.attempts + 1)
+            passing = exc if isinstance(exc, TemporaryError | CredentialsError) else TemporaryError(str(exc))
+            self._failed(passing, number=self.delivery.attempts + 1)
         except Exception as exc:  # A fault of ours must not lose the delivery; it stays visible in its attempts.
             log.exception("delivery_failed_unforeseen", delivery_id=self.delivery.id)
             self._failed(TemporaryError(f"unforeseen {type(exc).__name__}: {exc}"), number=self.delivery.attempts + 1)
@@ -152,21 +153,25 @@ class _Step:
         log.info("delivery_placed_again", delivery_id=delivery.id, verdicts=[decision.verdict for decision in decisions])
 
     def _as_it_is_now(self) -> Shipment:
-        """Read from ShipStation again, since a person may have mended the order there; what it no longer shows stays as it was stored."""
+        """Read from ShipStation again, since a person may have mended the order there; what it no longer shows stays as it was stored.
+        So does a provider's refusal: the record alone looks like goods that left."""
         known = self.delivery.shipment
+        if known.state is ShipmentState.REJECTED:
+            return known
         records = self.job.fetcher.again(known.record_kind, known.record_id)
-        return next((shipment for shipment in shipped(records) if shipment.record_id == known.record_id), known)
+        told = [one for one in shipped(records) if one.record_id == known.record_id and one.state is not ShipmentState.PROCESSING]
+        return told[0] if told else known
 
     def mark_unconfirmed(self, detail: str, *, number: int) -> None:
         """The request may have arrived: from here on only reading decides, after growing delays."""
-        now = self.job.database.moment()
+        now = self._now()
         first = next_look(looks=1, schedule=self.job.schedules.confirm, now=now) or now
         self._record(_S.UNCONFIRMED, number=number, detail=detail, unclear_at=now, looks=0, due_at=first)
 
     def _failed(self, error: BridgeError, *, number: int) -> None:
         """Nothing was changed at Purple Dot by this try: retry or give up, as `retry.decide` says. What was unclear before stays so,
         and when nobody could read it back a person has to look."""
-        came = decide(error, attempt=number, schedule=self.job.schedules.retry, now=self.job.database.moment())
+        came = decide(error, attempt=number, schedule=self.job.schedules.retry, now=self._now())
         is_unclear = self.delivery.unclear_at is not None
         values: dict[str, Any] = {} if is_unclear else {"posting_at": None}
         if isinstance(came, GiveUp):
@@ -205,6 +210,15 @@ class _Step:
         log.info(
             "delivery_moved", delivery_id=self.delivery.id, status=status, attempt=number, detail=detail[:300], reason=values.get("reason")
         )
+
+    def _now(self) -> datetime:
+        """The database's clock, asked until it answers: what is known by now must not be lost for it."""
+        while True:
+            try:
+                return self.job.database.moment()
+            except StorageError as exc:
+                log.warning("database_tells_no_time_yet", delivery_id=self.delivery.id, error=str(exc))
+                time.sleep(_STORE_AGAIN_AFTER)
 
     def _attempt(
         self, status: DeliveryStatus, detail: str, number: int | None, receipt: FulfillmentReceipt | None, now: datetime
