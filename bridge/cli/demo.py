@@ -34,7 +34,7 @@ Json = dict[str, Any]
 _QUICK = "CONFIRM_SCHEDULE=500ms,1s RETRY_SCHEDULE=1s,1s WAIT_SCHEDULE=1s,1s RECONCILE_EVERY=0 LOG_FORMAT=console"
 _RUN = (sys.executable, "-m", "bridge", "run")
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-_START_SECONDS, _ACT_SECONDS, _WIDTH = 30, 10, 100
+_START_SECONDS, _ACT_SECONDS, _WIDTH = 60, 20, 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,15 +72,16 @@ ACTS = (
 
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, to look around.")
-def demo(keep: bool) -> None:
+@click.pass_obj
+def demo(vendors: Simulator | None, keep: bool) -> None:
     """Show the journey with simulated vendors and check every outcome: exit 0 only if all came out right."""
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
-    with Simulator() as simulator:
-        sys.exit(1 if play(simulator, keep=keep) else 0)
+    with vendors or Simulator() as simulator:
+        sys.exit(1 if _play(simulator, keep=keep) else 0)
 
 
-def play(simulator: Simulator, *, keep: bool = False) -> list[str]:
-    """Perform and tell every act against these vendors. Returns what differed from what must be: nothing, when all came right."""
+def _play(simulator: Simulator, *, keep: bool) -> list[str]:
+    """Perform and tell every act. Returns what differed from what must be: nothing, when all came right."""
     click.echo("Starting the receiver and the worker ...")
     with _bridge_for(simulator) as ledger:
         with click.progressbar(ACTS, label="Sending webhooks", show_pos=True) as acts:
