@@ -187,12 +187,13 @@ class ApiClient:
 
     def _refuse(self, said: str, response: requests.Response, started: float, doubt: Doubt) -> NoReturn:
         """The status alone decides which error; a body that can't be read only leaves us without the vendor's words."""
-        outcome, text = outcome_of(response.status_code), said
+        outcome, text, body = outcome_of(response.status_code), said, None
         if outcome == "redirect":
             # Purple Dot sends unknown paths to its login page, which would look like success. The target may hold a token: not told.
             raise errors.CredentialsError(f"{said}, redirected: wrong path or token")
         with suppress(*_LOST, *_UNREADABLE):
-            text = f"{said}: {self.words_in(self._body(response, started))}".removesuffix(": ")
+            body = self._body(response, started)
+            text = f"{said}: {self.words_in(body)}".removesuffix(": ")
         wait = retry_after_of(response.headers, now=datetime.now(UTC), throttled=outcome == "throttled")
         if outcome == "throttled":
             raise errors.ThrottledError(text, retry_after=wait)
@@ -201,4 +202,4 @@ class ApiClient:
         if outcome == "credentials":
             raise errors.CredentialsError(text)
         reason = Reason.REJECTED_BY_PURPLE_DOT if self.system == "purple_dot" else Reason.BAD_SHAPE
-        raise (errors.NotFoundError if outcome == "not_found" else errors.PermanentError)(text, reason=reason)
+        raise (errors.NotFoundError if outcome == "not_found" else errors.PermanentError)(text, reason=reason, body=body)

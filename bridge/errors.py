@@ -40,13 +40,13 @@ class UnclearError(BridgeError):
 
 
 class PermanentError(BridgeError):
-    """Trying the same again can't help; `reason` says which row of the closed list it is."""
+    """Trying the same again can't help; `reason` says which row of the closed list it is, `body` what JSON the vendor answered, if any."""
 
     reason = Reason.REJECTED_BY_PURPLE_DOT
 
-    def __init__(self, message: str, *, reason: Reason | None = None) -> None:
+    def __init__(self, message: str, *, reason: Reason | None = None, body: object = None) -> None:
         super().__init__(message)
-        self.reason = reason or type(self).reason
+        self.reason, self.body = reason or type(self).reason, body
 
 
 class NotFoundError(PermanentError):

@@ -12,6 +12,7 @@ from urllib.parse import quote, urlencode, urljoin
 from bridge.api_client import ApiClient
 from bridge.errors import NotFoundError, PayloadError, PermanentError, TemporaryError
 from bridge.events import Record
+from bridge.shipstation.marking import Marker
 from bridge.shipstation.payloads import page_of, record_of
 
 MAX_PAGES = 1_000
@@ -81,6 +82,10 @@ class ShipStationV2(ShipStation):
     version, path_prefix, page_size = "v2", "/v2", ("page_size", "100")
     order, order_id, parcels = "shipment", "shipment_id", ("label", "fulfillment")
     filters: Mapping[str, str] = {"fulfillment": "fulfillment_id"}
+
+    def marker(self) -> Marker:
+        """What marks shipments as shipped, over the same connections and budget."""
+        return Marker(self._api, self._base_url)
 
 
 class ShipStationV1(ShipStation):
