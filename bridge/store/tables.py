@@ -136,6 +136,13 @@ attempts = Table("attempts", metadata,
 )
 """Append-only: one row for each try and each look that decided something."""
 
+marked_shipments = Table("marked_shipments", metadata,
+    Column("shipment_id", String, primary_key=True), Column("tracking_key", String, primary_key=True), Column("status", String(16)),
+    Column("message", Text), Column("file_name", Text, nullable=False), Column("sending_at", UtcDateTime),
+    Column("updated_at", UtcDateTime, nullable=False),
+)
+"""What `bridge ship` told ShipStation. `sending_at` is the intent, committed before a request leaves; left behind, it was interrupted."""
+
 workers = Table("workers", metadata,
     Column("name", String(64), primary_key=True), Column("host", String(255), nullable=False), Column("pid", Integer, nullable=False),
     Column("started_at", UtcDateTime, nullable=False), Column("beat_at", UtcDateTime, nullable=False), Column("stopped_at", UtcDateTime),

@@ -1,4 +1,4 @@
-"""The first schema: events, records, orders and their lines, deliveries and theirs, attempts, workers, budgets."""
+"""The first schema: events, records, orders and their lines, deliveries and theirs, attempts, marked shipments, workers, budgets."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -73,6 +73,12 @@ def upgrade() -> None:
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False), sa.PrimaryKeyConstraint("id", name="pk_fulfillment_orders"),
     )
     op.create_index("ix_fulfillment_orders_reference_key", "fulfillment_orders", ["reference_key"])
+    op.create_table("marked_shipments",
+        sa.Column("shipment_id", sa.String(), nullable=False), sa.Column("tracking_key", sa.String(), nullable=False),
+        sa.Column("status", sa.String(length=16)), sa.Column("message", sa.Text()), sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column("sending_at", sa.DateTime(timezone=True)), sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("shipment_id", "tracking_key", name="pk_marked_shipments"),
+    )
     op.create_table("workers",
         sa.Column("name", sa.String(length=64), nullable=False), sa.Column("host", sa.String(length=255), nullable=False),
         sa.Column("pid", sa.Integer(), nullable=False), sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
@@ -127,7 +133,7 @@ def upgrade() -> None:
 
 def downgrade() -> None:
     for table in (
-        "records", "order_lines", "event_deliveries", "delivery_lines", "attempts", "workers", "fulfillment_orders", "events",
-        "deliveries", "budgets",
+        "records", "order_lines", "event_deliveries", "delivery_lines", "attempts", "workers", "marked_shipments",
+        "fulfillment_orders", "events", "deliveries", "budgets",
     ):
         op.drop_table(table)

@@ -1,0 +1,93 @@
+"""What was told to ShipStation is remembered: nothing is marked twice, and what was interrupted is unclear, on both databases."""
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import pytest
+
+from bridge.shipstation.marking import RowResult
+from bridge.store import marking
+from bridge.store.database import Database
+
+NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
+KEY = ("se-1", "1Z1")
+MARKED, REFUSED, UNCLEAR = RowResult("marked"), RowResult("refused", "Shipment not found."), RowResult("unclear", "no answer")
+NOT_SENT = RowResult("not_sent", "busy")
+
+
+def begin(database: Database, key: marking.Key = KEY, *, again_unclear: bool = False) -> bool:
+    with database.begin() as connection:
+        return marking.begin(connection, key, file_name="rows.csv", again_unclear=again_unclear, now=NOW)
+
+
+def end(database: Database, result: RowResult) -> None:
+    with database.begin() as connection:
+        marking.end(connection, KEY, result, now=NOW)
+
+
+def known(database: Database, *keys: marking.Key) -> dict[marking.Key, str]:
+    with database.read() as connection:
+        return {key: status for key, (status, _) in marking.known(connection, keys or [KEY]).items()}
+
+
+def send(database: Database, result: RowResult) -> None:
+    assert begin(database)
+    end(database, result)
+
+
+def test_what_was_never_sent_is_not_known_and_may_go(database: Database) -> None:
+    assert known(database) == {}
+    assert begin(database)
+
+
+@pytest.mark.parametrize(
+    ("result", "goes_again", "goes_again_unclear"),
+    [(MARKED, False, False), (REFUSED, True, True), (UNCLEAR, False, True), (NOT_SENT, True, True)],
+)
+def test_what_became_of_a_row_decides_whether_it_goes_again(
+    database: Database, result: RowResult, goes_again: bool, goes_again_unclear: bool
+) -> None:
+    send(database, result)
+
+    assert known(database) == ({} if result is NOT_SENT else {KEY: result.status})
+    assert begin(database) is goes_again
+    end(database, result)
+    assert begin(database, again_unclear=True) is goes_again_unclear
+
+
+def test_row_found_sending_was_interrupted_and_is_unclear(database: Database) -> None:
+    begin(database)
+
+    assert known(database) == {KEY: "unclear"}
+    assert not begin(database)
+
+
+@pytest.mark.parametrize("earlier", [begin, lambda database: send(database, UNCLEAR)])
+def test_unclear_row_that_goes_again_and_is_not_sent_is_unclear_still(database: Database, earlier: Callable[[Database], object]) -> None:
+    earlier(database)
+
+    assert begin(database, again_unclear=True)
+    end(database, NOT_SENT)
+
+    assert known(database) == {KEY: "unclear"}
+
+
+def test_refused_row_that_is_sent_again_may_succeed(database: Database) -> None:
+    send(database, REFUSED)
+
+    send(database, MARKED)
+
+    assert known(database) == {KEY: "marked"}
+
+
+def test_another_parcel_of_the_shipment_is_another_row(database: Database) -> None:
+    send(database, MARKED)
+
+    assert known(database, ("se-1", "1Z2"), ("se-2", "1Z1")) == {}
+    assert begin(database, ("se-1", "1Z2"))
+
+
+def test_a_thousand_rows_are_asked_for_at_once(database: Database) -> None:
+    send(database, MARKED)
+
+    assert known(database, *((f"se-{number}", "1Z1") for number in range(1000))) == {KEY: "marked"}
