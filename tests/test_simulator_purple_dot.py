@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.simulator import Email, Simulator, World
-from bridge.simulator.ledger import RefusedError
+from bridge.simulator.model import RefusedError
 
 pytest_plugins = ["tests.simulator_fixtures"]
 

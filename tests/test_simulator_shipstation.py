@@ -7,6 +7,8 @@ import pytest
 import requests
 
 from bridge.simulator import Item, Simulator, World
+from bridge.simulator.shapes import pacific, row
+from tests import payload_files
 
 pytest_plugins = ["tests.simulator_fixtures"]
 
@@ -241,6 +243,22 @@ def test_v1_dates_are_pacific_and_name_no_zone(session: requests.Session) -> Non
     assert rows[1] == []
 
 
+@pytest.mark.parametrize(
+    ("moment", "hour"),
+    [
+        (datetime(2026, 3, 8, 9, 59, tzinfo=UTC), 1),
+        (datetime(2026, 3, 8, 10, 0, tzinfo=UTC), 3),
+        (datetime(2026, 11, 1, 8, 59, tzinfo=UTC), 1),
+        (datetime(2026, 11, 1, 9, 0, tzinfo=UTC), 1),
+        (datetime(2026, 11, 1, 10, 0, tzinfo=UTC), 2),
+        (datetime(2027, 3, 14, 10, 0, tzinfo=UTC), 3),
+        (datetime(2027, 1, 1, 0, 0, tzinfo=UTC), 16),
+    ],
+)
+def test_pacific_time_knows_when_its_summer_begins_and_ends(moment: datetime, hour: int) -> None:
+    assert (pacific(moment).hour, pacific(moment)) == (hour, moment)
+
+
 def test_v1_order_number_is_searched_by_its_beginning(world: World, get: Any) -> None:
     for reference in ("PD1/1", "PD1/10", "PD2/1"):
         world.add_shipstation_order(reference)
@@ -298,3 +316,15 @@ def test_both_generations_list_the_same_carriers(get: Any) -> None:
     v2 = [row["friendly_name"] for row in get("/v2/carriers")["carriers"]]
 
     assert [row["name"] for row in get("/carriers")] == v2
+
+
+@pytest.mark.parametrize("name", payload_files.names())
+def test_rows_hold_every_key_of_the_saved_payloads(name: str) -> None:
+    world = World()
+    order = world.add_shipstation_order(world.add_order(), style="id", with_line_ids=True)
+    [label], marked = world.buy_labels(order), world.mark_shipped(order)
+    things = {"v2_label": label, "v1_shipment": label, "v2_fulfillment": marked, "v1_fulfillment": marked}
+
+    rows = [(kind, saved) for kind, saved in payload_files.load(name).rows if kind != "inline_row"]
+
+    assert {kind: saved.keys() - row(kind, things.get(kind, order)).keys() for kind, saved in rows} == {kind: set() for kind, _ in rows}

@@ -1,62 +1,148 @@
-"""The named ways to fail, per operation and count, and the box in which they lie until a call meets them."""
+"""The named ways to fail, one row each, and the box in which faults lie until a call meets them."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Literal, TypeAlias
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.client import responses
+from itertools import chain, repeat
+from uuid import uuid4
 
-Moment: TypeAlias = Literal["slow", "instead", "late", "spoil"]
-ALWAYS = "always"
+from flask import Flask, Response, g, jsonify, request
 
-
-@dataclass(frozen=True, slots=True)
-class FaultKind:
-    """`moment`: `slow` only delays; `instead` answers and nothing is done; `late` does it later; `spoil` does it and spoils the answer."""
-
-    moment: Moment
-    summary: str
-    default: float | None = None
-    """The argument when none is given; None means that the fault takes no argument."""
-
-
-FAULTS: dict[str, FaultKind] = {
-    "status": FaultKind("instead", "status:CODE answers with that status, nothing done", 500),
-    "throttle": FaultKind("instead", "throttle:SECONDS answers 429 with Retry-After in seconds", 1),
-    "throttle_date": FaultKind("instead", "throttle_date:SECONDS answers 429 with Retry-After as an HTTP date", 1),
-    "delay": FaultKind("slow", "delay:SECONDS waits before doing anything, then goes on as always", 1),
-    "drop_before": FaultKind("instead", "closes the connection before anything is done"),
-    "drop_after_commit": FaultKind("spoil", "does it, then closes the connection without an answer"),
-    "commit_late": FaultKind("late", "commit_late:READS closes at once; done only after so many reads of the order, or by apply_late", 1),
-    "error_after_commit": FaultKind("spoil", "does it, then answers 500"),
-    "empty_first": FaultKind("spoil", "answers a list without rows"),
-    "redirect_login": FaultKind("instead", "redirects to a login page, nothing done"),
-    "not_json": FaultKind("spoil", "does it, then answers 200 with a web page"),
-    "truncated": FaultKind("spoil", "does it, then breaks off in the middle of the answer"),
-    "success_false": FaultKind("instead", "answers 200 with meta.success false, nothing done"),
-    "huge": FaultKind("spoil", "does it, then answers with 32 MiB"),
-    "drip": FaultKind("spoil", "drip:SECONDS does it, then sends the answer one byte at a time, so far apart", 1),
-}
+from bridge.simulator.http_server import SOCKET, cut
+from bridge.simulator.model import RefusedError
+from bridge.simulator.purple_dot import asked_references
+from bridge.simulator.shapes import Json, row
+from bridge.simulator.world import World
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Fault:
-    """One fault lying in wait; `count` None is for ever."""
+    """One fault lying in wait for an operation, a system such as `purple_dot.*`, or all; `count` None is for ever."""
 
     name: str
     argument: float
     operation: str
     count: int | None
 
-    @property
-    def kind(self) -> FaultKind:
-        return FAULTS[self.name]
-
-    def meets(self, operation: str) -> bool:
-        return self.operation in ("*", operation, f"{operation.partition('.')[0]}.*")
-
     def __str__(self) -> str:
-        argument = "" if self.kind.default is None else f":{self.argument:g}"
-        return f"{self.name}{argument}:{self.operation}:{ALWAYS if self.count is None else self.count}"
+        argument = "" if FAULTS[self.name].default is None else f":{self.argument:g}"
+        return f"{self.name}{argument}:{self.operation}:{self.count or 'always'}"
+
+
+def refusal(error: RefusedError) -> Response:
+    """A no in the words of the system that was called; V2's 500 has none."""
+    system = "shipstation" if request.path.startswith("/v2/") else "purple_dot" if request.path.startswith("/admin/") else "shipstation_v1"
+    body = row(f"{system}_error", error)
+    if system == "shipstation":
+        body = {"request_id": str(uuid4()), "errors": [body["errors"][0] | error.field]}
+    answer = Response() if system == "shipstation" and error.status == 500 else jsonify(body)
+    answer.status_code = error.status
+    return answer
+
+
+def redirect_to_login(*_: object) -> Response:
+    """What Purple Dot does with a path that it does not know."""
+    return Response(status=302, headers={"Location": "/admin/login"})
+
+
+def _status(fault: Fault, _response: Response) -> Response:
+    status = int(fault.argument) or 500
+    words = responses.get(status, "Unspecified")
+    return refusal(RefusedError(status, words.lower().replace(" ", "_"), words, kind="security" if status in (401, 403) else "system"))
+
+
+def _throttle(fault: Fault, _response: Response) -> Response:
+    answer = refusal(RefusedError(429, "rate_limit_exceeded", "You've exceeded your rate limit.", kind="system"))
+    until = datetime.now(UTC) + timedelta(seconds=fault.argument)
+    answer.headers["Retry-After"] = format_datetime(until, usegmt=True) if fault.name == "throttle_date" else f"{fault.argument:g}"
+    return answer
+
+
+def _delay(fault: Fault, _response: Response) -> None:
+    g.stopping.wait(fault.argument)
+
+
+def _drop(_fault: Fault, response: Response) -> Response:
+    cut(request.environ[SOCKET])
+    return response
+
+
+def _commit_late(fault: Fault, response: Response) -> Response:
+    g.world.commit_late(request.get_json(), after_reads=int(fault.argument))
+    return _drop(fault, response)
+
+
+_FAILED = RefusedError(200, "INTERNAL_ERROR", "Something went wrong")
+_EMPTY: Json = {name: [] for name in ("labels", "shipments", "fulfillments", "orders", "fulfillment_orders")}
+_EMPTY |= {"total": 0, "pages": 0, "has_more": False, "starting_after": None, "links": {"first": {}, "last": {}, "prev": {}, "next": {}}}
+
+
+def _empty(_fault: Fault, response: Response) -> Response:
+    body = response.get_json()
+    rows = body.get("data", body)
+    rows |= {name: nothing for name, nothing in _EMPTY.items() if name in rows}
+    return jsonify(body)
+
+
+def _truncate(_fault: Fault, response: Response) -> Response:
+    """The length says more than comes."""
+    whole = response.get_data()
+    response.set_data(whole[: len(whole) // 2])
+    response.headers.update({"Content-Length": str(len(whole)), "Connection": "close"})
+    return response
+
+
+def _huge(*_: object) -> Response:
+    """No length is told, so it ends with the connection."""
+    return Response(chain([b'{"padding": "'], repeat(b"x" * 65536, 512), [b'"}']), mimetype="application/json")
+
+
+def _drip(fault: Fault, response: Response) -> Response:
+    """The length is told first, so that whoever is cut off notices."""
+    whole, stopping = response.get_data(), g.stopping
+
+    def pieces() -> Iterator[bytes]:
+        for index in range(len(whole)):
+            yield whole[index : index + 1]
+            if stopping.wait(fault.argument):
+                return
+
+    return Response(pieces(), response.status, {"Content-Type": "application/json", "Content-Length": str(len(whole))})
+
+
+@dataclass(frozen=True, slots=True)
+class FaultKind:
+    """Strikes before a call is carried out, and then instead of it if it answers, or else after, on its answer. `default` is the argument
+    where none is given; None means that it takes none."""
+
+    is_after: bool
+    summary: str
+    act: Callable[[Fault, Response], Response | None]
+    default: float | None = None
+
+
+FAULTS: dict[str, FaultKind] = {
+    "status": FaultKind(False, "status:CODE answers with that status, nothing done", _status, 500),
+    "throttle": FaultKind(False, "throttle:SECONDS answers 429 with Retry-After in seconds", _throttle, 1),
+    "throttle_date": FaultKind(False, "throttle_date:SECONDS answers 429 with Retry-After as an HTTP date", _throttle, 1),
+    "delay": FaultKind(False, "delay:SECONDS waits before doing anything, then goes on as always", _delay, 1),
+    "drop_before": FaultKind(False, "closes the connection before anything is done", _drop),
+    "drop_after_commit": FaultKind(True, "does it, then closes the connection without an answer", _drop),
+    "commit_late": FaultKind(False, "commit_late:READS drops it; done after so many reads of the order, or by apply_late", _commit_late, 1),
+    "error_after_commit": FaultKind(True, "does it, then answers 500", _status),
+    "empty_first": FaultKind(True, "answers a list without rows", _empty),
+    "redirect_login": FaultKind(False, "redirects to a login page, nothing done", redirect_to_login),
+    "not_json": FaultKind(True, "does it, then answers 200 with a web page", lambda *_: Response("<!doctype html><h1>Back soon</h1>")),
+    "truncated": FaultKind(True, "does it, then breaks off in the middle of the answer", _truncate),
+    "success_false": FaultKind(
+        False, "answers 200 with meta.success false, nothing done", lambda *_: jsonify(row("purple_dot_error", _FAILED))
+    ),
+    "huge": FaultKind(True, "does it, then answers with 32 MiB", _huge),
+    "drip": FaultKind(True, "drip:SECONDS does it, then sends the answer one byte at a time, so far apart", _drip, 1),
+}
 
 
 def parse_fault(text: str) -> Fault:
@@ -65,59 +151,54 @@ def parse_fault(text: str) -> Fault:
     if name not in FAULTS:
         raise ValueError(f"There is no fault {name!r}; there are: {', '.join(FAULTS)}.")
     argument = FAULTS[name].default
-    if argument is not None and rest and _is_number(rest[0]):
+    if argument is not None and rest and rest[0].replace(".", "", 1).isdigit():
         argument = float(rest.pop(0))
-    operation, count, *too_much = [*rest, "", ""]
-    if any(too_much):
-        raise ValueError(f"{text!r} has too many parts; write NAME[:argument][:operation[:count]].")
-    return Fault(name, argument or 0.0, operation or "*", _count(count or "1"))
+    operation, count, *too_much = [*rest, *["*", "1"][len(rest) :]]
+    if too_much or (count != "always" and not (count.isdigit() and int(count))):
+        raise ValueError(f"{text!r} is not NAME[:argument][:operation[:count]] with a count from 1 up, or 'always'.")
+    return Fault(name, argument or 0, operation, None if count == "always" else int(count))
 
 
-def _count(text: str) -> int | None:
-    if text == ALWAYS:
-        return None
-    if not text.isdigit() or int(text) < 1:
-        raise ValueError(f"A count is a number from 1 up, or {ALWAYS}; not {text!r}.")
-    return int(text)
-
-
-def _is_number(text: str) -> bool:
-    return text.replace(".", "", 1).isdigit()
-
-
-class FaultBox:
+class FaultBox(list[Fault]):
     """Faults wait in the order in which they were put in; each call uses up one, besides any delay."""
 
     def __init__(self, faults: Iterable[str] = ()) -> None:
+        super().__init__(parse_fault(text) for text in faults)
         self._lock = threading.Lock()
-        self._faults: list[Fault] = [parse_fault(text) for text in faults]
-
-    def put(self, fault: Fault) -> None:
-        with self._lock:
-            self._faults.append(fault)
-
-    def clear(self) -> None:
-        with self._lock:
-            self._faults.clear()
 
     def waiting(self) -> list[str]:
-        with self._lock:
-            return [str(fault) for fault in self._faults]
+        return [str(fault) for fault in self]
 
     def take(self, operation: str) -> list[Fault]:
         """The faults that this call meets: every delay, and the first of all others."""
         with self._lock:
-            met = [fault for fault in self._faults if fault.meets(operation)]
-            delays = [fault for fault in met if fault.kind.moment == "slow"]
-            taken = delays + [fault for fault in met if fault.kind.moment != "slow"][:1]
+            met = [fault for fault in self if fault.operation in ("*", operation, f"{operation.partition('.')[0]}.*")]
+            taken = [fault for fault in met if fault.name == "delay"] + [fault for fault in met if fault.name != "delay"][:1]
             for fault in taken:
-                self._use(fault)
+                fault.count = fault.count and fault.count - 1
+                if fault.count == 0:
+                    self.remove(fault)
             return taken
 
-    def _use(self, fault: Fault) -> None:
-        if fault.count is None:
-            return
-        fault.count -= 1
-        if fault.count == 0:
-            # By identity: two equal faults may lie in the box.
-            self._faults = [other for other in self._faults if other is not fault]
+
+def install(app: Flask, world: World, box: FaultBox, stopping: threading.Event) -> None:
+    """Each call of a vendor's route is recorded, and meets the faults that lie in wait for its operation."""
+
+    def strike_before() -> Response | None:
+        operation = request.endpoint or "_"
+        if operation.startswith("_"):
+            return None
+        if operation == "purple_dot.orders" and asked_references() is not None:
+            operation = "purple_dot.orders_by_reference"
+        system, _, name = operation.partition(".")
+        world.calls.append((system, name or system))
+        g.world, g.stopping, met = world, stopping, box.take(operation)
+        g.after = [fault for fault in met if FAULTS[fault.name].is_after]
+        answers = [FAULTS[fault.name].act(fault, Response()) for fault in met if fault not in g.after]
+        return answers[-1] if answers else None
+
+    def strike_after(response: Response) -> Response:
+        return FAULTS[g.after[0].name].act(g.after[0], response) or response if g.get("after") else response
+
+    app.before_request(strike_before)
+    app.after_request(strike_after)

@@ -1,13 +1,24 @@
-"""What exists in the simulated world: plain mutable things, rendered as the vendors' rows by the shapes only when someone asks."""
+"""What exists in the simulated world: plain mutable things, written as the vendors' rows only when someone asks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any, Literal, NamedTuple, TypeAlias
+from datetime import datetime
+from types import SimpleNamespace
+from typing import NamedTuple, TypeAlias
+from urllib.parse import quote
 
-Json: TypeAlias = dict[str, Any]
+from bridge.simulator.carriers import CARRIERS
+from bridge.simulator.shapes import Json, pacific
 
-DEFAULT_STORE = 7310045
+
+class RefusedError(Exception):
+    """A vendor says no; nothing was changed. `code` and `kind` are its words, `field` is what V2 tells besides."""
+
+    def __init__(self, status: int, code: str, message: str, *, kind: str = "business_rules", field: Json | None = None) -> None:
+        super().__init__(message)
+        self.status, self.code, self.kind, self.field = status, code, kind, field or {}
+
+    upper_code = property(lambda error: error.code.upper())
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,18 +33,13 @@ class Credentials:
 
 @dataclass(slots=True)
 class AnswerStyle:
-    """Where Purple Dot's documentation leaves the shape of an answer open, each plausible one can be switched on."""
+    """Where Purple Dot's documentation leaves its answers open. `meta` is success or result, `paging` is body, link or bare."""
 
     wrapped: bool = True
-    """A single order comes as `data.fulfillment_order`, or as `data` itself."""
-    meta: Literal["success", "result", "none"] = "success"
-    """`{"success": true}`, `{"result": "success"}`, or no meta at all."""
-    paging: Literal["body", "link", "bare"] = "body"
-    """How a list tells that there is more: `has_more` in the body, a `Link` header, or not at all."""
+    meta: str = "success"
+    paging: str = "body"
     names_fulfillment: bool = True
-    """Whether the answer to a fulfillment holds its id."""
     tells_status: bool = True
-    """The oldest answers hold no `status`."""
 
 
 class Email(NamedTuple):
@@ -48,7 +54,6 @@ class PurpleDotLine:
     id: str
     sku: str | None
     quantity: int
-    name: str
     fulfilled: int = 0
 
     @property
@@ -58,19 +63,21 @@ class PurpleDotLine:
 
 @dataclass(slots=True)
 class PurpleDotOrder:
-    """A fulfillment order; `number` is its place in the list, oldest first."""
+    """A fulfillment order."""
 
-    number: int
     id: str
     reference: str
     status: str
     created_at: datetime
     lines: list[PurpleDotLine]
 
+    units = property(lambda order: sum(line.quantity for line in order.lines))
+
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """One row of a ShipStation order. `line_id` and `order_id` are Purple Dot's, where whoever made the order wrote them in."""
+    """`line_id` and `order_id` are Purple Dot's, where whoever made the order wrote them in. V1 lists an `adjustment`, which is a discount
+    or a fee, among the items. The world gives the number."""
 
     sku: str | None
     quantity: float
@@ -78,93 +85,102 @@ class Item:
     order_id: str | None = None
     name: str | None = None
     adjustment: bool = False
-    """A discount or fee row: V1 lists it among the items."""
     number: int = 0
-    """Given by the world."""
 
 
-ItemLike: TypeAlias = Item | tuple[str, int]
+ItemLike: TypeAlias = Item | tuple[str | None, float]
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class ShipStationOrder:
     """One order as the warehouse sees it: V2 calls it a shipment (`se-…`), V1 an order (an integer)."""
 
     number: int
-    shipment_id: str
-    v1_order_id: int
+    import_batch_id: str
+    items: list[Item]
+    created_at: datetime
+    modified_at: datetime
     shipment_number: str
     external_shipment_id: str | None
     order_key: str
-    items: list[Item]
     custom_fields: tuple[str | None, str | None, str | None]
-    store: int
-    created_at: datetime
-    modified_at: datetime
-    import_batch_id: str
+    store: int = 7310045
     status: str = "pending"
-    parent: "ShipStationOrder | None" = None
+    parent_id: int | None = None
     is_split: bool = False
+    batch_ids: list[str] = field(default_factory=list)
+    marks: "list[MarkedShipped]" = field(default_factory=list)
+
+    shipment_id = property(lambda order: f"se-{810000000 + order.number}")
+    v1_order_id = property(lambda order: 660000000 + order.number)
+    store_id = property(lambda order: f"se-{order.store}")
+    quoted_number = property(lambda order: quote(order.shipment_number, safe=""))
+    goods = property(lambda order: [item for item in order.items if not item.adjustment])
+    custom_field1 = property(lambda order: order.custom_fields[0])
+    custom_field2 = property(lambda order: order.custom_fields[1])
+    custom_field3 = property(lambda order: order.custom_fields[2])
+    # V2 has no word for an order that was marked as shipped.
+    is_marked = property(lambda order: any(not mark.voided and not mark.rejection for mark in order.marks))
+    v1_status = property(lambda order: "shipped" if order.is_marked or order.status == "label_purchased" else "awaiting_shipment")
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Label:
-    """One bought label: a V2 label and the V1 shipment of the same number."""
+    """A V2 label and the V1 shipment of the same number. Its master number is the first; there is none while it is processing.
+    Only V1 tells what was in the parcel; `items` None is the whole order."""
 
     number: int
-    label_id: str
-    v1_shipment_id: int
-    batch: int
     order: ShipStationOrder
-    carrier: str
-    tracking_numbers: list[str]
-    """The master number first, then one for each further package; empty while processing."""
-    packages: int
+    batch: int
     created_at: datetime
-    ship_date: date
+    items: list[Item] | None
+    carrier: str = "ups"
+    packages: int = 1
     status: str = "completed"
     is_return: bool = False
+    tracking_numbers: list[str] = field(default_factory=list)
     voided_at: datetime | None = None
-    items: list[Item] | None = None
-    """Only V1 tells what was in the parcel; None is the whole order."""
 
-    @property
-    def batch_id(self) -> str:
-        return f"se-{self.batch}"
+    label_id = property(lambda label: f"se-{520000000 + label.number}")
+    v1_shipment_id = property(lambda label: 770000000 + label.number)
+    batch_id = property(lambda label: f"se-{label.batch}")
+    external_shipment_id = property(lambda label: label.order.external_shipment_id or f"SEAuto-Sim{label.order.number:012d}")
+    ship_date = property(lambda label: pacific(label.created_at).date())
+    shipper = property(lambda label: CARRIERS[label.carrier])
+    voided = property(lambda label: label.voided_at is not None)
+    contents = property(lambda label: label.order.items if label.items is None else label.items)
+    tracking_url = property(lambda label: label.shipper.tracking_url.format(label.tracking_number) if label.tracking_numbers else None)
 
     @property
     def tracking_number(self) -> str | None:
         return self.tracking_numbers[0] if self.tracking_numbers else None
 
+    @property
+    def parcels(self) -> list[SimpleNamespace]:
+        numbers = enumerate(self.tracking_numbers or [None] * self.packages, start=1)
+        return [
+            SimpleNamespace(label=self, sequence=place, number=self.number * 100 + place, tracking_number=one) for place, one in numbers
+        ]
 
-@dataclass(slots=True)
+
+@dataclass(slots=True, eq=False)
 class MarkedShipped:
     """Marked as shipped with outside tracking, or by a provider: a V2 fulfillment and the V1 fulfillment of the same number."""
 
     number: int
-    fulfillment_id: str
-    v1_fulfillment_id: int
     order: ShipStationOrder
     carrier_name: str | None
     tracking_number: str | None
     created_at: datetime
-    ship_date: date
     provider_code: str = "external"
-    voided_at: datetime | None = None
     rejection: str | None = None
+    voided_at: datetime | None = None
 
-
-@dataclass(slots=True)
-class Subscription:
-    """A webhook subscription, on V2 or on V1."""
-
-    number: int
-    event: str
-    url: str
-    name: str
-    headers: list[Json] = field(default_factory=list)
-    store: int | None = None
+    fulfillment_id = property(lambda shipped: f"se-{340000000 + shipped.number}")
+    v1_fulfillment_id = property(lambda shipped: 88000000 + shipped.number)
+    ship_date = property(lambda shipped: pacific(shipped.created_at).date())
+    voided = property(lambda shipped: shipped.voided_at is not None)
 
 
 def as_items(items: Sequence[ItemLike]) -> list[Item]:
-    return [item if isinstance(item, Item) else Item(sku=item[0], quantity=item[1]) for item in items]
+    return [item if isinstance(item, Item) else Item(*item) for item in items]

@@ -1,25 +1,25 @@
-"""The simulator: one loopback origin for both vendors, the keys, and the control routes."""
+"""The simulator: one loopback origin for both vendors, the keys, and routes of its own under /_simulator."""
 
 import http.client
+import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import closing
 from datetime import datetime
-from functools import wraps
+from hmac import compare_digest
 from typing import Any, Self
+from urllib.parse import urlsplit
 
-from flask import Flask, Response, jsonify, request
-from werkzeug.exceptions import NotFound
+from flask import Flask, Response, request
 
-from bridge.simulator import breakage, control, purple_dot, shipstation_v1, shipstation_v2
-from bridge.simulator.answers import redirect_to_login, v2_error
-from bridge.simulator.delivery import is_loopback, is_signed, post, raw_body, subscription_event
-from bridge.simulator.faults import FaultBox, parse_fault
+from bridge.simulator import purple_dot, shipstation
+from bridge.simulator.faults import FaultBox, install, parse_fault, redirect_to_login, refusal
 from bridge.simulator.http_server import Server
-from bridge.simulator.model import Credentials, Json
+from bridge.simulator.model import Credentials, RefusedError
+from bridge.simulator.scenarios import SCENARIOS
+from bridge.simulator.shapes import Json, row
 from bridge.simulator.signing import Signer
 from bridge.simulator.world import World
-
-_HOST = "127.0.0.1"
 
 
 class Simulator:
@@ -38,62 +38,54 @@ class Simulator:
         credentials: Credentials | None = None,
         webhook_url: str | None = None,
     ) -> None:
-        self.world = world or World()
-        self.credentials = credentials or Credentials()
-        self.signer = Signer()
-        self.faults = FaultBox(faults)
-        self.webhook_url = webhook_url
-        self.port = port
+        self.world, self.credentials, self.signer = world or World(), credentials or Credentials(), Signer()
+        self.faults, self.webhook_url, self.port = FaultBox(faults), webhook_url, port
         self._stopping = threading.Event()
         self._server: Server | None = None
-        self._thread: threading.Thread | None = None
-
-    def __enter__(self) -> Self:
-        self.start()
-        return self
-
-    def __exit__(self, *_exc_info: object) -> None:
-        self.stop()
 
     @property
     def url(self) -> str:
-        """The origin, such as `http://127.0.0.1:40123`; both vendors, the keys and the control routes live under it."""
-        return f"http://{_HOST}:{self.port}"
+        """The origin, such as `http://127.0.0.1:40123`; everything lives under it."""
+        return f"http://127.0.0.1:{self.port}"
 
-    def start(self) -> None:
+    def start(self) -> Self:
         """OSError when the port is taken. A port of 0 is replaced by the one found, and kept for a second start."""
         self._stopping.clear()
-        self._server = Server(_HOST, self.port, self._app())
-        self.port = self._server.server_port
+        self._server = Server("127.0.0.1", self.port, self._app())
+        self.port = self._server.server_address[1]
         self.world.origin = self.url
-        self._thread = threading.Thread(target=self._server.serve, name="simulator", daemon=True)
-        self._thread.start()
+        return self
+
+    __enter__ = start
 
     def stop(self) -> None:
         """Refuses further connections and cuts the open ones; the world stays as it is."""
         self._stopping.set()
-        if self._server is None or self._thread is None:
-            return
-        self._server.stop()
-        self._thread.join()
-        self._server = self._thread = None
+        if self._server is not None:
+            self._server.stop()
+            self._server = None
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.stop()
 
     def inject(self, operation: str, fault: str, count: int | None = 1) -> None:
         """Put in a fault, such as `("purple_dot.create_fulfillment", "status:503", 2)`; a count of None is for ever."""
-        parsed = parse_fault(fault)
-        parsed.operation, parsed.count = operation, count
-        self.faults.put(parsed)
+        self.faults.append(parse_fault(f"{fault}:{operation}:{count or 'always'}"))
 
     def webhook(self, body: Json, *, signed: bool | None = None, now: datetime | None = None) -> tuple[bytes, dict[str, str]]:
         """The raw bytes and headers as ShipStation sends them. V2 is signed, V1 and inline are not, unless `signed` says so."""
-        raw = raw_body(body)
-        headers = {"Content-Type": "application/json", "User-Agent": "ShipStation-Simulator"}
-        return raw, headers | (self.signer.headers(raw, now=now) if (is_signed(body) if signed is None else signed) else {})
+        raw = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
+        is_signed = str(body.get("resource_type")).endswith("_V2") if signed is None else signed
+        return raw, {"Content-Type": "application/json"} | (self.signer.headers(raw, now=now) if is_signed else {})
 
     def send_webhook(self, url: str, body: Json, *, extra_headers: Mapping[str, str] | None = None) -> int:
-        """Post a webhook and return the status answered."""
+        """Post a webhook and return the status answered; the vendor gives up a try after ten seconds."""
         raw, headers = self.webhook(body)
-        return post(url, raw, headers | dict(extra_headers or {}))
+        target = urlsplit(url)
+        kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
+        with closing(kind(target.netloc, timeout=10)) as connection:
+            connection.request("POST", target._replace(scheme="", netloc="").geturl() or "/", raw, headers | dict(extra_headers or {}))
+            return connection.getresponse().status
 
     def env(self) -> dict[str, str]:
         """The settings that point a bridge at this simulator."""
@@ -108,58 +100,92 @@ class Simulator:
             "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": self.credentials.purple_dot_token,
         }
 
-    def _send_to_subscribers(self, body: Json) -> Json:
-        raw, headers = self.webhook(body)
-        answers = [_try_to_post(url, raw, headers | extra) for url, extra in self._targets(body)]
-        return {"body": body, "headers": headers, "answers": answers}
-
-    def _targets(self, body: Json) -> list[tuple[str, dict[str, str]]]:
-        if self.webhook_url:
-            return [(self.webhook_url, {})]
-        event, is_v2 = subscription_event(body)
-        subscriptions = self.world.subscriptions if is_v2 else self.world.v1_subscriptions
-        # A simulator never speaks to the outside because of what someone subscribed.
-        mine = [one for one in subscriptions if one.event == event and is_loopback(one.url)]
-        return [(one.url, {str(header["key"]): str(header["value"]) for header in one.headers}) for one in mine]
+    def _send(self, body: Json) -> Json:
+        """To whoever subscribed on this machine: a simulator never speaks to the outside because of what someone subscribed."""
+        mine = [one for one in self.world.subscriptions if one["event"].upper() == body.get("resource_type") and _is_near(one["url"])]
+        targets: list[Json] = [{"url": self.webhook_url, "headers": []}] if self.webhook_url else mine
+        answers: list[Json] = []
+        for one in targets:
+            headers = {header["key"]: header["value"] for header in one["headers"]}
+            try:
+                answers.append({"status": self.send_webhook(one["url"], body, extra_headers=headers)})
+            except (OSError, http.client.HTTPException) as error:
+                answers.append({"error": f"{type(error).__name__}: {error}"})
+        return {"body": body, "answers": answers}
 
     def _app(self) -> Flask:
-        app = Flask("bridge.simulator")
-        app.json.sort_keys = False  # type: ignore[attr-defined]  # the default provider has it
-        app.register_blueprint(shipstation_v2.routes(self.world, self.credentials))
-        app.register_blueprint(shipstation_v1.routes(self.world, self.credentials))
-        app.register_blueprint(purple_dot.routes(self.world, self.credentials))
-        app.add_url_rule("/jwks", "jwks", lambda: jsonify(self.signer.jwks()))
-        app.add_url_rule("/admin/login", "login", purple_dot.login_page)
+        app = Flask("bridge.simulator", static_folder=None)
+        for method, path, operation, view in shipstation.ROUTES + purple_dot.ROUTES:
+            app.add_url_rule(path, operation, self._one_at_a_time(view), methods=[method])
+        app.add_url_rule("/jwks", "jwks", self.signer.jwks)
+        app.add_url_rule("/admin/login", "_login", lambda: "<!doctype html><title>Log in</title><h1>Log in to Purple Dot</h1>")
+        app.add_url_rule("/_simulator", "_state", self._state)
+        app.add_url_rule("/_simulator/faults", "_faults", self._add_faults, methods=["POST"])
+        app.add_url_rule("/_simulator/faults", "_no_faults", self._clear_faults, methods=["DELETE"])
+        app.add_url_rule("/_simulator/late", "_late", lambda: {"applied": self.world.apply_late()}, methods=["POST"])
+        app.add_url_rule("/_simulator/ship/<name>", "_ship", self._ship, methods=["POST"])
+        app.register_error_handler(RefusedError, refusal)
         app.register_error_handler(404, _unknown_path)
-        for name, view in app.view_functions.items():
-            app.view_functions[name] = _one_at_a_time(view, self.world)
-        # After the lock: sending waits for the bridge, which may ask us before it answers.
-        app.register_blueprint(control.routes(self.world, self.faults, self._send_to_subscribers))
-        breakage.install(app, self.world, self.faults, self._stopping)
+        install(app, self.world, self.faults, self._stopping)
+        app.before_request(self._check_credentials)
+        app.after_request(_tell_rate)
         return app
 
+    def _one_at_a_time(self, view: Callable[..., Any]) -> Callable[..., Any]:
+        """No route sees the world while a verb is changing it."""
 
-def _unknown_path(error: NotFound) -> Response | NotFound:
-    """Each vendor's own way: V2 says 404, Purple Dot leads to its login page."""
-    if request.path.startswith("/v2/"):
-        return v2_error(404, "not_found", "The requested resource was not found.")
-    return redirect_to_login() if request.path.startswith("/admin/") else error
+        def locked(**arguments: str) -> Any:
+            with self.world.lock:
+                return view(self.world, **arguments)
+
+        return locked
+
+    def _check_credentials(self) -> None:
+        known, basic = self.credentials, request.authorization
+        given, wanted = {
+            "shipstation": (request.headers.get("api-key"), known.v2_key),
+            "shipstation_v1": (basic and f"{basic.username}:{basic.password}", f"{known.v1_key}:{known.v1_secret}"),
+            "purple_dot": (request.headers.get("X-Purple-Dot-Access-Token"), known.purple_dot_token),
+        }.get((request.endpoint or "").partition(".")[0], ("", ""))
+        if not compare_digest((given or "").encode(), wanted.encode()):
+            raise RefusedError(401, "unauthorized", "The credentials are invalid.", kind="security")
+
+    def _state(self) -> Json:
+        with self.world.lock:
+            told: Json = row("state", self.world)
+            happened = {
+                "emails": [one._asdict() for one in self.world.emails],
+                "calls": [f"{one}.{name}" for one, name in self.world.calls],
+            }
+        return told | happened | {"faults": self.faults.waiting(), "scenarios": {name: one.summary for name, one in SCENARIOS.items()}}
+
+    def _add_faults(self) -> Any:
+        try:
+            self.faults += [parse_fault(text) for text in request.get_json()["faults"]]
+        except (LookupError, TypeError, ValueError) as error:
+            return {"message": f'Send {{"faults": ["NAME[:argument][:operation[:count]]"]}}. {error}'}, 400
+        return {"faults": self.faults.waiting()}
+
+    def _clear_faults(self) -> Json:
+        self.faults.clear()
+        return {"faults": []}
+
+    def _ship(self, name: str) -> Any:
+        if name not in SCENARIOS:
+            return {"message": f"There are: {', '.join(SCENARIOS)}."}, 404
+        return {"scenario": name, "webhooks": [self._send(body) for body in SCENARIOS[name].tell(self.world)]}
 
 
-def _one_at_a_time(view: Callable[..., Any], world: World) -> Callable[..., Any]:
-    """No route sees the world while a verb is changing it."""
-
-    @wraps(view)
-    def locked(**arguments: object) -> Response:
-        with world.lock:
-            answer: Response = view(**arguments)
-            return answer
-
-    return locked
+def _is_near(url: str) -> bool:
+    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
-def _try_to_post(url: str, raw: bytes, headers: Mapping[str, str]) -> Json:
-    try:
-        return {"status": post(url, raw, headers)}
-    except (OSError, http.client.HTTPException) as error:
-        return {"error": f"{type(error).__name__}: {error}"}
+def _unknown_path(_error: Exception) -> Response:
+    return redirect_to_login() if request.path.startswith("/admin/") else refusal(RefusedError(404, "not_found", "There is nothing here."))
+
+
+def _tell_rate(response: Response) -> Response:
+    """https://www.shipstation.com/docs/api/requirements/"""
+    if (request.endpoint or "").startswith("shipstation_v1."):
+        response.headers.update({"X-Rate-Limit-Limit": "40", "X-Rate-Limit-Remaining": "39", "X-Rate-Limit-Reset": "20"})
+    return response

@@ -1,0 +1,61 @@
+"""Writes things as the vendors' rows. The rows are data, in shapes.json: templates, key for key as live answers and the documents are.
+
+In a template `$path` stands for an attribute of the thing, `$path:shape` for a list of things, each written in that shape, `@shape` for
+another shape of the same thing, and `{0.path}` within a text. All else is written as it is.
+"""
+
+import json
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta, timezone
+from importlib.resources import files
+from operator import attrgetter
+from typing import Any, TypeAlias
+
+Json: TypeAlias = dict[str, Any]
+
+SHAPES: Json = json.loads(files("bridge.simulator").joinpath("shapes.json").read_text(encoding="utf-8"))
+
+
+def row(shape: str, thing: object) -> Any:
+    return _filled(SHAPES[shape], thing, v1_instant if shape.startswith("v1_") else v2_instant)
+
+
+def _filled(value: Any, thing: object, write: Callable[[datetime], str]) -> Any:
+    if isinstance(value, dict):
+        return {name: _filled(inner, thing, write) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [_filled(inner, thing, write) for inner in value]
+    if not isinstance(value, str) or not value.startswith(("$", "@")):
+        return value.format(thing) if isinstance(value, str) else value
+    path, _, shape = value[1:].partition(":")
+    if value.startswith("@"):
+        return _filled(SHAPES[path], thing, write)
+    found = attrgetter(path)(thing)
+    if shape:
+        return [_filled(SHAPES[shape], one, write) for one in found]
+    return write(found) if isinstance(found, datetime) else found
+
+
+def v2_instant(moment: datetime) -> str:
+    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def v1_instant(moment: datetime) -> str:
+    """Pacific, no zone, seven decimals: https://www.shipstation.com/docs/api/requirements/."""
+    return pacific(moment).strftime("%Y-%m-%dT%H:%M:%S.%f0")
+
+
+def pacific(moment: datetime) -> datetime:
+    """By its rule, as a bare machine has no table of time zones: summer time from March's second Sunday to November's first, at two."""
+    march, november = (datetime(moment.year, month, first, tzinfo=UTC) for month, first in ((3, 14), (11, 7)))
+    begins, ends = (last - timedelta(days=(last.weekday() + 1) % 7) for last in (march, november))
+    is_summer = begins + timedelta(hours=10) <= moment < ends + timedelta(hours=9)
+    return moment.astimezone(timezone(timedelta(hours=-7 if is_summer else -8)))
+
+
+def read_instant(text: str, *, is_pacific: bool = False) -> datetime:
+    """A filter's value, in UTC or Pacific time where it names no zone; ValueError when it is no date."""
+    moment = datetime.fromisoformat(text.strip())
+    if moment.tzinfo is None and is_pacific:
+        return moment.replace(tzinfo=pacific(moment.replace(tzinfo=UTC) + timedelta(hours=8)).tzinfo)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
