@@ -1,11 +1,13 @@
 """A ledger on each kind of database, under a clock of the test's own. Migrated once, then emptied: a test costs milliseconds."""
 
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, MutableMapping
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 from bridge.store import migrate, tables
 from bridge.store.database import Database
@@ -77,6 +79,13 @@ def ledger(ledger_url: str, clock: Clock) -> Iterator[WatchedDatabase]:
 
 
 @pytest.fixture
-def desk(ledger: WatchedDatabase, clock: Clock) -> Desk:
+def logged() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is logged, kept instead of printed: a traceback drawn for people costs seconds."""
+    with structlog.testing.capture_logs() as entries:
+        yield entries
+
+
+@pytest.fixture
+def desk(ledger: WatchedDatabase, clock: Clock, logged: list[MutableMapping[str, Any]]) -> Desk:  # noqa: ARG001  # keeps the log quiet
     """Purple Dot has one order, ShipStation one label with all of it."""
     return Desk(ledger, clock, FakePurpleDot(an_order()), FakeFetcher(v1_label()))

@@ -137,6 +137,7 @@ class Worker:
     def _take_name(self) -> workers.WorkerName | None:
         """Wait for the database if need be; take back at once what an earlier process of this name held."""
         while not self.stopping.is_set():
+            name = None
             try:
                 name = workers.take_name(self.database)
                 with self.database.begin() as connection:
@@ -145,6 +146,8 @@ class Worker:
                     workers.beat(connection, name.name, started_at=now, now=now)
             except StorageError as exc:
                 log.warning("worker_waits_for_database", error=str(exc))
+                if name is not None:
+                    name.release()  # Else the next round would find it taken, by ourselves.
                 self._changed.wait(_BROKEN_WAIT)
                 continue
             if count:
