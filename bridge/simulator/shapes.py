@@ -25,8 +25,8 @@ def _filled(value: Any, thing: object, write: Callable[[datetime], str]) -> Any:
         return {name: _filled(inner, thing, write) for name, inner in value.items()}
     if isinstance(value, list):
         return [_filled(inner, thing, write) for inner in value]
-    if not isinstance(value, str) or not value.startswith(("$", "@")):
-        return value.format(thing) if isinstance(value, str) else value
+    if not isinstance(value, str) or value[:1] not in ("$", "@"):
+        return value.format(thing) if isinstance(value, str) and "{" in value else value
     path, _, shape = value[1:].partition(":")
     if value.startswith("@"):
         return _filled(SHAPES[path], thing, write)
