@@ -82,12 +82,19 @@ def stack(database_url: str, tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def running_stack(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """Receiver and worker, started once on each kind of database for all tests of a module."""
+def _running_stack(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     with Simulator() as simulator, Stack(simulator, module_database_url, tmp_path_factory.mktemp("stack")) as stack:
         stack.start_receiver()
         stack.start_worker()
         yield stack
+
+
+@pytest.fixture
+def running_stack(_running_stack: Stack) -> Iterator[Stack]:
+    """Receiver and worker, started once on each kind of database for all tests of a module; each test makes orders of its own."""
+    yield _running_stack
+    _running_stack.simulator.faults.clear()
+    _running_stack.show()
 
 
 @pytest.hookimpl(wrapper=True)

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 import pytest
+from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.simulator import PurpleDotOrder, Simulator
@@ -30,9 +31,9 @@ WEBHOOKS = "/webhooks/shipstation"
 
 SETTINGS = {
     "BRIDGE_WEBHOOK_TOKENS": TOKEN,
-    "BRIDGE_RETRY_SCHEDULE": "100ms,200ms,300ms,400ms",
-    "BRIDGE_WAIT_SCHEDULE": "100ms,200ms,300ms,400ms",
-    "BRIDGE_CONFIRM_SCHEDULE": "100ms,200ms",
+    "BRIDGE_RETRY_SCHEDULE": "50ms,100ms,150ms,300ms",
+    "BRIDGE_WAIT_SCHEDULE": "50ms,100ms,200ms,1500ms",
+    "BRIDGE_CONFIRM_SCHEDULE": "50ms,50ms,100ms",
     "BRIDGE_SHIPSTATION_RATE_PER_MINUTE": "100000",
     "BRIDGE_SHIPSTATION_V1_RATE_PER_MINUTE": "100000",
     "BRIDGE_PURPLE_DOT_RATE_PER_MINUTE": "100000",
@@ -134,6 +135,22 @@ class Stack:
         self._wait_for(worker, lambda: worker.logged("worker_started"))
         return worker
 
+    def start_both(self) -> Process:
+        """`bridge run`: receiver and worker under one supervisor."""
+        supervisor = self._start("run", "run", "--bind", f"127.0.0.1:{self.port}")
+        self._wait_for(supervisor, self.is_ready)
+        return supervisor
+
+    def is_ready(self) -> bool:
+        """/readyz says so: receiver, database and worker."""
+        return self._is_answered("/readyz")
+
+    def run_worker_once(self) -> Process:
+        """`bridge work --once`, to its end."""
+        worker = self._start("worker", "work", "--once")
+        wait_until(lambda: worker.exit_code is not None, 30, "the worker to have drained what was due")
+        return worker
+
     def _start(self, name: str, *arguments: str, **settings: str) -> Process:
         number = sum(process.name.startswith(name) for process in self.processes) + 1
         process = Process(f"{name}-{number}", *arguments, environ=self._environ() | settings, folder=self.folder)
@@ -214,6 +231,16 @@ class Stack:
         """The only delivery of an order."""
         [only] = self.deliveries(order)
         return only
+
+    def metrics(self, name: str) -> list[Json]:
+        """The labels and the value of each row of a metric."""
+        page = self.ask("GET", "/metrics").raw.decode()
+        rows = [row for family in text_string_to_metric_families(page) for row in family.samples if row.name == name]
+        return [row.labels | {"value": row.value} for row in rows]
+
+    def metric(self, name: str, **labels: str) -> float:
+        """The sum over all rows with these labels."""
+        return sum(float(row["value"]) for row in self.metrics(name) if labels.items() <= row.items())
 
     def fulfillments(self, order: PurpleDotOrder) -> list[Json]:
         """The bodies that Purple Dot accepted for an order."""

@@ -10,7 +10,6 @@ from sqlite3 import connect
 from typing import Any
 
 import pytest
-from prometheus_client.parser import text_string_to_metric_families
 from sqlalchemy import select
 
 from bridge.simulator import Signer, Simulator
@@ -18,7 +17,6 @@ from bridge.store.tables import events
 from bridge.translate import EVENT_TYPES
 from tests.postgres import Server
 from tests.stack import TOKEN, WEBHOOKS, Answer, Json, Stack
-from tests.waiting import wait_until
 
 SECOND_TOKEN = "another-token-of-the-tests"
 MOST_BYTES = 2048
@@ -150,6 +148,15 @@ def test_event_type_that_is_not_handled_is_stored_as_ignored_whatever_its_url(ea
     assert each_door.world.calls == calls
 
 
+def test_event_types_from_outside_make_no_new_metrics(door: Stack) -> None:
+    for number in range(3):
+        _post(door, {"resource_type": f"INVENTED_{number}"})
+
+    told = {row["event_type"] for row in door.metrics("bridge_events_total")}
+
+    assert told <= {*EVENT_TYPES, "other"}
+
+
 def test_body_is_stored_byte_for_byte(each_door: Stack) -> None:
     url = f"{each_door.simulator.url}/shipments?batchId=1004"
     raw = f'\n {{ "resource_type":"SHIP_NOTIFY" ,\t"note": "Größe \\u00fc",\r\n "resource_url" : "{url}"}}\n'.encode()
@@ -229,13 +236,13 @@ WRONG_SIGNATURES: dict[str, Callable[[Signer, bytes], dict[str, str]]] = {
 def test_wrong_signature_is_refused_counted_and_nothing_is_stored(door: Stack, wrong: str) -> None:
     raw, _ = door.simulator.webhook(_v2(door, "batch_id=signature"))
     stored, cause = len(door.events()), wrong.partition(" ")[0]
-    counted = _count(door, "bridge_rejections_total", cause=cause)
+    counted = door.metric("bridge_rejections_total", cause=cause)
 
     answer = door.post(raw, WRONG_SIGNATURES[wrong](door.simulator.signer, raw))
 
     _assert_refused(answer, 401, "unauthorized")
     assert len(door.events()) == stored
-    assert _count(door, "bridge_rejections_total", cause=cause) == counted + 1
+    assert door.metric("bridge_rejections_total", cause=cause) == counted + 1
 
 
 @pytest.mark.parametrize("wrong", WRONG_SIGNATURES)
@@ -243,13 +250,13 @@ def test_wrong_signature_is_accepted_where_it_is_not_enforced_and_log_mode_count
     raw, _ = lenient_door.simulator.webhook(_v2(lenient_door, f"batch_id={list(WRONG_SIGNATURES).index(wrong)}"))
     is_log = lenient_door.settings["BRIDGE_SHIPSTATION_SIGNATURE"] == "log"
     cause = f"log_only_{wrong.partition(' ')[0]}"
-    counted = _count(lenient_door, "bridge_rejections_total", cause=cause)
+    counted = lenient_door.metric("bridge_rejections_total", cause=cause)
 
     answer = lenient_door.post(raw, WRONG_SIGNATURES[wrong](lenient_door.simulator.signer, raw))
 
     assert (answer.status, answer.json["status"]) == (202, "received")
     assert lenient_door.event(answer.event_id)["signature"] == ("unverified" if is_log and wrong != "signature_missing" else "none")
-    assert _count(lenient_door, "bridge_rejections_total", cause=cause) == counted + is_log
+    assert lenient_door.metric("bridge_rejections_total", cause=cause) == counted + is_log
 
 
 def test_lenient_door_still_knows_a_right_signature_and_still_wants_a_token(lenient_door: Stack) -> None:
@@ -442,85 +449,3 @@ def test_postgresql_that_can_not_be_written_is_told_as_503(postgres_server: Serv
     postgres_server.drop("unfit")
     _assert_refused(answer, 503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0
-
-
-# How it is
-
-
-def test_healthz_tells_that_the_process_lives(door: Stack) -> None:
-    answer = door.ask("GET", "/healthz")
-
-    assert (answer.status, answer.json["status"]) == (200, "ok")
-
-
-def test_readyz_is_503_until_a_worker_lives_and_200_from_then_on(stack: Stack) -> None:
-    stack.start_receiver()
-    without = stack.ask("GET", "/readyz")
-
-    worker = stack.start_worker()
-    ready = stack.ask("GET", "/readyz")
-    worker.stop()
-    stopped = stack.ask("GET", "/readyz")
-
-    assert [answer.status for answer in (without, ready, stopped)] == [503, 200, 503]
-    assert [answer.json["status"] for answer in (without, ready, stopped)] == ["not_ready", "ready", "not_ready"]
-    assert ready.json | {"worker_heartbeat_age_seconds": 0, "budget_left": {}} == {
-        "status": "ready",
-        "database": "ok",
-        "migrations": "ok",
-        "worker": "ok",
-        "worker_heartbeat_age_seconds": 0,
-        "oldest_unprocessed_seconds": 0.0,
-        "exceptions_waiting": 0,
-        "budget_left": {},
-    }
-    assert set(ready.json["budget_left"]) == {"shipstation", "shipstation_v1", "purple_dot"}
-
-
-def test_readyz_tells_how_long_the_oldest_event_waits(stack: Stack) -> None:
-    stack.start_receiver()
-    stack.send(_inline())
-
-    waiting = wait_until(lambda: stack.ask("GET", "/readyz").json["oldest_unprocessed_seconds"], 5, "an event to grow old")
-
-    assert 0 < waiting < 5
-
-
-def test_metrics_add_up_over_gunicorns_processes(tmp_path: Path) -> None:
-    with _open_door(tmp_path) as stack:
-        sent = 0
-
-        def send_some() -> bool:
-            nonlocal sent
-            with ThreadPoolExecutor(8) as pool:
-                sent += len(list(pool.map(lambda _: stack.send(_inline()).event_id, range(8))))
-            return len(list(stack.folder.glob("bridge-metrics-*/counter_*.db"))) == 2
-
-        wait_until(send_some, 20, "both processes to take webhooks")
-        stack.post(b"{")
-
-        received = _count(stack, "bridge_events_total", event_type="INLINE_FULFILLMENTS", status="received")
-        duplicates = _count(stack, "bridge_events_total", event_type="INLINE_FULFILLMENTS", status="duplicate")
-        assert (received, duplicates) == (1, sent - 1)
-        assert _count(stack, "bridge_rejections_total", cause="bad_json") == 1
-
-
-def test_event_types_from_outside_make_no_new_metrics(door: Stack) -> None:
-    for number in range(3):
-        _post(door, {"resource_type": f"INVENTED_{number}"})
-
-    told = {sample["event_type"] for sample in _samples(door, "bridge_events_total")}
-
-    assert told <= {*EVENT_TYPES, "other"}
-
-
-def _samples(stack: Stack, name: str) -> list[dict[str, Any]]:
-    """The labels and the value of each row of a metric."""
-    page = stack.ask("GET", "/metrics")
-    assert page.status == 200
-    families = text_string_to_metric_families(page.raw.decode())
-    return [sample.labels | {"value": sample.value} for family in families for sample in family.samples if sample.name == name]
-
-
-def _count(stack: Stack, name: str, **labels: str) -> float:
-    return sum(float(sample["value"]) for sample in _samples(stack, name) if labels.items() <= sample.items())

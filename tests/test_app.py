@@ -1,0 +1,76 @@
+"""How it is: /healthz, /readyz and /metrics, as a real gunicorn of two processes tells them."""
+
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from bridge.simulator import Simulator
+from tests.stack import Json, Stack
+from tests.waiting import wait_until
+
+INLINE: Json = {"fulfillments": [{"shipment_id": "se-1", "tracking_number": "1ZB7X0410390000001", "carrier_code": "ups"}]}
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """On SQLite, without a worker."""
+    folder = tmp_path_factory.mktemp("receiver")
+    with Simulator() as simulator, Stack(simulator, f"sqlite:///{folder / 'bridge.db'}", folder) as stack:
+        stack.start_receiver()
+        yield stack
+
+
+def test_healthz_tells_that_the_process_lives(receiver: Stack) -> None:
+    answer = receiver.ask("GET", "/healthz")
+
+    assert (answer.status, answer.json["status"]) == (200, "ok")
+
+
+def test_readyz_is_503_until_a_worker_lives_and_200_from_then_on(stack: Stack) -> None:
+    stack.start_receiver()
+    without = stack.ask("GET", "/readyz")
+
+    worker = stack.start_worker()
+    ready = stack.ask("GET", "/readyz")
+    worker.stop()
+    stopped = stack.ask("GET", "/readyz")
+
+    assert [answer.status for answer in (without, ready, stopped)] == [503, 200, 503]
+    assert [answer.json["status"] for answer in (without, ready, stopped)] == ["not_ready", "ready", "not_ready"]
+    assert ready.json | {"worker_heartbeat_age_seconds": 0, "budget_left": {}} == {
+        "status": "ready",
+        "database": "ok",
+        "migrations": "ok",
+        "worker": "ok",
+        "worker_heartbeat_age_seconds": 0,
+        "oldest_unprocessed_seconds": 0.0,
+        "exceptions_waiting": 0,
+        "budget_left": {},
+    }
+    assert set(ready.json["budget_left"]) == {"shipstation", "shipstation_v1", "purple_dot"}
+
+
+def test_readyz_tells_how_long_the_oldest_event_waits(receiver: Stack) -> None:
+    receiver.send(INLINE)
+
+    waiting = wait_until(lambda: receiver.ask("GET", "/readyz").json["oldest_unprocessed_seconds"], 10, "an event to grow old")
+
+    assert 0 < waiting < 10
+
+
+def test_metrics_add_up_over_gunicorns_processes(receiver: Stack) -> None:
+    before, sent = receiver.metric("bridge_events_total"), 0
+
+    def send_some() -> bool:
+        nonlocal sent
+        with ThreadPoolExecutor(8) as pool:
+            sent += len(list(pool.map(lambda _: receiver.send(INLINE).event_id, range(8))))
+        return len(list(receiver.folder.glob("bridge-metrics-*/counter_*.db"))) == 2
+
+    wait_until(send_some, 20, "both processes to take webhooks")
+    receiver.post(b"{")
+
+    assert receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS") == before + sent
+    assert receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS", status="received") == 1
+    assert receiver.metric("bridge_rejections_total", cause="bad_json") == 1
