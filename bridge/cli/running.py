@@ -16,6 +16,7 @@ from typing import Any
 import click
 import structlog
 from gunicorn.app.base import BaseApplication
+from gunicorn.glogging import Logger
 
 from bridge.cli.settings import load_settings, mistakes_told
 from bridge.errors import StorageError
@@ -63,6 +64,7 @@ def serve(bind: str | None, web_workers: int | None) -> None:
             "timeout": 30,
             "graceful_timeout": 25,
             "keepalive": 5,
+            "logger_class": _NoAccessLog,
             "logconfig_dict": gunicorn_logging(settings.log_format, settings.log_level),
             "control_socket_disable": True,
             "worker_tmp_dir": "/dev/shm" if os.path.isdir("/dev/shm") else None,  # noqa: S108, PTH112  # shared memory, as gunicorn advises
@@ -114,6 +116,13 @@ def _migrate_first(url: str) -> None:
         database = Database(url)
         migrations.upgrade(database)
         database.close()
+
+
+class _NoAccessLog(Logger):
+    """The receiver logs each accepted event itself; an access log would say it twice, with the token's path."""
+
+    def access(self, *_args: Any) -> None:
+        return
 
 
 class _Gunicorn(BaseApplication):

@@ -53,20 +53,25 @@ def settle(
     """
     if order.status is OrderStatus.VOIDED:
         return Held(Reason.ORDER_VOIDED, f"{order.reference} was cancelled in Purple Dot while an answer about it was lost")
-    mine = {line.id: line.quantity for line in lines}
+    mine = units(lines)
     if order.status is OrderStatus.FULFILLED:
-        if _completes(order, mine, delivered, unclear):
+        if completes(order, mine, delivered, unclear):
             return Arrived(f"{order.reference} stands as fulfilled, and these were its last lines")
         detail = f"{order.reference} stands as fulfilled, with more units than we told; see whether this parcel's number is there"
         return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)
     at = next_look(looks=looks + 1, schedule=schedule, now=now)  # The first wait stood before the first look.
     if at is not None:
         return LookAgain(at)
-    if order.status is OrderStatus.UNFULFILLED and _completes(order, mine, delivered, {}):
+    if order.status is OrderStatus.UNFULFILLED and completes(order, mine, delivered, {}):
         return PostAgain(f"{order.reference} still waits for these, its last lines: the lost request did not arrive")
     detail = f"the answer was lost, and {order.reference} would look the same with or without this part of it"
     return Held(Reason.UNCONFIRMED_PARTIAL, detail)
 
 
-def _completes(order: FulfillmentOrder, *parts: Mapping[str, int]) -> bool:
+def units(lines: Sequence[FulfilledLine]) -> dict[str, int]:
+    return {line.id: line.quantity for line in lines}
+
+
+def completes(order: FulfillmentOrder, *parts: Mapping[str, int]) -> bool:
+    """Whether these parts together are every unit of the order."""
     return all(sum(part.get(line.id, 0) for part in parts) >= line.quantity for line in order.lines)

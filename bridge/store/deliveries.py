@@ -219,6 +219,12 @@ def add_attempt(connection: Connection, delivery_id: str, attempt: Attempt) -> N
     connection.execute(insert(attempts).values(row | {"delivery_id": delivery_id, "detail": attempt.detail[:2000], "request": request}))
 
 
+def was_unclear(connection: Connection, delivery_id: str) -> bool:
+    """Whether any earlier request for this delivery got no clear answer."""
+    unclear = select(attempts.c.id).where(attempts.c.delivery_id == delivery_id, attempts.c.outcome == DeliveryStatus.UNCONFIRMED)
+    return connection.execute(unclear.limit(1)).first() is not None
+
+
 def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:
     """For each fulfillment order, the deliveries that count against what is left of it: all committed ones, and held ones whose
     fulfillment may stand in Purple Dot all the same, whatever they are held for."""

@@ -15,11 +15,13 @@ from bridge.errors import (
     BridgeError,
     CredentialsError,
     LeaseLostError,
+    PermanentError,
     StorageError,
     TemporaryError,
     UnclearError,
 )
 from bridge.events import DeliveryStatus, Trigger
+from bridge.orders import OrderStatus
 from bridge.place import Origin, Policy, place
 from bridge.purple_dot.client import FulfillmentReceipt, PurpleDot
 from bridge.reasons import Reason
@@ -82,13 +84,27 @@ class _Step:
         except UnclearError as exc:
             self.mark_unconfirmed(str(exc), number=number)
         except BridgeError as exc:
-            self._failed(exc, number=number)
+            if not (isinstance(exc, PermanentError) and self.guarded(self._came_late)):
+                self._failed(exc, number=number)
         except Exception as exc:  # Whatever it was, the request may have left: only reading can tell.
             log.exception("delivery_failed_unforeseen", delivery_id=self.delivery.id)
             self.mark_unconfirmed(f"unforeseen {type(exc).__name__}", number=number)
         else:
             fulfillment_id = receipt.purple_dot_fulfillment_id
             self._record(_S.DELIVERED, number=number, receipt=receipt, purple_dot_fulfillment_id=fulfillment_id)
+
+    def _came_late(self) -> bool:
+        """A refused fulfillment may be one that Purple Dot has by now: from an earlier request whose answer was lost."""
+        with self.job.database.read() as connection:
+            if not deliveries.was_unclear(connection, self.delivery.id):
+                return False
+            others = deliveries.of_orders(connection, [self.delivery.fulfillment_order_id or ""])
+        order = self.job.purple_dot.order(self.delivery.fulfillment_order_id or "")
+        told, perhaps = _others(others.get(order.id, []), self.delivery)
+        if order.status is not OrderStatus.FULFILLED or not settle.completes(order, settle.units(self.delivery.lines), told, perhaps):
+            return False
+        self._record(_S.DELIVERED, detail=f"{order.reference} stands as fulfilled: an earlier request arrived late")
+        return True
 
     def guarded(self, step: Callable[[], bool | None]) -> bool | None:
         """Run a step that only reads from the vendors: whatever fails there is retried on the schedule. None when it failed."""
@@ -242,7 +258,7 @@ def _others(others: list[Delivery], mine: Delivery) -> tuple[Counter[str], Count
     told: Counter[str] = Counter()
     perhaps: Counter[str] = Counter()
     for other in others:
-        units = {line.id: line.quantity for line in other.lines}
+        units = settle.units(other.lines)
         if other.id == mine.id:
             continue
         if other.status is DeliveryStatus.DELIVERED or other.reason is Reason.VOIDED_AFTER_DELIVERY:
