@@ -1,14 +1,17 @@
 """`bridge demo`: shows the whole journey and checks it. It exits 0 when all came out right, and only then."""
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
+from typing import IO
 
 import pytest
+import requests
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
@@ -63,18 +66,49 @@ def _without_port(text: str) -> str:
     return re.sub(r"127\.0\.0\.1:\d+", "127.0.0.1:0", text)
 
 
+def test_kept_demo_can_be_looked_at_from_its_folder_until_ctrl_c(tmp_path: Path) -> None:
+    environ = os.environ | {"TMPDIR": str(tmp_path), "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([sys.executable, "-m", "bridge", "demo", "--keep"], stdout=subprocess.PIPE, text=True, env=environ) as process:
+        assert process.stdout
+        told = _until("likewise", process.stdout)
+        [folder], [story] = re.findall(r"^  cd (.+)$", told, re.MULTILINE), re.findall(r"^  curl -X POST (\S+)$", told, re.MULTILINE)
+        looked = subprocess.run([sys.executable, "-m", "bridge", "deliveries", "--json"], cwd=folder, capture_output=True, check=True)
+        shipped = requests.post(story, timeout=20).json()
+        process.send_signal(signal.SIGINT)
+
+    assert len(json.loads(looked.stdout)) == 6
+    assert [webhook["answers"] for webhook in shipped["webhooks"]] == [[{"status": 202}]]
+    assert process.returncode == 0
+    assert list(tmp_path.iterdir()) == []
+
+
+def _until(word: str, stream: IO[str]) -> str:
+    lines = []
+    for line in stream:
+        lines.append(line)
+        if word in line:
+            break
+    return "".join(lines)
+
+
 # When something is wrong
 
 
-@pytest.fixture
-def shown_by() -> Iterator[Callable[[Simulator], Result]]:
-    """Runs the command against these vendors, in this process."""
-    before = signal.getsignal(signal.SIGTERM)
-    yield lambda vendors: CliRunner().invoke(main, ["demo"], obj=vendors)
-    signal.signal(signal.SIGTERM, before)
+@pytest.fixture(autouse=True)
+def _signals() -> Iterator[None]:
+    """The command catches them in this process, too."""
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in before.items():
+        signal.signal(number, handler)
 
 
-def test_refused_fulfillment_is_told_as_what_differed_and_the_exit_code_is_1(shown_by: Callable[[Simulator], Result]) -> None:
+def shown_by(vendors: Simulator) -> Result:
+    """The command with these vendors, in this process."""
+    return CliRunner().invoke(main, ["demo"], obj=vendors)
+
+
+def test_refused_fulfillment_is_told_as_what_differed_and_the_exit_code_is_1() -> None:
     result = shown_by(Simulator(faults=["status:400:purple_dot.create_fulfillment"]))
 
     _, _, differences = result.output.partition("\nNot everything came out as it must:\n")
@@ -83,7 +117,7 @@ def test_refused_fulfillment_is_told_as_what_differed_and_the_exit_code_is_1(sho
     assert "'dead'" in differences
 
 
-def test_fulfillment_and_email_that_nobody_asked_for_are_noticed(shown_by: Callable[[Simulator], Result]) -> None:
+def test_fulfillment_and_email_that_nobody_asked_for_are_noticed() -> None:
     vendors = Simulator()
     order = vendors.world.add_order("PD1/1", [("EXTRA", 1)])
     vendors.world.accept_fulfillment({"fulfillment": {"fulfillment_order_id": order.id, "notify_customer": True}})

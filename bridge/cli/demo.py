@@ -75,6 +75,7 @@ ACTS = (
 @click.pass_obj
 def demo(vendors: Simulator | None, keep: bool) -> None:
     """Show the journey with simulated vendors and check every outcome: exit 0 only if all came out right."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job would ignore it.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     with vendors or Simulator() as simulator:
         sys.exit(1 if _play(simulator, keep=keep) else 0)
