@@ -1,4 +1,4 @@
-"""The commands. One file a group: running, looking, mending, simulator, demo."""
+"""The commands. One file a group: running, looking, mending, ship, simulator, demo."""
 
 import click
 
@@ -7,6 +7,7 @@ from bridge.cli.demo import demo
 from bridge.cli.looking import deliveries, events, show
 from bridge.cli.mending import explain, export, link, resolve, retry
 from bridge.cli.running import migrate, run, serve, work
+from bridge.cli.ship import ship
 from bridge.cli.simulator import simulator
 
 
@@ -16,5 +17,5 @@ def main() -> None:
     """Tells Purple Dot what ShipStation shipped: once, correctly, provably."""
 
 
-for command in (run, serve, work, migrate, events, deliveries, show, explain, retry, link, resolve, export, simulator, demo):
+for command in (run, serve, work, migrate, events, deliveries, show, explain, retry, link, resolve, export, ship, simulator, demo):
     main.add_command(command)

@@ -93,10 +93,10 @@ def export(since: datetime | None) -> None:
     for row in rows:
         lines = "; ".join(f"{line['quantity']} x {line['sku'] or line['id']}" for line in row["line_items"])
         flat = {"line_items": lines, "all_tracking_numbers": " ".join(row["all_tracking_numbers"])}
-        writer.writerow({name: _harmless(value) for name, value in (row | flat).items()})
+        writer.writerow({name: harmless(value) for name, value in (row | flat).items()})
 
 
-def _harmless(value: Any) -> Any:
+def harmless(value: Any) -> Any:
     """A spreadsheet must not run what came from outside. https://owasp.org/www-community/attacks/CSV_Injection"""
     return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r")) else value
 
