@@ -25,7 +25,22 @@ from bridge.store.database import Database
 from bridge.worker import delivery_job
 from tests.desk import Desk
 from tests.fakes import WatchedDatabase
-from tests.ledger import CONFIRM, LEASE, RETRY, a_parcel, claim_deliveries, claim_delivery, due_in, put, row, rows, units, v1_label
+from tests.ledger import (
+    CONFIRM,
+    LEASE,
+    ORDER_ID,
+    RETRY,
+    a_parcel,
+    an_order,
+    claim_deliveries,
+    claim_delivery,
+    due_in,
+    put,
+    row,
+    rows,
+    units,
+    v1_label,
+)
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
@@ -317,6 +332,41 @@ def test_order_fulfilled_between_the_last_look_and_the_second_post_stops_it(desk
 
     assert desk.deliver(after=11).reason == Reason.ALREADY_FULFILLED_ELSEWHERE
     assert len(desk.purple_dot.posted) == 1
+
+
+def posted_again(desk: Desk, answer: BridgeError) -> None:
+    """Up to just before the second POST, which Purple Dot will answer so."""
+    unclear(desk)
+    for _ in CONFIRM:
+        desk.deliver(after=400)
+    desk.purple_dot.script("create_fulfillment", answer)
+
+
+def test_refused_second_post_of_what_arrived_late_is_delivered(desk: Desk) -> None:
+    posted_again(desk, PermanentError("over quantity"))
+    desk.purple_dot.script("order", lambda: desk.purple_dot.orders[ORDER_ID])
+    desk.purple_dot.script("order", lambda: an_order(status=OrderStatus.FULFILLED))
+
+    stored = desk.deliver(after=11)
+
+    assert (stored.status, len(desk.purple_dot.posted)) == ("delivered", 2)
+
+
+def test_refused_second_post_that_can_not_be_explained_is_retried(desk: Desk) -> None:
+    posted_again(desk, PermanentError("over quantity"))
+    desk.purple_dot.script("order", lambda: desk.purple_dot.orders[ORDER_ID], REFUSED)
+
+    stored = desk.deliver(after=11)
+
+    assert (stored.status, stored.posting_at) == ("retrying", None)
+
+
+def test_refused_second_post_of_what_did_not_arrive_is_dead(desk: Desk) -> None:
+    posted_again(desk, PermanentError("unknown line"))
+
+    stored = desk.deliver(after=11)
+
+    assert (stored.status, stored.reason) == ("dead", Reason.REJECTED_BY_PURPLE_DOT)
 
 
 def test_part_of_an_order_can_not_be_known_and_is_held(desk: Desk) -> None:

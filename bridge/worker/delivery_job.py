@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 import structlog
 
@@ -30,10 +30,12 @@ from bridge.retry import GiveUp, decide, next_look
 from bridge.shipments import Shipment, ShipmentState
 from bridge.shipstation.fetch import Fetcher
 from bridge.store import deliveries, leases
-from bridge.store.database import Database
+from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Attempt, Delivery
 from bridge.translate.shipments import shipped
 from bridge.worker.schedules import Schedules
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -84,7 +86,8 @@ class _Step:
         except UnclearError as exc:
             self.mark_unconfirmed(str(exc), number=number)
         except BridgeError as exc:
-            if not (isinstance(exc, PermanentError) and self.guarded(self._came_late)):
+            # None: whether it came late could not be read, and that failure is recorded already.
+            if not isinstance(exc, PermanentError) or self.guarded(self._came_late) is False:
                 self._failed(exc, number=number)
         except Exception as exc:  # Whatever it was, the request may have left: only reading can tell.
             log.exception("delivery_failed_unforeseen", delivery_id=self.delivery.id)
@@ -95,10 +98,9 @@ class _Step:
 
     def _came_late(self) -> bool:
         """A refused fulfillment may be one that Purple Dot has by now: from an earlier request whose answer was lost."""
-        with self.job.database.read() as connection:
-            if not deliveries.was_unclear(connection, self.delivery.id):
-                return False
-            others = deliveries.of_orders(connection, [self.delivery.fulfillment_order_id or ""])
+        if not self._ask(lambda connection: deliveries.was_unclear(connection, self.delivery.id)):
+            return False
+        others = self._ask(lambda connection: deliveries.of_orders(connection, [self.delivery.fulfillment_order_id or ""]))
         order = self.job.purple_dot.order(self.delivery.fulfillment_order_id or "")
         told, perhaps = _others(others.get(order.id, []), self.delivery)
         if order.status is not OrderStatus.FULFILLED or not settle.completes(order, settle.units(self.delivery.lines), told, perhaps):
@@ -228,12 +230,16 @@ class _Step:
         )
 
     def _now(self) -> datetime:
-        """The database's clock, asked until it answers: what is known by now must not be lost for it."""
+        return self._ask(self.job.database.now)
+
+    def _ask(self, question: Callable[[Connection], T]) -> T:
+        """Read from the database until it answers: what Purple Dot said must not be lost for it."""
         while True:
             try:
-                return self.job.database.moment()
+                with self.job.database.read() as connection:
+                    return question(connection)
             except StorageError as exc:
-                log.warning("database_tells_no_time_yet", delivery_id=self.delivery.id, error=str(exc))
+                log.warning("database_does_not_answer_yet", delivery_id=self.delivery.id, error=str(exc))
                 time.sleep(_STORE_AGAIN_AFTER)
 
     def _attempt(
