@@ -42,6 +42,7 @@ def configure_logs(format: Format = "json", level: str = "INFO") -> None:
     root = logging.getLogger()
     root.handlers = [*(handler for handler in root.handlers if not isinstance(handler, StderrHandler)), StderrHandler(format)]
     root.setLevel(level)
+    logging.getLogger("alembic").setLevel(logging.WARNING)  # Else every look at /readyz would write two lines.
 
 
 def gunicorn_logging(format: Format = "json", level: str = "INFO") -> dict[str, Any]:

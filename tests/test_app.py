@@ -59,6 +59,13 @@ def test_readyz_tells_how_long_the_oldest_event_waits(receiver: Stack) -> None:
     assert 0 < waiting < 10
 
 
+def test_looking_at_readyz_fills_no_log(receiver: Stack) -> None:
+    for _ in range(3):
+        receiver.ask("GET", "/readyz")
+
+    assert "alembic" not in receiver.processes[0].output()
+
+
 def test_metrics_add_up_over_gunicorns_processes(receiver: Stack) -> None:
     before, sent = receiver.metric("bridge_events_total"), 0
 

@@ -170,7 +170,7 @@ def test_no_credential_is_stored(each_door: Stack) -> None:
     secret = {"Authorization": "Bearer s3cret", "Cookie": "session=s3cret", "X-Bridge-Token": TOKEN, "api-key": "s3cret"}
     raw, headers = each_door.simulator.webhook(_v2(each_door, "batch_id=headers"))
 
-    answer = each_door.post(raw, headers | secret, token=None)
+    answer = each_door.post(raw, headers | secret | {"User-Agent": "ShipStation"}, token=None)
 
     row = _stored(each_door, answer.event_id)
     assert set(row.headers) == {"content-type", "user-agent", KEY_ID, SIGNATURE, TIMESTAMP}
