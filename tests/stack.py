@@ -127,7 +127,7 @@ class Stack:
     def start_receiver(self, workers: int = 2) -> Process:
         """gunicorn, until it answers; always on the same port."""
         receiver = self._start("receiver", "serve", "--bind", f"127.0.0.1:{self.port}", "--workers", str(workers))
-        self._wait_for(receiver, lambda: self._is_answered("/healthz"))
+        self._wait_for(receiver, self.is_alive)
         return receiver
 
     def start_worker(self, **settings: str) -> Process:
@@ -140,6 +140,9 @@ class Stack:
         supervisor = self._start("run", "run", "--bind", f"127.0.0.1:{self.port}")
         self._wait_for(supervisor, self.is_ready)
         return supervisor
+
+    def is_alive(self) -> bool:
+        return self._is_answered("/healthz")
 
     def is_ready(self) -> bool:
         """/readyz says so: receiver, database and worker."""

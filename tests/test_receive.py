@@ -1,6 +1,8 @@
 """Each line of the door's answers, given by a real gunicorn: who may enter, what is stored, what is told."""
 
 import json
+import os
+import signal
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
@@ -17,6 +19,7 @@ from bridge.store.tables import events
 from bridge.translate import EVENT_TYPES
 from tests.postgres import Server
 from tests.stack import TOKEN, WEBHOOKS, Answer, Json, Stack
+from tests.waiting import wait_until
 
 SECOND_TOKEN = "another-token-of-the-tests"
 MOST_BYTES = 2048
@@ -417,6 +420,19 @@ def test_locked_sqlite_is_told_as_503_and_nothing_is_half_stored(tmp_path: Path)
         assert int(answer.headers["Retry-After"]) > 0
         assert stack.events() == []
         assert stack.send(_v1(stack)).json["status"] == "received"
+
+
+def test_gunicorns_processes_come_up_again_while_sqlite_is_locked(tmp_path: Path) -> None:
+    with _open_door(tmp_path) as stack, closing(connect(tmp_path / "bridge.db", isolation_level=None)) as other:
+        [receiver] = stack.processes
+        booted = [line for line in receiver.output().splitlines() if "Booting worker with pid" in line]
+        other.execute("BEGIN IMMEDIATE")
+
+        for line in booted:
+            os.kill(int(json.loads(line)["event"].rpartition(" ")[2]), signal.SIGKILL)
+        wait_until(stack.is_alive, 10, "new processes to answer")
+
+        assert receiver.exit_code is None
 
 
 @pytest.mark.postgres
