@@ -203,6 +203,10 @@ class _Page:
         for delivery in known:
             if _is_waiting(delivery) or _is_mendable(delivery):
                 self._cancel(delivery, detail)
+        if any(_is_being_told(delivery) for delivery in known):
+            return Decision(
+                shipment, "waiting", detail="the label was voided while Purple Dot was being told; look again when that is clear"
+            )
         if told:
             return Decision(shipment, "held", reason=Reason.VOIDED_AFTER_DELIVERY, detail=detail, delivery_id=told[0].id)
         return Decision(shipment, "ignored", reason=Reason.VOIDED, detail=detail, delivery_id=known[0].id if known else None)
@@ -239,6 +243,10 @@ def _is_mendable(delivery: Delivery) -> bool:
 def _is_waiting(delivery: Delivery) -> bool:
     idle = {DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.RETRYING}
     return delivery.status in idle and delivery.posting_at is None
+
+
+def _is_being_told(delivery: Delivery) -> bool:
+    return delivery.status in (DeliveryStatus.DELIVERING, DeliveryStatus.UNCONFIRMED) and bool(delivery.lines)
 
 
 def _earlier(delivery: Delivery) -> Earlier:

@@ -458,16 +458,19 @@ def test_void_of_a_combined_parcel_that_was_told_whole_is_two_exceptions(ledger:
     assert [stored.reason for stored in rows(ledger)] == ["voided_after_delivery"] * 2
 
 
-def test_void_does_not_touch_what_is_being_posted(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_void_waits_for_what_is_being_told_and_then_holds_it(ledger: WatchedDatabase, clock: Clock) -> None:
     put(ledger, a_parcel())
     delivery = claim_delivery(ledger)
     with ledger.begin() as connection:
         deliveries.intend(connection, delivery, owner="worker-1", now=clock.now, lease=LEASE)
 
-    put(ledger, a_parcel(**VOIDED))
+    meanwhile = put(ledger, a_parcel(**VOIDED))
     record(ledger, delivery, DeliveryStatus.DELIVERED)
+    after = put(ledger, a_parcel(**VOIDED))
 
-    assert [stored.status for stored in rows(ledger)] == ["delivered"]
+    assert [decision.verdict for decision in meanwhile] == ["waiting"]
+    assert [decision.reason for decision in after] == [Reason.VOIDED_AFTER_DELIVERY]
+    assert [stored.status for stored in rows(ledger)] == ["held"]
 
 
 def test_order_known_from_the_cache_alone_is_read_again_before_posting(ledger: WatchedDatabase) -> None:

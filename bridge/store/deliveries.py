@@ -254,8 +254,10 @@ def by_record(connection: Connection, kind: str, record_ids: Collection[str]) ->
 
 
 def by_tracking(connection: Connection, tracking_number: str, *, order_number: str | None) -> list[Delivery]:
-    """Existing deliveries of one parcel, whichever record told of it: the same number on the same ShipStation order number."""
-    query = select(deliveries).where(deliveries.c.tracking_number == tracking_number, deliveries.c.order_number == order_number)
+    """Existing deliveries of one parcel, whichever record told of it: the same number, and order number where known."""
+    query = select(deliveries).where(deliveries.c.tracking_number == tracking_number)
+    if order_number is not None:
+        query = query.where(deliveries.c.order_number == order_number)
     return load(connection, connection.execute(query).all())
 
 

@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bridge.store.database import Database
 
@@ -87,7 +87,7 @@ class _PostgresWaker:
 
     def close(self) -> None:
         if self._connection is not None:
-            with suppress(DBAPIError):
+            with suppress(SQLAlchemyError):
                 self._connection.detach()
                 self._connection.close()
             self._connection = None

@@ -77,7 +77,7 @@ class EventJob:
                 detail = "ShipStation lists nothing finished yet" if not decisions else f"{_waiting(decisions)} label(s) not finished yet"
                 events.postpone(connection, event, owner=owner, at=again, attempts=event.attempts, waits=event.waits + 1, detail=detail)
             else:
-                status, reason, detail = conclude(decisions)
+                status, reason, detail = conclude(decisions, is_again=event.waits > 0)
                 rows = [decision.as_json() for decision in decisions]
                 events.finish(connection, event, owner=owner, status=status, now=now, reason=reason, detail=detail, decisions=rows)
             wake.announce(connection)
@@ -106,12 +106,12 @@ class EventJob:
             log.warning("event_attempt_failed", event_id=event.id, attempt=event.attempts + 1, error=str(error)[:300])
 
 
-def conclude(decisions: Sequence[Decision]) -> tuple[EventStatus, Reason | None, str]:
-    """An event's end from what was decided for its shipments: processed when any became, or is, a delivery; else ignored, for the
-    reason most of them were."""
+def conclude(decisions: Sequence[Decision], *, is_again: bool = False) -> tuple[EventStatus, Reason | None, str]:
+    """An event's end from what was decided for its shipments: processed when any became a delivery, or, for an event that `is_again`
+    looked at, is one already; else ignored, for the reason most of them were."""
     counts = dict(summary(decisions))
     told = ", ".join(f"{count} {key}" for key, count in counts.items())
-    if any(decision.delivery_id is not None and decision.verdict != "ignored" for decision in decisions):
+    if any(decision.delivery_id is not None and (is_again or decision.verdict != "ignored") for decision in decisions):
         return EventStatus.PROCESSED, None, told
     ignored = {key: count for key, count in counts.items() if key in set(Reason) and MEANINGS[Reason(key)].verdict == "ignored"}
     most = Reason(max(ignored, key=lambda key: ignored[key])) if ignored else Reason.NOTHING_SHIPPED
