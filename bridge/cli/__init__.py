@@ -1,5 +1,7 @@
 """The commands. One file a group: running, looking, mending, ship, simulator, demo."""
 
+from typing import Any
+
 import click
 
 from bridge import __version__
@@ -9,9 +11,22 @@ from bridge.cli.mending import explain, export, link, resolve, retry
 from bridge.cli.running import migrate, run, serve, work
 from bridge.cli.ship import ship
 from bridge.cli.simulator import simulator
+from bridge.errors import BridgeError, StorageError
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class _Commands(click.Group):
+    """Any error of ours that a command does not tell itself is told in a sentence, never as a stack trace."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except StorageError as exc:
+            raise click.ClickException(f"{exc}. Is BRIDGE_DATABASE_URL right, and the database up? `bridge migrate` creates it.") from exc
+        except BridgeError as exc:
+            raise click.ClickException(str(exc)) from exc
+
+
+@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="bridge")
 def main() -> None:
     """Tells Purple Dot what ShipStation shipped: once, correctly, provably."""

@@ -9,7 +9,6 @@ from typing import Any
 import click
 
 from bridge.cli.settings import load_settings
-from bridge.errors import StorageError
 from bridge.events import DeliveryStatus, EventStatus
 from bridge.reasons import MEANINGS, Reason
 from bridge.store import reports
@@ -119,8 +118,6 @@ def ask(question: Callable[[Any], Any]) -> Any:
     try:
         with database.read() as connection:
             return question(connection)
-    except StorageError as exc:
-        raise click.ClickException(f"{exc}. Is the database there? `bridge migrate` creates it.") from exc
     finally:
         database.close()
 

@@ -19,7 +19,6 @@ from gunicorn.app.base import BaseApplication
 from gunicorn.glogging import Logger
 
 from bridge.cli.settings import load_settings, mistakes_told
-from bridge.errors import StorageError
 from bridge.logs import configure_logs, gunicorn_logging
 from bridge.store import migrate as migrations
 from bridge.store.database import Database
@@ -85,7 +84,7 @@ def work(once: bool, worker_threads: int | None) -> None:
     with mistakes_told():
         worker = create_worker(settings)
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: worker.stop())
+        signal.signal(number, _in_a_thread(worker.stop))
     worker.run(once=once)
 
 
@@ -98,8 +97,6 @@ def migrate() -> None:
         with database.begin() as connection:
             before = migrations.current(connection)
         migrations.upgrade(database)
-    except StorageError as exc:
-        raise click.ClickException(f"{exc}. Is BRIDGE_DATABASE_URL ({settings.database_url_masked}) right, and the server up?") from exc
     finally:
         database.close()
     newest = migrations.newest()
@@ -116,6 +113,11 @@ def _migrate_first(url: str) -> None:
         database = Database(url)
         migrations.upgrade(database)
         database.close()
+
+
+def _in_a_thread(act: Callable[[], None]) -> Callable[[int, FrameType | None], None]:
+    """A signal handler runs inside whatever the main thread is doing, perhaps while it holds the very lock that `act` needs."""
+    return lambda _number, _frame: threading.Thread(target=act).start()
 
 
 class _NoAccessLog(Logger):
@@ -154,7 +156,7 @@ class Supervisor:
 
     def run(self) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._stop)
+            signal.signal(number, _in_a_thread(self._stopping.set))
         for name in self._commands:
             self._start(name)
         while not self._stopping.wait(0.2):
@@ -168,9 +170,6 @@ class Supervisor:
     def _start(self, name: str) -> None:
         if not self._stopping.is_set():
             self._children[name] = subprocess.Popen(self._commands[name], env=self._environ, preexec_fn=die_with_parent)  # noqa: PLW1509, S603  # our own command
-
-    def _stop(self, _number: int, _frame: FrameType | None) -> None:
-        self._stopping.set()
 
     def _end(self) -> None:
         for child in self._children.values():

@@ -76,8 +76,6 @@ def ship(file: Path, chunk: int, results: Path | None, again_unclear: bool, dry_
         else:
             intent = partial(marking.begin, file_name=file.name, again_unclear=again_unclear)
             _send(todo, chunk, partial(_send_chunk, database, v2.marker(), intent), stopping)
-    except StorageError as exc:
-        raise click.ClickException(f"{exc}. Is the database there? `bridge migrate` creates it.") from exc
     finally:
         database.close()
     _tell(lines, None if dry_run else target, as_json=as_json)
