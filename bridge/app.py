@@ -8,7 +8,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -72,7 +71,7 @@ def create_worker(settings: Settings) -> Worker:
     fetcher, purple_dot = create_clients(settings, database, stopping=stopping)
     policy = Policy(
         pattern=settings.reference_pattern,
-        carriers=_carriers(settings.carriers_file),
+        carriers=own_carriers(settings),
         notify_customer=settings.notify_customer,
         hold=timedelta(seconds=settings.hold_seconds),
         retry_schedule=settings.retry_schedule,
@@ -146,8 +145,9 @@ class Budget:
             return budgets.take(connection, self.system, per_minute=self.per_minute, now=self.database.now(connection))
 
 
-def _carriers(file: Path | None) -> Carriers:
+def own_carriers(settings: Settings) -> Carriers:
     """The built-in table behind an operator's own rows. Raises SettingsError for a file that can't be used."""
+    file = settings.carriers_file
     try:
         return Carriers(own_rows(file.read_text(encoding="utf-8")) if file else ())
     except (OSError, ValueError) as exc:

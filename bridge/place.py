@@ -6,12 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.actions import Action, CreateFulfillment, Held, Ignored
+from bridge.actions import Action, CreateFulfillment, Held, Ignored, Tracking
+from bridge.errors import RefusedError
 from bridge.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.resolve import Found
 from bridge.shipments import Shipment, ShipmentState
-from bridge.store import deliveries, orders
+from bridge.store import deliveries, orders, wake
 from bridge.store.database import Connection
 from bridge.store.deliveries import Delivery, Draft
 from bridge.translate import fulfillments
@@ -19,6 +20,7 @@ from bridge.translate.carriers import Carriers
 from bridge.translate.fulfillments import Earlier, identity, normalise_tracking
 from bridge.translate.matching import Match, Unmatched, match
 
+_LINES_IN_DOUBT = frozenset({Reason.NO_ITEMS, Reason.UNKNOWN_LINE, Reason.OVER_QUANTITY})
 _MENDABLE = frozenset(Reason) - {Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY}
 """Held for one of these, nothing was ever told to Purple Dot: newer facts may decide it anew."""
 
@@ -223,6 +225,27 @@ class _Page:
         detail = f"the label {number} was voided after Purple Dot had been told; correct the fulfillment of {delivery.reference} there"
         held, reason = DeliveryStatus.HELD, Reason.VOIDED_AFTER_DELIVERY
         deliveries.set_status(self.connection, delivery, status=held, reason=reason, detail=detail, now=self.origin.now)
+
+
+def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carriers, now: datetime) -> CreateFulfillment:
+    """Let a held parcel whose lines can't be known take all that is left of its order, because a person says so. Returns what will go
+    out. Raises RefusedError where that is not the question, or nothing is left."""
+    order_id = delivery.fulfillment_order_id or ""
+    orders.lock(connection, [order_id])
+    order = next(iter(orders.known(connection, order_ids=[order_id])), None)
+    if delivery.status is not DeliveryStatus.HELD or delivery.reason not in _LINES_IN_DOUBT or order is None or delivery.tracking is None:
+        raise RefusedError(
+            f"{delivery.id} is {delivery.status} ({delivery.reason}): its order, its number or its lines are not in doubt that way"
+        )
+    lines = fulfillments.rest_of(order, [_earlier(other) for other in deliveries.of_orders(connection, [order_id]).get(order_id, [])])
+    if not lines:
+        raise RefusedError(f"nothing is left of {order.reference}")
+    tracking = Tracking(delivery.tracking.number, *carriers.of(delivery.shipment))
+    action = CreateFulfillment(order_id, order.reference, lines, tracking, delivery.notify_customer, "all that is left, by hand")
+    draft = Draft(delivery.identity, delivery.shipment, action, Lane.RETRY, delivery.received_at, delivery.rule, Trigger.MANUAL)
+    deliveries.place(connection, delivery.id, draft, now=now)
+    wake.announce(connection)
+    return action
 
 
 def summary(decisions: Iterable[Decision]) -> Mapping[str, int]:

@@ -15,6 +15,7 @@ from bridge.errors import BridgeError, NotFoundError, RefusedError
 from bridge.events import DeliveryStatus
 from bridge.explain import explain_delivery, explain_event
 from bridge.orders import FulfillmentOrder, normalise_reference
+from bridge.place import fulfil_rest
 from bridge.store import mending, orders, reports
 from bridge.store.database import Connection
 from bridge.store.deliveries import Delivery
@@ -40,13 +41,23 @@ def explain(id_: str, as_json: bool) -> None:
 
 @click.command()
 @click.argument("wanted", metavar="DELIVERY...", nargs=-1, required=True)
+@click.option("--what-is-left", is_flag=True, help="Held because its lines are in doubt: fulfil all that is left of its order.")
+@click.option("--yes", is_flag=True, help="With --what-is-left: do it, after a first call has shown the lines.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-def retry(wanted: tuple[str, ...], as_json: bool) -> None:
+def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, as_json: bool) -> None:
     """Try deliveries now, as attempts of their own. What Purple Dot already has is refused."""
 
     def act(connection: Connection, delivery: Delivery, now: datetime) -> str:
-        mending.retry(connection, delivery, now=now)
-        return "is tried again now"
+        if not what_is_left:
+            mending.retry(connection, delivery, now=now)
+            return "is tried again now"
+        action = fulfil_rest(connection, delivery, carriers=own_carriers(load_settings()), now=now)
+        lines = ", ".join(f"{line.quantity} x {line.sku or line.id}" for line in action.lines)
+        if not yes:  # Raising takes all of it back.
+            raise RefusedError(f"would tell Purple Dot that {lines} of {action.reference} left; say --yes to do it")
+        return f"goes out now with {lines} of {action.reference}"
+
+    from bridge.app import own_carriers
 
     _act_on(wanted, act, as_json=as_json)
 

@@ -159,6 +159,12 @@ def _sum(lines: Iterable[OrderLine | FulfilledLine]) -> Counter[str]:
     return sum((Counter({line.id: line.quantity}) for line in lines), Counter[str]())
 
 
+def rest_of(order: FulfillmentOrder, earlier: Sequence[Earlier]) -> tuple[FulfilledLine, ...]:
+    """All that is left of an order, as lines; empty when nothing is."""
+    left = _left(order, earlier)
+    return tuple(FulfilledLine(id=line.id, quantity=left[line.id], sku=line.sku) for line in _lines(order) if left[line.id])
+
+
 def _left(order: FulfillmentOrder, spent: Sequence[Earlier]) -> Counter[str]:
     """Units of each line that no delivery took; a line without any is not among them, and counts as 0."""
     return _sum(order.lines) - _sum(line for told in spent for line in told.lines)
