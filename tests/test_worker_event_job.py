@@ -304,3 +304,19 @@ def test_stored_records_are_those_of_the_last_fetch(desk: Desk) -> None:
 
     with desk.ledger.read() as connection:
         assert [kept.record_id for kept in events.records_of(connection, event_id)] == ["501", "502"]
+
+
+def test_unknown_carrier_raises_one_notice_for_all_its_parcels(desk: Desk, logged: list[Any]) -> None:
+    parcels = {"501": {"sku": "SHAWL-RED", "quantity": 2}, "502": {"sku": "CAP-OAT", "quantity": 1}}
+    stranger = {"carrierCode": "planet_courier"}
+    desk.fetcher.records = [
+        v1_label(record=record, number=f"T{record}", shipmentItems=[{"orderItemId": record, **item}], **stranger)
+        for record, item in parcels.items()
+    ]
+    desk.notify()
+
+    desk.process()
+
+    assert [delivery.tracking_company for delivery in rows(desk.ledger)] == ["Planet Courier"] * 2
+    notices = [line for line in logged if line["event"] == "carrier_unknown"]
+    assert [notice["carrier"] for notice in notices] == ["planet_courier"]

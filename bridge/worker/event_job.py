@@ -1,7 +1,7 @@
 """One claimed event: fetch, translate, resolve, place. Its outcome is written in one transaction with the deliveries it led to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 
 import structlog
@@ -35,6 +35,7 @@ class EventJob:
     resolver: Resolver
     policy: Policy
     schedules: Schedules
+    _strangers: set[str] = field(default_factory=set)
 
     def run(self, event: Event, *, owner: str) -> None:
         try:
@@ -81,7 +82,17 @@ class EventJob:
                 rows = [decision.as_json() for decision in decisions]
                 events.finish(connection, event, owner=owner, status=status, now=now, reason=reason, detail=detail, decisions=rows)
             wake.announce(connection)
+        self._say_strangers(decisions)
         log.info("event_placed", event_id=event.id, event_type=event.event_type, again_at=again, **summary(decisions))
+
+    def _say_strangers(self, decisions: Sequence[Decision]) -> None:
+        """One notice for each carrier that the table does not hold, not one for each parcel."""
+        told = (self.policy.carriers.unknown(decision.shipment) for decision in decisions if decision.verdict == "delivery")
+        for carrier in {carrier for carrier in told if carrier is not None} - self._strangers:
+            self._strangers.add(carrier)
+            log.warning(
+                "carrier_unknown", carrier=carrier[:60], next_step="name it in BRIDGE_CARRIERS_FILE; until then it goes out as written"
+            )
 
     def _look_again(self, event: Event, decisions: Sequence[Decision], now: datetime) -> datetime | None:
         """An empty page may fill, a label may finish: look again without spending an attempt, until the schedule is over."""
