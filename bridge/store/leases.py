@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, func, select, union_all, update
+from sqlalchemy import Connection, Row, Table, bindparam, func, select, union_all, update
 
 from bridge.errors import LeaseLostError
 from bridge.events import Lane
@@ -18,6 +18,20 @@ Queue = Table
 EVENTS: Queue = events
 DELIVERIES: Queue = deliveries
 QUEUES = (DELIVERIES, EVENTS)
+
+# Asked at every turn of the loop, so they are built once.
+_DUE = {
+    queue.name: select(queue.c.id)
+    .where(queue.c.lane == bindparam("lane"), queue.c.due_at <= bindparam("now"))
+    .order_by(queue.c.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    for queue in QUEUES
+}
+_EARLIEST = union_all(
+    *(select(func.min(q.c.due_at).label("due_at")).where(q.c.lane == int(lane)) for q in QUEUES for lane in Lane)
+).subquery()
+_NEXT_DUE = select(func.min(_EARLIEST.c.due_at))
 
 
 def claim(
@@ -39,9 +53,7 @@ def claim(
 def _due_ids(connection: Connection, queue: Queue, *, limit: int, now: datetime) -> list[str]:
     ids: list[str] = []
     for lane in Lane:
-        due = select(queue.c.id).where(queue.c.lane == int(lane), queue.c.due_at <= now)
-        left = due.order_by(queue.c.due_at).limit(limit - len(ids)).with_for_update(skip_locked=True)
-        ids += connection.execute(left).scalars()
+        ids += connection.execute(_DUE[queue.name], {"lane": int(lane), "now": now, "most": limit - len(ids)}).scalars()
         if len(ids) >= limit:
             break
     return ids
@@ -77,6 +89,4 @@ def take_back(connection: Connection, *, owner: str, now: datetime) -> int:
 
 def next_due(connection: Connection) -> datetime | None:
     """When the earliest row of either queue becomes due; None when there is nothing to wait for. Index look-ups only."""
-    earliest = union_all(*(select(func.min(q.c.due_at).label("due_at")).where(q.c.lane == int(lane)) for q in QUEUES for lane in Lane))
-    moments = earliest.subquery().c.due_at
-    return connection.execute(select(func.min(moments))).scalar()
+    return connection.execute(_NEXT_DUE).scalar()
