@@ -11,7 +11,7 @@ from bridge.cli.mending import explain, export, link, resolve, retry
 from bridge.cli.running import migrate, run, serve, work
 from bridge.cli.ship import ship
 from bridge.cli.simulator import simulator
-from bridge.errors import BridgeError, StorageError
+from bridge.errors import BridgeError, SettingsError, StorageError
 
 
 class _Commands(click.Group):
@@ -20,6 +20,11 @@ class _Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
+        except SettingsError as exc:
+            problems = "".join(f"\n  - {problem}" for problem in exc.problems)
+            click.echo(f"The settings are not right yet:{problems}", err=True)
+            click.echo("Set them in the environment or in .env; deploy/env.example has all of them.", err=True)
+            ctx.exit(2)
         except StorageError as exc:
             raise click.ClickException(f"{exc}. Is BRIDGE_DATABASE_URL right, and the database up? `bridge migrate` creates it.") from exc
         except BridgeError as exc:

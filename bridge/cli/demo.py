@@ -26,7 +26,6 @@ from bridge.events import CLAIMABLE, EventStatus
 from bridge.orders import normalise_reference
 from bridge.reasons import MEANINGS, Reason
 from bridge.simulator import SCENARIOS, Label, MarkedShipped, Simulator, World
-from bridge.simulator.carriers import CARRIERS
 from bridge.store import reports
 from bridge.store.database import Database
 
@@ -47,6 +46,8 @@ class Act:
     ends: tuple[str, ...]
     reason: Reason | None = None
     fault: str | None = None
+
+    delivered = property(lambda act: act.ends.count("delivered") if act.ends[0] == EventStatus.PROCESSED else 0)
 
 
 def _story(name: str) -> Callable[[World], Json]:
@@ -77,56 +78,52 @@ def demo(vendors: Simulator | None, keep: bool) -> None:
     """Show the journey with simulated vendors and check every outcome: exit 0 only if all came out right."""
     signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job would ignore it.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
-    with vendors or Simulator() as simulator:
-        sys.exit(1 if _play(simulator, keep=keep) else 0)
-
-
-def _play(simulator: Simulator, *, keep: bool) -> list[str]:
-    """Perform and tell every act. Returns what differed from what must be: nothing, when all came right."""
     click.echo("Starting the receiver and the worker ...")
-    with _bridge_for(simulator) as ledger:
+    with vendors or Simulator() as simulator, _bridge_for(simulator) as ledger:
         with click.progressbar(ACTS, label="Sending webhooks", show_pos=True) as acts:
             performed = [_perform(act, simulator, ledger) for act in acts]
         for number, (act, (told, _)) in enumerate(zip(ACTS, performed, strict=True), start=1):
             click.echo("\n".join(["", click.style(f"{number}. {act.title}", bold=True), *told]))
-        differences = [line for _, differing in performed for line in differing] + _extras(simulator.world)
+        differences = [line for _, differing in performed for line in differing]
+        wanted, world, asked = sum(act.delivered for act in ACTS), simulator.world, simulator.world.count("purple_dot.create_fulfillment")
+        # What no single act can show: nothing came besides, nothing was asked twice, no shopper got an e-mail.
+        differences += _compared(
+            "In all", fulfillments=(wanted, len(world.fulfillments)), requests=(wanted, asked), emails=([], world.emails)
+        )
         _sum_up(simulator, ledger, differences)
         if keep:
             _keep(simulator, ledger)
-    return differences
+    sys.exit(1 if differences else 0)
 
 
 @contextmanager
 def _bridge_for(simulator: Simulator) -> Iterator[Database]:
     """`bridge run` in a folder of its own, with a `.env` there, so that no settings of this machine reach it. Yields its ledger."""
-    with tempfile.TemporaryDirectory(prefix="bridge-demo-") as name, socket.create_server(("127.0.0.1", 0)) as free:
-        address, token, folder = f"127.0.0.1:{free.getsockname()[1]}", secrets.token_urlsafe(16), Path(name)
-        free.close()
-        own = [*_QUICK.split(), f"DATABASE_URL=sqlite:///{folder / 'bridge.db'}", f"BIND={address}", f"WEBHOOK_TOKENS={token}"]
-        settings = [f"{name}={value}" for name, value in simulator.env().items()] + [f"BRIDGE_{setting}" for setting in own]
-        (folder / ".env").write_text("\n".join(settings))
-        environ = {name: value for name, value in os.environ.items() if not name.upper().startswith("BRIDGE_")}
-        simulator.webhook_url = f"http://{address}/webhooks/shipstation/{token}"
-        with (folder / "bridge.log").open("wb") as log, closing(Database(f"sqlite:///{folder / 'bridge.db'}")) as ledger:
-            process = subprocess.Popen(_RUN, cwd=folder, env=environ, stdout=log, stderr=log, preexec_fn=die_with_parent)  # noqa: PLW1509, S603  # our own command
-            try:
-                _wait_until_ready(f"http://{address}/readyz", process, folder / "bridge.log")
-                yield ledger
-            finally:
-                process.terminate()
-                process.wait()
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        address, token = f"127.0.0.1:{free.getsockname()[1]}", secrets.token_urlsafe(16)
+    simulator.webhook_url = f"http://{address}/webhooks/shipstation/{token}"
+    environ = {name: value for name, value in os.environ.items() if not name.upper().startswith("BRIDGE_")}
+    with tempfile.TemporaryDirectory(prefix="bridge-demo-") as name, closing(Database(f"sqlite:///{name}/bridge.db")) as ledger:
+        own = [*_QUICK.split(), f"DATABASE_URL={ledger.url}", f"BIND={address}", f"WEBHOOK_TOKENS={token}"]
+        settings = [*(f"{setting}={value}" for setting, value in simulator.env().items()), *(f"BRIDGE_{setting}" for setting in own)]
+        Path(name, ".env").write_text("\n".join(settings))
+        log = Path(name, "bridge.log")
+        with log.open("wb") as stream:
+            process = subprocess.Popen(_RUN, cwd=name, env=environ, stdout=stream, stderr=stream, preexec_fn=die_with_parent)  # noqa: PLW1509, S603  # our own command
+        try:
+            until = time.monotonic() + _START_SECONDS
+            while not _is_ready(address):
+                if time.monotonic() > until or process.poll() is not None:
+                    raise click.ClickException(f"The bridge did not start. The end of its log:\n{log.read_text()[-3000:]}")
+                time.sleep(0.1)
+            yield ledger
+        finally:
+            process.terminate()
+            process.wait()
 
 
-def _wait_until_ready(url: str, process: subprocess.Popen[bytes], log: Path) -> None:
-    until = time.monotonic() + _START_SECONDS
-    while not _is_there(url):
-        if time.monotonic() > until or process.poll() is not None:
-            raise click.ClickException(f"The bridge did not start. The end of its log:\n{log.read_text()[-3000:]}")
-        time.sleep(0.1)
-
-
-def _is_there(url: str) -> bool:
-    with suppress(OSError), _NO_PROXY.open(url, timeout=5):
+def _is_ready(address: str) -> bool:
+    with suppress(OSError), _NO_PROXY.open(f"http://{address}/readyz", timeout=5):
         return True
     return False
 
@@ -141,7 +138,7 @@ def _perform(act: Act, simulator: Simulator, ledger: Database) -> tuple[list[str
     status = simulator.send_webhook(simulator.webhook_url or "", webhook)
     event = _settled(ledger)
     sent: list[Label | MarkedShipped] = [*world.labels[labels:], *world.marked_shipped[marked:]]
-    wanted = [_wanted(world, one) for one in sent if _is_delivered(act)]
+    wanted = [_wanted(world, one) for one in sent if act.delivered]
     received = sorted(world.fulfillments[known:], key=_pretty)
     stories = (event, *event["delivery_stories"])
     return _told(event, status, received), _compared(
@@ -153,17 +150,14 @@ def _perform(act: Act, simulator: Simulator, ledger: Database) -> tuple[list[str
     )
 
 
-def _is_delivered(act: Act) -> bool:
-    return set(act.ends) == set(_DELIVERED)
-
-
 def _settled(ledger: Database) -> Json:
     """The newest event's story as soon as nothing of it waits for the worker, or when the time is up."""
     until = time.monotonic() + _ACT_SECONDS
     while True:
         with ledger.read() as connection:
-            newest = reports.list_events(connection, reports.Query(limit=1))
-            event = reports.event_story(connection, newest[0]["id"]) if newest else None
+            [event] = [reports.event_story(connection, one["id"]) for one in reports.list_events(connection, reports.Query(limit=1))] or [
+                None
+            ]
         event = event or {"event_type": "Nothing", "status": "stored", "reason": None, "delivery_stories": []}
         is_moving = event["status"] == EventStatus.RECEIVED or any(one["status"] in CLAIMABLE for one in event["delivery_stories"])
         if not is_moving or time.monotonic() > until:
@@ -175,23 +169,14 @@ def _wanted(world: World, sent: Label | MarkedShipped) -> Json:
     """The exact JSON that Purple Dot must receive for one parcel, from what the warehouse put into it."""
     orders = {normalise_reference(order.reference): order for order in world.orders.values()}
     order, packed = orders[normalise_reference(sent.order.shipment_number)], {item.sku: item.quantity for item in sent.order.items}
-    named = sent.carrier if isinstance(sent, Label) else sent.carrier_name
-    [carrier] = [one for one in CARRIERS.values() if named in (one.code, one.friendly_name)]
-    link = carrier.tracking_url.format(sent.tracking_number)
+    number, carrier = sent.tracking_number, sent.shipper
     told = {
         "fulfillment_order_id": order.id,
         "line_items": [{"id": line.id, "quantity": packed[line.sku]} for line in order.lines if line.sku in packed],
         "notify_customer": False,
-        "tracking_info": {"number": sent.tracking_number, "company": carrier.friendly_name, "url": link},
+        "tracking_info": {"number": number, "company": carrier.friendly_name, "url": carrier.tracking_url.format(number)},
     }
     return {"fulfillment": told}
-
-
-def _extras(world: World) -> list[str]:
-    """What no single act can show: nothing came besides, nothing was asked twice, no shopper got an e-mail."""
-    wanted = sum(len(act.ends) - 1 for act in ACTS if _is_delivered(act))
-    counts = {"fulfillments": len(world.fulfillments), "requests to create one": world.count("purple_dot.create_fulfillment")}
-    return _compared("In all", **{what: (wanted, count) for what, count in counts.items()}, emails=([], world.emails))
 
 
 def _compared(where: str, **pairs: tuple[object, object]) -> list[str]:
@@ -220,21 +205,22 @@ def _pretty(body: Json) -> str:
 
 
 def _sum_up(simulator: Simulator, ledger: Database, differences: list[str]) -> None:
-    world, home = simulator.world, (simulator.webhook_url or "").partition("/webhooks")[0]
     with ledger.read() as connection:
-        waiting = reports.count_exceptions(connection)
+        waiting, world = reports.count_exceptions(connection), simulator.world
     click.echo(f"\n{len(ACTS)} webhooks, {len(world.fulfillments)} fulfillments, {len(world.emails)} e-mails, {waiting} held for a person.")
-    pages = [page for page in ("/readyz", "/metrics", "/console/") if _is_there(home + page)]
-    click.echo(f"The bridge: {home}, with {', '.join(['/webhooks/shipstation', *pages])}")
+    click.echo(f"The bridge: {_home(simulator)}, with /webhooks/shipstation, /readyz, /metrics")
     verdict = "Not everything came out as it must:" if differences else "Everything came out exactly as it must."
     click.secho("\n  ".join([verdict, *differences]), fg="red" if differences else "green")
 
 
+def _home(simulator: Simulator) -> str:
+    return (simulator.webhook_url or "").partition("/webhooks")[0]
+
+
 def _keep(simulator: Simulator, ledger: Database) -> None:
     """Whatever the simulator is asked to ship is posted to the bridge."""
-    home = (simulator.webhook_url or "").partition("/webhooks")[0]
     click.echo("\nIt goes on running until Ctrl-C. In another terminal, in its folder, whose .env leads to this bridge:")
-    click.echo(f"  cd {Path(ledger.url.database or '').parent}\n  {sys.executable} -m bridge deliveries\n  curl {home}/readyz")
+    click.echo(f"  cd {Path(ledger.url.database or '').parent}\n  {sys.executable} -m bridge deliveries\n  curl {_home(simulator)}/readyz")
     click.echo(f"  curl {simulator.url}/_simulator\n  curl -X POST {simulator.url}/_simulator/ship/v2_batch")
     click.echo(f"The last lets something be shipped; likewise {', '.join(SCENARIOS)}.")
     with suppress(KeyboardInterrupt):

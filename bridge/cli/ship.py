@@ -17,9 +17,8 @@ from typing import Any
 
 import click
 
-from bridge.cli.looking import printable, table, to_json
-from bridge.cli.mending import harmless
-from bridge.cli.settings import load_settings
+from bridge.cli.ledger import load_settings, opened
+from bridge.cli.looking import json_option, printable, table, tell, write_csv
 from bridge.errors import StorageError
 from bridge.shipstation.marking import LOOK_FIRST, Marker, MarkRow, read_row
 from bridge.store import marking
@@ -55,29 +54,26 @@ class Line:
 @click.option("--results", type=click.Path(dir_okay=False, path_type=Path), help="CSV for the results.  [default: FILE.results.csv]")
 @click.option("--again-unclear", is_flag=True, help="Send again what may be marked already. Look in ShipStation first.")
 @click.option("--dry-run", is_flag=True, help="Check everything and show what would be sent; nothing is sent or written.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON document.")
+@json_option
 def ship(file: Path, chunk: int, results: Path | None, again_unclear: bool, dry_run: bool, as_json: bool) -> None:
     """Mark shipments as shipped in ShipStation from a CSV or JSON file. What an earlier run marked is skipped."""
-    from bridge.app import create_clients, open_database
+    from bridge.app import create_clients
 
     settings, stopping = load_settings(), threading.Event()
     lines, target = _checked(file), results or Path(f"{file}.results.csv")
     if target.resolve() == file.resolve() or not os.access(target.parent, os.W_OK):
         raise click.BadParameter(f"{target} is the file itself, or in a folder that can't be written to.", param_hint="--results")
-    database = open_database(settings)
-    try:
+    with opened(settings) as database:
         v2 = create_clients(settings, database, stopping=stopping)[0].v2
         if v2 is None:
             raise click.UsageError("BRIDGE_SHIPSTATION_API_KEY is not set, and only V2 of ShipStation's API marks shipments.")
         todo = _without_skipped(database, lines, again_unclear=again_unclear)
-        if dry_run:
-            for line in todo:
-                line.status, line.message = "would_send", None
-        else:
+        if not dry_run:
             intent = partial(marking.begin, file_name=file.name, again_unclear=again_unclear)
             _send(todo, chunk, partial(_send_chunk, database, v2.marker(), intent), stopping)
-    finally:
-        database.close()
+    if dry_run:
+        for line in todo:
+            line.status, line.message = "would_send", None
     _tell(lines, None if dry_run else target, as_json=as_json)
     if not dry_run and any(line.status in ("refused", "unclear", "not_sent") for line in lines):
         raise SystemExit(1)
@@ -85,20 +81,21 @@ def ship(file: Path, chunk: int, results: Path | None, again_unclear: bool, dry_
 
 def _checked(file: Path) -> list[Line]:
     """The rows, or every mistake in them and exit code 2."""
-    lines: dict[str, Line] = {}
-    mistakes: list[str] = []
-    ignored: dict[str, None] = {}
+    lines, mistakes, columns = dict[str, Line](), list[str](), dict[str, None]()
     try:
         for number, given in _rows(file.read_bytes()):
-            row = read_row({k: v for k, v in given.items() if str(v).strip()}) if isinstance(given, Mapping) else [given]
-            ignored |= dict.fromkeys(k for k in (given if isinstance(given, Mapping) else ()) if k and k not in MarkRow.model_fields)
+            if isinstance(given, str):
+                mistakes.append(f"row {number}: {given}")
+                continue
+            columns |= dict.fromkeys(given)
+            row = read_row({name: value for name, value in given.items() if str(value).strip()})
             if isinstance(row, list):
                 mistakes += [f"row {number}: {mistake}" for mistake in row]
             elif (first := lines.setdefault(row.shipment_id, Line(number, row)).number) != number:
                 mistakes.append(f"row {number}: shipment_id: stands in row {first} already, and ShipStation marks a shipment once")
     except (OSError, ValueError, RecursionError) as exc:
         mistakes.append(str(exc))
-    if ignored:
+    if ignored := [name for name in columns if name and name not in MarkRow.model_fields]:
         click.echo(printable(f"Columns that mean nothing here: {', '.join(ignored)}"), err=True)
     if mistakes or not lines:
         told = [printable(f"  {mistake}") for mistake in mistakes or ["there is no row in it"]]
@@ -148,10 +145,8 @@ def _without_skipped(database: Database, lines: Sequence[Line], *, again_unclear
         if status == "marked":
             line.status, line.message = "already_marked", f"skipped: marked at {at:%Y-%m-%d %H:%M} UTC"
         elif status == "unclear" and not again_unclear:
-            line.status, line.message = (
-                "unclear",
-                f"skipped: no clear answer at {at:%Y-%m-%d %H:%M} UTC; {LOOK_FIRST}, with --again-unclear",
-            )
+            line.status = status
+            line.message = f"skipped: no clear answer at {at:%Y-%m-%d %H:%M} UTC; {LOOK_FIRST}, with --again-unclear"
     return [line for line in lines if line.status == "not_sent"]
 
 
@@ -188,20 +183,14 @@ def _send_chunk(database: Database, marker: Marker, intent: Callable[..., bool],
 def _tell(lines: Sequence[Line], target: Path | None, *, as_json: bool) -> None:
     rows, counts = [line.cells() for line in lines], Counter(line.status for line in lines)
     summary = f"{', '.join(f'{count} {status}' for status, count in counts.items())}.{f' Results: {target}' if target else ''}"
-    document = to_json({"counts": counts, "results_file": target and str(target), "rows": rows})
-    click.echo(document if as_json else f"{table(rows, _COLUMNS)}\n\n{summary}")
-    if target:
-        _write(target, rows)
-
-
-def _write(target: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """A draft first: nobody ever reads half a file."""
-    draft = target.with_name(f".{target.name}.{os.getpid()}")
+    document = {"counts": counts, "results_file": target and str(target), "rows": rows}
+    tell(document, [*table(rows, _COLUMNS), "", summary], as_json=as_json)
+    if target is None:
+        return
+    draft = target.with_name(f".{target.name}.{os.getpid()}")  # First, so that nobody ever reads half a file.
     try:
         with draft.open("w", encoding="utf-8", newline="") as stream:
-            writer = csv.DictWriter(stream, _COLUMNS)
-            writer.writeheader()
-            writer.writerows({name: harmless(value) for name, value in row.items()} for row in rows)
+            write_csv(stream, _COLUMNS, rows)
         draft.replace(target)
     except OSError as exc:
         raise click.ClickException(f"{target} can't be written ({exc.strerror}); what is told above is remembered all the same") from exc

@@ -2,78 +2,37 @@
 
 import signal
 import threading
-from typing import TYPE_CHECKING
 
 import click
 
-if TYPE_CHECKING:
-    from bridge.simulator import Simulator
+from bridge.simulator import FAULTS, SCENARIOS, Simulator
 
-
-def _check_faults(_context: click.Context, _parameter: click.Parameter, texts: tuple[str, ...]) -> tuple[str, ...]:
-    from bridge.simulator.faults import parse_fault
-
-    for text in texts:
-        try:
-            parse_fault(text)
-        except ValueError as error:
-            raise click.BadParameter(str(error)) from error
-    return texts
-
-
-def _list_faults(context: click.Context, _parameter: click.Parameter, is_wanted: bool) -> None:
-    from bridge.simulator.faults import FAULTS
-
-    if not is_wanted or context.resilient_parsing:
-        return
-    for name, kind in FAULTS.items():
-        click.echo(f"{name:<20} {kind.summary}")
-    context.exit()
+_FAULT = "Fail in a named way, such as throttle:5:purple_dot.order:3 (count: a number or 'always'). May be repeated."
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(0, 65535), default=8900, show_default=True, help="Loopback port; 0 takes a free one.")
-@click.option(
-    "--fault",
-    "faults",
-    metavar="NAME[:operation[:count]]",
-    multiple=True,
-    callback=_check_faults,
-    help="Fail in a named way, such as throttle:5:purple_dot.order:3 (count: a number or 'always'). May be repeated.",
-)
-@click.option("--webhook-url", metavar="URL", help="Where the webhooks of a story are posted; otherwise to what was subscribed.")
-@click.option("--list-faults", is_flag=True, expose_value=False, is_eager=True, callback=_list_faults, help="Name all faults and exit.")
-def simulator(port: int, faults: tuple[str, ...], webhook_url: str | None) -> None:
+@click.option("--fault", "faults", metavar="NAME[:operation[:count]]", multiple=True, help=_FAULT)
+@click.option("--webhook-url", metavar="URL", help="Where the webhooks of a story are posted.")
+@click.option("--list-faults", is_flag=True, help="Name all faults and exit.")
+def simulator(port: int, faults: tuple[str, ...], webhook_url: str | None, list_faults: bool) -> None:
     """Both vendors on loopback until Ctrl-C: paged, signed, strict, and able to fail."""
-    from bridge.simulator import Simulator
-
-    running = Simulator(port=port, faults=faults, webhook_url=webhook_url)
+    if list_faults:
+        click.echo("\n".join(f"{name:<20} {kind.summary}" for name, kind in FAULTS.items()))
+        return
     try:
-        running.start()
-    except OSError as error:
-        raise click.ClickException(f"Port {port} can't be used: {error.strerror}. Choose another with --port.") from error
-    try:
-        _serve(running)
-    finally:
-        running.stop()
-
-
-def _serve(running: "Simulator") -> None:
-    """The signals are caught before the address is told: whoever reads it may end us at once."""
+        running = Simulator(port=port, faults=faults, webhook_url=webhook_url).start()
+    except ValueError as exc:
+        raise click.BadParameter(str(exc), param_hint="--fault") from exc
+    except OSError as exc:
+        raise click.ClickException(f"Port {port} can't be used: {exc.strerror}. Choose another with --port.") from exc
     asked_to_stop = threading.Event()
+    # Caught before the address is told: whoever reads it may end us at once.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda _number, _frame: asked_to_stop.set())
-    _tell(running)
-    asked_to_stop.wait()
-
-
-def _tell(running: "Simulator") -> None:
-    from bridge.simulator import SCENARIOS
-
-    click.echo(f"The simulator listens on {running.url}\n")
-    click.echo("Put these lines into the .env of a bridge:\n")
-    for name, value in running.env().items():
-        click.echo(f"{name}={value}")
-    click.echo(f"\nLet something be shipped: curl -X POST {running.url}/_simulator/ship/v2_label")
-    click.echo(f"Stories: {', '.join(SCENARIOS)}")
+        signal.signal(number, lambda *_: asked_to_stop.set())
+    settings = "\n".join(f"{name}={value}" for name, value in running.env().items())
+    click.echo(f"The simulator listens on {running.url}\n\nPut these lines into the .env of a bridge:\n\n{settings}\n")
+    click.echo(f"Let something be shipped: curl -X POST {running.url}/_simulator/ship/v2_label\nStories: {', '.join(SCENARIOS)}")
     click.echo(f"What happened so far: curl {running.url}/_simulator")
+    asked_to_stop.wait()
+    running.stop()

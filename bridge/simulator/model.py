@@ -178,6 +178,7 @@ class MarkedShipped:
 
     fulfillment_id = property(lambda shipped: f"se-{340000000 + shipped.number}")
     v1_fulfillment_id = property(lambda shipped: 88000000 + shipped.number)
+    shipper = property(lambda shipped: next(one for one in CARRIERS.values() if one.friendly_name == shipped.carrier_name))
     ship_date = property(lambda shipped: pacific(shipped.created_at).date())
     voided = property(lambda shipped: shipped.voided_at is not None)
 
