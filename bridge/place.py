@@ -199,7 +199,8 @@ class _Page:
         known = deliveries.by_record(self.connection, shipment.record_kind, [shipment.record_id]).get(shipment.record_id, [])
         if not known and shipment.tracking_number:
             known = deliveries.by_tracking(self.connection, shipment.tracking_number, order_number=shipment.order_number)
-        told = [delivery for delivery in known if delivery.status is DeliveryStatus.DELIVERED]
+        # What says already that it is void was held for it once: a person has closed that, and hears of it no more.
+        told = [d for d in known if d.status is DeliveryStatus.DELIVERED and d.shipment.state is not ShipmentState.VOIDED]
         for delivery in told:
             self._hold_voided(delivery)
         for delivery in known:
@@ -216,7 +217,7 @@ class _Page:
     def _cancel(self, delivery: Delivery, detail: str) -> None:
         """Its units are free again, also for a replacement on this very page."""
         cancelled, reason = DeliveryStatus.CANCELLED, Reason.VOIDED
-        if deliveries.set_status(self.connection, delivery, status=cancelled, reason=reason, detail=detail, now=self.origin.now):
+        if deliveries.void(self.connection, delivery, status=cancelled, reason=reason, detail=detail, now=self.origin.now):
             others = self.earlier.get(delivery.fulfillment_order_id or "", [])
             others[:] = [other for other in others if other.id != delivery.id]
 
@@ -224,7 +225,7 @@ class _Page:
         number = delivery.tracking.number if delivery.tracking else "without number"
         detail = f"the label {number} was voided after Purple Dot had been told; correct the fulfillment of {delivery.reference} there"
         held, reason = DeliveryStatus.HELD, Reason.VOIDED_AFTER_DELIVERY
-        deliveries.set_status(self.connection, delivery, status=held, reason=reason, detail=detail, now=self.origin.now)
+        deliveries.void(self.connection, delivery, status=held, reason=reason, detail=detail, now=self.origin.now)
 
 
 def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carriers, now: datetime) -> CreateFulfillment:

@@ -18,7 +18,7 @@ from bridge.place import Decision, Origin, place, summary
 from bridge.reasons import Reason
 from bridge.resolve import Found
 from bridge.shipments import Shipment, ShipmentState
-from bridge.store import deliveries, orders
+from bridge.store import deliveries, mending, orders
 from bridge.store.database import Database
 from bridge.store.tables import deliveries as table
 from tests.fakes import Clock, WatchedDatabase
@@ -414,6 +414,20 @@ def test_void_told_twice_is_harmless(ledger: WatchedDatabase) -> None:
 
     assert only(put(ledger, a_parcel(**VOIDED))).verdict == "ignored"
     assert rows(ledger) == before
+
+
+def test_void_that_a_person_has_dealt_with_stays_closed(ledger: WatchedDatabase) -> None:
+    put(ledger, a_parcel())
+    deliver_next(ledger)
+    held = only(put(ledger, a_parcel(**VOIDED)))
+    with ledger.begin() as connection:
+        [delivery] = mending.find(connection, str(held.delivery_id))
+        mending.resolve(connection, delivery, status=DeliveryStatus.DELIVERED, why="the number was replaced", now=ledger.moment())
+
+    decision = only(put(ledger, a_parcel(**VOIDED)))
+
+    assert (decision.verdict, decision.reason) == ("ignored", Reason.VOIDED)
+    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [("delivered", None)]
 
 
 def test_void_of_what_we_never_knew_is_ignored(ledger: WatchedDatabase) -> None:

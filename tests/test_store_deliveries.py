@@ -11,6 +11,7 @@ from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
 from bridge.errors import LeaseLostError
 from bridge.events import COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
+from bridge.shipments import ShipmentState
 from bridge.store import deliveries
 from bridge.store.database import Database
 from bridge.store.deliveries import Attempt, Delivery, Draft
@@ -264,25 +265,26 @@ def test_event_is_linked_once_however_often_it_is_said(ledger: WatchedDatabase, 
     assert [(link.event_id, link.delivery_id) for link in rows(ledger, "event_deliveries")] == [(event_id, delivery_id)]
 
 
-def test_status_changes_only_while_nobody_moved_it(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_void_changes_only_what_nobody_moved(ledger: WatchedDatabase, clock: Clock) -> None:
     create(ledger, a_draft(clock))
     seen = loaded(ledger)
     cancelled = {"status": DeliveryStatus.CANCELLED, "reason": Reason.VOIDED, "detail": "voided"}
     claim_delivery(ledger)
 
     with ledger.begin() as connection:
-        assert deliveries.set_status(connection, seen, now=clock.now, **cancelled) is False
+        assert deliveries.void(connection, seen, now=clock.now, **cancelled) is False
     assert row(ledger, seen.id).status == "delivering"
 
 
-def test_status_of_an_idle_delivery_changes(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_void_takes_back_an_idle_delivery_and_its_shipment_says_so(ledger: WatchedDatabase, clock: Clock) -> None:
     create(ledger, a_draft(clock))
     cancelled = {"status": DeliveryStatus.CANCELLED, "reason": Reason.VOIDED, "detail": "voided"}
 
     with ledger.begin() as connection:
-        assert deliveries.set_status(connection, loaded(ledger), now=clock.now, **cancelled) is True
+        assert deliveries.void(connection, loaded(ledger), now=clock.now, **cancelled) is True
 
     assert (loaded(ledger).status, loaded(ledger).reason) == (DeliveryStatus.CANCELLED, Reason.VOIDED)
+    assert loaded(ledger).shipment.state is ShipmentState.VOIDED
     assert claim_deliveries(ledger) == []
 
 

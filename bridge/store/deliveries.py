@@ -1,7 +1,7 @@
 """Deliveries as stored: the mapping log and its quantity ledger. Every function works inside the caller's transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, updat
 from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
 from bridge.events import COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
-from bridge.shipments import Shipment
+from bridge.shipments import Shipment, ShipmentState
 from bridge.store import leases
 from bridge.store.ids import new_id
 from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries
@@ -261,11 +261,11 @@ def by_tracking(connection: Connection, tracking_number: str, *, order_number: s
     return load(connection, connection.execute(query).all())
 
 
-def set_status(
-    connection: Connection, delivery: Delivery, *, status: DeliveryStatus, reason: Reason | None, detail: str, now: datetime
-) -> bool:
-    """Change a delivery that nobody holds: cancel it, or hold it for a person. False, and nothing written, when it has moved on."""
-    values = {"status": status, "reason": reason, "detail": detail, "due_at": None, "owner": None, "updated_at": now}
+def void(connection: Connection, delivery: Delivery, *, status: DeliveryStatus, reason: Reason | None, detail: str, now: datetime) -> bool:
+    """Take a delivery that nobody holds back, since its label is void: cancel it, or hold it for a person. Its shipment says so from then
+    on. False, and nothing written, when it has moved on."""
+    shipment = _SHIPMENT.dump_python(replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json")
+    values = {"status": status, "reason": reason, "detail": detail, "due_at": None, "owner": None, "updated_at": now, "shipment": shipment}
     unchanged = (deliveries.c.id == delivery.id, deliveries.c.status == delivery.status, deliveries.c.claims == delivery.claim)
     return connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount == 1
 
