@@ -27,8 +27,7 @@ log = structlog.get_logger(__name__)
 _RESTART_AFTER = 1.0
 _PR_SET_PDEATHSIG = 1
 _GUNICORN = {"worker_class": "gthread", "threads": 8, "timeout": 30, "graceful_timeout": 25, "keepalive": 5, "control_socket_disable": True}
-if os.path.isdir("/dev/shm"):  # noqa: S108, PTH112  # shared memory, as gunicorn advises
-    _GUNICORN["worker_tmp_dir"] = "/dev/shm"  # noqa: S108
+_GUNICORN |= {"worker_tmp_dir": "/dev/shm"} if os.path.isdir("/dev/shm") else {}  # noqa: S108, PTH112  # memory, as gunicorn advises
 
 _bind = click.option("--bind", help="Address of the receiver, host:port.")
 _workers = click.option("--workers", "web_workers", type=click.IntRange(1, 64), help="Processes of the receiver.")
