@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal, NamedTuple, Self
+from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
@@ -16,6 +16,7 @@ from bridge.errors import CredentialsError, PermanentError, TemporaryError, Uncl
 from bridge.shipstation.payloads import Id, InlineRow, Items, Row
 
 LOOK_FIRST = "it may be marked already, so look in ShipStation before you send it again"
+_FACTS = ("error_source", "error_type", "error_code", "field_name", "field_value")
 _PLAIN = {"missing": "is missing", "ship_date": "is no ISO date such as 2026-11-04"}
 
 
@@ -50,32 +51,13 @@ class RowAnswer(Row):
     error_message: Told = None
 
 
-class ApiError(Row):
-    """Sources, types and codes that we never heard of are values like the others. https://docs.shipstation.com/errors"""
-
-    error_source: Told = None
-    error_type: Told = None
-    error_code: Told = None
-    message: Told = None
-    field_name: Told = None
-    field_value: Told = None
-
-    def __str__(self) -> str:
-        facts = (self.error_source, self.error_type, self.error_code, self.field_name, self.field_value)
-        return f"{self.message or 'no message'} ({', '.join(filter(None, facts))})"
-
-
 class MarkAnswer(Row):
     """A 200 or a 400. What has another shape says nothing about any row."""
 
     has_errors: Any = False
     fulfillments: Items[RowAnswer] = Field(default_factory=list)
     request_id: Told = None
-    errors: Items[ApiError] = Field(default_factory=list)
-
-    @classmethod
-    def read(cls, body: object) -> Self:
-        return cls.model_validate(body if isinstance(body, Mapping) else {})
+    errors: Items[dict[str, Any]] = Field(default_factory=list)
 
 
 class RowResult(NamedTuple):
@@ -91,11 +73,8 @@ def read_row(given: Mapping[str, Any]) -> MarkRow | list[str]:
     try:
         return MarkRow.model_validate(given)
     except ValidationError as exc:
-        wrong = [(str(error["loc"][0]), error) for error in exc.errors(include_url=False, include_input=False)]
-        return [
-            f"{name}: {_PLAIN.get(error['type']) or _PLAIN.get(name) or error['msg'].removeprefix('Value error, ')}"
-            for name, error in wrong
-        ]
+        wrong = [(str(error["loc"][0]), error["type"], error["msg"]) for error in exc.errors(include_url=False, include_input=False)]
+        return [f"{name}: {_PLAIN.get(kind) or _PLAIN.get(name) or message.removeprefix('Value error, ')}" for name, kind, message in wrong]
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,14 +87,13 @@ class Marker:
     def mark(self, rows: Sequence[MarkRow]) -> list[RowResult]:
         sent = {"fulfillments": [row.model_dump(mode="json", exclude_none=True) for row in rows]}
         try:
-            body = self.api.send("create_fulfillments", "POST", f"{self.base_url}/fulfillments", sent).body
+            answer = _read(self.api.send("create_fulfillments", "POST", f"{self.base_url}/fulfillments", sent).body)
         except UnclearError as exc:
             return [RowResult("unclear", f"{exc}; {LOOK_FIRST}")] * len(rows)
         except (TemporaryError, CredentialsError) as exc:
             return [RowResult("not_sent", f"not marked: {exc}")] * len(rows)
         except PermanentError as exc:
-            return self._refused(rows, MarkAnswer.read(exc.body), otherwise=str(exc))
-        answer = MarkAnswer.read(body)
+            return self._refused(rows, _read(exc.body)) or [RowResult("refused", str(exc))] * len(rows)
         return [self._judged(row, answer) for row in rows]
 
     def _judged(self, row: MarkRow, answer: MarkAnswer) -> RowResult:
@@ -125,16 +103,14 @@ class Marker:
         if told[0].error_message:
             return RowResult("refused", self._clean(told[0].error_message), told[0].shipment_number)
         if (answer.has_errors or answer.errors) and not any(one.error_message for one in answer.fulfillments):
-            said = self._clean("ShipStation speaks of errors and names no row", *map(str, answer.errors))
+            said = self._clean("ShipStation speaks of errors and names no row", *map(_words, answer.errors))
             return RowResult("unclear", f"{said}; {LOOK_FIRST}", told[0].shipment_number)
         return RowResult("marked", None, told[0].shipment_number)
 
-    def _refused(self, rows: Sequence[MarkRow], answer: MarkAnswer, *, otherwise: str) -> list[RowResult]:
-        """Nothing of the chunk was done. An error that names rows is told on those; one that names none, on all."""
-        named = [(str(error), _rows_named(error, rows)) for error in answer.errors]
-        each = [[text for text, places in named if not places or place in places] for place in range(len(rows))]
-        if not named:
-            return [RowResult("refused", otherwise)] * len(rows)
+    def _refused(self, rows: Sequence[MarkRow], answer: MarkAnswer) -> list[RowResult]:
+        """Nothing was done. An error that names rows is told on those; one that names none, on all. Empty if none is told."""
+        named = [(_words(error), _rows_named(error, rows)) for error in answer.errors]
+        each = [[text for text, places in named if not places or place in places] for place in range(len(rows))] if named else []
         request, others = f"request {answer.request_id}", "not marked: the whole request was refused for other rows; send it without those"
         return [RowResult("refused", self._clean(*own, request)) if own else RowResult("not_sent", others) for own in each]
 
@@ -143,11 +119,21 @@ class Marker:
         return self.api.words_in({"message": list(said)})
 
 
-def _rows_named(error: ApiError, rows: Sequence[MarkRow]) -> set[int]:
+def _read(body: object) -> MarkAnswer:
+    return MarkAnswer.model_validate(body if isinstance(body, Mapping) else {})
+
+
+def _words(error: Mapping[str, Any]) -> str:
+    """Sources, types and codes that we never heard of are values like the others. https://docs.shipstation.com/errors"""
+    facts = [str(error[name]) for name in _FACTS if error.get(name)]
+    return f"{error.get('message') or 'no message'} ({', '.join(facts)})"
+
+
+def _rows_named(error: Mapping[str, Any], rows: Sequence[MarkRow]) -> set[int]:
     """The places of the rows that an error's `fulfillments[3].carrier_code`, or its value, speaks of; none where that can't be known."""
-    name = error.field_name or ""
+    name, value = str(error.get("field_name") or ""), error.get("field_value")
     counted = {int(number) for number in re.findall(r"\d{1,4}", name)[:1]} & set(range(len(rows)))
-    if error.field_value is None:
+    if value is None:
         return counted
-    holders = {place for place, row in enumerate(rows) if row.model_dump(mode="json").get(name.split(".")[-1]) == error.field_value}
+    holders = {place for place, row in enumerate(rows) if row.model_dump(mode="json").get(name.rpartition(".")[2]) == str(value)}
     return counted & holders or holders
