@@ -83,8 +83,7 @@ def test_late_commit_can_be_called_for_and_is_dropped_where_it_became_impossible
 
     world.void_order(voided)
 
-    assert requests.post(f"{simulator.url}/_simulator/late", timeout=5).json() == {"applied": 1}
-    assert world.apply_late() == 0
+    assert [world.apply_late(), world.apply_late()] == [1, 0]
     assert [order.status, voided.status] == ["FULFILLED", "VOIDED"]
 
 
@@ -175,4 +174,3 @@ def test_faults_can_be_put_in_over_http(simulator: Simulator) -> None:
     assert put.json() == {"faults": ["status:503:jwks:1"]}
     assert wrong == [400, 400, 400]
     assert requests.get(f"{simulator.url}/jwks", timeout=5).status_code == 503
-    assert requests.delete(url, timeout=5).json() == {"faults": []}

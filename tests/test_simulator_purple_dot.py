@@ -155,18 +155,14 @@ def test_references_are_compared_exactly_and_separated_by_literal_commas(world: 
     assert [row["reference"] for row in both["data"]["fulfillment_orders"]] == [tenth.reference, hashed.reference] == ["PD1/10", "#PD2/1"]
 
 
-@pytest.mark.parametrize("paging", ["body", "link", "bare"])
-def test_orders_are_paged_oldest_first_after_a_cursor(world: World, get: Any, session: requests.Session, paging: Any) -> None:
-    world.answers.paging = paging
+def test_orders_are_paged_oldest_first_after_a_cursor(world: World, get: Any) -> None:
     ids = [world.add_order().id for _ in range(7)]
 
-    first = session.get(f"{world.origin}/admin/api/v1/fulfillment-orders?limit=4", timeout=5)
-    rows = first.json()["data"]["fulfillment_orders"]
-    rest = get(f"/admin/api/v1/fulfillment-orders?limit=4&starting_after={rows[-1]['id']}")["data"]
+    first = get("/admin/api/v1/fulfillment-orders?limit=4")["data"]
+    rest = get(f"/admin/api/v1/fulfillment-orders?limit=4&starting_after={first['starting_after']}")["data"]
 
-    assert [row["id"] for row in rows + rest["fulfillment_orders"]] == ids
-    assert ("has_more" in rest) == (paging == "body")
-    assert ("Link" in first.headers) == (paging == "link")
+    assert [row["id"] for row in first["fulfillment_orders"] + rest["fulfillment_orders"]] == ids
+    assert [page["has_more"] for page in (first, rest)] == [True, False]
 
 
 def test_orders_are_listed_since_their_creation(session: requests.Session) -> None:
@@ -184,20 +180,6 @@ def test_orders_are_listed_since_their_creation(session: requests.Session) -> No
 @pytest.mark.parametrize("query", ["limit=0", "limit=251", "limit=x", "created_at_min=yesterday", "starting_after=nobody"])
 def test_unreadable_query_is_refused_by_purple_dot(simulator: Simulator, session: requests.Session, query: str) -> None:
     assert session.get(f"{simulator.url}/admin/api/v1/fulfillment-orders?{query}", timeout=5).status_code == 400
-
-
-def test_open_questions_about_answers_can_be_switched(world: World, get: Any) -> None:
-    order = world.add_order()
-    path = f"/admin/api/v1/fulfillment-orders/{order.id}"
-    wrapped = get(path)
-
-    world.answers.wrapped, world.answers.meta, world.answers.tells_status = False, "result", False
-    bare = get(path)
-
-    assert wrapped["data"]["fulfillment_order"]["status"] == "UNFULFILLED"
-    assert bare["meta"] == {"result": "success"}
-    assert bare["data"]["id"] == order.id
-    assert "status" not in bare["data"]
 
 
 @pytest.mark.parametrize("path", ["/admin/api/v1/fulfillment_orders", "/admin/api/v2/x"])

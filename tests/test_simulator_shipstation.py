@@ -185,27 +185,6 @@ def test_incomplete_fulfillments_are_refused_whole(simulator: Simulator, session
     assert session.post(f"{simulator.url}/v2/fulfillments", json=body, timeout=5).status_code == 400
 
 
-def test_one_event_has_one_url(simulator: Simulator, session: requests.Session, get: Any) -> None:
-    home = f"{simulator.url}/v2/environment/webhooks"
-    wanted = {"name": "bridge", "event": "label_created_v2", "url": "https://bridge.example.com/x", "headers": [{"key": "K", "value": "v"}]}
-
-    made = session.post(home, json=wanted, timeout=5).json()
-    conflict = session.post(home, json=wanted | {"url": "https://other.example.com"}, timeout=5)
-    changed = session.put(f"{home}/{made['webhook_id']}", json={"url": "https://new.example.com"}, timeout=5)
-
-    assert (conflict.status_code, conflict.json()["errors"][0]["error_code"]) == (409, "webhook_event_type_conflict")
-    assert (changed.status_code, changed.content) == (204, b"")
-    assert get(f"/v2/environment/webhooks/{made['webhook_id']}")["event"] == "label_created_v2"
-    assert get("/v2/environment/webhooks") == [made | {"url": "https://new.example.com"}]
-    assert [session.delete(f"{home}/{made['webhook_id']}", timeout=5).status_code for _ in range(2)] == [204, 404]
-
-
-def test_unknown_event_can_not_be_subscribed(simulator: Simulator, session: requests.Session) -> None:
-    wanted = {"name": "bridge", "event": "fulfillment_canceled_v2", "url": "https://bridge.example.com"}
-
-    assert session.post(f"{simulator.url}/v2/environment/webhooks", json=wanted, timeout=5).status_code == 400
-
-
 def test_v1_shipment_has_items_only_when_asked_for(world: World, get: Any) -> None:
     order = world.add_order(lines=[("A", 2)])
     labels = world.buy_labels(world.add_shipstation_order(order, style="id", with_line_ids=True))
@@ -285,16 +264,6 @@ def test_v1_pages_hold_100(world: World, get: Any) -> None:
     pages = [get(f"/shipments?page={page}") for page in (1, 2, 3)]
 
     assert [(len(page["shipments"]), page["pages"]) for page in pages] == [(100, 2), (1, 2), (0, 2)]
-
-
-def test_v1_subscriptions_may_share_an_event(simulator: Simulator, session: requests.Session, get: Any) -> None:
-    wanted = {"target_url": "https://bridge.example.com/x", "event": "SHIP_NOTIFY", "friendly_name": "bridge"}
-
-    ids = [session.post(f"{simulator.url}/webhooks/subscribe", json=wanted, timeout=5).json()["id"] for _ in range(2)]
-    session.delete(f"{simulator.url}/webhooks/{ids[0]}", timeout=5)
-
-    assert [(row["WebHookID"], row["HookType"]) for row in get("/webhooks")["webhooks"]] == [(ids[1], "SHIP_NOTIFY")]
-    assert session.post(f"{simulator.url}/webhooks/subscribe", json={"event": "x"}, timeout=5).status_code == 400
 
 
 @pytest.mark.parametrize("path", ["/shipments?orderId=x", "/shipments?page=0", "/shipments?createDateStart=x"])

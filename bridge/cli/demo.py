@@ -155,9 +155,8 @@ def _settled(ledger: Database) -> Json:
     until = time.monotonic() + _ACT_SECONDS
     while True:
         with ledger.read() as connection:
-            [event] = [reports.event_story(connection, one["id"]) for one in reports.list_events(connection, reports.Query(limit=1))] or [
-                None
-            ]
+            newest = reports.list_events(connection, reports.Query(limit=1))
+            event = reports.event_story(connection, newest[0]["id"]) if newest else None
         event = event or {"event_type": "Nothing", "status": "stored", "reason": None, "delivery_stories": []}
         is_moving = event["status"] == EventStatus.RECEIVED or any(one["status"] in CLAIMABLE for one in event["delivery_stories"])
         if not is_moving or time.monotonic() > until:

@@ -6,11 +6,11 @@ server.py  Simulator: one loopback origin for shipstation.py and purple_dot.py  
 """
 
 from bridge.simulator.faults import FAULTS, parse_fault
-from bridge.simulator.model import AnswerStyle, Credentials, Email, Item, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder
+from bridge.simulator.model import Credentials, Email, Item, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder
 from bridge.simulator.scenarios import SCENARIOS
 from bridge.simulator.server import Simulator
 from bridge.simulator.signing import Signer
 from bridge.simulator.world import World
 
-__all__ = ["FAULTS", "SCENARIOS", "AnswerStyle", "Credentials", "Email", "Item", "Label", "MarkedShipped", "PurpleDotOrder"]
+__all__ = ["FAULTS", "SCENARIOS", "Credentials", "Email", "Item", "Label", "MarkedShipped", "PurpleDotOrder"]
 __all__ += ["ShipStationOrder", "Signer", "Simulator", "World", "parse_fault"]

@@ -10,7 +10,7 @@ from uuid import UUID, uuid5
 
 from pydantic import BaseModel, Field, StrictBool, StrictInt, StrictStr, ValidationError
 
-from bridge.simulator.model import AnswerStyle, Email, PurpleDotLine, PurpleDotOrder, RefusedError
+from bridge.simulator.model import Email, PurpleDotLine, PurpleDotOrder, RefusedError
 from bridge.simulator.shapes import Json
 
 _FAMILY = UUID("6f1f5a3e-6f0f-4f5d-9a55-0b7f5a1f0c11")
@@ -53,7 +53,6 @@ class Ledger:
     def __init__(self, *, now: Callable[[], datetime] = utc_now) -> None:
         self.lock = threading.RLock()
         self.now = now
-        self.answers = AnswerStyle()
         self.orders: dict[str, PurpleDotOrder] = {}
         self.fulfillments: list[Json] = []
         """Each accepted body of POST /fulfillment, word for word, in order."""

@@ -7,8 +7,10 @@ from types import SimpleNamespace
 from typing import NamedTuple, TypeAlias
 from urllib.parse import quote
 
-from bridge.simulator.carriers import CARRIERS
-from bridge.simulator.shapes import Json, pacific
+from bridge.simulator.shapes import SHAPES, Json, pacific
+
+CARRIERS = {row["code"]: SimpleNamespace(**row) for row in SHAPES["carriers"]}
+"""The account's, by V2 code. `pattern` makes a tracking number of the carrier's look out of a counter."""
 
 
 class RefusedError(Exception):
@@ -29,17 +31,6 @@ class Credentials:
     v1_key: str = "simulator-v1-key"
     v1_secret: str = "simulator-v1-secret"  # noqa: S105 - opens only the simulator
     purple_dot_token: str = "simulator-purple-dot-token"  # noqa: S105 - opens only the simulator
-
-
-@dataclass(slots=True)
-class AnswerStyle:
-    """Where Purple Dot's documentation leaves its answers open. `meta` is success or result, `paging` is body, link or bare."""
-
-    wrapped: bool = True
-    meta: str = "success"
-    paging: str = "body"
-    names_fulfillment: bool = True
-    tells_status: bool = True
 
 
 class Email(NamedTuple):

@@ -1,8 +1,9 @@
 """Purple Dot's routes. Source: https://docs.getpurpledot.com/docs/purple-dot-apis/private-api."""
 
+from typing import Any
 from urllib.parse import unquote_plus
 
-from flask import Response, jsonify, request
+from flask import request
 
 from bridge.simulator.model import PurpleDotOrder, RefusedError
 from bridge.simulator.shapes import Json, read_instant, row
@@ -11,40 +12,32 @@ from bridge.simulator.world import World
 PREFIX = "/admin/api/v1"
 
 
-def _answer(world: World, data: Json) -> Response:
-    return jsonify({"meta": {"success": True} if world.answers.meta == "success" else {"result": "success"}, "data": data})
+def _answer(**data: Any) -> Json:
+    return {"meta": {"success": True}, "data": data}
 
 
 def _read(world: World, order: PurpleDotOrder) -> Json:
     """Nothing in it tells how much was fulfilled already: Purple Dot documents no such field."""
     shown: Json = row("pd_order", order)
     world.note_read(order)
-    return shown if world.answers.tells_status else {name: value for name, value in shown.items() if name != "status"}
+    return shown
 
 
-def _order(world: World, order_id: str) -> Response:
+def _order(world: World, order_id: str) -> Json:
     if order_id not in world.orders:
         raise RefusedError(404, "UNKNOWN_ORDER", "There is no such fulfillment order")
-    shown = _read(world, world.orders[order_id])
-    return _answer(world, {"fulfillment_order": shown} if world.answers.wrapped else shown)
+    return _answer(fulfillment_order=_read(world, world.orders[order_id]))
 
 
-def _orders(world: World) -> Response:
+def _orders(world: World) -> Json:
     try:
         found, limit = _found(world), int(request.args.get("limit", 50))
         if not 1 <= limit <= 250:
             raise ValueError("limit must be from 1 to 250")
     except ValueError as error:
         raise RefusedError(400, "INVALID_REQUEST", str(error)) from error
-    shown, has_more = found[:limit], len(found) > limit
-    data: Json = {"fulfillment_orders": [_read(world, order) for order in shown]}
-    if world.answers.paging == "body":
-        data |= {"has_more": has_more, "starting_after": shown[-1].id if shown else None}
-    answer = _answer(world, data)
-    if world.answers.paging == "link" and has_more:
-        # The braces are not a mistake of ours: a public client reports this form.
-        answer.headers["Link"] = f"<{request.base_url}?limit={limit}&starting_after={shown[-1].id}>; rel={{next}}"
-    return answer
+    shown, cursor = [_read(world, order) for order in found[:limit]], found[:limit][-1].id if found else None
+    return _answer(fulfillment_orders=shown, has_more=len(found) > limit, starting_after=cursor)
 
 
 def _found(world: World) -> list[PurpleDotOrder]:
@@ -61,9 +54,8 @@ def asked_references() -> set[str] | None:
     return {unquote_plus(text) for part in parts for text in part.split(",") if text} if parts else None
 
 
-def _create_fulfillment(world: World) -> Response:
-    fulfillment_id = world.accept_fulfillment(request.get_json(silent=True))
-    return _answer(world, {"fulfillment": {"id": fulfillment_id}} if world.answers.names_fulfillment else {})
+def _create_fulfillment(world: World) -> Json:
+    return _answer(fulfillment={"id": world.accept_fulfillment(request.get_json(silent=True))})
 
 
 ROUTES = (

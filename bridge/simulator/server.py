@@ -3,7 +3,7 @@
 import http.client
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from datetime import datetime
 from hmac import compare_digest
@@ -25,8 +25,7 @@ from bridge.simulator.world import World
 class Simulator:
     """`with Simulator() as simulator:` serves a world on `simulator.url` until the block ends; it can be started again after.
 
-    Faults are texts, `NAME[:argument][:operation[:count]]`. A webhook goes to `webhook_url`, or without one to the loopback URLs
-    that were subscribed through the API.
+    Faults are texts, `NAME[:argument][:operation[:count]]`. The webhooks of a story go to `webhook_url`, if there is one.
     """
 
     def __init__(
@@ -78,13 +77,13 @@ class Simulator:
         is_signed = str(body.get("resource_type")).endswith("_V2") if signed is None else signed
         return raw, {"Content-Type": "application/json"} | (self.signer.headers(raw, now=now) if is_signed else {})
 
-    def send_webhook(self, url: str, body: Json, *, extra_headers: Mapping[str, str] | None = None) -> int:
+    def send_webhook(self, url: str, body: Json) -> int:
         """Post a webhook and return the status answered; the vendor gives up a try after ten seconds."""
         raw, headers = self.webhook(body)
         target = urlsplit(url)
         kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
         with closing(kind(target.netloc, timeout=10)) as connection:
-            connection.request("POST", target._replace(scheme="", netloc="").geturl() or "/", raw, headers | dict(extra_headers or {}))
+            connection.request("POST", target._replace(scheme="", netloc="").geturl() or "/", raw, headers)
             return connection.getresponse().status
 
     def env(self) -> dict[str, str]:
@@ -101,14 +100,10 @@ class Simulator:
         }
 
     def _send(self, body: Json) -> Json:
-        """To whoever subscribed on this machine: a simulator never speaks to the outside because of what someone subscribed."""
-        mine = [one for one in self.world.subscriptions if one["event"].upper() == body.get("resource_type") and _is_near(one["url"])]
-        targets: list[Json] = [{"url": self.webhook_url, "headers": []}] if self.webhook_url else mine
         answers: list[Json] = []
-        for one in targets:
-            headers = {header["key"]: header["value"] for header in one["headers"]}
+        for url in [self.webhook_url] if self.webhook_url else []:
             try:
-                answers.append({"status": self.send_webhook(one["url"], body, extra_headers=headers)})
+                answers.append({"status": self.send_webhook(url, body)})
             except (OSError, http.client.HTTPException) as error:
                 answers.append({"error": f"{type(error).__name__}: {error}"})
         return {"body": body, "answers": answers}
@@ -121,8 +116,6 @@ class Simulator:
         app.add_url_rule("/admin/login", "_login", lambda: "<!doctype html><title>Log in</title><h1>Log in to Purple Dot</h1>")
         app.add_url_rule("/_simulator", "_state", self._state)
         app.add_url_rule("/_simulator/faults", "_faults", self._add_faults, methods=["POST"])
-        app.add_url_rule("/_simulator/faults", "_no_faults", self._clear_faults, methods=["DELETE"])
-        app.add_url_rule("/_simulator/late", "_late", lambda: {"applied": self.world.apply_late()}, methods=["POST"])
         app.add_url_rule("/_simulator/ship/<name>", "_ship", self._ship, methods=["POST"])
         app.register_error_handler(RefusedError, refusal)
         app.register_error_handler(404, _unknown_path)
@@ -153,11 +146,8 @@ class Simulator:
     def _state(self) -> Json:
         with self.world.lock:
             told: Json = row("state", self.world)
-            happened = {
-                "emails": [one._asdict() for one in self.world.emails],
-                "calls": [f"{one}.{name}" for one, name in self.world.calls],
-            }
-        return told | happened | {"faults": self.faults.waiting(), "scenarios": {name: one.summary for name, one in SCENARIOS.items()}}
+            told |= {"emails": [one._asdict() for one in self.world.emails], "calls": [".".join(call) for call in self.world.calls]}
+        return told | {"faults": self.faults.waiting(), "scenarios": {name: one.summary for name, one in SCENARIOS.items()}}
 
     def _add_faults(self) -> Any:
         try:
@@ -166,18 +156,10 @@ class Simulator:
             return {"message": f'Send {{"faults": ["NAME[:argument][:operation[:count]]"]}}. {error}'}, 400
         return {"faults": self.faults.waiting()}
 
-    def _clear_faults(self) -> Json:
-        self.faults.clear()
-        return {"faults": []}
-
     def _ship(self, name: str) -> Any:
         if name not in SCENARIOS:
             return {"message": f"There are: {', '.join(SCENARIOS)}."}, 404
         return {"scenario": name, "webhooks": [self._send(body) for body in SCENARIOS[name].tell(self.world)]}
-
-
-def _is_near(url: str) -> bool:
-    return urlsplit(url).hostname in ("127.0.0.1", "localhost", "::1")
 
 
 def _unknown_path(_error: Exception) -> Response:

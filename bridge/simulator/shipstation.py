@@ -7,10 +7,9 @@ from operator import attrgetter, contains, eq, ge, le
 from typing import Any
 from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import request
 
-from bridge.simulator.carriers import CARRIERS
-from bridge.simulator.model import RefusedError
+from bridge.simulator.model import CARRIERS, RefusedError
 from bridge.simulator.shapes import SHAPES, Json, read_instant, row
 from bridge.simulator.world import World
 
@@ -86,24 +85,15 @@ def _links(page: int, last: int, size: int) -> Json:
 
 
 def _single(about: Json, world: World, given: str) -> Json:
-    found: Json = row(about["shape"], _only(_chosen(getattr(world, about["things"]), {"id": about["by"]}, {"id": given})))
-    return found
-
-
-def _only(found: list[Any]) -> Any:
-    if not found:
-        raise RefusedError(404, "not_found", "The requested resource was not found.")
-    return found[0]
-
-
-def _asked() -> Json:
-    body = request.get_json(silent=True)
-    return body if isinstance(body, dict) else {}
+    for found in _chosen(getattr(world, about["things"]), {"id": about["by"]}, {"id": given}):
+        told: Json = row(about["shape"], found)
+        return told
+    raise RefusedError(404, "not_found", "The requested resource was not found.")
 
 
 def _create_fulfillments(world: World) -> Json:
     """A row that can't be done says so and holds none of the others back: https://docs.shipstation.com/openapi/create-fulfillments."""
-    rows = _asked().get("fulfillments") or [None]
+    rows = (request.get_json(silent=True) or {}).get("fulfillments") or [None]
     for index, one in enumerate(rows):
         if not isinstance(one, dict) or not all(one.get(name) for name in ("shipment_id", "tracking_number", "carrier_code")):
             raise _invalid(f"fulfillments[{index}]", one)
@@ -125,55 +115,10 @@ def _mark_shipped(world: World, shipment_id: str, tracking_number: str, carrier_
     return {"shipment_id": shipment_id, "shipment_number": order and order.shipment_number, "error_message": problem}
 
 
-def _webhooks(world: World, given: str | None = None, *, is_v2: bool) -> list[Json]:
-    """V2 names its events in small letters."""
-    mine = [one for one in world.subscriptions if one["event"].islower() is is_v2]
-    return mine if given is None else [_only([one for one in mine if one["webhook_id"] == (given if is_v2 else f"se-{given}")])]
-
-
-def _v1_webhooks(world: World) -> Json:
-    rows = [{"WebHookID": int(one["webhook_id"][3:]), "HookType": one["event"], "Url": one["url"]} for one in _webhooks(world, is_v2=False)]
-    return {"webhooks": [SHAPES["v1_subscription"] | one for one in rows]}
-
-
-def _subscribe(world: World, *, is_v2: bool) -> Json:
-    """V2 has one URL for each event: a second subscription is a conflict, whoever owns the first. V1 allows several."""
-    asked, names = _asked(), SHAPES["subscriptions"]["v2" if is_v2 else "v1"]
-    for field in names["needs"]:
-        if not asked.get(field) or (field == "event" and asked[field] not in names["events"]):
-            raise _invalid(field, asked.get(field))
-    if is_v2 and any(one["event"] == asked["event"] for one in world.subscriptions):
-        raise RefusedError(409, "webhook_event_type_conflict", "A webhook for this event already exists.")
-    number = world.next_number("subscription", above=44000000)
-    given = {name: asked[field] for name, field in names["fields"].items() if field in asked}
-    world.subscriptions.append({"webhook_id": f"se-{number}", "headers": [], **given})
-    return world.subscriptions[-1] if is_v2 else {"id": number}
-
-
-def _change(world: World, given: str) -> Response:
-    [subscription], asked = _webhooks(world, given, is_v2=True), _asked()
-    subscription |= {name: asked[name] for name in ("name", "url", "headers") if name in asked}
-    return Response(status=204)
-
-
-def _unsubscribe(world: World, given: str, *, is_v2: bool) -> Response:
-    world.subscriptions.remove(*_webhooks(world, given, is_v2=is_v2))
-    return Response(status=204 if is_v2 else 200)
-
-
-_HOME = "/v2/environment/webhooks"
 ROUTES: tuple[tuple[str, str, str, Callable[..., Any]], ...] = (
     *(("GET", about["path"], name, partial(_single if "by" in about else _list, about)) for name, about in SHAPES["routes"].items()),
     ("GET", "/v2/carriers", "shipstation.carriers", lambda _: {"carriers": [row("v2_carrier", one) for one in CARRIERS.values()]}),
     ("GET", "/carriers", "shipstation_v1.carriers", lambda _: [row("v1_carrier", one) for one in CARRIERS.values()]),
     ("POST", "/v2/fulfillments", "shipstation.create_fulfillments", _create_fulfillments),
-    ("GET", _HOME, "shipstation.webhooks", partial(_webhooks, is_v2=True)),
-    ("POST", _HOME, "shipstation.create_webhook", partial(_subscribe, is_v2=True)),
-    ("GET", f"{_HOME}/<given>", "shipstation.webhook", lambda world, given: _webhooks(world, given, is_v2=True)[0]),
-    ("PUT", f"{_HOME}/<given>", "shipstation.update_webhook", _change),
-    ("DELETE", f"{_HOME}/<given>", "shipstation.delete_webhook", partial(_unsubscribe, is_v2=True)),
-    ("GET", "/webhooks", "shipstation_v1.webhooks", _v1_webhooks),
-    ("POST", "/webhooks/subscribe", "shipstation_v1.subscribe", partial(_subscribe, is_v2=False)),
-    ("DELETE", "/webhooks/<given>", "shipstation_v1.delete_webhook", partial(_unsubscribe, is_v2=False)),
 )
 """Method, path, operation (by which faults and counts go), and a view of the world."""

@@ -5,9 +5,8 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bridge.simulator.carriers import CARRIERS
 from bridge.simulator.ledger import Ledger, utc_now
-from bridge.simulator.model import Item, ItemLike, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder, as_items
+from bridge.simulator.model import CARRIERS, Item, ItemLike, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder, as_items
 from bridge.simulator.shapes import Json
 
 _NEW_NUMBER = "new number"
@@ -49,7 +48,6 @@ class World(Ledger):
         self.shipstation_orders: list[ShipStationOrder] = []
         self.labels: list[Label] = []
         self.marked_shipped: list[MarkedShipped] = []
-        self.subscriptions: list[Json] = []
 
     def inline_fulfillments(self, rows: Iterable[Json]) -> Json:
         """A warehouse tells us itself, in the body of ShipStation's own POST /v2/fulfillments."""
