@@ -57,6 +57,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     # The sender gives us ten seconds; a lock that lasts longer is answered with 503, and it tries again.
     database = open_database(settings, busy_timeout=5.0)
     app = Flask("bridge", static_folder=None)
+    app.extensions["database"] = database
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.register_blueprint(receive.blueprint(_door(settings, database)))
     _add_health(app, settings, database)

@@ -38,7 +38,11 @@ class Bridge:
 
     def __post_init__(self) -> None:
         self._settings = Settings.load(self.env)
-        self._door = create_app(self._settings).test_client()
+        self._app = create_app(self._settings)
+        self._door = self._app.test_client()
+
+    def close(self) -> None:
+        self._app.extensions["database"].close()
 
     @property
     def world(self) -> World:
@@ -74,6 +78,7 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
         bridge.ship("100482")
         bridge.post(b"{", {})
         yield bridge
+        bridge.close()
     logging.getLogger().handlers[:] = handlers
     structlog.reset_defaults()
 

@@ -18,7 +18,7 @@ from tests.waiting import wait_until
 
 POST = "purple_dot.create_fulfillment"
 SHORT_LEASE = {"BRIDGE_LEASE_SECONDS": "1"}
-CONFIRM_SLOWLY = {"BRIDGE_CONFIRM_SCHEDULE": "300ms,300ms,300ms"}
+CONFIRM_SLOWLY = {"BRIDGE_CONFIRM_SCHEDULE": "500ms,1s,2s"}
 """Longer than any POST of these tests is under way, as a merchant's schedule is: what has not arrived by then never will."""
 
 
