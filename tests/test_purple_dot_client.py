@@ -420,6 +420,16 @@ def test_a_long_answer_is_trimmed(purple_dot: PurpleDot) -> None:
     assert len(purple_dot.create_fulfillment(BODY).answer) == 2000
 
 
+@responses.activate
+def test_half_a_character_in_the_answer_loses_no_receipt(purple_dot: PurpleDot) -> None:
+    responses.post(POST, body=b'{"data": {"id": "f-1", "title": "Alder \\ud83d"}}', content_type="application/json")
+
+    receipt = purple_dot.create_fulfillment(BODY)
+
+    assert receipt.purple_dot_fulfillment_id == "f-1"
+    assert receipt.answer.encode().isascii()
+
+
 @pytest.mark.parametrize(
     "meta",
     [{"success": False}, {"success": False, "result": "success"}, {"result": "error"}, {"result": "failure", "success": True}],

@@ -71,7 +71,7 @@ class PurpleDot:
         answer = self._accepted("create_fulfillment", self._api.send("create_fulfillment", "POST", f"{self._base_url}/fulfillment", body))
         if not isinstance(answer.body, dict) and answer.status != 204:
             raise UnclearError(f"Purple Dot create_fulfillment: answered {answer.status} without a JSON object")
-        text = json.dumps(answer.body, ensure_ascii=False, separators=(",", ":"))
+        text = json.dumps(answer.body, separators=(",", ":"))
         return FulfillmentReceipt(fulfillment_id_in(answer.body), answer.status, text[:2000])
 
     def _orders(self, query: str) -> Iterator[FulfillmentOrder]:
