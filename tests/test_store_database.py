@@ -126,6 +126,16 @@ def test_locked_database_is_a_storage_error(file: Path) -> None:
     assert error.retry_after == 5
 
 
+def test_writer_of_this_process_is_not_waited_for_without_end(file: Path) -> None:
+    """On SQLite, where one process writes one thing at a time."""
+    with closing(Database(f"sqlite:///{file}", busy_timeout=0.05)) as database, database.begin(), ThreadPoolExecutor(1) as pool:
+        error = pool.submit(receive, database).exception(5)
+
+    assert isinstance(error, StorageError)
+    assert "another writer of this process" in str(error)
+    assert error.retry_after == 5
+
+
 def test_read_only_database_is_a_storage_error(file: Path) -> None:
     assert "readonly" in str(trouble(f"sqlite:///file:{file}?mode=ro&uri=true", work=receive))
 

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from datetime import UTC, datetime
 from typing import Any
 
@@ -31,7 +31,7 @@ class Database:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self._clock = clock
-        self._writing = threading.Lock() if self.is_sqlite else nullcontext()
+        self._turn: Callable[[], AbstractContextManager[None]] = _one_writer(busy_timeout) if self.is_sqlite else nullcontext
         self.engine = _sqlite(url, busy_timeout) if self.is_sqlite else _postgresql(url, pool_size)
 
     @contextmanager
@@ -41,7 +41,7 @@ class Database:
         `durable=False` is for what may be lost in a power cut, such as a claim or a heartbeat: on SQLite it does not wait for the disk.
         """
         options = {_BEGIN: "PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL"}
-        with self._writing, _storage_errors(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+        with self._turn(), _storage_errors(), self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     @contextmanager
@@ -68,6 +68,22 @@ class Database:
 
     def close(self) -> None:
         self.engine.dispose()
+
+
+def _one_writer(timeout: float) -> Callable[[], AbstractContextManager[None]]:
+    """One writer at a time within this process; whoever waits longer than SQLite itself would wait hears a StorageError."""
+    lock = threading.Lock()
+
+    @contextmanager
+    def turn() -> Iterator[None]:
+        if not lock.acquire(timeout=timeout):
+            raise StorageError("the database can't take it: another writer of this process holds it", retry_after=5)
+        try:
+            yield
+        finally:
+            lock.release()
+
+    return turn
 
 
 def _sqlite(url: str, busy_timeout: float) -> Engine:
