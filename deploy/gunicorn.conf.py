@@ -1,6 +1,8 @@
 """gunicorn for the receiver: `gunicorn --config deploy/gunicorn.conf.py wsgi:app`. Receiving is short work: store, answer."""
 
+import os
 import sys
+import tempfile
 from pathlib import Path
 
 from bridge.errors import SettingsError
@@ -24,6 +26,10 @@ keepalive = 5  # longer than the pause between two webhooks of a batch, shorter 
 limit_request_line = 2048
 limit_request_fields = 64
 limit_request_field_size = 8190
+
+# Where the processes add up what they count: without it /metrics tells one process's share. Read when the application is loaded.
+if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="bridge-metrics-")
 
 # The path may hold the webhook token, and every accepted event is logged by the receiver: no access log.
 accesslog = None

@@ -198,6 +198,19 @@ def test_gunicorn_tells_wrong_settings_in_sentences(project: Path, tmp_path: Pat
     assert "Traceback" not in refused.stderr
 
 
+def test_gunicorns_processes_count_into_one_folder(project: Path, tmp_path: Path) -> None:
+    command = gunicorn(project, tmp_path)
+    told = "from prometheus_client import values\nprint(values.ValueClass.__name__)\n"
+    (tmp_path / "nothing.py").write_text(told + (tmp_path / "nothing.py").read_text())
+    own = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
+
+    env = own | NECESSARY_SETTINGS | {"TMPDIR": str(tmp_path)}
+    checked = subprocess.run([*command, "--check-config"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+
+    assert (checked.returncode, checked.stdout.strip()) == (0, "MmapedValue")
+    assert len(list(tmp_path.glob("bridge-metrics-*"))) == 1
+
+
 def test_gunicorn_serves_as_the_settings_say_and_logs_one_json_line_for_each_event(project: Path, tmp_path: Path) -> None:
     environ = os.environ | NECESSARY_SETTINGS | {"BRIDGE_BIND": "127.0.0.1:0", "BRIDGE_WEB_WORKERS": "1"}
     served = subprocess.Popen(gunicorn(project, tmp_path), cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True)
