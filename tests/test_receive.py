@@ -311,6 +311,8 @@ def test_without_any_key_nothing_can_be_judged_so_the_sender_is_asked_to_come_ag
         (b'{"resource_type": "SHIP_NOTIFY", "resource_url": ["https://ssapi.shipstation.com/shipments"]}', "bad_shape"),
         (b'{"fulfillments": []}', "bad_shape"),
         (b'{"fulfillments": [{"shipment_id": "se-1", "tracking_number": "1Z"}]}', "bad_shape"),
+        (b'{"fulfillments": [{"shipment_id": "\\ud800"}]}', "bad_shape"),
+        (b'{"fulfillments": [{"shipment_id": "a\\u0000b"}]}', "bad_shape"),
     ],
 )
 def test_body_that_is_no_notification_is_kept_as_rejected(each_door: Stack, raw: bytes, reason: str) -> None:

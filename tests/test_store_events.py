@@ -57,6 +57,24 @@ def test_another_type_or_place_is_another_event(ledger: WatchedDatabase, other: 
     assert second != first
 
 
+def test_detail_that_no_database_stores_loses_no_event(ledger: WatchedDatabase) -> None:
+    hostile = "half \ud800 and nothing \0."
+    with ledger.begin() as connection:
+        arrival = Arrival("unknown", b"{}")
+        rejected = events.shelve(
+            connection, arrival, status=EventStatus.REJECTED, reason=Reason.BAD_SHAPE, detail=hostile, now=ledger.now(connection)
+        )
+    put_off, _ = receive(ledger)
+    event = claim_event(ledger)
+    with ledger.begin() as connection:
+        events.postpone(connection, event, owner="worker-1", at=ledger.now(connection), attempts=1, waits=0, detail=hostile)
+    seen = [row(ledger, rejected).detail, row(ledger, put_off).detail]
+
+    finish(ledger, claim_event(ledger), detail=hostile)
+
+    assert [*seen, row(ledger, put_off).detail] == ["half ? and nothing ."] * 3
+
+
 def test_without_a_url_the_bytes_are_the_pointer(ledger: WatchedDatabase) -> None:
     first, _ = receive(ledger, resource_url=None, body=b'{"fulfillments": [1]}')
 

@@ -198,7 +198,7 @@ def _validated(kind: str, row: object) -> Row:
         names = (_ID_FIELDS[kind], to_camel(_ID_FIELDS[kind]), "shipment_id")
         told = next((row[name] for name in names if row.get(name)), None) if isinstance(row, Mapping) else None
         problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in exc.errors(include_input=False)[:5])
-        raise PayloadError(f"{kind} {str(told)[:40] if isinstance(told, str | int) else 'without id'}: {problems}") from exc
+        raise PayloadError(f"{kind} {ascii(str(told))[1:-1][:40] if isinstance(told, str | int) else 'without id'}: {problems}") from exc
 
 
 class Page(Row):

@@ -48,9 +48,14 @@ def receive(connection: Connection, arrival: Arrival, *, now: datetime) -> tuple
 
 def shelve(connection: Connection, arrival: Arrival, *, status: EventStatus, reason: Reason, detail: str, now: datetime) -> str:
     """Store what is no work: an ignored type, or a body rejected at the door."""
-    row = _row(arrival, status, now) | {"reason": reason, "detail": detail, "processed_at": now}
+    row = _row(arrival, status, now) | {"reason": reason, "detail": _storable(detail), "processed_at": now}
     connection.execute(insert(events).values(row))
     return str(row["id"])
+
+
+def _storable(text: str) -> str:
+    """What no database stores (NUL, half a character) must not cost us the event that it is said of."""
+    return text.encode(errors="replace").decode().replace("\0", "")
 
 
 def _row(arrival: Arrival, status: EventStatus, now: datetime) -> dict[str, Any]:
@@ -105,14 +110,14 @@ def finish(
     decisions: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """End an event, with every decision that was taken in it. Fenced."""
-    values = {"status": status, "reason": reason, "detail": detail, "decisions": list(decisions), "processed_at": now}
+    values = {"status": status, "reason": reason, "detail": detail and _storable(detail), "decisions": list(decisions), "processed_at": now}
     ended = {"due_at": None, "owner": None, "waiting_pointer": None}
     leases.write(connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values | ended)
 
 
 def postpone(connection: Connection, event: Event, *, owner: str, at: datetime, attempts: int, waits: int, detail: str) -> None:
     """Put an event off until `at`. The same pointer counts on it again, unless a newer event already waits for that. Fenced."""
-    values = {"due_at": at, "owner": None, "attempts": attempts, "waits": waits, "detail": detail[:1000]}
+    values = {"due_at": at, "owner": None, "attempts": attempts, "waits": waits, "detail": _storable(detail)[:1000]}
     leases.write(connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values)
     pointer = pointer_of(event.event_type, event.resource_url, event.body)
     other = events.alias()
