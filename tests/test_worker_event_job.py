@@ -12,6 +12,7 @@ from bridge.errors import (
     LeaseLostError,
     NotFoundError,
     PayloadError,
+    PermanentError,
     StorageError,
     TemporaryError,
     ThrottledError,
@@ -95,6 +96,32 @@ def test_inline_event_needs_only_the_order_behind_it(desk: Desk) -> None:
     assert desk.fetcher.calls == [("v2_shipment", "se-480")]
     assert verdicts(stored) == ["delivery", "held"]
     assert {delivery.record_kind for delivery in rows(desk.ledger)} == {"inline_row"}
+
+
+@pytest.mark.parametrize("refusal", [NotFoundError("no such shipment"), PayloadError("no id"), PermanentError("400")])
+def test_inline_row_of_an_unknown_order_keeps_no_other_row_back_and_waits_for_a_person(desk: Desk, refusal: BridgeError) -> None:
+    desk.fetcher.records = [v2_order()]
+    body = json.dumps({"fulfillments": [INLINE | {"shipment_id": "se-404", "tracking_number": "1Z2"}, INLINE]}).encode()
+    desk.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
+
+    stands = []
+    for _ in range(len(RETRY) + 1):
+        desk.fetcher.script("v2_shipment", refusal)
+        stored = desk.process(after=400)
+        stands.append((stored.status, [delivery.tracking_number for delivery in rows(desk.ledger)]))
+
+    assert stands == [("received", ["1Z1"])] * len(RETRY) + [("dead", ["1Z1"])]
+    assert stored.detail == str(refusal)
+
+
+def test_inline_row_whose_order_is_found_later_is_placed_then(desk: Desk) -> None:
+    desk.fetcher.records = [v2_order()]
+    body = json.dumps({"fulfillments": [INLINE]}).encode()
+    desk.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
+    desk.fetcher.script("v2_shipment", NotFoundError("not yet"))
+
+    assert (desk.process().status, rows(desk.ledger)) == ("received", [])
+    assert desk.process(after=20).status == "processed"
 
 
 def test_refusal_of_a_provider_is_an_exception_and_no_post(desk: Desk) -> None:

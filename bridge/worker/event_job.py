@@ -6,7 +6,7 @@ from datetime import datetime
 
 import structlog
 
-from bridge.errors import BridgeError, CredentialsError, LeaseLostError, StorageError, TemporaryError, ThrottledError
+from bridge.errors import BridgeError, CredentialsError, LeaseLostError, PermanentError, StorageError, TemporaryError, ThrottledError
 from bridge.events import Event, EventStatus, Lane, Record, Trigger
 from bridge.place import Decision, Origin, Policy, place, summary
 from bridge.reasons import MEANINGS, Reason
@@ -17,7 +17,7 @@ from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.payloads import record_of
 from bridge.shipstation.webhook import identify
 from bridge.store import deliveries, events, leases, wake
-from bridge.store.database import Database
+from bridge.store.database import Connection, Database
 from bridge.translate import EVENT_TYPES
 from bridge.worker.schedules import Schedules
 
@@ -50,21 +50,40 @@ class EventJob:
 
     def _run(self, event: Event, owner: str) -> None:
         fetched_at = self.database.moment()
-        records = self._fetch(event)
+        records, unread = self._fetch(event)
         shipments = EVENT_TYPES[event.event_type].translate(records)
         ready = [shipment for shipment in shipments if shipment.state is not ShipmentState.PROCESSING]
         found = self.resolver.find([s for s in ready if s.state in (ShipmentState.SHIPPED, ShipmentState.REJECTED)])
-        self._place(event, owner, records, shipments, found, fetched_at=fetched_at)
+        self._place(event, owner, records, shipments, found, fetched_at=fetched_at, is_all=unread is None)
+        if unread is not None:
+            raise unread
 
-    def _fetch(self, event: Event) -> list[Record]:
+    def _fetch(self, event: Event) -> tuple[list[Record], PermanentError | None]:
+        """What could be read, and why a row of an inline body could not: its others are placed, and the event is tried again for it."""
         if event.resource_url is not None:
-            return self.fetcher.fetch(event.resource_url)
+            return self.fetcher.fetch(event.resource_url), None
         rows = [record_of("inline_row", row) for row in identify(event.body).inline_rows]
-        shipment_ids = dict.fromkeys(str(row.body["shipment_id"]) for row in rows)
-        return [*rows, *(self.fetcher.v2_shipment(shipment_id) for shipment_id in shipment_ids)]
+        orders: dict[str, Record] = {}
+        unread: PermanentError | None = None
+        for shipment_id in dict.fromkeys(str(row.body["shipment_id"]) for row in rows):
+            try:
+                orders[shipment_id] = self.fetcher.v2_shipment(shipment_id)
+            except CredentialsError:
+                raise
+            except PermanentError as exc:
+                unread = exc
+        return [*(row for row in rows if row.body["shipment_id"] in orders), *orders.values()], unread
 
     def _place(
-        self, event: Event, owner: str, records: Sequence[Record], shipments: Sequence[Shipment], found: Found, *, fetched_at: datetime
+        self,
+        event: Event,
+        owner: str,
+        records: Sequence[Record],
+        shipments: Sequence[Shipment],
+        found: Found,
+        *,
+        fetched_at: datetime,
+        is_all: bool,
     ) -> None:
         with self.database.begin() as connection:
             now = self.database.now(connection)
@@ -73,17 +92,22 @@ class EventJob:
             origin = Origin(lane=event.lane, trigger=TRIGGERS[event.lane], received_at=event.received_at, fetched_at=fetched_at, now=now)
             decisions = place(connection, shipments, found, policy=self.policy, origin=origin)
             deliveries.link_event(connection, event.id, [d.delivery_id for d in decisions if d.delivery_id is not None])
-            again = self._look_again(event, decisions, now)
-            if again is not None:
-                detail = "ShipStation lists nothing finished yet" if not decisions else f"{_waiting(decisions)} label(s) not finished yet"
-                events.postpone(connection, event, owner=owner, at=again, attempts=event.attempts, waits=event.waits + 1, detail=detail)
-            else:
-                status, reason, detail = conclude(decisions, is_again=event.waits > 0)
-                rows = [decision.as_json() for decision in decisions]
-                events.finish(connection, event, owner=owner, status=status, now=now, reason=reason, detail=detail, decisions=rows)
+            again = self._end(connection, event, owner, decisions, now) if is_all else None
             wake.announce(connection)
         self._say_strangers(decisions)
         log.info("event_placed", event_id=event.id, event_type=event.event_type, again_at=again, **summary(decisions))
+
+    def _end(self, connection: Connection, event: Event, owner: str, decisions: Sequence[Decision], now: datetime) -> datetime | None:
+        """Finish the event, or put it off until the moment that is told."""
+        again = self._look_again(event, decisions, now)
+        if again is not None:
+            detail = "ShipStation lists nothing finished yet" if not decisions else f"{_waiting(decisions)} label(s) not finished yet"
+            events.postpone(connection, event, owner=owner, at=again, attempts=event.attempts, waits=event.waits + 1, detail=detail)
+        else:
+            status, reason, detail = conclude(decisions, is_again=event.waits > 0)
+            rows = [decision.as_json() for decision in decisions]
+            events.finish(connection, event, owner=owner, status=status, now=now, reason=reason, detail=detail, decisions=rows)
+        return again
 
     def _say_strangers(self, decisions: Sequence[Decision]) -> None:
         """One notice for each carrier that the table does not hold, not one for each parcel."""
