@@ -5,6 +5,7 @@ import io
 import json
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import pytest
 import structlog
 from click.testing import CliRunner, Result
+from sqlalchemy import update
 
 from bridge import __version__
 from bridge.app import create_app, create_worker
@@ -19,7 +21,9 @@ from bridge.cli import main
 from bridge.reasons import MEANINGS, Reason
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
+from bridge.store.database import Database
 from bridge.store.migrate import newest
+from bridge.store.tables import events
 
 Run = Callable[..., Result]
 
@@ -228,6 +232,21 @@ def test_delivered_is_not_retried_and_the_exit_code_says_so(run: Run) -> None:
 
     assert result.exit_code == 1
     assert [row["done"] for row in json.loads(result.stdout)] == [False, False]
+
+
+def test_dead_event_goes_out_on_retry_and_no_other_event_is_tried_again(run: Run, bridge: Bridge) -> None:
+    order = bridge.world.add_order("PD711/1", [("TEE", 1)])
+    [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
+    event_id = bridge.post(*bridge.simulator.webhook(bridge.world.label_created_v2(label)))
+    with closing(Database(bridge.env["BRIDGE_DATABASE_URL"])) as database, database.begin() as connection:
+        connection.execute(update(events).where(events.c.id == event_id).values(status="dead", due_at=None, waiting_pointer=None))
+
+    retried = run("retry", event_id)
+    bridge.work()
+    again = run("retry", event_id)
+
+    assert (retried.exit_code, order.status, again.exit_code) == (0, "FULFILLED", 1)
+    assert f"{event_id}: is tried again now" in retried.output
 
 
 def test_ambiguous_parcel_goes_out_once_a_person_linked_it(run: Run, bridge: Bridge) -> None:

@@ -82,6 +82,34 @@ def test_without_a_url_the_bytes_are_the_pointer(ledger: WatchedDatabase) -> Non
     assert receive(ledger, resource_url=None, body=b'{"fulfillments": [2]}')[1] is False
 
 
+def test_dead_event_is_work_again_from_its_first_try_on(ledger: WatchedDatabase, clock: Clock) -> None:
+    event_id, _ = receive(ledger)
+    postpone(ledger, claim_event(ledger), 0, attempts=3)
+    finish(ledger, claim_event(ledger), status=EventStatus.DEAD, reason=Reason.SCHEDULE_EXHAUSTED, detail="down")
+    clock.advance(5)
+
+    with ledger.begin() as connection:
+        assert events.revive(connection, event_id, now=clock.now)
+
+    stored = row(ledger, event_id)
+    assert (stored.status, stored.reason, stored.detail, stored.due_at) == ("received", None, None, clock.now)
+    assert (stored.attempts, stored.waits, stored.lane, stored.processed_at) == (0, 0, Lane.RETRY, None)
+    assert claim_event(ledger).id == event_id
+
+
+@pytest.mark.parametrize("status", [None, EventStatus.PROCESSED, EventStatus.IGNORED])
+def test_event_that_is_not_dead_is_not_revived(ledger: WatchedDatabase, status: EventStatus | None) -> None:
+    event_id, _ = receive(ledger)
+    if status is not None:
+        finish(ledger, claim_event(ledger), status=status)
+    before = row(ledger, event_id)
+
+    with ledger.begin() as connection:
+        assert not events.revive(connection, event_id, now=ledger.now(connection))
+
+    assert row(ledger, event_id) == before
+
+
 def test_once_claimed_the_same_pointer_is_a_new_event(ledger: WatchedDatabase) -> None:
     first, _ = receive(ledger)
     claim_event(ledger)

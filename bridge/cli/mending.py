@@ -15,13 +15,14 @@ from bridge.events import DeliveryStatus
 from bridge.explain import explain_delivery, explain_event
 from bridge.orders import FulfillmentOrder
 from bridge.place import fulfil_rest
-from bridge.store import mending, orders, reports
+from bridge.store import events, mending, orders, reports, wake
 from bridge.store.database import Connection
 from bridge.store.deliveries import Delivery
 from bridge.store.reports import Query
 from bridge.translate.matching import is_uuid
 
 Act: TypeAlias = Callable[[Connection, Delivery, datetime], str]
+OnEvent: TypeAlias = Callable[[Connection, str, datetime], str]
 EXPORTED = (
     "id", "status", "reason", "order_number", "reference", "fulfillment_order_id", "purple_dot_fulfillment_id",
     "shipstation_shipment_id", "shipstation_record_id", "carrier_code", "tracking_company", "tracking_number", "tracking_url",
@@ -40,12 +41,12 @@ def explain(id_: str, as_json: bool) -> None:
 
 
 @click.command()
-@click.argument("wanted", metavar="DELIVERY...", nargs=-1, required=True)
+@click.argument("wanted", metavar="ID...", nargs=-1, required=True)
 @click.option("--what-is-left", is_flag=True, help="Held because its lines are in doubt: fulfil all that is left of its order.")
 @click.option("--yes", is_flag=True, help="With --what-is-left: do it, after a first call has shown the lines.")
 @json_option
 def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, as_json: bool) -> None:
-    """Try deliveries now, as attempts of their own. What Purple Dot already has is refused."""
+    """Try deliveries now, as attempts of their own, or dead events (evt_…) anew. What Purple Dot already has is refused."""
     from bridge.app import own_carriers
 
     def act(connection: Connection, delivery: Delivery, now: datetime) -> str:
@@ -58,7 +59,7 @@ def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, as_json: bool)
             raise RefusedError(f"would tell Purple Dot that {lines} of {action.reference} left; say --yes to do it")
         return f"goes out now with {lines} of {action.reference}"
 
-    _act_on(wanted, act, as_json=as_json)
+    _act_on(wanted, act, as_json=as_json, on_event=None if what_is_left else _revive)
 
 
 @click.command()
@@ -119,13 +120,26 @@ def _order(text: str) -> FulfillmentOrder:
     return found[0]
 
 
-def _act_on(wanted: Sequence[str], act: Act, *, as_json: bool) -> None:
+def _revive(connection: Connection, text: str, now: datetime) -> str:
+    """The id of the dead event that is work again; RefusedError for any other."""
+    event_id = the_one(reports.find_ids(connection, text), text)
+    if not events.revive(connection, event_id, now=now):
+        raise RefusedError(f"{event_id} isn't dead: only a dead event is tried again")
+    wake.announce(connection)
+    return event_id
+
+
+def _act_on(wanted: Sequence[str], act: Act, *, as_json: bool, on_event: OnEvent | None = None) -> None:
     """One transaction for each; what is refused is told, the others go on. Exit 1 when any was refused."""
     results: list[dict[str, Any]] = []
     with opened() as database:
         for text in wanted:
             try:
                 with database.begin() as connection:
+                    if on_event is not None and text.startswith("evt_"):
+                        event_id = on_event(connection, text, database.now(connection))
+                        results.append({"id": event_id, "done": True, "message": "is tried again now"})
+                        continue
                     found = {one.id: one for one in mending.find(connection, text)}
                     delivery = found[the_one(list(found), text)]
                     results.append({"id": delivery.id, "done": True, "message": act(connection, delivery, database.now(connection))})

@@ -115,6 +115,14 @@ def finish(
     leases.write(connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values | ended)
 
 
+def revive(connection: Connection, event_id: str, *, now: datetime) -> bool:
+    """Make a dead event work again, from its first try on; False, and nothing is changed, for an event that isn't dead."""
+    values = {"status": EventStatus.RECEIVED, "reason": None, "detail": None, "processed_at": None, "attempts": 0, "waits": 0}
+    dead = (events.c.id == event_id, events.c.status == EventStatus.DEAD)
+    again = update(events).where(*dead).values(values | {"due_at": now, "lane": int(Lane.RETRY)})
+    return connection.execute(again).rowcount == 1
+
+
 def postpone(connection: Connection, event: Event, *, owner: str, at: datetime, attempts: int, waits: int, detail: str) -> None:
     """Put an event off until `at`. The same pointer counts on it again, unless a newer event already waits for that. Fenced."""
     values = {"due_at": at, "owner": None, "attempts": attempts, "waits": waits, "detail": _storable(detail)[:1000]}
