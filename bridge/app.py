@@ -2,7 +2,6 @@
 
 import os
 import threading
-import time
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -123,10 +122,10 @@ class Budget:
     stopping: threading.Event
 
     def before_call(self, operation: str) -> None:
-        """Wait a little for our turn, or raise ThrottledError with the time when it comes."""
-        deadline = time.monotonic() + _LONGEST_BUDGET_WAIT
+        """Wait for our turn, however many go before us: giving up would waste the calls that were made already. Only for one long pause
+        raise ThrottledError, with the time when it ends."""
         while (wait := self._take()) > 0:
-            if time.monotonic() + wait > deadline or self.stopping.wait(wait):
+            if wait > _LONGEST_BUDGET_WAIT or self.stopping.wait(wait):
                 raise ThrottledError(f"no budget left for {self.system} {operation}", retry_after=wait)
 
     def after_call(self, operation: str, outcome: str, seconds: float, headers: Mapping[str, str]) -> None:

@@ -69,7 +69,7 @@ DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
     _D.HELD: frozenset({_D.HELD, _D.PENDING, _D.WAITING, _D.RETRYING, _D.DELIVERED, _D.CANCELLED}),
     _D.DEAD: frozenset({_D.PENDING, _D.RETRYING, _D.DELIVERED, _D.CANCELLED}),
     _D.DELIVERED: frozenset({_D.HELD}),
-    _D.CANCELLED: frozenset({_D.PENDING}),
+    _D.CANCELLED: frozenset({_D.PENDING, _D.WAITING, _D.RETRYING, _D.HELD}),
 }
 """`delivering → delivering` is a takeover after a crash; `held → …` newer facts or a person, and so `retrying → …` and `waiting → …` where
 the order was still looked for; `delivered → held` is a void or a new number that came too late."""

@@ -92,8 +92,8 @@ class _Page:
                 if shipment.state is ShipmentState.VOIDED
                 else Decision(shipment, "ignored", judged.reason, judged.detail)
             ]
-        if shipment.state is ShipmentState.PROCESSING:
-            return [Decision(shipment, "waiting", detail="the label is not finished yet")]
+        if shipment.state in (ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER):
+            return [Decision(shipment, "waiting", detail="the label is not finished yet, or has no number yet")]
         matched = self._match(shipment)
         if isinstance(matched, Unmatched):
             return [self._unmatched(shipment, matched)]
@@ -117,7 +117,7 @@ class _Page:
         order_id = matched.order.id
         parcel = replace(shipment, items=matched.items)
         known = self._known(parcel, order_id)
-        if known is not None and not _is_mendable(known):
+        if known is not None and not _may_replace(known, shipment):
             return self._seen_before(shipment, known)
         action = judged and replace(judged, fulfillment_order_id=order_id, reference=matched.order.reference)
         others = [other for other in self.earlier.get(order_id, []) if known is None or other.id != known.id]
@@ -139,18 +139,25 @@ class _Page:
         """The delivery that this shipment already is: by its identity, by one of its parcels' numbers, or by its own record."""
         numbers = {normalise_tracking(number) for number in (shipment.tracking_number, *shipment.all_tracking_numbers) if number}
         for other in self.earlier.get(order_id, []):
-            if numbers & {normalise_tracking(n) for n in (other.shipment.tracking_number, *other.shipment.all_tracking_numbers) if n}:
+            theirs = {normalise_tracking(n) for n in (other.shipment.tracking_number, *other.shipment.all_tracking_numbers) if n}
+            if numbers & theirs and not _is_of_another_order(other, shipment):
                 return other
-        wanted = identity(shipment, order_id)
+        wanted = self._identity(shipment, order_id)
         same = deliveries.by_identity(self.connection, [wanted, identity(shipment, None)])
         if same:
             return same.get(wanted) or next(iter(same.values()))
         record = deliveries.by_record(self.connection, shipment.record_kind, [shipment.record_id]).get(shipment.record_id, [])
         return next((d for d in record if d.fulfillment_order_id in (None, order_id) and _is_mendable(d)), None)
 
+    def _identity(self, shipment: Shipment, order_id: str | None) -> str:
+        """Two ShipStation orders can leave in one box, under one number: then the record tells their shipments apart."""
+        plain = identity(shipment, order_id)
+        other = deliveries.by_identity(self.connection, [plain]).get(plain)
+        return f"{plain}:{shipment.record_id}" if other is not None and _is_of_another_order(other, shipment) else plain
+
     def _write(self, shipment: Shipment, draft: Draft, *, known: Delivery | None = None, detail: str = "") -> Decision:
         known = known or deliveries.by_identity(self.connection, [draft.identity]).get(draft.identity)
-        if known is not None and not _is_mendable(known):
+        if known is not None and not _may_replace(known, shipment):
             return self._seen_before(shipment, known)
         if known is None:
             delivery_id = deliveries.create(self.connection, draft, now=self.origin.now)
@@ -175,7 +182,7 @@ class _Page:
     ) -> Draft:
         origin = self.origin
         return Draft(
-            identity=identity(shipment, order_id),
+            identity=self._identity(shipment, order_id),
             shipment=shipment,
             action=action,
             lane=origin.lane,
@@ -185,7 +192,7 @@ class _Page:
             due_at=due_at,
             order_seen_at=self.found.seen_at if order_id and self.found.is_fresh(order_id) else None,
             label_seen_at=None if self.policy.hold else origin.fetched_at,  # After a hold the label is looked at again.
-            notify_customer=self.policy.notify_customer,
+            notify_customer=self.policy.notify_customer if shipment.notify_customer is None else shipment.notify_customer,
             attempts=origin.tries,
         )
 
@@ -198,7 +205,9 @@ class _Page:
         detail = "the label was voided"
         known = deliveries.by_record(self.connection, shipment.record_kind, [shipment.record_id]).get(shipment.record_id, [])
         if not known and shipment.tracking_number:
-            known = deliveries.by_tracking(self.connection, shipment.tracking_number, order_number=shipment.order_number)
+            same_number = deliveries.by_tracking(self.connection, shipment.tracking_number, order_number=shipment.order_number)
+            # Only the other API's record of the same parcel: within one kind, another record is another parcel.
+            known = [delivery for delivery in same_number if delivery.shipment.record_kind != shipment.record_kind]
         # What says already that it is void was held for it once: a person has closed that, and hears of it no more.
         told = [d for d in known if d.status is DeliveryStatus.DELIVERED and d.shipment.state is not ShipmentState.VOIDED]
         for delivery in told:
@@ -206,10 +215,8 @@ class _Page:
         for delivery in known:
             if _is_waiting(delivery) or _is_mendable(delivery):
                 self._cancel(delivery, detail)
-        if any(_is_being_told(delivery) for delivery in known):
-            return Decision(
-                shipment, "waiting", detail="the label was voided while Purple Dot was being told; look again when that is clear"
-            )
+            elif _is_being_told(delivery):
+                deliveries.mark_voided(self.connection, delivery)
         if told:
             return Decision(shipment, "held", reason=Reason.VOIDED_AFTER_DELIVERY, detail=detail, delivery_id=told[0].id)
         return Decision(shipment, "ignored", reason=Reason.VOIDED, detail=detail, delivery_id=known[0].id if known else None)
@@ -217,7 +224,9 @@ class _Page:
     def _cancel(self, delivery: Delivery, detail: str) -> None:
         """Its units are free again, also for a replacement on this very page."""
         cancelled, reason = DeliveryStatus.CANCELLED, Reason.VOIDED
-        if deliveries.void(self.connection, delivery, status=cancelled, reason=reason, detail=detail, now=self.origin.now):
+        if not deliveries.void(self.connection, delivery, status=cancelled, reason=reason, detail=detail, now=self.origin.now):
+            deliveries.mark_voided(self.connection, delivery)  # A worker has just begun to tell it.
+        else:
             others = self.earlier.get(delivery.fulfillment_order_id or "", [])
             others[:] = [other for other in others if other.id != delivery.id]
 
@@ -261,12 +270,25 @@ def summary(decisions: Iterable[Decision]) -> Mapping[str, int]:
 def _is_mendable(delivery: Delivery) -> bool:
     unplaced = delivery.status in CLAIMABLE and not delivery.lines
     held = delivery.status is DeliveryStatus.HELD and delivery.reason in _MENDABLE
-    return (unplaced or held) and delivery.posting_at is None
+    # A voided number that is told of again was given anew, to a label or mark of its own.
+    voided = delivery.status is DeliveryStatus.CANCELLED and delivery.reason is Reason.VOIDED
+    return (unplaced or held or voided) and delivery.posting_at is None
+
+
+def _may_replace(known: Delivery, shipment: Shipment) -> bool:
+    """Before anything was told, newer facts decide anew; so does a newer record of the same kind, since the older may be void by now."""
+    is_newer = known.shipment.record_kind == shipment.record_kind and known.shipment.record_id != shipment.record_id
+    return _is_mendable(known) or (_is_waiting(known) and is_newer)
 
 
 def _is_waiting(delivery: Delivery) -> bool:
     idle = {DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.RETRYING}
     return delivery.status in idle and delivery.posting_at is None
+
+
+def _is_of_another_order(delivery: Delivery, shipment: Shipment) -> bool:
+    ids = {delivery.shipment.shipstation_shipment_id, shipment.shipstation_shipment_id} - {None}
+    return delivery.shipment.record_kind == shipment.record_kind and len(ids) > 1
 
 
 def _is_being_told(delivery: Delivery) -> bool:

@@ -10,6 +10,7 @@ class ShipmentState(StrEnum):
 
     SHIPPED = "shipped"
     PROCESSING = "processing"
+    AWAITING_NUMBER = "awaiting_number"
     VOIDED = "voided"
     RETURN = "return"
     REJECTED = "rejected"

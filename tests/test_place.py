@@ -186,7 +186,8 @@ def test_eight_tellers_of_one_parcel_make_one_delivery(opened: Callable[[], Data
     with ThreadPoolExecutor(8) as pool:
         verdicts = [only(decisions) for decisions in pool.map(tell, range(8))]
 
-    assert sorted(decision.verdict for decision in verdicts) == ["delivery"] + ["ignored"] * 7
+    # A newer record of the same kind decides the same row anew as long as nothing was told.
+    assert {decision.verdict for decision in verdicts} <= {"delivery", "ignored"}
     assert len({decision.delivery_id for decision in verdicts}) == len(rows(databases[0])) == 1
 
 
@@ -472,19 +473,16 @@ def test_void_of_a_combined_parcel_that_was_told_whole_is_two_exceptions(ledger:
     assert [stored.reason for stored in rows(ledger)] == ["voided_after_delivery"] * 2
 
 
-def test_void_waits_for_what_is_being_told_and_then_holds_it(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_void_of_what_is_being_told_holds_it_once_it_was_told(ledger: WatchedDatabase, clock: Clock) -> None:
     put(ledger, a_parcel())
     delivery = claim_delivery(ledger)
     with ledger.begin() as connection:
         deliveries.intend(connection, delivery, owner="worker-1", now=clock.now, lease=LEASE)
 
-    meanwhile = put(ledger, a_parcel(**VOIDED))
+    put(ledger, a_parcel(**VOIDED))
     record(ledger, delivery, DeliveryStatus.DELIVERED)
-    after = put(ledger, a_parcel(**VOIDED))
 
-    assert [decision.verdict for decision in meanwhile] == ["waiting"]
-    assert [decision.reason for decision in after] == [Reason.VOIDED_AFTER_DELIVERY]
-    assert [stored.status for stored in rows(ledger)] == ["held"]
+    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [("held", "voided_after_delivery")]
 
 
 def test_order_known_from_the_cache_alone_is_read_again_before_posting(ledger: WatchedDatabase) -> None:

@@ -135,8 +135,8 @@ def test_clues_stand_in_the_order_in_which_they_are_asked() -> None:
         ({"status": None}, ShipmentState.SHIPPED),
         ({"status": "processing"}, ShipmentState.PROCESSING),
         ({"status": "something_new"}, ShipmentState.PROCESSING),
-        ({"tracking_number": None}, ShipmentState.PROCESSING),
-        ({"tracking_number": "  "}, ShipmentState.PROCESSING),
+        ({"tracking_number": None}, ShipmentState.AWAITING_NUMBER),
+        ({"tracking_number": "  "}, ShipmentState.AWAITING_NUMBER),
         ({"status": "error"}, ShipmentState.VOIDED),
         ({"status": "voided"}, ShipmentState.VOIDED),
         ({"voided": True}, ShipmentState.VOIDED),
@@ -243,7 +243,7 @@ def test_v1_void_and_return() -> None:
 def test_v1_label_without_number_is_not_finished() -> None:
     [parcel] = shipments.shipped([record_of("v1_shipment", {"shipmentId": 1, "trackingNumber": ""})])
 
-    assert parcel.state is ShipmentState.PROCESSING
+    assert parcel.state is ShipmentState.AWAITING_NUMBER
 
 
 def test_repeated_rows_adjustments_and_zeros_of_v1_are_dropped() -> None:

@@ -176,8 +176,8 @@ def test_finished_label_is_placed_while_the_other_is_waited_for(desk: Desk) -> N
     for _ in SCHEDULES.wait:
         last = desk.process(after=100)
 
-    assert verdicts(last) == ["ignored", "waiting"]
-    assert len(rows(desk.ledger)) == 1
+    assert verdicts(last) == ["ignored", "held"]
+    assert [stored.reason for stored in rows(desk.ledger)] == [None, "no_tracking_number"]
 
 
 @pytest.mark.parametrize("where", ["fetch", "orders_by_reference"])

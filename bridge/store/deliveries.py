@@ -110,8 +110,13 @@ def place(connection: Connection, delivery_id: str, draft: Draft, *, now: dateti
     if draft.action is not None:
         values.pop("attempts")
     connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(values))
-    connection.execute(delete(delivery_lines).where(delivery_lines.c.delivery_id == delivery_id))
+    drop_lines(connection, delivery_id)
     _write_lines(connection, delivery_id, draft.action)
+
+
+def drop_lines(connection: Connection, delivery_id: str) -> None:
+    """Give back what a delivery took of its order."""
+    connection.execute(delete(delivery_lines).where(delivery_lines.c.delivery_id == delivery_id))
 
 
 def _values(draft: Draft, now: datetime) -> dict[str, Any]:
@@ -206,6 +211,11 @@ def record(
     **values: Any,
 ) -> None:
     """Write where a try led, and the attempt itself. Fenced. `values` are further columns; a due time only for claimable statuses."""
+    if status is DeliveryStatus.DELIVERED and _was_voided(connection, delivery):
+        # The void came while it was being told.
+        status, values = DeliveryStatus.HELD, values | {"reason": Reason.VOIDED_AFTER_DELIVERY}
+    if status is DeliveryStatus.CANCELLED:
+        _decide_again(connection, delivery.fulfillment_order_id, now=now)
     changed = {"due_at": None, "reason": None} | values | {"status": status, "owner": None, "updated_at": now}
     leases.write(connection, deliveries, row_id=delivery.id, owner=owner, claim=delivery.claim, values=changed)
     if attempt is not None:
@@ -267,7 +277,29 @@ def void(connection: Connection, delivery: Delivery, *, status: DeliveryStatus, 
     shipment = _SHIPMENT.dump_python(replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json")
     values = {"status": status, "reason": reason, "detail": detail, "due_at": None, "owner": None, "updated_at": now, "shipment": shipment}
     unchanged = (deliveries.c.id == delivery.id, deliveries.c.status == delivery.status, deliveries.c.claims == delivery.claim)
-    return connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount == 1
+    if connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount != 1:
+        return False
+    _decide_again(connection, delivery.fulfillment_order_id, now=now)
+    return True
+
+
+def mark_voided(connection: Connection, delivery: Delivery) -> None:
+    """Remember on a delivery that is being told that its label is void by now: told, it becomes an exception; not told, it never is."""
+    shipment = _SHIPMENT.dump_python(replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json")
+    connection.execute(update(deliveries).where(deliveries.c.id == delivery.id).values(shipment=shipment, label_seen_at=None))
+
+
+def _was_voided(connection: Connection, delivery: Delivery) -> bool:
+    stored = connection.execute(select(deliveries.c.shipment).where(deliveries.c.id == delivery.id)).scalar_one()
+    return bool(stored["state"] == ShipmentState.VOIDED)
+
+
+def _decide_again(connection: Connection, fulfillment_order_id: str | None, *, now: datetime) -> None:
+    """Units of this order came free: parcels that were held for want of them are decided anew."""
+    wanting = deliveries.c.reason.in_([Reason.NOTHING_LEFT, Reason.OVER_QUANTITY])
+    held = (deliveries.c.fulfillment_order_id == fulfillment_order_id, deliveries.c.status == DeliveryStatus.HELD, wanting)
+    again = {"status": DeliveryStatus.RETRYING, "due_at": now, "updated_at": now}
+    connection.execute(update(deliveries).where(*held, deliveries.c.posting_at.is_(None)).values(again))
 
 
 def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:

@@ -10,7 +10,7 @@ from bridge.errors import RefusedError
 from bridge.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.store import wake
-from bridge.store.deliveries import Attempt, Delivery, add_attempt, load
+from bridge.store.deliveries import Attempt, Delivery, add_attempt, drop_lines, load
 from bridge.store.tables import deliveries
 
 _TOLD_ALREADY = frozenset({Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY})
@@ -28,11 +28,15 @@ def retry(connection: Connection, delivery: Delivery, *, now: datetime) -> None:
     as perhaps told is sent again, since a person has looked. Raises RefusedError for what Purple Dot already has."""
     if delivery.status in (DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED) or delivery.reason in _TOLD_ALREADY:
         raise RefusedError(f"{delivery.id} is {delivery.status}: retrying it would tell Purple Dot the same goods twice")
-    if delivery.status is DeliveryStatus.DELIVERING:
-        raise RefusedError(f"{delivery.id} is being delivered at this moment")
+    if delivery.status is DeliveryStatus.DELIVERING or (delivery.status in CLAIMABLE and delivery.posting_at is not None):
+        raise RefusedError(f"{delivery.id} is {delivery.status}: whether it arrived is being found out, and must not be hurried")
     again: dict[str, Any] = {"lane": int(Lane.RETRY), "trigger": Trigger.MANUAL}
     if delivery.status not in CLAIMABLE:
-        status = DeliveryStatus.PENDING if delivery.lines else DeliveryStatus.RETRYING
+        # Only what counted all the while may keep its lines; others may have taken the units since, so they are decided anew.
+        keeps_lines = bool(delivery.lines) and delivery.status is DeliveryStatus.HELD and delivery.posting_at is not None
+        if not keeps_lines:
+            drop_lines(connection, delivery.id)
+        status = DeliveryStatus.PENDING if keeps_lines else DeliveryStatus.RETRYING
         again |= {"status": status, "posting_at": None, "unclear_at": None, "attempts": 0, "looks": 0, "label_seen_at": None}
     _change(connection, delivery, again | {"due_at": now, "order_seen_at": None}, now=now)
     wake.announce(connection)

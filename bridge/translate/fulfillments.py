@@ -65,7 +65,7 @@ def decide(shipment: Shipment, match: Match, *, earlier: Sequence[Earlier], noti
     `earlier` are the other deliveries of the same order. A held answer's detail names line, SKU, what was asked and what is left.
     """
     order, verdict = match.order, judge_state(shipment)
-    if shipment.state is ShipmentState.PROCESSING:
+    if shipment.state in (ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER):
         verdict = Ignored(Reason.NOTHING_SHIPPED, f"{shipment.record_kind} {shipment.record_id} is not finished yet")
     if isinstance(verdict, Ignored):
         return verdict

@@ -112,9 +112,11 @@ def _state(row: Parcel | Order, order: Order | None) -> ShipmentState:
         return ShipmentState.VOIDED
     if getattr(row, "is_return_label", False) or getattr(order, "is_return", False):
         return ShipmentState.RETURN
-    # The number can come a moment after the label; a status that we don't know is no promise that goods leave.
-    awaited = isinstance(row, V2Label | V1Shipment) and row.tracking_number is None
-    return ShipmentState.PROCESSING if awaited or status != "completed" else ShipmentState.SHIPPED
+    if status != "completed":  # A status that we don't know is no promise that goods leave.
+        return ShipmentState.PROCESSING
+    # The number can come a moment after the label.
+    is_awaited = isinstance(row, V2Label | V1Shipment) and row.tracking_number is None
+    return ShipmentState.AWAITING_NUMBER if is_awaited else ShipmentState.SHIPPED
 
 
 def _clues(*rows: Parcel | Order | None) -> tuple[Clue, ...]:

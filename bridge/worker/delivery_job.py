@@ -3,6 +3,7 @@
 import time
 from collections import Counter
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
@@ -20,7 +21,7 @@ from bridge.errors import (
     TemporaryError,
     UnclearError,
 )
-from bridge.events import DeliveryStatus, Trigger
+from bridge.events import DeliveryStatus, Record, Trigger
 from bridge.orders import OrderStatus
 from bridge.place import Origin, Policy, place
 from bridge.purple_dot.client import FulfillmentReceipt, PurpleDot
@@ -29,6 +30,7 @@ from bridge.resolve import Resolver
 from bridge.retry import GiveUp, decide, next_look
 from bridge.shipments import Shipment, ShipmentState
 from bridge.shipstation.fetch import Fetcher
+from bridge.shipstation.payloads import record_of
 from bridge.store import deliveries, leases
 from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Attempt, Delivery
@@ -167,7 +169,8 @@ class _Step:
             decisions = place(connection, [shipment], found, policy=job.policy, origin=origin)
             if not any(decision.delivery_id == delivery.id for decision in decisions):
                 told: dict[str, Any] = {"reason": decisions[0].reason, "detail": decisions[0].detail}
-                deliveries.record(connection, delivery, owner=self.owner, status=_S.CANCELLED, now=origin.now, **told)
+                with suppress(LeaseLostError):  # Deciding may have closed this very row already.
+                    deliveries.record(connection, delivery, owner=self.owner, status=_S.CANCELLED, now=origin.now, **told)
         log.info("delivery_placed_again", delivery_id=delivery.id, verdicts=[decision.verdict for decision in decisions])
 
     def _as_it_is_now(self) -> Shipment:
@@ -176,9 +179,18 @@ class _Step:
         known = self.delivery.shipment
         if known.state is ShipmentState.REJECTED:
             return known
-        records = self.job.fetcher.again(known.record_kind, known.record_id)
-        told = [one for one in shipped(records) if one.record_id == known.record_id and one.state is not ShipmentState.PROCESSING]
+        unfinished = (ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER)
+        told = [one for one in shipped(self._records_now(known)) if one.record_id == known.record_id and one.state not in unfinished]
         return told[0] if told else known
+
+    def _records_now(self, known: Shipment) -> list[Record]:
+        """An inline row stands nowhere at ShipStation; what it spoke of does."""
+        if known.record_kind != "inline_row":
+            return self.job.fetcher.again(known.record_kind, known.record_id)
+        shipment_id = known.shipstation_shipment_id or ""
+        row = {"shipment_id": shipment_id, "tracking_number": known.tracking_number, "carrier_code": known.carrier_code}
+        said = record_of("inline_row", row | {"ship_date": known.ship_date, "notify_customer": known.notify_customer})
+        return [said, self.job.fetcher.v2_shipment(shipment_id)]
 
     def mark_unconfirmed(self, detail: str, *, number: int) -> None:
         """The request may have arrived: from here on only reading decides, after growing delays."""

@@ -1,7 +1,7 @@
 """One claimed event: fetch, translate, resolve, place. Its outcome is written in one transaction with the deliveries it led to."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 import structlog
@@ -23,6 +23,7 @@ from bridge.worker.schedules import Schedules
 
 log = structlog.get_logger(__name__)
 
+_SHIPPED = ShipmentState.SHIPPED
 TRIGGERS = {Lane.LIVE: Trigger.LIVE, Lane.RETRY: Trigger.RETRY, Lane.REPLAY: Trigger.REPLAY, Lane.SWEEP: Trigger.LIVE}
 
 
@@ -52,8 +53,10 @@ class EventJob:
         fetched_at = self.database.moment()
         records, unread = self._fetch(event)
         shipments = EVENT_TYPES[event.event_type].translate(records)
-        ready = [shipment for shipment in shipments if shipment.state is not ShipmentState.PROCESSING]
-        found = self.resolver.find([s for s in ready if s.state in (ShipmentState.SHIPPED, ShipmentState.REJECTED)])
+        if next_look(looks=event.waits + 1, schedule=self.schedules.wait, now=fetched_at) is None:
+            # The last look: what is finished and still has no number goes to a person.
+            shipments = [replace(s, state=_SHIPPED) if s.state is ShipmentState.AWAITING_NUMBER else s for s in shipments]
+        found = self.resolver.find([s for s in shipments if s.state in (_SHIPPED, ShipmentState.REJECTED)])
         self._place(event, owner, records, shipments, found, fetched_at=fetched_at, is_all=unread is None)
         if unread is not None:
             raise unread
