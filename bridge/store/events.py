@@ -36,11 +36,11 @@ def pointer_of(event_type: str, resource_url: str | None, body: bytes) -> str:
 
 
 def receive(connection: Connection, arrival: Arrival, *, now: datetime) -> tuple[str, bool]:
-    """Store work. Returns (event id, False), or (the first's id, True) when the same pointer still waits: counted there, and made due."""
+    """Store work. Returns (event id, False), or (the first's id, True) when the same pointer still waits: counted there, and due anew."""
     pointer = pointer_of(arrival.event_type, arrival.resource_url, arrival.body)
     row = _row(arrival, EventStatus.RECEIVED, now) | {"waiting_pointer": pointer, "due_at": now}
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    again = {"duplicates": events.c.duplicates + 1, "last_duplicate_at": now, "due_at": now}
+    again = {"duplicates": events.c.duplicates + 1, "last_duplicate_at": now, "due_at": now, "attempts": 0, "waits": 0}
     stored = dialect.insert(events).values(row).on_conflict_do_update(index_elements=[events.c.waiting_pointer], set_=again)
     event_id: str = connection.execute(stored.returning(events.c.id)).scalar_one()
     return event_id, event_id != row["id"]
