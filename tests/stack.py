@@ -74,6 +74,10 @@ class Process:
             self._child = subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
     @property
+    def pid(self) -> int:
+        return self._child.pid
+
+    @property
     def exit_code(self) -> int | None:
         """None while it runs."""
         return self._child.poll()

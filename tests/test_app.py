@@ -1,7 +1,10 @@
 """How it is: /healthz, /readyz and /metrics, as a real gunicorn of two processes tells them."""
 
+import os
+import signal
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +84,18 @@ def test_metrics_add_up_over_gunicorns_processes(receiver: Stack) -> None:
     assert receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS") == before + sent
     assert receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS", status="received") == 1
     assert receiver.metric("bridge_rejections_total", cause="bad_json") == 1
+
+
+@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells a process's children in /proc")
+def test_metrics_outlive_a_process_of_gunicorn(receiver: Stack) -> None:
+    arbiter = receiver.processes[0].pid
+    children = Path(f"/proc/{arbiter}/task/{arbiter}/children")
+    receiver.send(INLINE)
+    before = receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS")
+    first = children.read_text().split()
+
+    os.kill(int(first[0]), signal.SIGTERM)
+    wait_until(lambda: len(set(children.read_text().split()) - set(first)) == 1, 10, "gunicorn to replace a process")
+    wait_until(lambda: receiver.ask("GET", "/healthz").status == 200, 10, "the receiver to answer")
+
+    assert receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS") == before

@@ -2,14 +2,15 @@
 
 import ctypes
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping
-from contextlib import closing
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing, contextmanager
 from functools import partial
 from typing import Any
 
@@ -34,6 +35,21 @@ _workers = click.option("--workers", "web_workers", type=click.IntRange(1, 64), 
 _threads = click.option("--threads", "worker_threads", type=click.IntRange(1, 128), help="Threads of the worker: how many jobs at a time.")
 
 
+@contextmanager
+def _metrics_folder() -> Iterator[None]:
+    """Where all processes count together. Only who made it takes it away: a worker that gunicorn forked leaves this block, too."""
+    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
+        yield
+        return
+    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder = tempfile.mkdtemp(prefix="bridge-metrics-")
+    maker = os.getpid()
+    try:
+        yield
+    finally:
+        if os.getpid() == maker:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 @click.command()
 @_bind
 @_workers
@@ -45,8 +61,7 @@ def run(**given: object) -> None:
     with closing(Database(settings.database_url)) as database:
         if database.is_sqlite:  # On PostgreSQL a person or a job runs `bridge migrate`.
             migrations.upgrade(database)
-    with tempfile.TemporaryDirectory(prefix="bridge-metrics-") as shared:
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", shared)
+    with _metrics_folder():
         _supervise("serve", "work")
 
 
@@ -56,8 +71,7 @@ def run(**given: object) -> None:
 def serve(**given: object) -> None:
     """The receiver alone, under gunicorn."""
     settings = load_settings(**given)
-    with tempfile.TemporaryDirectory(prefix="bridge-metrics-") as shared:
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", shared)
+    with _metrics_folder():
         from bridge.app import create_app  # Its counters look for that folder when they are made.
 
         logs = gunicorn_logging(settings.log_format, settings.log_level)
