@@ -109,7 +109,7 @@ def create_clients(settings: Settings, database: Database, *, stopping: threadin
     purple_dot = PurpleDot(
         client("purple_dot", settings.purple_dot_rate_per_minute, at_purple_dot, headers=headers), settings.purple_dot_base_url
     )
-    return Fetcher(v2, v1), purple_dot
+    return Fetcher(v2, v1, settings.shipstation_v1_custom_fields), purple_dot
 
 
 @dataclass(frozen=True, slots=True)

@@ -146,6 +146,9 @@ class Settings(BaseModel):
     shipstation_v1_api_secret: Credential | None = _optional(None, "ShipStation V1 API secret")
     shipstation_base_url: Origin = _optional("https://api.shipstation.com", "where V2 calls go")
     shipstation_v1_base_url: Origin = _optional("https://ssapi.shipstation.com", "where V1 calls go")
+    shipstation_v1_custom_fields: bool = _optional(
+        False, "on V1, look for Purple Dot's reference or id in custom fields of labelled orders too"
+    )
     shipstation_jwks_url: Url = _optional("https://api.shipengine.com/jwks", "where the keys of V2 webhook signatures are")
     shipstation_signature: Literal["enforce", "log", "off"] = _optional("enforce", "V2 signatures: `enforce`, `log` wrong ones, or `off`")
     purple_dot_access_token: Credential = Field(description="the store's private access token, from Purple Dot's merchant portal")

@@ -3,6 +3,7 @@
 import json
 import re
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
@@ -15,6 +16,7 @@ from bridge.errors import BridgeError, CredentialsError, ForeignUrlError, NotFou
 from bridge.events import Record
 from bridge.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.shipstation.fetch import Fetcher
+from bridge.translate.shipments import shipped
 
 V2 = "https://api.shipstation.com"
 V1 = "https://ssapi.shipstation.com"
@@ -196,6 +198,18 @@ def test_v1_shipments_with_items_need_no_order(fetcher: Fetcher) -> None:
 
     assert told(fetcher.fetch(f"{V1}/shipments")) == [("v1_shipment", "1")]
     assert account.calls == ["/shipments"]
+
+
+@responses.activate
+def test_v1_shipments_bring_their_orders_custom_fields_where_that_is_wanted(fetcher: Fetcher) -> None:
+    order = {"orderId": 41, "advancedOptions": {"customField1": "PD7/1"}}
+    Account(v1_shipments=[v1_row(1, shipmentItems=[{"sku": "HAT", "quantity": 1}], orderNumber="100482")], v1_orders=[order])
+
+    records = replace(fetcher, reads_custom_fields=True).fetch(f"{V1}/shipments")
+
+    [parcel] = shipped(records)
+    assert [(clue.field, clue.value) for clue in parcel.clues] == [("orderNumber", "100482"), ("customField1", "PD7/1")]
+    assert [(item.sku, item.quantity) for item in parcel.items] == [("HAT", 1)]
 
 
 @responses.activate

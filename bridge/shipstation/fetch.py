@@ -33,6 +33,8 @@ class Fetcher:
 
     v2: ShipStationV2 | None
     v1: ShipStationV1 | None
+    reads_custom_fields: bool = False
+    """On V1 a label names its goods, but only its order holds custom fields: whether to ask for each order, one more call a parcel."""
 
     def fetch(self, resource_url: str) -> list[Record]:
         """The rows behind `resource_url` (checked before by `webhook.check_resource_url`) in their order, then the orders behind them."""
@@ -43,7 +45,7 @@ class Fetcher:
         client = self._client(version)
         rows = client.every(thing, resource_url)
         if thing != client.order:
-            return [*rows, *_orders_behind(client, rows, batch_ids=parse_qs(split.query).get("batch_id", []))]
+            return [*rows, *self._orders_behind(client, rows, batch_ids=parse_qs(split.query).get("batch_id", []))]
         queries = [(parcel, {client.order_id: order.record_id}) for order in rows for parcel in client.parcels]
         return [*rows, *(row for parcel, query in queries for row in client.every(parcel, query))]
 
@@ -57,7 +59,7 @@ class Fetcher:
     def again(self, kind: str, record_id: str) -> list[Record]:
         """The same record as it is now, and the order behind it; nothing where `current` finds none."""
         record = self.current(kind, record_id)
-        return [record, *_orders_behind(self._client(kind.partition("_")[0]), [record], batch_ids=[])] if record else []
+        return [record, *self._orders_behind(self._client(kind.partition("_")[0]), [record], batch_ids=[])] if record else []
 
     def v2_shipment(self, shipment_id: str) -> Record:
         """The V2 shipment that an inline row names; NotFoundError."""
@@ -69,21 +71,27 @@ class Fetcher:
             raise CredentialsError(f"this event needs ShipStation {version.upper()}: set {SETTINGS[version]}")
         return client
 
+    def _orders_behind(self, client: ShipStation, rows: Iterable[Record], *, batch_ids: list[str]) -> list[Record]:
+        """Each order once: one call for those of a whole batch where it pays, and single calls only for what that left out. An order that
+        ShipStation no longer has leaves its row without items, which is for the translation to judge."""
+        ids = list(
+            dict.fromkeys(
+                row.body[client.order_id]
+                for row in rows
+                if _needs_order(row.body, even_with_items=self.reads_custom_fields) and row.body[client.order_id]
+            )
+        )
+        found: dict[str, Record] = {}
+        if len(ids) > 1 and len(batch_ids) == 1:
+            found = {record.record_id: record for record in client.every(client.order, {"batch_id": batch_ids[0]}, wanted=ids)}
+        for missing in [order_id for order_id in ids if order_id not in found]:
+            with suppress(NotFoundError):
+                found[missing] = client.one(client.order, missing)
+        return [found[order_id] for order_id in ids if order_id in found]
 
-def _orders_behind(client: ShipStation, rows: Iterable[Record], *, batch_ids: list[str]) -> list[Record]:
-    """Each order once: one call for those of a whole batch where it pays, and single calls only for what that left out. An order that
-    ShipStation no longer has leaves its row without items, which is for the translation to judge."""
-    ids = list(dict.fromkeys(row.body[client.order_id] for row in rows if _needs_order(row.body) and row.body[client.order_id]))
-    found: dict[str, Record] = {}
-    if len(ids) > 1 and len(batch_ids) == 1:
-        found = {record.record_id: record for record in client.every(client.order, {"batch_id": batch_ids[0]}, wanted=ids)}
-    for missing in [order_id for order_id in ids if order_id not in found]:
-        with suppress(NotFoundError):
-            found[missing] = client.one(client.order, missing)
-    return [found[order_id] for order_id in ids if order_id in found]
 
-
-def _needs_order(row: Mapping[str, Any]) -> bool:
-    """A voided, returning, failed or unfinished row ships nothing now, and one with items of its own needs no order."""
-    is_over = any(row.get(field) for field in ("voided", "is_return_label", "isReturnLabel", "shipmentItems"))
+def _needs_order(row: Mapping[str, Any], *, even_with_items: bool) -> bool:
+    """A voided, returning, failed or unfinished row ships nothing now, and one with items of its own needs no order for them."""
+    enough = () if even_with_items else ("shipmentItems",)
+    is_over = any(row.get(field) for field in ("voided", "is_return_label", "isReturnLabel", *enough))
     return not is_over and (row.get("status") or "").lower() not in UNFINISHED_LABELS
