@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Mapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, Self
 
 from flask import Flask
@@ -58,6 +58,7 @@ class Mortal:
             self._clockwork.reach(name)
             if name == "create_fulfillment":
                 self._clockwork.sent.append(arguments[0]["fulfillment"])
+                self._clockwork.sent_at.append(self._clockwork.clock.now)
             answer = getattr(self._client, name)(*arguments)
             if name == "create_fulfillment":
                 self._clockwork.reach("posted")
@@ -71,7 +72,7 @@ POINTS = ("fetch", "current", "order", "orders_by_reference", "create_fulfillmen
 
 
 class Clockwork:
-    """Everything real except the threads and the time. `sent` are the bodies that left for Purple Dot, answered or not."""
+    """Everything real except the threads and the time. `sent` are the bodies that left for Purple Dot, answered or not, `sent_at` when."""
 
     def __init__(self, database_url: str, clock: Clock, **settings: str) -> None:
         self.clock = clock
@@ -80,6 +81,7 @@ class Clockwork:
         self.database = WatchedDatabase(database_url, clock=clock)
         self.dies_at: str | None = None
         self.sent: list[Json] = []
+        self.sent_at: list[datetime] = []
         self.environ = self.simulator.env() | SETTINGS | {"BRIDGE_DATABASE_URL": database_url} | settings
         read = Settings.load(self.environ)
         self._door = self._open_door(read)

@@ -16,6 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule, run_state_machine_as_test
 
+from bridge.deliver.look import LABEL_IS_FRESH
 from bridge.errors import PermanentError, RefusedError, TemporaryError
 from bridge.events import COMMITTED, DeliveryStatus
 from bridge.reasons import MEANINGS, Reason
@@ -50,6 +51,7 @@ ON_POSTS = [*ON_ANY, "commit_late:1", "commit_late:2"]
 LISTS = ["shipstation.labels", "shipstation.fulfillments", "shipstation_v1.shipments", "shipstation_v1.fulfillments"]
 LISTS += ["shipstation.shipments", "purple_dot.orders_by_reference"]
 SINGLES = ["shipstation.label", "shipstation.shipment", "shipstation_v1.order", "purple_dot.order"]
+ORDERS = ["shipstation.shipment", "shipstation_v1.order"]
 
 MAY_STAND = {Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY, Reason.ORDER_VOIDED}
 """Held for one of these, Purple Dot may have the fulfillment all the same."""
@@ -86,7 +88,7 @@ class Promise(RuleBasedStateMachine):
     marks: Bundle[MarkedShipped] = Bundle("marks")
 
     def begin(self) -> None:
-        self.bridge = Clockwork(self.url, Clock())
+        self.bridge = Clockwork(self.url, Clock(), BRIDGE_SHIPSTATION_V1_CUSTOM_FIELDS="true")
         self.bridge.forget()
         self.world = self.bridge.world
         self.owners: dict[ShipStationOrder, list[PurpleDotOrder]] = {}
@@ -189,7 +191,7 @@ class Promise(RuleBasedStateMachine):
         if label.status == "processing":
             self.world.complete_label(label)
 
-    @rule(target=labels, label=labels, families=FAMILIES, replaced=st.booleans())
+    @rule(target=labels, label=labels, families=st.lists(FAMILY, max_size=2), replaced=st.booleans())
     def label_is_void(self, *, label: Label, families: list[str], replaced: bool) -> Any:
         """ShipStation tells of it only if it tells of the label again."""
         new = [self.world.replace_label(label, carrier="fedex")] if replaced else []
@@ -197,7 +199,7 @@ class Promise(RuleBasedStateMachine):
         for family in families:
             self._tell_label(label, family)
         for other in new:
-            self._tell_label(other, families[0])
+            self._tell_label(other, "label_created_v2")
         return multiple(*new)
 
     @rule(label=labels, family=FAMILY, copies=st.integers(1, 3))
@@ -244,7 +246,9 @@ class Promise(RuleBasedStateMachine):
 
     @rule(operation=st.sampled_from(LISTS + SINGLES), fault=st.sampled_from(ON_READS), count=st.integers(1, 5))
     def read_fails(self, *, operation: str, fault: str, count: int) -> None:
-        if fault != "empty_first" or operation in LISTS:
+        """A vendor who says that there is no such order is believed: what only that order names is nobody's then."""
+        is_possible = operation in LISTS if fault == "empty_first" else fault != "status:404" or operation not in ORDERS
+        if is_possible:
             self._inject(operation, fault, count)
 
     @rule(fault=st.sampled_from(ON_POSTS), count=st.integers(1, 3))
@@ -358,8 +362,17 @@ class Promise(RuleBasedStateMachine):
             assert self._is_justified(row), (row["status"], row["reason"], row["detail"])
         for parcel in {*self.world.labels, *self.world.marked_shipped, *self.told}:
             self._account_for(parcel, rows, events, is_told_again=is_told_again)
+        self._check_that_voids_were_seen()
         known = {normalise_tracking(number) for parcel in self.told for number in numbers_of(parcel)}
         assert {normalise_tracking(body["tracking_info"]["number"]) for body in self.bridge.accepted()} <= known
+
+    def _check_that_voids_were_seen(self) -> None:
+        """What left was not void, as far as a look of a minute ago can tell; a warehouse system's own word is not looked at again."""
+        is_looked_at = [label for label in self.told if isinstance(label, Label) and all("resource_url" in one for one in self.told[label])]
+        voided = {label.tracking_number: label.voided_at for label in is_looked_at if label.voided_at}
+        for body, at in zip(self.bridge.sent, self.bridge.sent_at, strict=True):
+            voided_at = voided.get(body["tracking_info"]["number"])
+            assert voided_at is None or at <= voided_at + LABEL_IS_FRESH, body
 
     def _is_true(self, decision: Json) -> bool:
         """Whether what was said to be nothing is nothing."""
@@ -371,13 +384,12 @@ class Promise(RuleBasedStateMachine):
         if reason == Reason.RETURN_LABEL:
             return bool(getattr(parcel, "is_return", False))
         if reason == Reason.NOT_A_PURPLE_DOT_ORDER:
-            return not self.owners[parcel.order] or self._is_unnamed(parcel, kind)
+            return not self.owners[parcel.order] or self._is_unnamed(parcel)
         return reason == Reason.ALREADY_DELIVERED and decision["delivery_id"] in {row["id"] for row in self.bridge.deliveries()}
 
-    def _is_unnamed(self, parcel: Parcel, kind: str) -> bool:
-        """Custom fields stand on ShipStation's order, which is not read for a V1 label nor for what is void."""
-        is_only_there = not parcel.order.shipment_number.strip("#").startswith("PD")
-        return is_only_there and (kind == "v1_shipment" or parcel.voided)
+    def _is_unnamed(self, parcel: Parcel) -> bool:
+        """Custom fields stand on ShipStation's order, which is not read for what is void."""
+        return parcel.voided and not parcel.order.shipment_number.strip("#").startswith("PD")
 
     def _is_justified(self, row: Json) -> bool:
         """Whether a delivery's end is so in the world as well."""
@@ -414,10 +426,7 @@ class Promise(RuleBasedStateMachine):
             if is_told_again and parcel.voided and any("resource_url" in webhook for webhook in self.told[parcel]):
                 assert any(row["reason"] in MAY_STAND or row["id"] in self.by_hand for row in mine), "a void was overlooked"
         is_open = any(row["status"] in ("held", "dead", "delivered") or row["id"] in self.by_hand for row in mine)
-        seen = [decision for event in events for decision in event["decisions"]]
-        kinds = {one["record_kind"] for one in seen if (one["record_kind"], one["record_id"]) in records}
-        is_unnamed = bool(kinds) and all(self._is_unnamed(parcel, kind) for kind in kinds)
-        is_nothing = parcel.voided or getattr(parcel, "status", "") == "processing" or is_unnamed
+        is_nothing = parcel.voided or getattr(parcel, "status", "") == "processing"
         assert accepted or is_open or is_nothing or (not is_told_again and self._is_excused(parcel, events)), f"{numbers} is lost"
 
     def _is_excused(self, parcel: Parcel, events: list[Json]) -> bool:
@@ -459,7 +468,7 @@ def test_promise_is_kept(ledger_url: str, logged: list[MutableMapping[str, Any]]
     class Kept(Promise):
         url = ledger_url
 
-    few = 25 if ledger_url.startswith("sqlite") else 8
+    few = 35 if ledger_url.startswith("sqlite") else 10
     run_state_machine_as_test(
         Kept,
         settings=settings(
