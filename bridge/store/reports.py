@@ -24,7 +24,7 @@ class Query:
 
 
 def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
-    """Events, newest first, as contract.md's JSON has them."""
+    """Events, newest first, with the fields that `--json` prints."""
     chosen = _narrow(select(events), events, query, moment=events.c.received_at)
     if query.event_type:
         chosen = chosen.where(events.c.event_type == query.event_type)
@@ -38,7 +38,7 @@ def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
 
 
 def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]]:
-    """Deliveries, newest first, as contract.md's JSON has them."""
+    """Deliveries, newest first, with the fields that `--json` prints."""
     chosen = _narrow(select(deliveries), deliveries, query, moment=deliveries.c.created_at)
     if query.search:
         chosen = chosen.where(_searched(query.search))
