@@ -29,6 +29,7 @@ from bridge.shipstation.webhook import is_shipstation_origin
 from bridge.store import budgets, migrate, reports, workers
 from bridge.store.database import Database
 from bridge.translate.carriers import Carriers, own_rows
+from bridge.worker.chores import Chores
 from bridge.worker.delivery_job import DeliveryJob
 from bridge.worker.event_job import EventJob
 from bridge.worker.loop import Worker
@@ -85,6 +86,7 @@ def create_worker(settings: Settings) -> Worker:
         delivery_job=DeliveryJob(database, purple_dot, fetcher, resolver, policy, schedules, lease),
         threads=settings.worker_threads,
         lease=lease,
+        chores=Chores(database, table=[]),
         stopping=stopping,
     )
 

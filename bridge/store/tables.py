@@ -153,3 +153,8 @@ budgets = Table("budgets", metadata,
     Column("paused_until", Float, nullable=False),
 )
 """One row per vendor, in epoch seconds: `free_at` is when the budget would be whole again if nobody called."""
+
+chores = Table("chores", metadata,
+    Column("name", String(64), primary_key=True), Column("due_at", UtcDateTime, nullable=False), Column("done_at", UtcDateTime),
+)
+"""What the worker does now and then, and when it is next due."""

@@ -13,6 +13,7 @@ from bridge.events import Event
 from bridge.store import deliveries, events, leases, wake, workers
 from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Delivery
+from bridge.worker.chores import Chores
 from bridge.worker.delivery_job import DeliveryJob
 from bridge.worker.event_job import EventJob
 
@@ -33,6 +34,7 @@ class Worker:
     delivery_job: DeliveryJob
     threads: int
     lease: timedelta
+    chores: Chores | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _changed: threading.Event = field(default_factory=threading.Event)
@@ -51,6 +53,8 @@ class Worker:
             return
         log.info("worker_started", worker=self._name.name, threads=self.threads)
         helpers = [threading.Thread(target=target, daemon=True) for target in (self._keep, self._listen)]
+        if self.chores is not None and not once:
+            helpers.append(threading.Thread(target=self.chores.run, args=(self.stopping,), daemon=True))
         for helper in helpers:
             helper.start()
         try:

@@ -1,0 +1,34 @@
+"""When each chore is due: one row a chore, so that of many workers only one does it, and a restart does not do it again at once."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, select, update
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.store.tables import chores
+
+
+def take(connection: Connection, name: str, *, every: timedelta, now: datetime) -> bool:
+    """True for the one worker that shall do the chore now; its next time is set by the same statement."""
+    again = now + every
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    first = dialect.insert(chores).values(name=name, due_at=now, done_at=None).on_conflict_do_nothing()
+    connection.execute(first)
+    # A shorter interval in the settings brings a time forward that was set under a longer one.
+    due = (chores.c.due_at <= now) | (chores.c.due_at > again)
+    return connection.execute(update(chores).where(chores.c.name == name, due).values(due_at=again)).rowcount == 1
+
+
+def done(connection: Connection, name: str, *, now: datetime) -> None:
+    """Remember that the chore came to its end."""
+    connection.execute(update(chores).where(chores.c.name == name).values(done_at=now))
+
+
+def put_off(connection: Connection, name: str, *, until: datetime) -> None:
+    """Try a chore that failed again at `until`, rather than a whole interval later."""
+    connection.execute(update(chores).where(chores.c.name == name).values(due_at=until))
+
+
+def last_done(connection: Connection, name: str) -> datetime | None:
+    """When the chore last came to its end, on whatever machine."""
+    return connection.execute(select(chores.c.done_at).where(chores.c.name == name)).scalar_one_or_none()

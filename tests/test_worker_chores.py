@@ -1,0 +1,69 @@
+"""What is done now and then is done by one worker, again after a failure, and by nobody once the worker stops."""
+
+import threading
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+
+from bridge.store import chores
+from bridge.store.database import Database
+from bridge.worker.chores import Chore, Chores
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+
+
+def due(database: Database, now: datetime, *, every: timedelta = HOUR) -> bool:
+    with database.begin() as connection:
+        return chores.take(connection, "sweep", every=every, now=now)
+
+
+def chores_of(database: Database, do: Callable[[threading.Event], None]) -> Chores:
+    return Chores(database, [Chore("sweep", HOUR, do)])
+
+
+def test_of_many_workers_one_gets_the_chore(database: Database) -> None:
+    assert [due(database, NOW) for _worker in range(3)] == [True, False, False]
+
+
+def test_chore_comes_again_after_its_interval_and_not_before(database: Database) -> None:
+    due(database, NOW)
+
+    assert not due(database, NOW + HOUR - timedelta(seconds=1))
+    assert due(database, NOW + HOUR)
+
+
+def test_shorter_interval_takes_effect_at_once(database: Database) -> None:
+    due(database, NOW, every=timedelta(days=1))
+
+    assert due(database, NOW + timedelta(minutes=5), every=timedelta(minutes=4))
+
+
+def test_what_is_done_is_remembered(database: Database) -> None:
+    done: list[str] = []
+    chores_of(database, lambda _stopping: done.append("swept")).do_due(threading.Event())
+
+    with database.read() as connection:
+        assert chores.last_done(connection, "sweep") is not None
+    assert done == ["swept"]
+
+
+def test_failed_chore_ends_nothing_and_is_due_again_within_the_minute(database: Database) -> None:
+    def fail(_stopping: threading.Event) -> None:
+        raise RuntimeError("the vendor answered with a poem")
+
+    chores_of(database, fail).do_due(threading.Event())
+
+    with database.read() as connection:
+        assert chores.last_done(connection, "sweep") is None
+        now = database.now(connection)
+    assert not due(database, now)
+    assert due(database, now + timedelta(minutes=1))
+
+
+def test_stopping_worker_begins_no_chore(database: Database) -> None:
+    stopping, done = threading.Event(), list[str]()
+    stopping.set()
+
+    chores_of(database, lambda _stopping: done.append("swept")).do_due(stopping)
+
+    assert done == []
