@@ -13,7 +13,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.errors import StorageError
 
-__all__ = ["Connection", "Database"]
+__all__ = ["Connection", "Database", "storage_errors"]
 
 _BEGIN = "bridge_begin"
 """Execution option: what to say before a writing transaction begins on SQLite; None for one that only reads."""
@@ -30,6 +30,7 @@ class Database:
     def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None, pool_size: int = 12, busy_timeout: float = 30.0) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
+        self.busy_timeout = busy_timeout
         self._clock = clock
         self._turn: Callable[[], AbstractContextManager[None]] = _one_writer(busy_timeout) if self.is_sqlite else nullcontext
         self.engine = _sqlite(url, busy_timeout) if self.is_sqlite else _postgresql(url, pool_size)
@@ -41,13 +42,13 @@ class Database:
         `durable=False` is for what may be lost in a power cut, such as a claim or a heartbeat: on SQLite it does not wait for the disk.
         """
         options = {_BEGIN: "PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL"}
-        with self._turn(), _storage_errors(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+        with self._turn(), storage_errors(), self.engine.connect().execution_options(**options) as connection, connection.begin():
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, and never waits for a writer."""
-        with _storage_errors(), self.engine.connect().execution_options(**{_BEGIN: None}) as connection, connection.begin():
+        with storage_errors(), self.engine.connect().execution_options(**{_BEGIN: None}) as connection, connection.begin():
             yield connection
 
     def now(self, connection: Connection) -> datetime:
@@ -118,7 +119,8 @@ def _postgresql(url: str, pool_size: int) -> Engine:
 
 
 @contextmanager
-def _storage_errors() -> Iterator[None]:
+def storage_errors() -> Iterator[None]:
+    """What the driver raises because the database can't take it, as StorageError; a fault of ours stays what it is."""
     try:
         yield
     except (IntegrityError, DataError):  # The values are wrong, not the database.

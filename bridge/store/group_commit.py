@@ -1,0 +1,131 @@
+"""Many threads, one durable commit: whoever waits at that moment is written and synced together, and hears of it only after that."""
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Generic, TypeVar
+
+from sqlalchemy import Connection
+
+from bridge.errors import StorageError
+from bridge.store.database import Database, storage_errors
+
+T = TypeVar("T")
+
+
+class GroupCommit:
+    """`run` is one transaction for its caller. On SQLite, the first of the waiting threads leads: it runs the work of all of them in one.
+
+    PostgreSQL groups the commits of its connections by itself, and work that locks rows must not wait in a common transaction there.
+    https://www.sqlite.org/wal.html#performance_considerations
+    """
+
+    def __init__(self, database: Database, *, most: int = 64) -> None:
+        """`most` is how many may share a commit; whoever is too late for one is in the next, in the order of coming."""
+        self._database, self._most = database, most
+        self._mutex, self._waiting, self._is_led = threading.Lock(), deque["_Turn[Any]"](), False
+
+    def run(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """What `work` returns, once it is committed; or what it raised, with its own writes undone and nobody else's.
+
+        Raises StorageError when the database can't take it; nothing is kept then. `work` runs in any of the threads and must not call `run`.
+        """
+        if not self._database.is_sqlite:
+            with self._database.begin(durable=durable) as connection:
+                return work(connection)
+        turn = _Turn(work, durable)
+        if not self._must_lead(turn) and not turn.called.acquire(timeout=self._database.busy_timeout):
+            self._give_up(turn)
+        if not turn.is_over:
+            self._lead()
+        return turn.outcome()
+
+    def waiting(self) -> int:
+        """How many wait for the next commit."""
+        return len(self._waiting)
+
+    def _must_lead(self, turn: "_Turn[Any]") -> bool:
+        with self._mutex:
+            self._waiting.append(turn)
+            is_first, self._is_led = not self._is_led, True
+        return is_first
+
+    def _give_up(self, turn: "_Turn[Any]") -> None:
+        """Out of the queue; but whose work is being done by now must hear how it ends."""
+        with self._mutex:
+            if turn.called.acquire(blocking=False):
+                return
+            if turn in self._waiting:
+                self._waiting.remove(turn)
+                raise StorageError("the database can't take it: another writer of this process holds it", retry_after=5)
+        turn.called.acquire()
+
+    def _lead(self) -> None:
+        with self._mutex:
+            group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        try:
+            self._commit(group)
+        except Exception as exc:  # noqa: BLE001  # each of the group raises it in its own thread
+            for turn in group:
+                turn.error = exc
+        finally:
+            self._hand_over()
+            for turn in group:
+                turn.end()
+
+    def _commit(self, group: "list[_Turn[Any]]") -> None:
+        with self._database.begin(durable=any(turn.durable for turn in group)) as connection:
+            for turn in group:
+                turn.do(connection, alone=len(group) == 1)
+        for turn in group:
+            turn.is_committed = True
+
+    def _hand_over(self) -> None:
+        """The first who waits leads next, so that nobody works for others without end."""
+        with self._mutex:
+            self._is_led = bool(self._waiting)
+            if self._is_led:
+                self._waiting[0].called.release()
+
+
+class _Turn(Generic[T]):
+    """One caller's work, and how it ended."""
+
+    __slots__ = ("called", "durable", "error", "is_committed", "is_over", "result", "work")
+
+    result: T
+
+    def __init__(self, work: Callable[[Connection], T], durable: bool) -> None:
+        self.work, self.durable = work, durable
+        self.error: Exception | None = None
+        self.is_committed = self.is_over = False
+        self.called = threading.Lock()
+        self.called.acquire()
+
+    def do(self, connection: Connection, *, alone: bool) -> None:
+        """In a savepoint of its own, so that an error undoes this work only; work that is alone needs none."""
+        if alone:
+            self.result = self.work(connection)
+            return
+        connection.exec_driver_sql("SAVEPOINT turn")
+        try:
+            with storage_errors():
+                self.result = self.work(connection)
+        except Exception as exc:  # noqa: BLE001  # its caller raises it
+            self.error = exc
+            # Some errors, such as a full disk, take the whole transaction back; then this fails, and nobody is told that they are stored.
+            connection.exec_driver_sql("ROLLBACK TO turn")
+        connection.exec_driver_sql("RELEASE turn")
+
+    def end(self) -> None:
+        self.is_over = True
+        self.called.release()
+
+    def outcome(self) -> T:
+        if isinstance(self.error, StorageError):  # One error may be that of many threads, so each raises its own.
+            raise StorageError(str(self.error), retry_after=self.error.retry_after) from self.error
+        if self.error is not None:
+            raise self.error
+        if not self.is_committed:
+            raise StorageError("the thread that was to commit this was broken off", retry_after=5)
+        return self.result
