@@ -28,7 +28,7 @@ class GroupCommit:
     def run(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
         """What `work` returns, once it is committed; or what it raised, with its own writes undone and nobody else's.
 
-        Raises StorageError when the database can't take it; nothing is kept then. `work` runs in any of the threads and must not call `run`.
+        Raises StorageError when the database can't take it; nothing is kept then. `work` runs in any of the threads, and never calls `run`.
         """
         if not self._database.is_sqlite:
             with self._database.begin(durable=durable) as connection:
