@@ -444,3 +444,34 @@ def test_export_is_narrowed_by_age_and_may_be_empty(bridge: Clockwork, run: Run)
 
     assert len(_exported(run("export", "--since", "2026-11-04"))) == 1
     assert _exported(run("export", "--since", "2999-01-01")) == []
+
+
+# The audit list
+
+
+def test_every_act_by_hand_is_in_the_audit_list_and_what_was_refused_is_not(
+    bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "alice")
+    delivery, first, _ = ambiguous(bridge)
+
+    run("link", delivery["id"], first.reference, "--reason", "the label says so")
+    bridge.settle()
+    refused = run("retry", delivery["id"])
+    told = run("audit", "--json")
+
+    assert refused.exit_code == 1
+    [act] = json.loads(told.stdout)
+    assert (act["who"], act["what"], act["subject"], act["why"]) == ("alice (shell)", "link", delivery["id"], "the label says so")
+    assert act["outcome"] == f"is linked to {first.reference} and goes on"
+
+
+def test_audit_list_is_a_table_for_people_or_says_that_it_is_empty(bridge: Clockwork, run: Run) -> None:
+    assert run("audit").stdout == "Nothing was done by hand.\n"
+
+    delivery = held(bridge)
+    run("resolve", delivery["id"], "--as", "cancelled", "--reason", "never left")
+    run("retry", delivery["id"])
+
+    assert "resolve" in run("audit", "--search", delivery["id"]).stdout
+    assert "never left" in run("audit", "--since", "5w").stdout

@@ -379,3 +379,12 @@ def test_results_that_can_not_be_written_are_told_after_all(simulator: Simulator
     assert done.exit_code == 1
     assert "1 marked" in done.stdout
     assert "can't be written" in done.stderr
+
+
+def test_who_marked_from_which_file_is_in_the_audit_list(run: Run, simulator: Simulator) -> None:
+    run(sheet(*orders(simulator, 2)), "--dry-run")
+    run(sheet(*orders(simulator, 2)))
+
+    told = CliRunner().invoke(main, ["audit", "--json"], env=simulator.env() | {"BRIDGE_WEBHOOK_TOKENS": "token-of-these-tests"})
+    [act] = json.loads(told.stdout)
+    assert (act["what"], act["subject"], act["outcome"]) == ("ship", "rows.csv", "2 rows to send")

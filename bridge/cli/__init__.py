@@ -6,7 +6,7 @@ import click
 
 from bridge import __version__
 from bridge.cli.demo import demo
-from bridge.cli.looking import deliveries, events, show
+from bridge.cli.looking import audit, deliveries, events, show
 from bridge.cli.mending import explain, export, link, resolve, retry
 from bridge.cli.running import migrate, run, serve, work
 from bridge.cli.ship import ship
@@ -37,5 +37,5 @@ def main() -> None:
     """Tells Purple Dot what ShipStation shipped: once, correctly, provably."""
 
 
-for command in (run, serve, work, migrate, events, deliveries, show, explain, retry, link, resolve, export, ship, simulator, demo):
+for command in (run, serve, work, migrate, events, deliveries, show, explain, retry, link, resolve, audit, export, ship, simulator, demo):
     main.add_command(command)

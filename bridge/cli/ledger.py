@@ -1,5 +1,6 @@
 """What a command begins with: the settings, the options over them, and the ledger, which is closed however the command ends."""
 
+import getpass
 import os
 from contextlib import closing
 
@@ -18,3 +19,12 @@ def opened(settings: Settings | None = None) -> closing[Database]:
     from bridge.app import open_database  # Its counters look for their folder when they are made, which `serve` must set first.
 
     return closing(open_database(settings or load_settings()))
+
+
+def who() -> str:
+    """Whoever sits at this shell, for the audit list; behind sudo, the one who called it."""
+    try:
+        name = os.environ.get("SUDO_USER") or getpass.getuser()
+    except (KeyError, OSError):  # A container's user without a name.
+        name = f"user {os.getuid()}"
+    return f"{name} (shell)"

@@ -14,6 +14,7 @@ from bridge.cli.ledger import opened
 from bridge.errors import RefusedError
 from bridge.events import DeliveryStatus, EventStatus
 from bridge.reasons import MEANINGS, Reason
+from bridge.store import audit as audit_list
 from bridge.store import reports
 from bridge.store.reports import Query
 
@@ -84,6 +85,19 @@ def show(id_: str, as_json: bool) -> None:
     """Everything stored about one event or delivery. ID may be the beginning of an id, an order number or a tracking number."""
     story = story_of(id_)
     tell(story, _told(story), as_json=as_json)
+
+
+@click.command()
+@click.option("--since", type=MOMENT, help="An age such as 2d, or an ISO date or time.")
+@click.option("--search", "subject", metavar="ID", help="Only what was done to this.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
+@json_option
+def audit(subject: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
+    """What people did by hand, newest first: who, when, what, to what, why."""
+    with opened() as database, database.read() as connection:
+        rows = audit_list.acts(connection, subject=subject, since=since, limit=limit)
+    columns = ("at", "who", "what", "subject", "why", "outcome")
+    tell(rows, table(rows, columns) if rows else ["Nothing was done by hand."], as_json=as_json)
 
 
 def story_of(text: str) -> dict[str, Any]:

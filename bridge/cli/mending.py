@@ -8,14 +8,14 @@ from typing import Any, TypeAlias
 
 import click
 
-from bridge.cli.ledger import load_settings, opened
+from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import MOMENT, json_option, story_of, tell, the_one, write_csv
 from bridge.errors import BridgeError, RefusedError
 from bridge.events import DeliveryStatus
 from bridge.explain import explain_delivery, explain_event
 from bridge.orders import FulfillmentOrder
 from bridge.place import fulfil_rest
-from bridge.store import events, mending, orders, reports, wake
+from bridge.store import audit, events, mending, orders, reports, wake
 from bridge.store.database import Connection
 from bridge.store.deliveries import Delivery
 from bridge.store.reports import Query
@@ -28,6 +28,8 @@ EXPORTED = (
     "shipstation_shipment_id", "shipstation_record_id", "carrier_code", "tracking_company", "tracking_number", "tracking_url",
     "all_tracking_numbers", "line_items", "notify_customer", "attempts", "created_at", "delivered_at",
 )  # fmt: skip
+
+_why = click.option("--reason", "why", help="Why, for those who read it later.")
 
 
 @click.command()
@@ -44,8 +46,9 @@ def explain(id_: str, as_json: bool) -> None:
 @click.argument("wanted", metavar="ID...", nargs=-1, required=True)
 @click.option("--what-is-left", is_flag=True, help="Held because its lines are in doubt: fulfil all that is left of its order.")
 @click.option("--yes", is_flag=True, help="With --what-is-left: do it, after a first call has shown the lines.")
+@_why
 @json_option
-def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, as_json: bool) -> None:
+def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, why: str | None, as_json: bool) -> None:
     """Try deliveries now, as attempts of their own, or dead events (evt_…) anew. What Purple Dot already has is refused."""
     from bridge.app import own_carriers
 
@@ -59,14 +62,15 @@ def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, as_json: bool)
             raise RefusedError(f"would tell Purple Dot that {lines} of {action.reference} left; say --yes to do it")
         return f"goes out now with {lines} of {action.reference}"
 
-    _act_on(wanted, act, as_json=as_json, on_event=None if what_is_left else _revive)
+    _act_on("retry", wanted, act, why=why, as_json=as_json, on_event=None if what_is_left else _revive)
 
 
 @click.command()
 @click.argument("shipment", metavar="SHIPMENT")
 @click.argument("fulfillment_order", metavar="FULFILLMENT_ORDER")
+@_why
 @json_option
-def link(shipment: str, fulfillment_order: str, as_json: bool) -> None:
+def link(shipment: str, fulfillment_order: str, why: str | None, as_json: bool) -> None:
     """Bind what was ambiguous to the right order, then let it go on. SHIPMENT is a delivery's id, a ShipStation shipment or record id, or
     a tracking number; FULFILLMENT_ORDER a Purple Dot id or reference."""
     order = _order(fulfillment_order)
@@ -76,7 +80,7 @@ def link(shipment: str, fulfillment_order: str, as_json: bool) -> None:
         mending.link(connection, delivery, fulfillment_order_id=order.id, reference=order.reference, now=now)
         return f"is linked to {order.reference} and goes on"
 
-    _act_on((shipment,), act, as_json=as_json)
+    _act_on("link", (shipment,), act, why=why, as_json=as_json)
 
 
 @click.command()
@@ -91,7 +95,7 @@ def resolve(wanted: str, status: str, why: str, as_json: bool) -> None:
         mending.resolve(connection, delivery, status=DeliveryStatus(status), why=why, now=now)
         return f"is closed as {status}"
 
-    _act_on((wanted,), act, as_json=as_json)
+    _act_on("resolve", (wanted,), act, why=why, as_json=as_json)
 
 
 @click.command()
@@ -129,20 +133,22 @@ def _revive(connection: Connection, text: str, now: datetime) -> str:
     return event_id
 
 
-def _act_on(wanted: Sequence[str], act: Act, *, as_json: bool, on_event: OnEvent | None = None) -> None:
-    """One transaction for each; what is refused is told, the others go on. Exit 1 when any was refused."""
+def _act_on(what: str, wanted: Sequence[str], act: Act, *, why: str | None, as_json: bool, on_event: OnEvent | None = None) -> None:
+    """One transaction for each, with its row in the audit list; what is refused is told, the others go on. Exit 1 when any was refused."""
     results: list[dict[str, Any]] = []
     with opened() as database:
         for text in wanted:
             try:
                 with database.begin() as connection:
+                    now = database.now(connection)
                     if on_event is not None and text.startswith("evt_"):
-                        event_id = on_event(connection, text, database.now(connection))
-                        results.append({"id": event_id, "done": True, "message": "is tried again now"})
-                        continue
-                    found = {one.id: one for one in mending.find(connection, text)}
-                    delivery = found[the_one(list(found), text)]
-                    results.append({"id": delivery.id, "done": True, "message": act(connection, delivery, database.now(connection))})
+                        id_, told = on_event(connection, text, now), "is tried again now"
+                    else:
+                        found = {one.id: one for one in mending.find(connection, text)}
+                        id_ = the_one(list(found), text)
+                        told = act(connection, found[id_], now)
+                    audit.note(connection, who=who(), what=what, subject=id_, why=why, outcome=told, now=now)
+                results.append({"id": id_, "done": True, "message": told})
             except BridgeError as exc:
                 results.append({"id": text, "done": False, "message": str(exc)})
     tell(results, [f"{row['id']}: {row['message']}" for row in results], as_json=as_json)

@@ -17,11 +17,11 @@ from typing import Any
 
 import click
 
-from bridge.cli.ledger import load_settings, opened
+from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, printable, table, tell, write_csv
 from bridge.errors import StorageError
 from bridge.shipstation.marking import LOOK_FIRST, Marker, MarkRow, read_row
-from bridge.store import marking
+from bridge.store import audit, marking
 from bridge.store.database import Database
 from bridge.translate.fulfillments import normalise_tracking
 
@@ -68,7 +68,10 @@ def ship(file: Path, chunk: int, results: Path | None, again_unclear: bool, dry_
         if v2 is None:
             raise click.UsageError("BRIDGE_SHIPSTATION_API_KEY is not set, and only V2 of ShipStation's API marks shipments.")
         todo = _without_skipped(database, lines, again_unclear=again_unclear)
-        if not dry_run:
+        if todo and not dry_run:
+            with database.begin() as connection:
+                told, now = f"{len(todo)} rows to send", database.now(connection)
+                audit.note(connection, who=who(), what="ship", subject=file.name, outcome=told, now=now)
             intent = partial(marking.begin, file_name=file.name, again_unclear=again_unclear)
             _send(todo, chunk, partial(_send_chunk, database, v2.marker(), intent), stopping)
     if dry_run:

@@ -158,3 +158,10 @@ chores = Table("chores", metadata,
     Column("name", String(64), primary_key=True), Column("due_at", UtcDateTime, nullable=False), Column("done_at", UtcDateTime),
 )
 """What the worker does now and then, and when it is next due."""
+
+audit = Table("audit", metadata,
+    Column("id", _Serial, primary_key=True), Column("at", UtcDateTime, nullable=False), Column("who", String(128), nullable=False),
+    Column("what", String(40), nullable=False), Column("subject", String(128), nullable=False, index=True), Column("why", Text),
+    Column("outcome", Text),
+)
+"""Append-only: each act of a person, by command or in the console."""
