@@ -11,6 +11,7 @@ store/          STORED       the only SQL: events, records, deliveries, attempts
 shipstation/    the source:      webhook (verify, identify), payloads, client; its words stay in there
 purple_dot/     the destination: payloads, client; its words stay in there
 api_client      shared by both clients: timeouts, no redirects, budget, status → our errors
+subscribe       sees to it that ShipStation tells us, and looks every day whether it still does
 explain         a story as sentences: why it stands where it stands
 simulator/      both vendors on loopback, signing for real and able to fail
 cli/            the commands

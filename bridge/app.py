@@ -14,7 +14,7 @@ from flask import Flask, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
 from werkzeug.exceptions import HTTPException
 
-from bridge import __version__, metrics, receive
+from bridge import __version__, metrics, receive, subscribe
 from bridge.api_client import ApiClient, OriginRule, origin_of, retry_after_of
 from bridge.errors import AuthenticationError, KeysUnavailableError, SettingsError, StorageError, ThrottledError
 from bridge.logs import configure_logs
@@ -29,7 +29,7 @@ from bridge.shipstation.webhook import is_shipstation_origin
 from bridge.store import budgets, migrate, reports, workers
 from bridge.store.database import Database
 from bridge.translate.carriers import Carriers, own_rows
-from bridge.worker.chores import Chores
+from bridge.worker.chores import Chore, Chores
 from bridge.worker.delivery_job import DeliveryJob
 from bridge.worker.event_job import EventJob
 from bridge.worker.loop import Worker
@@ -86,7 +86,7 @@ def create_worker(settings: Settings) -> Worker:
         delivery_job=DeliveryJob(database, purple_dot, fetcher, resolver, policy, schedules, lease),
         threads=settings.worker_threads,
         lease=lease,
-        chores=Chores(database, table=[]),
+        chores=Chores(database, table=[Chore(subscribe.CHECK, subscribe.CHECK_EVERY, subscription_check(settings, database, fetcher).do)]),
         stopping=stopping,
     )
 
@@ -112,6 +112,12 @@ def create_clients(settings: Settings, database: Database, *, stopping: threadin
         client("purple_dot", settings.purple_dot_rate_per_minute, at_purple_dot, headers=headers), settings.purple_dot_base_url
     )
     return Fetcher(v2, v1, settings.shipstation_v1_custom_fields), purple_dot
+
+
+def subscription_check(settings: Settings, database: Database, fetcher: Fetcher) -> subscribe.SubscriptionCheck:
+    """What looks whether the webhooks still come to us: a chore of the worker, and a line of `bridge doctor`."""
+    every = [one.subscriptions() for one in (fetcher.v2, fetcher.v1) if one is not None]
+    return subscribe.SubscriptionCheck(database, every, [token.get_secret_value() for token in settings.webhook_tokens])
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The commands. One file a group: running, looking, mending, ship, simulator, demo."""
+"""The commands. One file a group: running, looking, mending, ship, webhooks, simulator, demo."""
 
 from typing import Any
 
@@ -11,6 +11,7 @@ from bridge.cli.mending import explain, export, link, resolve, retry
 from bridge.cli.running import migrate, run, serve, work
 from bridge.cli.ship import ship
 from bridge.cli.simulator import simulator
+from bridge.cli.webhooks import webhooks
 from bridge.errors import BridgeError, SettingsError, StorageError
 
 
@@ -37,5 +38,6 @@ def main() -> None:
     """Tells Purple Dot what ShipStation shipped: once, correctly, provably."""
 
 
-for command in (run, serve, work, migrate, events, deliveries, show, explain, retry, link, resolve, audit, export, ship, simulator, demo):
+_MENDING = (explain, retry, link, resolve, audit, export, ship)
+for command in (run, serve, work, migrate, events, deliveries, show, *_MENDING, webhooks, simulator, demo):
     main.add_command(command)

@@ -14,6 +14,7 @@ from bridge.errors import NotFoundError, PayloadError, PermanentError, Temporary
 from bridge.events import Record
 from bridge.shipstation.marking import Marker
 from bridge.shipstation.payloads import page_of, record_of
+from bridge.shipstation.subscriptions import SubscriptionsV1, SubscriptionsV2
 
 MAX_PAGES = 1_000
 Query = Mapping[str, str]
@@ -87,6 +88,10 @@ class ShipStationV2(ShipStation):
         """What marks shipments as shipped, over the same connections and budget."""
         return Marker(self._api, self._base_url)
 
+    def subscriptions(self) -> SubscriptionsV2:
+        """Who hears of what, over the same connections and budget."""
+        return SubscriptionsV2(self._api, self._base_url)
+
 
 class ShipStationV1(ShipStation):
     """https://www.shipstation.com/docs/api/shipments/list/ (undocumented: the filter; items come only when asked for),
@@ -96,6 +101,10 @@ class ShipStationV1(ShipStation):
     order, order_id, parcels = "order", "orderId", ("fulfillment",)
     filters: Mapping[str, str] = {"shipment": "shipmentId", "fulfillment": "fulfillmentId"}
     always: Mapping[str, tuple[str, str]] = {"shipment": ("includeShipmentItems", "True")}
+
+    def subscriptions(self) -> SubscriptionsV1:
+        """Who hears of what, over the same connections and budget."""
+        return SubscriptionsV1(self._api, self._base_url)
 
 
 def _with(url: str, name: str, value: str, *, replace: bool = True) -> str:

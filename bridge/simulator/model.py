@@ -174,5 +174,21 @@ class MarkedShipped:
     voided = property(lambda shipped: shipped.voided_at is not None)
 
 
+@dataclass(slots=True, eq=False)
+class Subscription:
+    """Who hears of an event, of one store or of all; the name of the event says whether it is V2's or V1's."""
+
+    number: int
+    event: str
+    url: str
+    name: str | None = None
+    headers: list[Json] = field(default_factory=list)
+    store: int | None = None
+    is_active: bool = True
+
+    webhook_id = property(lambda subscription: f"se-{subscription.number}")
+    is_v2 = property(lambda subscription: subscription.event.islower())
+
+
 def as_items(items: Sequence[ItemLike]) -> list[Item]:
     return [item if isinstance(item, Item) else Item(*item) for item in items]

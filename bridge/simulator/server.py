@@ -3,7 +3,7 @@
 import http.client
 import json
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from datetime import datetime
 from hmac import compare_digest
@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 from flask import Flask, Response, request
 
-from bridge.simulator import purple_dot, shipstation
+from bridge.simulator import purple_dot, shipstation, subscribing
 from bridge.simulator.faults import FaultBox, install, parse_fault, redirect_to_login, refusal
 from bridge.simulator.http_server import Server
 from bridge.simulator.model import Credentials, RefusedError
@@ -25,7 +25,8 @@ from bridge.simulator.world import World
 class Simulator:
     """`with Simulator() as simulator:` serves a world on `simulator.url` until the block ends; it can be started again after.
 
-    Faults are texts, `NAME[:argument][:operation[:count]]`. The webhooks of a story go to `webhook_url`, if there is one.
+    Faults are texts, `NAME[:argument][:operation[:count]]`. The webhooks of a story go to `webhook_url`, if there is one, and to whoever
+    subscribed to them.
     """
 
     def __init__(
@@ -77,13 +78,13 @@ class Simulator:
         is_signed = str(body.get("resource_type")).endswith("_V2") if signed is None else signed
         return raw, {"Content-Type": "application/json"} | (self.signer.headers(raw, now=now) if is_signed else {})
 
-    def send_webhook(self, url: str, body: Json) -> int:
-        """Post a webhook and return the status answered; the vendor gives up a try after ten seconds."""
+    def send_webhook(self, url: str, body: Json, further: Mapping[str, str] | None = None) -> int:
+        """Post a webhook, with a subscription's `further` headers; the status answered. The vendor gives up a try after ten seconds."""
         raw, headers = self.webhook(body)
         target = urlsplit(url)
         kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
         with closing(kind(target.netloc, timeout=10)) as connection:
-            connection.request("POST", target._replace(scheme="", netloc="").geturl() or "/", raw, headers)
+            connection.request("POST", target._replace(scheme="", netloc="").geturl() or "/", raw, headers | dict(further or {}))
             return connection.getresponse().status
 
     def env(self) -> dict[str, str]:
@@ -101,16 +102,17 @@ class Simulator:
 
     def _send(self, body: Json) -> Json:
         answers: list[Json] = []
-        for url in [self.webhook_url] if self.webhook_url else []:
+        fixed: list[tuple[str, Json]] = [(self.webhook_url, {})] if self.webhook_url else []
+        for url, further in [*fixed, *subscribing.listeners(self.world, str(body.get("resource_type")))]:
             try:
-                answers.append({"status": self.send_webhook(url, body)})
+                answers.append({"status": self.send_webhook(url, body, further)})
             except (OSError, http.client.HTTPException) as error:
                 answers.append({"error": f"{type(error).__name__}: {error}"})
         return {"body": body, "answers": answers}
 
     def _app(self) -> Flask:
         app = Flask("bridge.simulator", static_folder=None)
-        for method, path, operation, view in shipstation.ROUTES + purple_dot.ROUTES:
+        for method, path, operation, view in shipstation.ROUTES + subscribing.ROUTES + purple_dot.ROUTES:
             app.add_url_rule(path, operation, self._one_at_a_time(view), methods=[method])
         app.add_url_rule("/jwks", "jwks", self.signer.jwks)
         app.add_url_rule("/admin/login", "_login", lambda: "<!doctype html><title>Log in</title><h1>Log in to Purple Dot</h1>")

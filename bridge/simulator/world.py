@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from bridge.simulator.ledger import Ledger, utc_now
-from bridge.simulator.model import CARRIERS, Item, ItemLike, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder, as_items
+from bridge.simulator.model import CARRIERS, Item, ItemLike, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder, Subscription, as_items
 from bridge.simulator.shapes import Json
 
 _NEW_NUMBER = "new number"
@@ -48,6 +48,14 @@ class World(Ledger):
         self.shipstation_orders: list[ShipStationOrder] = []
         self.labels: list[Label] = []
         self.marked_shipped: list[MarkedShipped] = []
+        self.subscriptions: list[Subscription] = []
+
+    def subscribe(self, event: str, url: str, **named: Any) -> Subscription:
+        """By whatever hand. V2's own rules are the route's: in ShipStation's screens several may hear of one event."""
+        with self.lock:
+            made = Subscription(self.next_number("webhook", above=41000000), event, url, **named)
+            self.subscriptions.append(made)
+            return made
 
     def inline_fulfillments(self, rows: Iterable[Json]) -> Json:
         """A warehouse tells us itself, in the body of ShipStation's own POST /v2/fulfillments."""

@@ -1,0 +1,128 @@
+"""`bridge webhooks list`, `ensure` and `remove`: who hears of what at ShipStation, V2 and V1, with every token masked."""
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import click
+from pydantic import TypeAdapter, ValidationError
+
+from bridge import subscribe
+from bridge.cli.ledger import load_settings, opened
+from bridge.cli.looking import json_option, table, tell
+from bridge.errors import RefusedError
+from bridge.settings import Settings, Url
+from bridge.shipstation.subscriptions import Subscription, Subscriptions, is_ours, masked
+from bridge.store import notes
+from bridge.store.database import Database
+
+PATH = "/webhooks/shipstation"
+
+
+class _Address(click.ParamType[str]):
+    """The bridge's public address, completed with the path of its door."""
+
+    name = "url"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        try:
+            url: str = TypeAdapter(Url).validate_python(str(value).strip())
+        except ValidationError as exc:
+            self.fail(f"the URL {exc.errors()[0]['ctx']['error']}", param, ctx)
+        if f"{PATH}/" in url:
+            self.fail(f"leave out what stands behind {PATH}: the token is added where ShipStation needs it", param, ctx)
+        return url if url.endswith(PATH) else url + PATH
+
+
+_api = click.option("--api", type=click.Choice(["v2", "v1"]), help="Only this API.  [default: each with a key in the settings]")
+
+
+@click.group()
+def webhooks() -> None:
+    """Subscriptions at ShipStation: list them, make them reach this bridge, remove ours."""
+
+
+@webhooks.command("list")
+@_api
+@json_option
+def list_(api: str | None, as_json: bool) -> None:
+    """Everyone who is subscribed, and which of them `ensure` would call ours. Tokens are masked."""
+    with _at_shipstation(api) as (_, database, every):
+        home = _remembered(database).get("url")
+        rows = [_row(one, home) for version in every for one in version.all()]
+    tell(rows, table(rows, tuple(rows[0])) if rows else ["Nobody is subscribed."], as_json=as_json)
+
+
+def _row(one: Subscription, home: str | None) -> dict[str, Any]:
+    ours = is_ours(one.url, home) if home else None
+    told = {"api": one.api, "id": one.subscription_id, "event": one.event, "store": one.store, "ours": ours, "active": one.is_active}
+    return told | {"url": masked(one.url), "name": one.name}
+
+
+@webhooks.command()
+@click.argument("address", metavar="URL", type=_Address())
+@click.option("--store", type=click.IntRange(1), help="Only parcels of this ShipStation store (its number).  [default: all stores]")
+@click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
+@_api
+@json_option
+def ensure(address: str, store: int | None, dry_run: bool, api: str | None, as_json: bool) -> None:
+    """Make every event that the bridge wants reach URL, with the first of BRIDGE_WEBHOOK_TOKENS. Ours is what has exactly this host and
+    path: that is brought up to date, whatever else is subscribed is left alone and told. Run it again after each change of a token."""
+    with _at_shipstation(api) as (settings, database, every):
+        token, wanted = settings.webhook_tokens[0].get_secret_value(), str(store) if store else None
+        done = list(subscribe.ensure(every, address=address, token=token, store=wanted, dry_run=dry_run))
+        if not dry_run:
+            _remember(database, {"url": address, "store": wanted, "apis": [one.api for one in every]})
+    _report(done, as_json=as_json)
+
+
+@webhooks.command()
+@click.argument("address", metavar="[URL]", type=_Address(), required=False)
+@_api
+@json_option
+def remove(address: str | None, api: str | None, as_json: bool) -> None:
+    """Remove ours, those with the host and path of URL, and nothing else. Without URL: of the one that `ensure` was given last."""
+    with _at_shipstation(api) as (_, database, every):
+        address = address or _remembered(database).get("url")
+        if address is None:
+            raise RefusedError("`ensure` was never used with this database, so say which are ours: bridge webhooks remove https://HOST")
+        done = list(subscribe.remove(every, address=address))
+        if api is None and address == _remembered(database).get("url"):
+            _remember(database, None)
+    _report(done, as_json=as_json)
+
+
+@contextmanager
+def _at_shipstation(api: str | None) -> Iterator[tuple[Settings, Database, list[Subscriptions]]]:
+    from bridge.app import create_clients
+
+    settings = load_settings()
+    with opened(settings) as database:
+        fetcher, _ = create_clients(settings, database, stopping=threading.Event())
+        every: list[Subscriptions] = [one.subscriptions() for one in (fetcher.v2, fetcher.v1) if one is not None]
+        wanted = [one for one in every if api in (None, one.api)]
+        if not wanted:
+            raise RefusedError(f"there is no key for ShipStation {str(api).upper()} in the settings")
+        yield settings, database, wanted
+
+
+def _report(done: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    tell(done, table(done, ("api", "event", "outcome", "detail")) if done else ["There was none of ours."], as_json=as_json)
+    if any(row["outcome"] in ("failed", subscribe.DONE["blocked"]) for row in done):
+        raise SystemExit(1)
+
+
+def _remembered(database: Database) -> dict[str, Any]:
+    with database.read() as connection:
+        note = notes.get(connection, notes.SUBSCRIBED)
+    return dict(note[0]) if note else {}
+
+
+def _remember(database: Database, value: dict[str, Any] | None) -> None:
+    with database.begin() as connection:
+        notes.drop(connection, notes.LOST)
+        if value is None:
+            notes.drop(connection, notes.SUBSCRIBED)
+        else:
+            notes.put(connection, notes.SUBSCRIBED, value, now=database.now(connection))

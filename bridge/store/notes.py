@@ -1,0 +1,31 @@
+"""Small things that one process found or was told and others want to know. One row a name; the newest stands."""
+
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from bridge.store.tables import notes
+
+SUBSCRIBED = "webhooks_subscribed"
+"""What `bridge webhooks ensure` was told last: {"url", "store", "apis"}."""
+LOST = "webhooks_lost"
+"""The worker's daily look at the subscriptions: {"problems": [a sentence for each]}; empty when all is well."""
+
+
+def put(connection: Connection, name: str, value: Any, *, now: datetime) -> None:
+    """Write down a JSON value, over an older one."""
+    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
+    row = {"value": value, "noted_at": now}
+    connection.execute(dialect.insert(notes).values(name=name, **row).on_conflict_do_update(index_elements=["name"], set_=row))
+
+
+def get(connection: Connection, name: str) -> tuple[Any, datetime] | None:
+    """The value and when it was written down."""
+    row = connection.execute(select(notes.c.value, notes.c.noted_at).where(notes.c.name == name)).one_or_none()
+    return (row.value, row.noted_at) if row else None
+
+
+def drop(connection: Connection, name: str) -> None:
+    connection.execute(delete(notes).where(notes.c.name == name))
