@@ -350,6 +350,7 @@ def test_wrong_use_exits_2_and_says_what_is_wrong(run: Run, arguments: list[str]
 
 OFFLINE = {"simulator", "demo"}
 WHATEVER = {
+    "webhooks": ["list"],
     "show": ["x"],
     "ship": [__file__],
     "explain": ["x"],

@@ -18,6 +18,7 @@ from bridge.translate import EVENT_TYPES
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
+RECIPES = (PROJECT / "deploy" / "shipstation.md").read_text(encoding="utf-8")
 VERIFICATION = (PROJECT / "VERIFICATION.md").read_text(encoding="utf-8")
 SETTINGS = {
     "BRIDGE_WEBHOOK_TOKENS": "t0ken-of-the-front-door",
@@ -164,7 +165,7 @@ def test_readme_stays_readable() -> None:
 
 def bodies() -> list[str]:
     """What the curl lines send."""
-    return re.findall(r"-d '(\{.*?\})'\n", README, re.DOTALL)
+    return re.findall(r"-d '(\{.*?\})'\n", RECIPES + README, re.DOTALL)
 
 
 @pytest.mark.parametrize("body", bodies())

@@ -19,7 +19,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
-from bridge.cli.simulator import simulator as simulator_command
+from bridge.cli import main
 from bridge.simulator import FAULTS, SCENARIOS, Credentials, Simulator, World
 
 pytest_plugins = ["tests.simulator_fixtures"]
@@ -265,21 +265,21 @@ def test_state_tells_what_happened(simulator: Simulator, world: World, fulfil: A
 
 
 def test_command_lists_the_faults() -> None:
-    result = CliRunner().invoke(simulator_command, ["--list-faults"])
+    result = CliRunner().invoke(main, ["simulator", "--list-faults"])
 
     assert result.exit_code == 0
     assert [line.split()[0] for line in result.output.splitlines()] == list(FAULTS)
 
 
 def test_command_refuses_an_unknown_fault() -> None:
-    result = CliRunner().invoke(simulator_command, ["--fault", "nothing"])
+    result = CliRunner().invoke(main, ["simulator", "--fault", "nothing"])
 
     assert result.exit_code == 2
     assert "drop_after_commit" in result.output
 
 
 def test_command_says_when_its_port_is_taken(simulator: Simulator) -> None:
-    result = CliRunner().invoke(simulator_command, ["--port", str(simulator.port)])
+    result = CliRunner().invoke(main, ["simulator", "--port", str(simulator.port)])
 
     assert result.exit_code == 1
     assert "--port" in result.output

@@ -9,12 +9,12 @@ import click
 from pydantic import TypeAdapter, ValidationError
 
 from bridge import subscribe
-from bridge.cli.ledger import load_settings, opened
+from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, table, tell
 from bridge.errors import RefusedError
 from bridge.settings import Settings, Url
 from bridge.shipstation.subscriptions import Subscription, Subscriptions, is_ours, masked
-from bridge.store import notes
+from bridge.store import audit, notes
 from bridge.store.database import Database
 
 PATH = "/webhooks/shipstation"
@@ -73,7 +73,7 @@ def ensure(address: str, store: int | None, dry_run: bool, api: str | None, as_j
         token, wanted = settings.webhook_tokens[0].get_secret_value(), str(store) if store else None
         done = list(subscribe.ensure(every, address=address, token=token, store=wanted, dry_run=dry_run))
         if not dry_run:
-            _remember(database, {"url": address, "store": wanted, "apis": [one.api for one in every]})
+            _remember(database, address, {"url": address, "store": wanted, "apis": [one.api for one in every]})
     _report(done, as_json=as_json)
 
 
@@ -89,7 +89,7 @@ def remove(address: str | None, api: str | None, as_json: bool) -> None:
             raise RefusedError("`ensure` was never used with this database, so say which are ours: bridge webhooks remove https://HOST")
         done = list(subscribe.remove(every, address=address))
         if api is None and address == _remembered(database).get("url"):
-            _remember(database, None)
+            _remember(database, address, None)
     _report(done, as_json=as_json)
 
 
@@ -119,10 +119,12 @@ def _remembered(database: Database) -> dict[str, Any]:
     return dict(note[0]) if note else {}
 
 
-def _remember(database: Database, value: dict[str, Any] | None) -> None:
+def _remember(database: Database, address: str, value: dict[str, Any] | None) -> None:
+    """What the worker holds its daily look against; and who did it."""
     with database.begin() as connection:
+        now = database.now(connection)
         notes.drop(connection, notes.LOST)
-        if value is None:
-            notes.drop(connection, notes.SUBSCRIBED)
-        else:
-            notes.put(connection, notes.SUBSCRIBED, value, now=database.now(connection))
+        notes.drop(connection, notes.SUBSCRIBED)
+        if value is not None:
+            notes.put(connection, notes.SUBSCRIBED, value, now=now)
+        audit.note(connection, who=who(), what="webhooks", subject=masked(address), outcome="ensured" if value else "removed", now=now)

@@ -159,16 +159,14 @@ chores = Table("chores", metadata,
 )
 """What the worker does now and then, and when it is next due."""
 
-<<<<<<< HEAD
 audit = Table("audit", metadata,
     Column("id", _Serial, primary_key=True), Column("at", UtcDateTime, nullable=False), Column("who", String(128), nullable=False),
     Column("what", String(40), nullable=False), Column("subject", String(128), nullable=False, index=True), Column("why", Text),
     Column("outcome", Text),
 )
 """Append-only: each act of a person, by command or in the console."""
-=======
+
 notes = Table("notes", metadata,
     Column("name", String(64), primary_key=True), Column("value", JSON, nullable=False), Column("noted_at", UtcDateTime, nullable=False),
 )
 """What one process found or was told and others want to know, such as where the webhooks shall go; never a secret."""
->>>>>>> 289e109 (wip: webhooks)
