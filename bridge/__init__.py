@@ -13,6 +13,8 @@ purple_dot/     the destination: payloads, client; its words stay in there
 api_client      shared by both clients: timeouts, no redirects, budget, status → our errors
 subscribe       sees to it that ShipStation tells us, and looks every day whether it still does
 explain         a story as sentences: why it stands where it stands
+filters         the filter line of lists, as a query
+console/        the operator's pages: overview, exceptions, lists, one event's whole story, mending
 simulator/      both vendors on loopback, signing for real and able to fail
 cli/            the commands
 app             the only wiring

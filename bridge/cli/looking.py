@@ -2,9 +2,8 @@
 
 import csv
 import json
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import reduce
 from typing import Any, TextIO
 
@@ -13,13 +12,13 @@ import click
 from bridge.cli.ledger import opened
 from bridge.errors import RefusedError
 from bridge.events import DeliveryStatus, EventStatus
+from bridge.filters import read_moment
 from bridge.reasons import MEANINGS, Reason
 from bridge.store import audit as audit_list
 from bridge.store import reports
 from bridge.store.reports import Query
 
 Rows = Sequence[Mapping[str, Any]]
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class _Moment(click.ParamType[datetime]):
@@ -29,12 +28,9 @@ class _Moment(click.ParamType[datetime]):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> datetime:
         try:
-            if ago := re.fullmatch(r"(\d{1,6})([smhdw])", value.strip()):
-                return datetime.now(UTC) - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-            moment = datetime.fromisoformat(value.strip())
-        except (ValueError, OverflowError):
-            self.fail(f"{value!r} is neither an age such as 2d or 3h nor an ISO date such as 2026-11-02", param, ctx)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+            return read_moment(value, now=datetime.now(UTC))
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
 
 
 MOMENT = _Moment()

@@ -1,19 +1,23 @@
 """Read-only questions: is all well, what is there, what is its story? Nothing here writes."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, func, or_, select
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, Text, cast, func, or_, select, union
 
 from bridge.events import EXCEPTIONS, DeliveryStatus, EventStatus, Lane
+from bridge.orders import normalise_reference
+from bridge.store.ids import first_id
 from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries, events, records
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a list is narrowed to; None means any. `search` fits an id, order number, reference or tracking number exactly."""
+    """What a list is narrowed to; None means any. `search` fits an id, order number, reference or tracking number exactly; `order` and
+    `tracking` fit those alone. Events are also searched by what was decided in them, from `scan_since` on: of a parcel that was ignored
+    nothing else tells. `before` and `after` are ids: the page below one, or above it."""
 
     status: str | None = None
     event_type: str | None = None
@@ -21,35 +25,34 @@ class Query:
     until: datetime | None = None
     search: str | None = None
     limit: int | None = 50
+    reason: str | None = None
+    order: str | None = None
+    tracking: str | None = None
+    scan_since: datetime | None = None
+    before: str | None = None
+    after: str | None = None
 
 
 def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
     """Events, newest first, with the fields that `--json` prints."""
-    chosen = _narrow(select(events), events, query, moment=events.c.received_at)
-    if query.event_type:
-        chosen = chosen.where(events.c.event_type == query.event_type)
-    if query.search:
-        behind = _searched(query.search)
-        linked = select(event_deliveries.c.event_id).join(deliveries).where(behind)
-        chosen = chosen.where(or_(events.c.id == query.search, events.c.id.in_(linked)))
-    rows = connection.execute(chosen.order_by(events.c.id.desc()).limit(query.limit)).all()
+    rows = _page(connection, select(events).where(*_fitting_events(query)), events, query)
     linked_ids = _links(connection, [row.id for row in rows], by="event_id", wanted="delivery_id")
     return [_event(row, linked_ids.get(row.id, [])) for row in rows]
 
 
 def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]]:
     """Deliveries, newest first, with the fields that `--json` prints."""
-    chosen = _narrow(select(deliveries), deliveries, query, moment=deliveries.c.created_at)
-    if query.search:
-        chosen = chosen.where(_searched(query.search))
-    if query.event_type:
-        of_type = select(event_deliveries.c.delivery_id).join(events).where(events.c.event_type == query.event_type)
-        chosen = chosen.where(deliveries.c.id.in_(of_type))
-    rows = connection.execute(chosen.order_by(deliveries.c.id.desc()).limit(query.limit)).all()
+    rows = _page(connection, select(deliveries).where(*_fitting_deliveries(query)), deliveries, query)
     ids = [row.id for row in rows]
     lines = _lines(connection, ids)
     linked_ids = _links(connection, ids, by="delivery_id", wanted="event_id")
     return [_delivery(row, lines.get(row.id, []), linked_ids.get(row.id, [])) for row in rows]
+
+
+def count_fitting(connection: Connection, query: Query, *, events_wanted: bool) -> int:
+    """How many events, or deliveries, a query fits, whatever its page."""
+    table, fitting = (events, _fitting_events(query)) if events_wanted else (deliveries, _fitting_deliveries(query))
+    return int(connection.execute(select(func.count()).select_from(table).where(*fitting)).scalar_one())
 
 
 def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
@@ -124,14 +127,59 @@ def count_events(connection: Connection) -> Mapping[EventStatus, int]:
     return {EventStatus(status): count for status, count in rows}
 
 
-def _narrow(chosen: Select[Any], table: Table, query: Query, *, moment: ColumnElement[Any]) -> Select[Any]:
+def _page(connection: Connection, chosen: Select[Any], table: Table, query: Query) -> Sequence[Row[Any]]:
+    """By ids, which sort by time: a page stays the same however many rows come in above it, and costs as little as the first."""
+    if query.before:
+        chosen = chosen.where(table.c.id < query.before)
+    if query.after:
+        return connection.execute(chosen.where(table.c.id > query.after).order_by(table.c.id).limit(query.limit)).all()[::-1]
+    return connection.execute(chosen.order_by(table.c.id.desc()).limit(query.limit)).all()
+
+
+def _fitting_events(query: Query) -> list[ColumnElement[bool]]:
+    fitting = _narrow(events, query, moment=events.c.received_at, prefix="evt")
+    if query.event_type:
+        fitting.append(events.c.event_type == query.event_type)
+    for text, found in _sought(query):
+        linked = select(event_deliveries.c.event_id).join(deliveries).where(found)
+        told = cast(events.c.decisions, Text).contains(text.removeprefix("#"), autoescape=True)
+        since = query.scan_since or datetime.max.replace(tzinfo=UTC)
+        mentioned = select(events.c.id).where(events.c.id >= first_id("evt", since), told)
+        fitting.append(events.c.id.in_(union(linked, select(events.c.id).where(events.c.id == text), mentioned)))
+    return fitting
+
+
+def _fitting_deliveries(query: Query) -> list[ColumnElement[bool]]:
+    fitting = _narrow(deliveries, query, moment=deliveries.c.created_at, prefix="dlv") + [found for _, found in _sought(query)]
+    if query.event_type:
+        of_type = select(event_deliveries.c.delivery_id).join(events).where(events.c.event_type == query.event_type)
+        fitting.append(deliveries.c.id.in_(of_type))
+    return fitting
+
+
+def _narrow(table: Table, query: Query, *, moment: ColumnElement[Any], prefix: str) -> list[ColumnElement[bool]]:
+    """Ids sort by time, so they bound what has to be looked at; the moment then decides."""
+    narrowed: list[ColumnElement[bool]] = []
     if query.status:
-        chosen = chosen.where(table.c.status == query.status)
+        narrowed.append(table.c.status == query.status)
+    if query.reason:
+        narrowed.append(table.c.reason == query.reason)
     if query.since:
-        chosen = chosen.where(moment >= query.since)
+        narrowed += [moment >= query.since, table.c.id >= first_id(prefix, query.since)]
     if query.until:
-        chosen = chosen.where(moment < query.until)
-    return chosen
+        narrowed += [moment < query.until, table.c.id < first_id(prefix, query.until + timedelta(milliseconds=1))]
+    return narrowed
+
+
+def _sought(query: Query) -> list[tuple[str, ColumnElement[bool]]]:
+    """Each text that is looked for, with the deliveries that it fits."""
+    found = [(query.search, _searched(query.search))] if query.search else []
+    if query.order:
+        forms = {query.order, query.order.upper(), normalise_reference(query.order), f"#{normalise_reference(query.order)}"}
+        found.append((query.order, or_(deliveries.c.order_number.in_(forms), deliveries.c.reference.in_(forms))))
+    if query.tracking:
+        found.append((query.tracking, deliveries.c.tracking_number.in_({query.tracking, query.tracking.upper()})))
+    return found
 
 
 def _searched(text: str) -> ColumnElement[bool]:

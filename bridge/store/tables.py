@@ -21,6 +21,7 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    text,
 )
 
 metadata = MetaData(
@@ -57,6 +58,9 @@ class UtcDateTime(TypeDecorator[datetime]):
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column that is exactly INTEGER."""
 
+_KNOWN = text("reason IS NOT NULL")
+"""A row without a reason costs an index of reasons nothing."""
+
 events = Table("events", metadata,
     Column("id", String(32), primary_key=True), Column("source", String(32), nullable=False),
     Column("event_type", String(64), nullable=False), Column("status", String(16), nullable=False), Column("reason", String(40)),
@@ -70,6 +74,7 @@ events = Table("events", metadata,
     Index("ix_events_due", "lane", "due_at"),
     Index("ix_events_status", "status", "id"),
     Index("ix_events_event_type", "event_type", "id"),
+    Index("ix_events_reason", "reason", "id", sqlite_where=_KNOWN, postgresql_where=_KNOWN),
 )
 """`due_at` is both when work may start and until when it is taken: a claim moves it by the lease, so an expired lease is due again."""
 
@@ -98,7 +103,7 @@ deliveries = Table("deliveries", metadata,
     Column("lane", SmallInteger, nullable=False), Column("trigger", String(16), nullable=False),
     Column("record_kind", String(24), nullable=False), Column("shipstation_record_id", String, nullable=False),
     Column("shipstation_shipment_id", String, index=True), Column("order_number", String, index=True),
-    Column("fulfillment_order_id", String(64), index=True), Column("reference", String), Column("rule", String(40)),
+    Column("fulfillment_order_id", String(64), index=True), Column("reference", String, index=True), Column("rule", String(40)),
     Column("linked_order_id", String(64)),
     Column("purple_dot_fulfillment_id", String), Column("carrier_code", String),
     Column("tracking_number", String, index=True), Column("tracking_company", String), Column("tracking_url", Text),
@@ -112,6 +117,7 @@ deliveries = Table("deliveries", metadata,
     Index("ix_deliveries_due", "lane", "due_at"),
     Index("ix_deliveries_status", "status", "id"),
     Index("ix_deliveries_record", "record_kind", "shipstation_record_id"),
+    Index("ix_deliveries_reason", "reason", "id", sqlite_where=_KNOWN, postgresql_where=_KNOWN),
 )
 """The mapping log: shipment ↔ fulfillment order ↔ fulfillment. `posting_at` is the intent, committed before a request leaves."""
 
@@ -170,3 +176,8 @@ notes = Table("notes", metadata,
     Column("name", String(64), primary_key=True), Column("value", JSON, nullable=False), Column("noted_at", UtcDateTime, nullable=False),
 )
 """What one process found or was told and others want to know, such as where the webhooks shall go; never a secret."""
+
+secret_keys = Table("secret_keys", metadata,
+    Column("name", String(64), primary_key=True), Column("value", String, nullable=False),
+)
+"""Secrets that we made ourselves, such as the one that signs the console's sessions. Never shown, never exported."""

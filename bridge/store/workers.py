@@ -12,8 +12,9 @@ from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
-from sqlalchemy import Connection, select, text, update
+from sqlalchemy import Connection, Row, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
@@ -91,6 +92,11 @@ def beat(connection: Connection, name: str, *, started_at: datetime, now: dateti
 def stopped(connection: Connection, name: str, *, now: datetime) -> None:
     """Say that this worker stopped on purpose."""
     connection.execute(update(workers).where(workers.c.name == name).values(stopped_at=now))
+
+
+def known(connection: Connection) -> list[Row[Any]]:
+    """Every worker that ever worked on this database, by name: host, pid, since when, its last heartbeat, and when it stopped on purpose."""
+    return list(connection.execute(select(workers).order_by(workers.c.name)).all())
 
 
 def last_beat(connection: Connection) -> datetime | None:

@@ -1,0 +1,118 @@
+"""The operator's pages under /console/: one table of routes, each with who may use it. Off without a password.
+
+auth (who comes in), pages (how anything from outside is shown), overview, lists, story (what is there), actions (what a person does).
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, TypeAlias
+
+import structlog
+from flask import Blueprint, Flask, Response, request, url_for
+from jinja2 import StrictUndefined
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response as BaseResponse
+
+from bridge import __version__
+from bridge.console import auth, overview, pages
+from bridge.console.auth import Role
+from bridge.console.desk import Desk
+from bridge.console.pages import page
+from bridge.errors import StorageError
+
+__all__ = ["Desk", "add_to"]
+
+log = structlog.get_logger(__name__)
+
+Answer: TypeAlias = BaseResponse | str | tuple[Any, ...]
+View: TypeAlias = Callable[..., Answer]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """`view(desk, **parts of the path)` answers; `role` is the least that may ask, None for who has not signed in yet."""
+
+    name: str
+    method: str
+    path: str
+    view: View
+    role: Role | None = Role.VIEWER
+
+
+ROUTES = (
+    Route("sign_in", "GET", "/sign-in", auth.show_sign_in, None),
+    Route("sign_in_with", "POST", "/sign-in", auth.sign_in, None),
+    Route("sign_out", "POST", "/sign-out", auth.sign_out),
+    Route("overview", "GET", "/", overview.show),
+    Route("counts", "GET", "/counts", overview.counts),
+    Route("nowhere", "GET", "/<path:rest>", pages.nowhere),
+)
+"""Every page and every form. What is posted carries a CSRF token, and what acts needs an operator."""
+
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Cache-Control": "no-store",
+}
+
+
+def add_to(app: Flask, desk: Desk) -> None:
+    """Register the pages with their sessions."""
+    app.session_interface = auth.Sessions(desk)
+    app.config.update(auth.COOKIE)
+    app.jinja_options = {"undefined": StrictUndefined, "finalize": pages.shown, "trim_blocks": True, "lstrip_blocks": True}
+    routes = Blueprint("console", __name__, url_prefix="/console", template_folder="templates", static_folder="static")
+    for route in ROUTES:
+        routes.add_url_rule(route.path, route.name, partial(_answer, route, desk), methods=[route.method])
+    routes.after_request(_protect)
+    routes.register_error_handler(HTTPException, _http_problem)
+    routes.register_error_handler(StorageError, _storage_problem)
+    routes.register_error_handler(Exception, _unforeseen)
+    routes.app_context_processor(partial(_common, desk))
+    routes.record_once(lambda state: state.app.jinja_env.filters.update(pages.FILTERS))
+    app.register_blueprint(routes)
+
+
+def _answer(route: Route, desk: Desk, **parts: str) -> Answer:
+    """Who asks, with which token, and may they? Only then the view."""
+    if auth.enter(desk) is None and route.role is not None:
+        return auth.to_sign_in()
+    if route.method == "POST":
+        auth.check_token()
+    auth.check_role(route.role)
+    return route.view(desk, **parts)
+
+
+def _common(desk: Desk) -> Mapping[str, Any]:
+    """What every page knows."""
+    style = {name: url_for("console.static", filename=f"console.{name}", v=__version__) for name in ("css", "js")}
+    return {"person": auth.person(), "token": auth.token, "assets": style, "now": desk.database.moment, "version": __version__}
+
+
+def _protect(response: Response) -> Response:
+    response.headers.update(HEADERS)
+    if request.endpoint == "console.static":
+        response.headers["Cache-Control"] = "no-cache"
+    return response
+
+
+def _http_problem(error: HTTPException) -> Answer:
+    if error.code is not None and error.code < 400:
+        return error.get_response()
+    return page("problem.html", title=error.name or "Error", sentence=error.description or ""), error.code or 500
+
+
+def _storage_problem(error: StorageError) -> Answer:
+    log.error("console_without_database", error=str(error))
+    return page("problem.html", title="The database can't be reached", sentence=f"{error}. Try again in a moment."), 503
+
+
+def _unforeseen(error: Exception) -> Answer:
+    log.error("console_failed_unforeseen", exc_info=error)
+    return page("problem.html", title="This went wrong", sentence="It was logged, and nothing was changed. Try again."), 500

@@ -1,0 +1,212 @@
+"""Who comes in: a password for each role, a signed session cookie, a token in each form, and a brake on guessing."""
+
+import hashlib
+import hmac
+import secrets
+import time
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import StrEnum
+from ipaddress import ip_address
+from typing import Any
+
+import structlog
+from flask import Flask, Request, abort, current_app, flash, g, redirect, request, session, url_for
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from werkzeug.wrappers import Response
+
+from bridge.console.desk import Desk
+from bridge.console.pages import page
+from bridge.errors import StorageError
+from bridge.store import budgets, secret_keys
+
+log = structlog.get_logger(__name__)
+
+LIFETIME = timedelta(hours=12)
+TRIES_PER_MINUTE = 10
+_BUCKETS = 64
+"""Addresses share so many brakes, so that a stranger with many addresses fills no table."""
+_LONGEST_NAME = 40
+
+COOKIE = {
+    "SESSION_COOKIE_NAME": "bridge_console",
+    "SESSION_COOKIE_PATH": "/console/",
+    "SESSION_COOKIE_HTTPONLY": True,
+    "SESSION_COOKIE_SAMESITE": "Lax",  # A link in an alert opens the page; a form of another site posts nothing.
+    "SESSION_REFRESH_EACH_REQUEST": False,
+    "PERMANENT_SESSION_LIFETIME": LIFETIME,
+}
+
+
+class Role(StrEnum):
+    """A viewer sees everything; an operator also acts."""
+
+    VIEWER = "viewer"
+    OPERATOR = "operator"
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Who is signed in. The name is what they say of themselves."""
+
+    name: str
+    role: Role
+
+    def __str__(self) -> str:
+        return f"{self.name} ({self.role})" if self.name else str(self.role)
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Cookies of the console alone, signed with SHA-256 and a key that is looked up when it is first needed."""
+
+    digest_method = staticmethod(hashlib.sha256)
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        if not request.path.startswith("/console/"):
+            return None
+        try:
+            app.secret_key = app.secret_key or _key(self._desk)
+        except StorageError:
+            return None  # `enter` tells it, where it can be answered with a page.
+        return super().open_session(app, request)
+
+    def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002  # the signature is Flask's
+        return request.is_secure
+
+
+def _key(desk: Desk) -> str:
+    """The setting, or a key that was made once and is kept in the database for all processes."""
+    if desk.secret_key is not None:
+        return desk.secret_key.get_secret_value()
+    with desk.database.begin() as connection:
+        return secret_keys.made_once(connection, "console", candidate=secrets.token_urlsafe(48))
+
+
+def enter(desk: Desk) -> Person | None:
+    """Who the session says it is, while its time lasts and the password it was opened with still holds."""
+    if not current_app.secret_key:
+        raise StorageError("the key of the sessions can't be read")
+    role = session.get("role")
+    if role not in list(Role) or session.get("until", 0) < time.time():
+        return None
+    proof = _proof(desk, Role(role))
+    if proof is None or not hmac.compare_digest(proof, str(session.get("proof"))):
+        return None
+    g.person = Person(str(session.get("name", "")), Role(role))
+    return person()
+
+
+def person() -> Person | None:
+    """Who asks, once `enter` has let them in."""
+    found: Person | None = g.get("person")
+    return found
+
+
+def to_sign_in() -> Response:
+    """Where nobody is signed in; a page that was asked for comes after it."""
+    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("console.sign_in", next=wanted), 303)
+
+
+def token() -> str:
+    """The CSRF token of this session."""
+    if "csrf" not in session:
+        session["csrf"] = secrets.token_urlsafe(24)
+    return str(session["csrf"])
+
+
+def check_token() -> None:
+    """403 for a form that this session did not get from us."""
+    given, own = request.form.get("csrf", ""), session.get("csrf")
+    if not own or not hmac.compare_digest(given.encode(), str(own).encode()):
+        abort(403, "This form is too old, or was not opened here. Nothing was changed; open the page again and repeat it.")
+
+
+def check_role(least: Role | None) -> None:
+    """403 for a viewer who wants to act."""
+    asking = person()
+    if least is Role.OPERATOR and (asking is None or asking.role is not Role.OPERATOR):
+        abort(403, "You are signed in as a viewer, who may look but not act. Sign in with the operator's password.")
+
+
+def show_sign_in(desk: Desk, problem: str = "") -> str:
+    """The form, empty."""
+    _ = desk
+    return page("sign_in.html", problem=problem, next=_own_page(request.values.get("next", "")))
+
+
+def sign_in(desk: Desk) -> Any:
+    """Open a session for whoever knows a password; wrong ones are slowed down over all processes."""
+    wait = _brake(desk)
+    if wait:
+        log.warning("console_sign_in_throttled")
+        sentence = f"Too many tries. Wait {wait:.0f} seconds, then try again."
+        return show_sign_in(desk, sentence), 429, {"Retry-After": f"{wait:.0f}"}
+    role = _role_of(desk, request.form.get("password", ""))
+    if role is None:
+        log.warning("console_sign_in_refused")
+        return show_sign_in(desk, "This password opens nothing here."), 401
+    name = " ".join(request.form.get("name", "").split())[:_LONGEST_NAME]
+    wanted = _own_page(request.form.get("next", ""))
+    session.clear()
+    session.permanent = True
+    session.update(role=role, name=name, until=time.time() + LIFETIME.total_seconds(), proof=_proof(desk, role))
+    log.info("console_signed_in", role=role)
+    return redirect(wanted or url_for("console.overview"), 303)
+
+
+def sign_out(desk: Desk) -> Response:
+    """Forget the session in this browser."""
+    _ = desk
+    session.clear()
+    flash("You are signed out.")
+    return redirect(url_for("console.sign_in"), 303)
+
+
+def _own_page(text: str) -> str:
+    """Never another site, whatever a link says."""
+    return text if text.startswith("/console/") and text.isascii() and text.isprintable() and "\\" not in text else ""
+
+
+def _role_of(desk: Desk, password: str) -> Role | None:
+    """Both are compared, each in constant time."""
+    given = _digest(password)
+    fits = [role for role, own in _passwords(desk).items() if hmac.compare_digest(_digest(own), given)]
+    return fits[0] if fits else None
+
+
+def _passwords(desk: Desk) -> dict[Role, str]:
+    own = {Role.OPERATOR: desk.operator, Role.VIEWER: desk.viewer}
+    return {role: password.get_secret_value() for role, password in own.items() if password is not None}
+
+
+def _proof(desk: Desk, role: Role) -> str | None:
+    """Ties a session to the password of its day: with another one, it is over."""
+    password = _passwords(desk).get(role)
+    key = str(current_app.secret_key).encode()
+    return hmac.new(key, f"{role}\n{password}".encode(), "sha256").hexdigest() if password is not None else None
+
+
+def _digest(text: str) -> bytes:
+    return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
+
+
+def _brake(desk: Desk) -> float:
+    """Seconds to wait before the next try from this address; 0.0 when it may be made."""
+    bucket = int.from_bytes(_digest(_address())[:4]) % _BUCKETS
+    with desk.database.begin(durable=False) as connection:
+        now = desk.database.now(connection)
+        return budgets.take(connection, f"console:{bucket}", per_minute=TRIES_PER_MINUTE, now=now)
+
+
+def _address() -> str:
+    """The sender's; behind a proxy on this machine, what that proxy says it was."""
+    direct = request.remote_addr or ""
+    try:
+        is_proxy = ip_address(direct).is_loopback
+    except ValueError:
+        return direct
+    return (request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip() or direct) if is_proxy else direct

@@ -1,0 +1,26 @@
+"""What the pages need of the bridge; the wiring hands it in."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import SecretStr
+
+from bridge.orders import FulfillmentOrder
+from bridge.store.database import Database
+from bridge.translate.carriers import Carriers
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """`operator` and `viewer` are their passwords; `health()` is what /readyz tells; `orders_named(text)` asks Purple Dot for the orders
+    with this id or reference; `purple_dot_url` is where fulfillments go."""
+
+    database: Database
+    operator: SecretStr
+    viewer: SecretStr | None
+    secret_key: SecretStr | None
+    health: Callable[[], Mapping[str, Any]]
+    orders_named: Callable[[str], Sequence[FulfillmentOrder]]
+    carriers: Carriers
+    purple_dot_url: str
