@@ -12,15 +12,16 @@ from typing import Any
 import structlog
 from flask import Flask, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from pydantic import SecretStr
 from werkzeug.exceptions import HTTPException
 
-from bridge import __version__, metrics, receive, subscribe
+from bridge import __version__, console, metrics, receive, subscribe
 from bridge.api_client import ApiClient, OriginRule, origin_of, retry_after_of
 from bridge.errors import AuthenticationError, KeysUnavailableError, SettingsError, StorageError, ThrottledError
 from bridge.logs import configure_logs
 from bridge.place import Policy
 from bridge.purple_dot.client import PurpleDot
-from bridge.resolve import Resolver
+from bridge.resolve import Resolver, orders_named
 from bridge.settings import Settings
 from bridge.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.shipstation.fetch import Fetcher
@@ -62,6 +63,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(receive.blueprint(_door(settings, database)))
     _add_health(app, settings, database)
     _add_error_answers(app)
+    if settings.console_password is not None:
+        console.add_to(app, _desk(settings, database, settings.console_password))
     return app
 
 
@@ -169,6 +172,20 @@ def _door(settings: Settings, database: Database) -> receive.Door:
         signature=settings.shipstation_signature,
         key=KeySet(jwks_fetcher(settings.shipstation_jwks_url)).key,
         origins=_origins(settings),
+    )
+
+
+def _desk(settings: Settings, database: Database, operator: SecretStr) -> console.Desk:
+    purple_dot = create_clients(settings, database, stopping=threading.Event())[1]
+    return console.Desk(
+        database=database,
+        operator=operator,
+        viewer=settings.console_readonly_password,
+        secret_key=settings.secret_key,
+        health=partial(readiness, database, settings),
+        orders_named=partial(orders_named, purple_dot),
+        carriers=own_carriers(settings),
+        purple_dot_url=settings.purple_dot_base_url,
     )
 
 

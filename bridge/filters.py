@@ -2,8 +2,8 @@
 
 import re
 from collections.abc import Collection
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from bridge.errors import RefusedError
 from bridge.reasons import Reason
@@ -29,21 +29,21 @@ def read_moment(text: str, *, now: datetime) -> datetime:
 def read_filter(line: str, *, statuses: Collection[str], now: datetime) -> Query:
     """The query that a line means: words with a qualifier, and at most one without, which is searched for. `statuses` are those of what
     is listed. RefusedError says which word is wrong, and what would be right."""
-    query = Query(scan_since=now - _SCANNED)
+    given: dict[str, Any] = {"scan_since": now - _SCANNED}
     for word in line.split():
         name, colon, value = word.partition(":")
         field = QUALIFIERS.get(name.lower()) if colon else "search"
         if not value and colon:
             raise RefusedError(f"{word} says nothing; write it like {name}:…, without a space after the colon")
         if name.lower() in ("since", "until") and colon:
-            query = replace(query, **_moment(name.lower(), value, now))
+            given |= _moment(name.lower(), value, now)
         elif field is None:
             raise RefusedError(f"{name}: is no qualifier; there are {', '.join([*QUALIFIERS, 'since', 'until'])}")
-        elif getattr(query, field) is not None:
+        elif field in given:
             raise RefusedError(f"{word} comes beside another one; only one of each can be looked for")
         else:
-            query = replace(query, **{field: _known(field, value if colon else word, statuses)})
-    return query
+            given[field] = _known(field, value if colon else word, statuses)
+    return Query(**given)
 
 
 def _moment(name: str, value: str, now: datetime) -> dict[str, datetime]:

@@ -11,7 +11,7 @@ from bridge.purple_dot.client import PurpleDot
 from bridge.shipments import Shipment
 from bridge.store import orders as order_store
 from bridge.store.database import Database
-from bridge.translate.matching import Wanted, wanted
+from bridge.translate.matching import Wanted, is_uuid, wanted
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +74,16 @@ class Resolver:
             return self.purple_dot.order(order_id)
         except NotFoundError:
             return None  # Another system's id, of the same shape.
+
+
+def orders_named(purple_dot: PurpleDot, text: str) -> list[FulfillmentOrder]:
+    """The orders with this id or reference as Purple Dot has them now; raises what the client raises."""
+    if not is_uuid(text):
+        return purple_dot.orders_by_reference([text])
+    try:
+        return [purple_dot.order(text)]
+    except NotFoundError:
+        return []
 
 
 def _union(wants: Iterable[Wanted]) -> Wanted:

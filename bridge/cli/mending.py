@@ -15,11 +15,11 @@ from bridge.events import DeliveryStatus
 from bridge.explain import explain_delivery, explain_event
 from bridge.orders import FulfillmentOrder
 from bridge.place import fulfil_rest
+from bridge.resolve import orders_named
 from bridge.store import audit, events, mending, orders, reports, wake
 from bridge.store.database import Connection
 from bridge.store.deliveries import Delivery
 from bridge.store.reports import Query
-from bridge.translate.matching import is_uuid
 
 Act: TypeAlias = Callable[[Connection, Delivery, datetime], str]
 OnEvent: TypeAlias = Callable[[Connection, str, datetime], str]
@@ -116,8 +116,7 @@ def _order(text: str) -> FulfillmentOrder:
 
     settings = load_settings()
     with opened(settings) as database:
-        purple_dot = create_clients(settings, database, stopping=threading.Event())[1]
-        found = [purple_dot.order(text)] if is_uuid(text) else purple_dot.orders_by_reference([text])
+        found = orders_named(create_clients(settings, database, stopping=threading.Event())[1], text)
     if len(found) != 1:
         told = "no fulfillment order" if not found else f"{len(found)} fulfillment orders"
         raise RefusedError(f"Purple Dot has {told} with the reference {text}. Give the id instead.")

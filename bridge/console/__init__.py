@@ -3,7 +3,7 @@
 auth (who comes in), pages (how anything from outside is shown), overview, lists, story (what is there), actions (what a person does).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, TypeAlias
@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from bridge import __version__
-from bridge.console import auth, overview, pages
+from bridge.console import auth, lists, overview, pages
 from bridge.console.auth import Role
 from bridge.console.desk import Desk
 from bridge.console.pages import page
@@ -46,6 +46,9 @@ ROUTES = (
     Route("sign_out", "POST", "/sign-out", auth.sign_out),
     Route("overview", "GET", "/", overview.show),
     Route("counts", "GET", "/counts", overview.counts),
+    Route("exceptions", "GET", "/exceptions", lists.exceptions),
+    Route("deliveries", "GET", "/deliveries", lists.deliveries),
+    Route("events", "GET", "/events", lists.events),
     Route("nowhere", "GET", "/<path:rest>", pages.nowhere),
 )
 """Every page and every form. What is posted carries a CSRF token, and what acts needs an operator."""
@@ -74,7 +77,7 @@ def add_to(app: Flask, desk: Desk) -> None:
     routes.register_error_handler(HTTPException, _http_problem)
     routes.register_error_handler(StorageError, _storage_problem)
     routes.register_error_handler(Exception, _unforeseen)
-    routes.app_context_processor(partial(_common, desk))
+    routes.context_processor(_common)
     routes.record_once(lambda state: state.app.jinja_env.filters.update(pages.FILTERS))
     app.register_blueprint(routes)
 
@@ -89,10 +92,10 @@ def _answer(route: Route, desk: Desk, **parts: str) -> Answer:
     return route.view(desk, **parts)
 
 
-def _common(desk: Desk) -> Mapping[str, Any]:
+def _common() -> dict[str, Any]:
     """What every page knows."""
     style = {name: url_for("console.static", filename=f"console.{name}", v=__version__) for name in ("css", "js")}
-    return {"person": auth.person(), "token": auth.token, "assets": style, "now": desk.database.moment, "version": __version__}
+    return {"person": auth.person(), "token": auth.token, "assets": style, "version": __version__}
 
 
 def _protect(response: Response) -> Response:

@@ -72,13 +72,12 @@ def judge(
     since = "none was ever seen" if beat is None else f"the last sign is {span(beat)} old"
     is_silent = silence is not None and usual is not None and usual > 0 and silence.total_seconds() > _SILENT_TIMES * 3600 / usual + 3600
     found = (
-        (health["worker"] != "ok", Concern("bad", f"No worker is alive ({since}): nothing goes out. Start `bridge work`, or read its log.")),
+        (health["worker"] != "ok", Concern("bad", f"No worker is alive ({since}): nothing goes out. Start `bridge work`.")),
         (health["migrations"] != "ok", Concern("bad", "The database is of another version. Run `bridge migrate`.")),
         (late > _IS_LATE, Concern("bad", f"The oldest notification waits for {span(late)} to be worked off.")),
         *((True, Concern("look", f"{system} asked us to wait, {span(left)} more.")) for system, left in pauses.items()),
         (is_silent, Concern("look", f"No webhook for {span(silence or 0)}, which is long for this hour of the week.")),
-        (waiting > 0, Concern("look", f"{waiting:,} exceptions wait for a person." if waiting > 1 else "One exception waits for a person.",
-                              url_for("console.exceptions"))),
+        (waiting > 0, Concern("look", f"Waiting for a person: {waiting:,}.", url_for("console.exceptions"))),
     )  # fmt: skip
     return [concern for stands, concern in found if stands]
 

@@ -38,7 +38,9 @@ def shown(value: Any) -> Any:
         return "–"
     text = masked_text(value) if isinstance(value, str) else str(value)
     more = len(text) - LONGEST
-    text = "".join(char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co") else "\ufffd" for char in text[:LONGEST])
+    text = "".join(
+        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co") else "\ufffd" for char in text[:LONGEST]
+    )
     return f"{text} … ({more:,} more characters)" if more > 0 else text
 
 

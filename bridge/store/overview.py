@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import Connection, Table, and_, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, select, union_all
 
 from bridge.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus
 from bridge.store.ids import first_id
@@ -45,7 +45,9 @@ def by_hour(connection: Connection, *, now: datetime, hours: int = 24) -> list[H
 
 def _counted(connection: Connection, table: Table, starts: list[datetime]) -> Mapping[int, Mapping[str, int]]:
     hours = [
-        select(literal(place).label("place"), table.c.status, func.count()).where(_within(table, start, start + HOUR)).group_by(table.c.status)
+        select(literal(place).label("place"), table.c.status, func.count())
+        .where(_within(table, start, start + HOUR))
+        .group_by(table.c.status)
         for place, start in enumerate(starts)
     ]
     counted: dict[int, dict[str, int]] = {}
@@ -54,7 +56,7 @@ def _counted(connection: Connection, table: Table, starts: list[datetime]) -> Ma
     return counted
 
 
-def _within(table: Table, start: datetime, end: datetime) -> object:
+def _within(table: Table, start: datetime, end: datetime) -> ColumnElement[bool]:
     prefix = _PREFIX[table.name]
     return and_(table.c.id >= first_id(prefix, start), table.c.id < first_id(prefix, end))
 

@@ -95,7 +95,7 @@ def stopped(connection: Connection, name: str, *, now: datetime) -> None:
 
 
 def known(connection: Connection) -> list[Row[Any]]:
-    """Every worker that ever worked on this database, by name: host, pid, since when, its last heartbeat, and when it stopped on purpose."""
+    """Every worker that ever worked on this database: its name, host, pid, since when, last heartbeat, and when it stopped on purpose."""
     return list(connection.execute(select(workers).order_by(workers.c.name)).all())
 
 
