@@ -1,13 +1,14 @@
 """ENTERS: POST /webhooks/shipstation. Raw body → authenticate → identify → store → answer; nothing else happens before the answer."""
 
 import hmac
+import json
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, request
 from pydantic import SecretStr
 
 from bridge import metrics
@@ -17,8 +18,9 @@ from bridge.reasons import MEANINGS, Reason
 from bridge.shipstation import webhook
 from bridge.shipstation.payloads import record_of
 from bridge.store import events, wake
-from bridge.store.database import Database
+from bridge.store.database import Connection, Database
 from bridge.store.events import Arrival
+from bridge.store.group_commit import GroupCommit
 from bridge.translate import EVENT_TYPES
 
 log = structlog.get_logger(__name__)
@@ -29,7 +31,7 @@ KEPT_HEADERS = ("content-type", "user-agent", *webhook.SIGNED_HEADERS)
 _LONGEST_HEADER = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
 class Door:
     """What the receiver needs: who may enter (`tokens`, `signature` mode, `key` by id), where a resource_url may point, where to store."""
 
@@ -38,6 +40,10 @@ class Door:
     signature: Literal["enforce", "log", "off"]
     key: Callable[[str], RSAPublicKey | None]
     origins: Collection[str]
+
+    def __post_init__(self) -> None:
+        self.ledger = GroupCommit(self.database)
+        self.token_bytes = [token.get_secret_value().encode() for token in self.tokens]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +60,25 @@ def blueprint(door: Door) -> Blueprint:
 
     @routes.post("/webhooks/shipstation")
     @routes.post("/webhooks/shipstation/<token>")
-    def shipstation(token: str | None = None) -> tuple[Response, int]:
-        _check_token(token or request.headers.get("X-Bridge-Token", ""), door.tokens)
-        raw = request.get_data(cache=False)
-        request.stream.read(1)  # A chunked body is cut at the limit without a word; asking for more of it is answered with 413.
-        answered = accept(door, raw, dict(request.headers), remote_address=request.remote_addr)
-        return jsonify(answered.body), answered.code
+    def shipstation(token: str | None = None) -> Response:
+        asked = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy would cost as much as what it finds
+        _check_token(token or asked.headers.get("X-Bridge-Token", ""), door.token_bytes)
+        raw = asked.get_data(cache=False)
+        asked.stream.read(1)  # A chunked body is cut at the limit without a word; asking for more of it is answered with 413.
+        headers = {name: value for name in KEPT_HEADERS if (value := asked.headers.get(name)) is not None}
+        answered = accept(door, raw, headers, remote_address=asked.remote_addr)
+        return Response(json.dumps(answered.body) + "\n", answered.code, content_type="application/json")
 
     return routes
 
 
 def accept(door: Door, raw: bytes, headers: Mapping[str, str], *, remote_address: str | None) -> Answered:
-    """Authenticate, identify and store one body. Raises AuthenticationError, KeysUnavailableError or StorageError: nothing is kept then."""
+    """Authenticate, identify and store one body; `headers` by lower-case name.
+
+    Raises AuthenticationError, KeysUnavailableError or StorageError: nothing is kept then.
+    """
     signature = _check_signature(door, raw, headers)
-    kept = {name.lower(): value[:_LONGEST_HEADER] for name, value in headers.items() if name.lower() in KEPT_HEADERS}
+    kept = {name: value[:_LONGEST_HEADER] for name, value in headers.items()}
     try:
         notification = webhook.identify(raw)
     except PayloadError as exc:
@@ -84,14 +95,10 @@ def accept(door: Door, raw: bytes, headers: Mapping[str, str], *, remote_address
     return _receive(door, arrival)
 
 
-def is_right_token(given: str, tokens: Sequence[SecretStr]) -> bool:
-    """Whether `given` is any of the tokens; every one is compared, each in constant time."""
-    matches = [hmac.compare_digest(given.encode(), token.get_secret_value().encode()) for token in tokens]
-    return any(matches)
-
-
-def _check_token(given: str, tokens: Sequence[SecretStr]) -> None:
-    if not is_right_token(given, tokens):
+def _check_token(given: str, tokens: Sequence[bytes]) -> None:
+    """Every one of the tokens is compared, each in constant time."""
+    fits = [hmac.compare_digest(given.encode(), token) for token in tokens]
+    if not any(fits):
         cause = "token_wrong" if given else "token_missing"
         raise AuthenticationError("the webhook token is missing or wrong", cause=cause)
 
@@ -101,7 +108,7 @@ def _check_signature(door: Door, raw: bytes, headers: Mapping[str, str]) -> str:
     if door.signature == "off" or not webhook.is_signed(headers):
         return "none"
     try:
-        webhook.verify(raw, headers, key=door.key, now=door.database.moment())
+        webhook.verify(raw, headers, key=door.key, now=door.database.wall_clock())
     except AuthenticationError as exc:
         if door.signature == "enforce":
             raise
@@ -136,9 +143,12 @@ def _check_content(notification: webhook.Notification, origins: Collection[str])
 
 
 def _receive(door: Door, arrival: Arrival) -> Answered:
-    with door.database.begin() as connection:
-        event_id, is_duplicate = events.receive(connection, arrival, now=door.database.now(connection))
+    def store(connection: Connection) -> tuple[str, bool]:
+        stored = events.receive(connection, arrival, now=door.database.now(connection))
         wake.announce(connection)
+        return stored
+
+    event_id, is_duplicate = door.ledger.run(store)
     return _accepted(arrival, "duplicate" if is_duplicate else "received", event_id)
 
 

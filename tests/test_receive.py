@@ -216,6 +216,16 @@ def test_missing_or_wrong_token_is_refused(door: Stack, path: str, headers: dict
     assert len(door.events()) == stored
 
 
+@pytest.mark.parametrize("change", [str.upper, str.lower, str.title])
+def test_names_of_the_signatures_headers_are_read_in_any_case(door: Stack, change: Callable[[str], str]) -> None:
+    raw, _ = door.simulator.webhook(_v2(door, "batch_id=case"))
+    signed = door.simulator.signer.headers(raw)
+
+    answer = door.post(raw, {change(name): value for name, value in signed.items()})
+
+    assert door.event(answer.event_id)["signature"] == "verified"
+
+
 def _ago(**age: float) -> datetime:
     return datetime.now(UTC) - timedelta(**age)
 

@@ -26,6 +26,7 @@ TOLERANCE = timedelta(minutes=5)
 INLINE_FULFILLMENTS = "INLINE_FULFILLMENTS"
 _VENDOR_ORIGIN = re.compile(r"https://(api|ssapi[0-9]*)\.shipstation\.com", re.ASCII)
 _PATHS = r"/v2/(?:labels|fulfillments|shipments)(?:/[A-Za-z0-9-]+)?|/(?:shipments|fulfillments|orders)(?:/[0-9]+)?"
+_PADDING, _SHA256 = PKCS1v15(), SHA256()
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 # The query: printable, without `"`, `#`, `<`, `>`, `\` and the backtick, which two parsers could read differently.
 _RESOURCE_URL = re.compile(rf"(?P<origin>https?://[A-Za-z0-9.:\[\]-]+)(?:{_PATHS})(?:\?[!$-;=?-\[\]-_a-~]*)?", re.ASCII)
@@ -43,8 +44,7 @@ class Notification:
 def identify(raw: bytes) -> Notification:
     """Read one body. PayloadError with reason BAD_JSON or BAD_SHAPE; whatever the bytes, nothing else is raised."""
     try:
-        # `int` refuses NaN and Infinity, which are not JSON.
-        body = json.loads(raw.decode("utf-8-sig"), object_pairs_hook=_without_duplicates, parse_constant=int)
+        body = _STRICT.decode(raw.decode("utf-8-sig"))
     except (ValueError, RecursionError) as exc:
         raise PayloadError("the body is not JSON", reason=Reason.BAD_JSON) from exc
     if not isinstance(body, dict):
@@ -68,6 +68,9 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
+_STRICT = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=int)  # `int` refuses NaN and Infinity, which are not JSON.
+
+
 def is_shipstation_origin(origin: str, *, configured: Collection[str]) -> bool:
     """ShipStation's own hosts, V1's with or without a number, and exactly the configured origins; the rule for every ShipStation client."""
     return origin in configured or _VENDOR_ORIGIN.fullmatch(origin) is not None
@@ -81,15 +84,14 @@ def check_resource_url(url: str, *, configured: Collection[str]) -> None:
 
 
 def is_signed(headers: Mapping[str, str]) -> bool:
-    """Whether the sender claims to have signed, by any of the three headers."""
-    return not {name.lower() for name in headers}.isdisjoint(SIGNED_HEADERS)
+    """Whether the sender claims to have signed, by any of the three headers; `headers` are by lower-case name."""
+    return any(name in headers for name in SIGNED_HEADERS)
 
 
 def verify(raw: bytes, headers: Mapping[str, str], *, key: Callable[[str], RSAPublicKey | None], now: datetime) -> None:
     """Return if `raw` was signed by ShipStation within five minutes of `now`, else AuthenticationError whose `cause` says what is wrong.
     `key` may raise KeysUnavailableError. https://docs.shipstation.com/apis/docs/guides/webhooks-validation"""
-    given = {name.lower(): value for name, value in headers.items()}
-    key_id, signature, timestamp = (given.get(name, "").strip() for name in SIGNED_HEADERS)
+    key_id, signature, timestamp = (headers.get(name, "").strip() for name in SIGNED_HEADERS)
     if not (key_id and signature and timestamp):
         raise AuthenticationError("a signature header is missing", cause="signature_missing")
     if abs(now - _moment(timestamp)) > TOLERANCE:
@@ -99,7 +101,7 @@ def verify(raw: bytes, headers: Mapping[str, str], *, key: Callable[[str], RSAPu
     try:
         # RSA-SHA256 (PKCS#1 v1.5) over the timestamp header as it came, a full stop, and the raw body.
         signed = base64.b64decode(signature.translate(_STANDARD_BASE64) + "==")
-        public_key.verify(signed, timestamp.encode() + b"." + raw, PKCS1v15(), SHA256())
+        public_key.verify(signed, timestamp.encode() + b"." + raw, _PADDING, _SHA256)
     except (InvalidSignature, ValueError) as exc:
         raise AuthenticationError("the signature does not fit the body", cause="signature_wrong") from exc
 

@@ -1,5 +1,6 @@
 """One database, two engines. Hands out visible transactions; whatever the driver can't take becomes `StorageError`."""
 
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
@@ -17,6 +18,7 @@ __all__ = ["Connection", "Database", "storage_errors"]
 
 _BEGIN = "bridge_begin"
 """Execution option: what to say before a writing transaction begins on SQLite; None for one that only reads."""
+_SYNCHRONOUS = {True: "PRAGMA synchronous=FULL", False: "PRAGMA synchronous=NORMAL"}
 
 
 class Database:
@@ -34,6 +36,8 @@ class Database:
         self._clock = clock
         self._turn: Callable[[], AbstractContextManager[None]] = _one_writer(busy_timeout) if self.is_sqlite else nullcontext
         self.engine = _sqlite(url, busy_timeout) if self.is_sqlite else _postgresql(url, pool_size)
+        self._reading = self.engine.execution_options(**{_BEGIN: None})
+        self._writing = {durable: self.engine.execution_options(**{_BEGIN: _SYNCHRONOUS[durable]}) for durable in (True, False)}
 
     @contextmanager
     def begin(self, *, durable: bool = True) -> Iterator[Connection]:
@@ -41,14 +45,13 @@ class Database:
 
         `durable=False` is for what may be lost in a power cut, such as a claim or a heartbeat: on SQLite it does not wait for the disk.
         """
-        options = {_BEGIN: "PRAGMA synchronous=FULL" if durable else "PRAGMA synchronous=NORMAL"}
-        with self._turn(), storage_errors(), self.engine.connect().execution_options(**options) as connection, connection.begin():
+        with self._turn(), storage_errors(), self._writing[durable].begin() as connection:
             yield connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, and never waits for a writer."""
-        with storage_errors(), self.engine.connect().execution_options(**{_BEGIN: None}) as connection, connection.begin():
+        with storage_errors(), self._reading.begin() as connection:
             yield connection
 
     def now(self, connection: Connection) -> datetime:
@@ -59,6 +62,10 @@ class Database:
             return datetime.now(UTC)
         moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
         return moment.astimezone(UTC)
+
+    def wall_clock(self) -> datetime:
+        """This machine's clock: for what others wrote on theirs, such as the time of a signature. It costs no question."""
+        return self._clock() if self._clock else datetime.now(UTC)
 
     def moment(self) -> datetime:
         """The database's clock outside any transaction."""
@@ -98,10 +105,16 @@ def _sqlite(url: str, busy_timeout: float) -> Engine:
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
+        """Said to the driver itself, as this happens for each transaction."""
         durability = connection.get_execution_options().get(_BEGIN)
-        if durability is not None:
-            connection.exec_driver_sql(durability)
-        connection.exec_driver_sql("BEGIN" if durability is None else "BEGIN IMMEDIATE")
+        driver: Any = connection.connection.driver_connection
+        try:
+            if durability is not None and connection.info.get(_BEGIN) != durability:
+                driver.execute(durability)
+                connection.info[_BEGIN] = durability
+            driver.execute("BEGIN" if durability is None else "BEGIN IMMEDIATE")
+        except sqlite3.Error as exc:
+            raise _not_taken(exc) from exc
 
     return engine
 
@@ -126,9 +139,10 @@ def storage_errors() -> Iterator[None]:
     except (IntegrityError, DataError):  # The values are wrong, not the database.
         raise
     except (DBAPIError, PoolTimeoutError) as exc:
-        raise StorageError(f"the database can't take it: {_cause(exc)}", retry_after=5) from exc
+        raise _not_taken(exc) from exc
 
 
-def _cause(exc: Exception) -> str:
-    """The driver's own words, without the statement and its values."""
-    return str(getattr(exc, "orig", None) or exc).splitlines()[0][:200]
+def _not_taken(exc: Exception) -> StorageError:
+    """In the driver's own words, without the statement and its values."""
+    words = str(getattr(exc, "orig", None) or exc).splitlines()[0][:200]
+    return StorageError(f"the database can't take it: {words}", retry_after=5)

@@ -6,13 +6,14 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Row, delete, exists, insert, select, update
+from sqlalchemy import ClauseElement, Connection, Dialect, Row, bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.events import Event, EventStatus, Lane, Record
 from bridge.reasons import Reason
 from bridge.store import leases
 from bridge.store.ids import new_id
+from bridge.store.prepared import Prepared
 from bridge.store.tables import events, records
 
 
@@ -37,18 +38,40 @@ def pointer_of(event_type: str, resource_url: str | None, body: bytes) -> str:
 
 def receive(connection: Connection, arrival: Arrival, *, now: datetime) -> tuple[str, bool]:
     """Store work. Returns (event id, False), or (the first's id, True) when the same pointer still waits: counted there, and due anew."""
-    pointer = pointer_of(arrival.event_type, arrival.resource_url, arrival.body)
-    row = _row(arrival, EventStatus.RECEIVED, now) | {"waiting_pointer": pointer, "due_at": now}
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    again = {"duplicates": events.c.duplicates + 1, "last_duplicate_at": now, "due_at": now, "attempts": 0, "waits": 0}
-    stored = dialect.insert(events).values(row).on_conflict_do_update(index_elements=[events.c.waiting_pointer], set_=again)
-    event_id: str = connection.execute(stored.returning(events.c.id)).scalar_one()
+    row = _row(arrival, EventStatus.RECEIVED, now) | {"waiting_pointer": pointer_of(arrival.event_type, arrival.resource_url, arrival.body)}
+    [(event_id,)] = _STORE_OR_COUNT(connection, row)
     return event_id, event_id != row["id"]
+
+
+def _store_or_count(dialect: Dialect) -> ClauseElement:
+    insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    names = (
+        "id",
+        "source",
+        "event_type",
+        "status",
+        "received_at",
+        "resource_url",
+        "body",
+        "headers",
+        "remote_address",
+        "signature",
+        "lane",
+    )
+    now = bindparam("received_at", type_=events.c.received_at.type)
+    given = {name: bindparam(name, type_=events.c[name].type) for name in (*names, "waiting_pointer")}
+    stored = insert(events).values(given | _FRESH | {"due_at": now})
+    again = {"duplicates": events.c.duplicates + 1, "last_duplicate_at": now, "due_at": now, "attempts": 0, "waits": 0}
+    return stored.on_conflict_do_update(index_elements=[events.c.waiting_pointer], set_=again).returning(events.c.id)
+
+
+_FRESH = {"duplicates": 0, "claims": 0, "attempts": 0, "waits": 0}
+_STORE_OR_COUNT = Prepared(_store_or_count)
 
 
 def shelve(connection: Connection, arrival: Arrival, *, status: EventStatus, reason: Reason, detail: str, now: datetime) -> str:
     """Store what is no work: an ignored type, or a body rejected at the door."""
-    row = _row(arrival, status, now) | {"reason": reason, "detail": _storable(detail), "processed_at": now}
+    row = _row(arrival, status, now) | _FRESH | {"reason": reason, "detail": _storable(detail), "processed_at": now}
     connection.execute(insert(events).values(row))
     return str(row["id"])
 
@@ -67,14 +90,10 @@ def _row(arrival: Arrival, status: EventStatus, now: datetime) -> dict[str, Any]
         "received_at": now,
         "resource_url": arrival.resource_url,
         "body": arrival.body,
-        "headers": dict(arrival.headers or {}),
+        "headers": arrival.headers or {},
         "remote_address": arrival.remote_address,
         "signature": arrival.signature,
         "lane": int(arrival.lane),
-        "duplicates": 0,
-        "claims": 0,
-        "attempts": 0,
-        "waits": 0,
     }
 
 
