@@ -7,6 +7,7 @@ place           PLACED       under the order's lock: what a shipment still owes 
 deliver/        LEAVES       look first, then write; settle what is unclear; return a receipt
 worker          MOVES        claim, do, record; holds no rules of its own
 retry           pure: when to try again, or to give up
+budget          calls a minute to each vendor, by lane; stays away while one fails
 store/          STORED       the only SQL: events, records, deliveries, attempts, budgets, migrations
 shipstation/    the source:      webhook (verify, identify), payloads, client; its words stay in there
 purple_dot/     the destination: payloads, client; its words stay in there

@@ -1,4 +1,4 @@
-"""Every call to a vendor: one session a thread, credentials only to known origins, each answer made a value or an error with a verdict.
+"""Every call to a vendor: kept-alive connections, credentials only to known origins, each answer made a value or an error with a verdict.
 
 Unknown to us: the body of ShipStation's 401 and 429, every error body of Purple Dot, and whether a vendor's words repeat a credential.
 """
@@ -7,7 +7,6 @@ import base64
 import json
 import re
 import ssl
-import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import suppress
@@ -19,6 +18,8 @@ from typing import Any, NoReturn
 import requests
 import urllib3
 from pydantic import SecretStr
+from requests.adapters import HTTPAdapter
+from requests.structures import CaseInsensitiveDict
 
 from bridge import __version__, errors
 from bridge.reasons import Reason
@@ -84,16 +85,33 @@ def retry_after_of(headers: Mapping[str, str], *, now: datetime, throttled: bool
     return min(max(seconds, 0.0), A_DAY)
 
 
+def _json(body: object) -> bytes:
+    return json.dumps(body, allow_nan=False).encode()
+
+
 def outcome_of(status: int) -> str:
     """The one word of the metric for an HTTP status."""
     return OUTCOMES.get(status) or FAMILIES.get(status // 100, "server_error")
+
+
+@dataclass(slots=True)
+class _Call:
+    """One call under way: what it is named in errors, and what came of it so far."""
+
+    operation: str
+    said: str
+    started: float
+    doubt: Doubt
+    outcome: str = "network"
+    headers: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
 class ApiClient:
     """Calls one vendor. Safe to share between threads; `close` ends the kept-alive connections of all of them.
     `timeout`: seconds to connect, and between bytes; a whole answer may take twice the latter. `before_call(operation)` may block or
-    raise ThrottledError; `after_call(operation, outcome, seconds, headers)` runs once for each call that was made.
+    raise ThrottledError; `after_call(operation, outcome, seconds, headers)` runs once for each call that was made, and returns the
+    seconds to stay away when the vendor fails as a whole: a read that failed is then one that was told to wait.
     """
 
     system: str
@@ -103,11 +121,12 @@ class ApiClient:
     timeout: tuple[float, float] = (5.0, 30.0)
     max_bytes: int = 20 * 1024 * 1024
     before_call: Callable[[str], None] = lambda _: None
-    after_call: Callable[[str, str, float, Mapping[str, str]], None] = lambda *_: None
+    after_call: Callable[[str, str, float, Mapping[str, str]], float | None] = lambda *_: None
 
     def __post_init__(self) -> None:
         """SettingsError for a credential that no header can hold: requests would raise with the value in its text."""
-        self._name, self._sessions = SYSTEMS[self.system], dict[int, requests.Session]()
+        # The connection pool below the adapter is made for threads. https://urllib3.readthedocs.io/en/stable/advanced-usage.html
+        self._name, self._adapter = SYSTEMS[self.system], HTTPAdapter(pool_maxsize=64)
         sent = {name: value.get_secret_value() for name, value in self.headers.items()}
         secrets = [*sent.values()]
         if self.auth:
@@ -133,9 +152,8 @@ class ApiClient:
             raise errors.ForeignUrlError(f"{self._name}: {origin_of(url)} is not an origin our credentials may go to")
 
     def close(self) -> None:
-        """Close the connections of all threads; a later call opens new ones."""
-        for session in list(self._sessions.values()):
-            session.close()
+        """Close all connections; a later call opens new ones."""
+        self._adapter.close()
 
     def words_in(self, body: object) -> str:
         """What the vendor says in `body`, as `vendor_words`, without any of our credentials that it may repeat."""
@@ -145,34 +163,42 @@ class ApiClient:
         """Sent once: no redirects, no retries. `doubt` is raised where it may have been done without our knowing."""
         self.check_origin(url)
         self.before_call(operation)
-        started, outcome, said = time.monotonic(), "network", f"{self._name} {operation}"
-        headers: Mapping[str, str] = {}
+        call = _Call(operation, f"{self._name} {operation}", time.monotonic(), doubt)
+        failure: errors.TemporaryError
         try:
-            with self._session().request(method, url, json=json, timeout=self.timeout, allow_redirects=False) as response:
-                headers, outcome = response.headers, outcome_of(response.status_code)
-                if outcome != "ok":
-                    self._refuse(f"{said}: answered {response.status_code}", response, started, doubt)
-                return Answer(response.status_code, headers, self._body(response, started))
+            return self._exchange(call, method, url, json)
+        except errors.TemporaryError as exc:
+            failure = exc
+        finally:
+            stay_away = self.after_call(operation, call.outcome, time.monotonic() - call.started, call.headers)
+        raise failure if stay_away is None else errors.ThrottledError(str(failure), retry_after=stay_away) from failure
+
+    def _exchange(self, call: _Call, method: str, url: str, json: object) -> Answer:
+        try:
+            with self._adapter.send(self._request(method, url, json), stream=True, timeout=self.timeout) as response:
+                call.headers, call.outcome = response.headers, outcome_of(response.status_code)
+                if call.outcome != "ok":
+                    self._refuse(call, response)
+                return Answer(response.status_code, response.headers, self._body(response, call.started))
         except _LOST as exc:
-            outcome = "network"
+            call.outcome = "network"
             # urllib3 wraps the reason. Only its kind is told (a text may quote a header); without a connection nothing can have been done.
             root = getattr(exc.args[0] if exc.args else None, "reason", None) or exc
             is_unsent = any(isinstance(fault, _UNSENT) for fault in (root, *root.args))
-            raise (errors.TemporaryError if is_unsent else doubt)(f"{said}: no answer ({type(root).__name__})") from exc
+            raise (errors.TemporaryError if is_unsent else call.doubt)(f"{call.said}: no answer ({type(root).__name__})") from exc
         except _UNREADABLE as exc:
-            outcome = "unreadable"
-            raise doubt(f"{said}: answered, but not with JSON of at most {self.max_bytes} bytes") from exc
-        finally:
-            self.after_call(operation, outcome, time.monotonic() - started, headers)
+            call.outcome = "unreadable"
+            raise call.doubt(f"{call.said}: answered, but not with JSON of at most {self.max_bytes} bytes") from exc
 
-    def _session(self) -> requests.Session:
-        # requests does not promise that one session may serve several threads. https://github.com/psf/requests/issues/2766
-        session = self._sessions.get(threading.get_ident())
-        if session is None:
-            session = self._sessions[threading.get_ident()] = requests.Session()
-            session.headers.update(self._sent)
-            session.stream, session.trust_env = True, False  # no proxies or .netrc of the machine
-        return session
+    def _request(self, method: str, url: str, json: object) -> requests.PreparedRequest:
+        """Made by hand: a Session would read proxies and .netrc of the machine, keep the vendor's cookies, and follow redirects; and it
+        takes twice the time. `check_origin` has seen that the URL is plain ASCII already."""
+        request = requests.PreparedRequest()
+        request.method, request.url, request.headers = method, url, CaseInsensitiveDict(self._sent)
+        if json is not None:
+            request.body = _json(json)
+            request.headers.update({"Content-Type": "application/json", "Content-Length": str(len(request.body))})
+        return request
 
     def _body(self, response: requests.Response, started: float) -> Any:
         raw = bytearray()
@@ -185,14 +211,15 @@ class ApiClient:
                 raise requests.ReadTimeout
         return json.loads(raw, parse_constant=int) if raw.strip() else None  # `int` refuses NaN and Infinity, which are not JSON
 
-    def _refuse(self, said: str, response: requests.Response, started: float, doubt: Doubt) -> NoReturn:
+    def _refuse(self, call: _Call, response: requests.Response) -> NoReturn:
         """The status alone decides which error; a body that can't be read only leaves us without the vendor's words."""
-        outcome, text, body = outcome_of(response.status_code), said, None
+        outcome, doubt, body = call.outcome, call.doubt, None
+        said = text = f"{call.said}: answered {response.status_code}"
         if outcome == "redirect":
             # Purple Dot sends unknown paths to its login page, which would look like success. The target may hold a token: not told.
             raise errors.CredentialsError(f"{said}, redirected: wrong path or token")
         with suppress(*_LOST, *_UNREADABLE):
-            body = self._body(response, started)
+            body = self._body(response, call.started)
             text = f"{said}: {self.words_in(body)}".removesuffix(": ")
         wait = retry_after_of(response.headers, now=datetime.now(UTC), throttled=outcome == "throttled")
         if outcome == "throttled":

@@ -2,10 +2,7 @@
 
 import os
 import threading
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from typing import Any
 
@@ -16,8 +13,9 @@ from pydantic import SecretStr
 from werkzeug.exceptions import HTTPException
 
 from bridge import __version__, console, metrics, receive, subscribe
-from bridge.api_client import ApiClient, OriginRule, origin_of, retry_after_of
-from bridge.errors import AuthenticationError, KeysUnavailableError, SettingsError, StorageError, ThrottledError
+from bridge.api_client import ApiClient, OriginRule, origin_of
+from bridge.budget import Budget, WaitingRoom
+from bridge.errors import AuthenticationError, KeysUnavailableError, SettingsError, StorageError
 from bridge.logs import configure_logs
 from bridge.place import Policy
 from bridge.purple_dot.client import PurpleDot
@@ -38,9 +36,7 @@ from bridge.worker.schedules import Schedules
 
 log = structlog.get_logger(__name__)
 
-_LONGEST_BUDGET_WAIT = 5.0
 _WORKER_IS_SILENT = 30.0
-_DEFAULT_PAUSE = 30.0
 
 
 def open_database(settings: Settings, *, busy_timeout: float = 30.0) -> Database:
@@ -72,7 +68,8 @@ def create_worker(settings: Settings) -> Worker:
     """The worker, ready to `run()`."""
     database = open_database(settings)
     stopping = threading.Event()
-    fetcher, purple_dot = create_clients(settings, database, stopping=stopping)
+    room = WaitingRoom(seats=max(1, settings.worker_threads // 2))
+    fetcher, purple_dot = create_clients(settings, database, stopping=stopping, room=room)
     policy = Policy(
         pattern=settings.reference_pattern,
         carriers=own_carriers(settings),
@@ -94,13 +91,15 @@ def create_worker(settings: Settings) -> Worker:
     )
 
 
-def create_clients(settings: Settings, database: Database, *, stopping: threading.Event) -> tuple[Fetcher, PurpleDot]:
-    """Both vendors' clients, each under its shared budget. A waiting call gives up when `stopping` is set."""
+def create_clients(
+    settings: Settings, database: Database, *, stopping: threading.Event, room: WaitingRoom | None = None
+) -> tuple[Fetcher, PurpleDot]:
+    """Both vendors' clients, each under its shared budget. A waiting call gives up when `stopping` is set, or the `room` is full."""
     at_shipstation = partial(is_shipstation_origin, configured=_origins(settings))
     at_purple_dot = frozenset({origin_of(settings.purple_dot_base_url)}).__contains__
 
     def client(system: str, per_minute: int, origins: OriginRule = at_shipstation, **credentials: Any) -> ApiClient:
-        budget = Budget(database, system, per_minute, stopping)
+        budget = Budget(database, system, per_minute, stopping, room)
         return ApiClient(system=system, origins=origins, before_call=budget.before_call, after_call=budget.after_call, **credentials)
 
     v2 = v1 = None
@@ -121,39 +120,6 @@ def subscription_check(settings: Settings, database: Database, fetcher: Fetcher)
     """What looks whether the webhooks still come to us: a chore of the worker, and a line of `bridge doctor`."""
     every = [one.subscriptions() for one in (fetcher.v2, fetcher.v1) if one is not None]
     return subscribe.SubscriptionCheck(database, every, [token.get_secret_value() for token in settings.webhook_tokens])
-
-
-@dataclass(frozen=True, slots=True)
-class Budget:
-    """One vendor's calls a minute, shared by all processes of one database. A 429 pauses everyone."""
-
-    database: Database
-    system: str
-    per_minute: int
-    stopping: threading.Event
-
-    def before_call(self, operation: str) -> None:
-        """Wait for our turn, however many go before us: giving up would waste the calls that were made already. Only for one long pause
-        raise ThrottledError, with the time when it ends."""
-        while (wait := self._take()) > 0:
-            if wait > _LONGEST_BUDGET_WAIT or self.stopping.wait(wait):
-                raise ThrottledError(f"no budget left for {self.system} {operation}", retry_after=wait)
-
-    def after_call(self, operation: str, outcome: str, seconds: float, headers: Mapping[str, str]) -> None:
-        metrics.API_REQUESTS.labels(system=self.system, operation=operation, outcome=outcome).inc()
-        metrics.API_SECONDS.labels(system=self.system, operation=operation).observe(seconds)
-        if outcome == "throttled":
-            self._pause(headers)
-
-    def _pause(self, headers: Mapping[str, str]) -> None:
-        wait = retry_after_of(headers, now=datetime.now(UTC), throttled=True)
-        with suppress(StorageError), self.database.begin() as connection:
-            seconds = _DEFAULT_PAUSE if wait is None else wait
-            budgets.pause(connection, self.system, seconds=seconds, now=self.database.now(connection))
-
-    def _take(self) -> float:
-        with self.database.begin(durable=False) as connection:
-            return budgets.take(connection, self.system, per_minute=self.per_minute, now=self.database.now(connection))
 
 
 def own_carriers(settings: Settings) -> Carriers:
@@ -220,9 +186,9 @@ def readiness(database: Database, settings: Settings) -> dict[str, Any]:
                 "worker_heartbeat_age_seconds": round((now - beat).total_seconds(), 1) if beat else None,
                 "oldest_unprocessed_seconds": round(reports.oldest_unprocessed(connection, now=now), 1),
                 "exceptions_waiting": reports.count_exceptions(connection),
-                "budget_left": {
-                    system: budgets.left(connection, system, per_minute=per_minute, now=now)
-                    for system, per_minute in _rates(settings).items()
+                "vendors": {
+                    system: budgets.state(connection, system, per_minute=per_minute, now=now).as_json()
+                    for system, per_minute in rates(settings).items()
                 },
             }
     except StorageError as exc:
@@ -233,7 +199,8 @@ def readiness(database: Database, settings: Settings) -> dict[str, Any]:
     return {"status": "ready" if ready else "not_ready"} | parts
 
 
-def _rates(settings: Settings) -> dict[str, int]:
+def rates(settings: Settings) -> dict[str, int]:
+    """Calls a minute that the settings allow, by system."""
     return {
         "shipstation": settings.shipstation_rate_per_minute,
         "shipstation_v1": settings.shipstation_v1_rate_per_minute,

@@ -188,22 +188,6 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     return context
 
 
-def test_two_threads_at_once_never_share_a_session(make: Make) -> None:
-    api, sessions, both = make(), [], threading.Barrier(2)
-
-    def remember() -> None:
-        sessions.append(api._session())
-        both.wait(10)
-
-    threads = [threading.Thread(target=remember) for _ in range(2)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-
-    assert sessions[0] is not sessions[1]
-
-
 @pytest.mark.parametrize("value", ["", "two\nlines", "\N{BULLET}dots", " space before"])
 def test_a_credential_no_header_can_hold_is_refused_at_once_and_not_shown(make: Make, value: str) -> None:
     with pytest.raises(SettingsError) as caught:

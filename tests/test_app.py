@@ -41,7 +41,7 @@ def test_readyz_is_503_until_a_worker_lives_and_200_from_then_on(stack: Stack) -
 
     assert [answer.status for answer in (without, ready, stopped)] == [503, 200, 503]
     assert [answer.json["status"] for answer in (without, ready, stopped)] == ["not_ready", "ready", "not_ready"]
-    assert ready.json | {"worker_heartbeat_age_seconds": 0, "budget_left": {}} == {
+    assert ready.json | {"worker_heartbeat_age_seconds": 0, "vendors": {}} == {
         "status": "ready",
         "database": "ok",
         "migrations": "ok",
@@ -49,9 +49,9 @@ def test_readyz_is_503_until_a_worker_lives_and_200_from_then_on(stack: Stack) -
         "worker_heartbeat_age_seconds": 0,
         "oldest_unprocessed_seconds": 0.0,
         "exceptions_waiting": 0,
-        "budget_left": {},
+        "vendors": {},
     }
-    assert set(ready.json["budget_left"]) == {"shipstation", "shipstation_v1", "purple_dot"}
+    assert set(ready.json["vendors"]) == {"shipstation", "shipstation_v1", "purple_dot"}
 
 
 def test_readyz_tells_how_long_the_oldest_event_waits(receiver: Stack) -> None:

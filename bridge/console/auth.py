@@ -199,7 +199,7 @@ def _brake(desk: Desk) -> float:
     bucket = int.from_bytes(_digest(_address())[:4]) % _BUCKETS
     with desk.database.begin(durable=False) as connection:
         now = desk.database.now(connection)
-        return budgets.take(connection, f"console:{bucket}", per_minute=TRIES_PER_MINUTE, now=now)
+        return budgets.take(connection, f"console:{bucket}", per_minute=TRIES_PER_MINUTE, now=now).wait
 
 
 def _address() -> str:

@@ -156,9 +156,12 @@ workers = Table("workers", metadata,
 
 budgets = Table("budgets", metadata,
     Column("system", String(32), primary_key=True), Column("free_at", Float, nullable=False),
-    Column("paused_until", Float, nullable=False),
+    Column("paused_until", Float, nullable=False), Column("told_per_minute", Integer),
+    Column("failures", Integer, nullable=False, server_default="0"), Column("failing_since", Float, nullable=False, server_default="0"),
+    Column("opened_at", Float, nullable=False, server_default="0"), Column("open_until", Float, nullable=False, server_default="0"),
 )
-"""One row per vendor, in epoch seconds: `free_at` is when the budget would be whole again if nobody called."""
+"""One row per vendor, in epoch seconds (0: not so): `free_at` is when the budget would be whole again if nobody called; the last four
+say whether it fails, and when the next probe may go."""
 
 chores = Table("chores", metadata,
     Column("name", String(64), primary_key=True), Column("due_at", UtcDateTime, nullable=False), Column("done_at", UtcDateTime),

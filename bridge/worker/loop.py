@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bridge.budget import calls_in
 from bridge.errors import LeaseLostError, StorageError
 from bridge.events import Event
 from bridge.store import deliveries, events, leases, wake, workers
@@ -125,7 +126,7 @@ class Worker:
 
     def _do(self, key: tuple[str, int], work: Event | Delivery, owner: str, job: Callable[..., None]) -> None:
         try:
-            with structlog.contextvars.bound_contextvars(work=work.id):
+            with structlog.contextvars.bound_contextvars(work=work.id), calls_in(work.lane):
                 job(work, owner=owner)
         except LeaseLostError as exc:
             log.warning("lease_lost", work=work.id, error=str(exc))
