@@ -19,6 +19,7 @@ from bridge.errors import AuthenticationError, KeysUnavailableError, SettingsErr
 from bridge.logs import configure_logs
 from bridge.place import Policy
 from bridge.purple_dot.client import PurpleDot
+from bridge.reconcile import Sweep
 from bridge.resolve import Resolver, orders_named
 from bridge.settings import Settings
 from bridge.shipstation.client import ShipStationV1, ShipStationV2
@@ -86,9 +87,16 @@ def create_worker(settings: Settings) -> Worker:
         delivery_job=DeliveryJob(database, purple_dot, fetcher, resolver, policy, schedules, lease),
         threads=settings.worker_threads,
         lease=lease,
-        chores=Chores(database, table=[Chore(subscribe.CHECK, subscribe.CHECK_EVERY, subscription_check(settings, database, fetcher).do)]),
+        chores=Chores(database, table=_chores(settings, database, fetcher)),
         stopping=stopping,
     )
+
+
+def _chores(settings: Settings, database: Database, fetcher: Fetcher) -> list[Chore]:
+    """What the worker does now and then."""
+    every, sweep = settings.reconcile_every, Sweep(database, fetcher)
+    chores = [Chore(subscribe.CHECK, subscribe.CHECK_EVERY, subscription_check(settings, database, fetcher).do)]
+    return [*chores, Chore("sweep", every, partial(sweep.routine, every))] if every else chores
 
 
 def create_clients(

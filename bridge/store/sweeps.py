@@ -1,0 +1,105 @@
+"""What the sweep asks of the ledger, what it feeds in, and how each sweep ended. Every function works inside the caller's transaction."""
+
+import json
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, insert, select, update
+
+from bridge.events import EventStatus, Lane, Record
+from bridge.store import events, wake
+from bridge.store.events import Arrival
+from bridge.store.ids import new_id
+from bridge.store.tables import events as event_rows
+from bridge.store.tables import records, sweeps
+
+SOURCE = "sweep"
+"""The source of events that the sweep fed in."""
+Counts = Mapping[str, Mapping[str, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An event to feed in: it asks for `resource_url`, to have the records `about` (kind, id, and the parcel's mark). `why` is missed (no
+    webhook told of them), finished (they were not, when one told of them) or voided (after something of ours stood for them)."""
+
+    why: str
+    event_type: str
+    resource_url: str
+    about: tuple[tuple[str, str, str], ...]
+
+
+def told_since(connection: Connection, since: datetime, kinds: Collection[str]) -> Iterator[tuple[Record, bool]]:
+    """The records of all events that came in since, each with whether its event is still work."""
+    first = new_id("evt", since)[:16]  # Ids sort by time.
+    chosen = select(records.c.kind, records.c.record_id, records.c.body, event_rows.c.status).join(event_rows)
+    chosen = chosen.where(records.c.event_id >= first, records.c.kind.in_(sorted(kinds)))
+    for row in connection.execute(chosen, execution_options={"yield_per": 500}):
+        yield Record(row.kind, row.record_id, row.body), row.status == EventStatus.RECEIVED
+
+
+def in_work(connection: Connection, since: datetime) -> list[tuple[str, str, str]]:
+    """What earlier sweeps fed in and is still work, or waits for a person: (kind, id, mark) of each record."""
+    open_ends = event_rows.c.status.in_([EventStatus.RECEIVED, EventStatus.DEAD])
+    fed = select(event_rows.c.body).where(event_rows.c.id >= new_id("evt", since)[:16], event_rows.c.source == SOURCE, open_ends)
+    about: list[tuple[str, str, str]] = []
+    for body in connection.execute(fed).scalars():
+        with suppress(ValueError, LookupError, TypeError):  # One that was redacted tells nothing any more.
+            about += [(kind, record_id, mark) for kind, record_id, mark in json.loads(bytes(body))["about"]]
+    return about
+
+
+def feed(connection: Connection, found: Sequence[Found], *, now: datetime) -> list[Found]:
+    """Let each in as if its webhook had come, in the lowest lane. What waits under the same pointer already is left as it is; returns
+    the others."""
+    pointers = {events.pointer_of(one.event_type, one.resource_url, b""): one for one in found}
+    waiting = select(event_rows.c.waiting_pointer).where(event_rows.c.waiting_pointer.in_(sorted(pointers)))
+    there = set(connection.execute(waiting).scalars())
+    fed = [one for pointer, one in pointers.items() if pointer not in there]
+    for one in fed:
+        body = json.dumps({"resource_url": one.resource_url, "resource_type": one.event_type, "about": one.about}).encode()
+        events.receive(connection, Arrival(one.event_type, body, one.resource_url, source=SOURCE, lane=Lane.SWEEP), now=now)
+    if fed:
+        wake.announce(connection)
+    return fed
+
+
+def start(connection: Connection, *, started_by: str, looked_back_to: datetime, now: datetime) -> int:
+    """A sweep begins; its number."""
+    row = {"started_by": started_by, "started_at": now, "looked_back_to": looked_back_to, "outcome": "running", "counts": {}}
+    number: int = connection.execute(insert(sweeps).values(row).returning(sweeps.c.id)).scalar_one()
+    return number
+
+
+def note(connection: Connection, number: int, counts: Counts) -> None:
+    """What was counted so far, in the transaction of what was fed in: so each missed shipment is counted once, kill or no kill."""
+    connection.execute(update(sweeps).where(sweeps.c.id == number).values(counts=counts))
+
+
+def end(connection: Connection, number: int, outcome: str, *, detail: str | None, now: datetime) -> None:
+    """`outcome` is done, failed or stopped."""
+    connection.execute(update(sweeps).where(sweeps.c.id == number).values(outcome=outcome, detail=detail, finished_at=now))
+
+
+def last(connection: Connection) -> dict[str, Any] | None:
+    """The newest sweep, with its columns; None when there was none."""
+    row = connection.execute(select(sweeps).order_by(sweeps.c.id.desc()).limit(1)).mappings().one_or_none()
+    return dict(row) if row else None
+
+
+def covered_until(connection: Connection, started_by: str) -> datetime | None:
+    """When the newest sweep began that came to its end; None when there was none."""
+    done = select(sweeps.c.started_at).where(sweeps.c.started_by == started_by, sweeps.c.outcome == "done")
+    return connection.execute(done.order_by(sweeps.c.id.desc()).limit(1)).scalar()
+
+
+def missed(connection: Connection) -> Mapping[str, int]:
+    """How many shipments no webhook told of, by the event type that should have, since the first sweep."""
+    total: Counter[str] = Counter()
+    for counts in connection.execute(select(sweeps.c.counts)).scalars():
+        total.update({event_type: told["missed"] for event_type, told in counts.items() if told["missed"]})
+    return total
