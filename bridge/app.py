@@ -26,7 +26,7 @@ from bridge.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.keys import KeySet, jwks_fetcher
 from bridge.shipstation.webhook import is_shipstation_origin
-from bridge.store import budgets, migrate, reports, workers
+from bridge.store import budgets, migrate, reports, sweeps, workers
 from bridge.store.database import Database
 from bridge.translate.carriers import Carriers, own_rows
 from bridge.worker.chores import Chore, Chores
@@ -194,6 +194,7 @@ def readiness(database: Database, settings: Settings) -> dict[str, Any]:
                 "worker_heartbeat_age_seconds": round((now - beat).total_seconds(), 1) if beat else None,
                 "oldest_unprocessed_seconds": round(reports.oldest_unprocessed(connection, now=now), 1),
                 "exceptions_waiting": reports.count_exceptions(connection),
+                "last_sweep": sweeps.brief(connection),
                 "vendors": {
                     system: budgets.state(connection, system, per_minute=per_minute, now=now).as_json()
                     for system, per_minute in rates(settings).items()

@@ -118,8 +118,10 @@ class Sweep:
         """The worker's chore. Raises what the vendor raised: it is tried again soon."""
         with self.database.read() as connection:
             now, covered = self.database.now(connection), sweeps.covered_until(connection, "worker")
+        since = look_back(now, every=every, covered_until=covered)
         with suppress(StoppedError):
-            self.run(look_back(now, every=every, covered_until=covered), stopping, started_by="worker")
+            tally = self.run(since, stopping, started_by="worker")
+            log.info("sweep_done", since=since.isoformat(), **tally.told())
 
     def run(self, since: datetime, stopping: threading.Event, *, started_by: str, dry_run: bool = False) -> Tally:
         """Sweep from `since` until now. With `dry_run` nothing is written. Raises what the clients raise, and StoppedError."""
@@ -131,7 +133,7 @@ class Sweep:
         try:
             run.sweep()
             outcome = "done"
-        except StoppedError:
+        except (StoppedError, KeyboardInterrupt):
             outcome = "stopped"
             raise
         except BridgeError as exc:
@@ -141,7 +143,6 @@ class Sweep:
             if number is not None:
                 with self.database.begin() as connection:
                     sweeps.end(connection, number, outcome, detail=detail, now=self.database.now(connection))
-            log.info("sweep_ended", outcome=outcome, detail=detail, since=since.isoformat(), counts=run.tally.told())
         return run.tally
 
 
@@ -158,6 +159,7 @@ class _Run:
         for listing in LISTINGS:
             client = self.at.fetcher.v2 if listing.version == "v2" else self.at.fetcher.v1
             if client is not None:
+                self.tally.counts[listing.event_type] += Counter()
                 for start, end in _days(self.tally.since, self.tally.until):
                     self._patiently(client, listing, listing.created(start, end), start)
                 voids = listing.voids(self.tally.since, self.tally.until + GRACE)
@@ -168,8 +170,9 @@ class _Run:
         # What a webhook told was made before it came; the rest is for clocks that disagree.
         since = self.tally.since - 2 * AN_HOUR
         with self.at.database.read() as connection:
-            for record, is_work in sweeps.told_since(connection, since, PARCELS):
-                self.seen.learn_record(record, is_work=is_work)
+            for told in sweeps.told_since(connection, since):
+                if told.record.kind in PARCELS:
+                    self.seen.learn_record(told.record, is_work=told.is_work)
             for kind, record_id, mark in sweeps.in_work(connection, since):
                 self.seen.learn(kind, record_id, mark)
 
