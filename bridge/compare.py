@@ -6,7 +6,9 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
+from bridge.budget import calls_in
 from bridge.errors import PayloadError
+from bridge.events import Lane
 from bridge.orders import FulfillmentOrder, OrderStatus, normalise_reference
 from bridge.purple_dot.client import PurpleDot
 from bridge.settings import Settings
@@ -67,7 +69,8 @@ def compare(database: Database, purple_dot: PurpleDot, settings: Settings, *, si
         known = orders.known(connection, order_ids=ids, line_ids=line_ids)
         references = {*sweeps.references_since(connection, since), *(order.reference for order in known)}
     references |= {reference for want in wants for reference in want.references}
-    there = {order.id: order for order in (*purple_dot.orders_by_reference(references), *purple_dot.orders_created_since(since))}
+    with calls_in(Lane.SWEEP):
+        there = {order.id: order for order in (*purple_dot.orders_by_reference(references), *purple_dot.orders_created_since(since))}
     with database.read() as connection:
         standings = sweeps.standings(connection, there)
     orders_told = _orders_told(there.values(), standings, now=now)

@@ -13,8 +13,9 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from bridge.budget import calls_in
 from bridge.errors import BridgeError, PayloadError, ThrottledError
-from bridge.events import COMMITTED, Record
+from bridge.events import COMMITTED, Lane, Record
 from bridge.shipments import Shipment, ShipmentState
 from bridge.shipstation.client import ShipStation
 from bridge.shipstation.fetch import Fetcher
@@ -131,7 +132,8 @@ class Sweep:
                 number = sweeps.start(connection, started_by=started_by, looked_back_to=since, now=now)
         run, outcome, detail = _Run(self, number, stopping, Tally(since, now - GRACE)), "failed", None
         try:
-            run.sweep()
+            with calls_in(Lane.SWEEP):
+                run.sweep()
             outcome = "done"
         except (StoppedError, KeyboardInterrupt):
             outcome = "stopped"
