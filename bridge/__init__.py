@@ -6,8 +6,6 @@ resolve         asks Purple Dot which fulfillment orders a page of shipments bel
 place           PLACED       under the order's lock: what a shipment still owes becomes a delivery, once
 deliver/        LEAVES       look first, then write; settle what is unclear; return a receipt
 worker          MOVES        claim, do, record; holds no rules of its own
-reconcile       SWEPT        what ShipStation lists and no webhook told of goes in at the top
-compare         COMPARED     both sides, and the ledger between them; reads only
 retry           pure: when to try again, or to give up
 budget          calls a minute to each vendor, by lane; stays away while one fails
 store/          STORED       the only SQL: events, records, deliveries, attempts, budgets, migrations
@@ -15,6 +13,7 @@ shipstation/    the source:      webhook (verify, identify), payloads, client; i
 purple_dot/     the destination: payloads, client; its words stay in there
 api_client      shared by both clients: timeouts, no redirects, budget, status → our errors
 subscribe       sees to it that ShipStation tells us, and looks every day whether it still does
+outline         what of a text from outside may be stored: its shape, without names and addresses
 explain         a story as sentences: why it stands where it stands
 filters         the filter line of lists, as a query
 console/        the operator's pages: overview, exceptions, lists, one event's whole story, mending

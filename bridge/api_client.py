@@ -62,6 +62,7 @@ def vendor_words(body: object, *, secrets: Collection[str] = ()) -> str:
     told = "; ".join(filter(None, dict.fromkeys(" ".join(word.split()) for word in _words(body))))
     for secret in secrets:
         told = told.replace(secret, "***")
+    told = re.sub(r"[^\s\"'<>(),;:=]+@[\w.-]+", "***", told)  # an e-mail address is somebody's
     return "".join(char if char.isprintable() else " " for char in told[:500])
 
 

@@ -40,8 +40,7 @@ def explain_delivery(story: Story) -> list[str]:
 def _event(story: Story) -> Iterator[str]:
     known = EVENT_TYPES.get(story["event_type"])
     meaning = known.meaning if known else "a type that tells nothing of shipped goods"
-    came = "was found by the sweep, as no webhook had told of it" if story.get("source") == "sweep" else "came in"
-    yield f"{_when(story['received_at'])} {story['event_type']} {came}: {meaning}"
+    yield f"{_when(story['received_at'])} {story['event_type']} came in: {meaning}"
     if story["duplicates"]:
         yield f"The same notification came {story['duplicates']} more time(s) while it waited, and was counted on it."
     if story["resource_url"]:
@@ -50,6 +49,7 @@ def _event(story: Story) -> Iterator[str]:
         kinds = Counter(record["kind"] for record in story["records"])
         told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
         yield f"{_when(story['records'][0]['fetched_at'])} there stood {told}."
+    yield from _redacted(story, "Its body, headers and what was fetched for it")
     for decision in story["decisions"]:
         yield from _decision(decision)
     waits = f"tried {story['attempts']} time(s), next at {_when(story['next_attempt_at'])} {story['detail'] or ''}".strip()
@@ -86,9 +86,15 @@ def _delivery(story: Story) -> Iterator[str]:
     for attempt in story["attempt_history"]:
         said = f": {attempt['detail']}" if attempt["detail"] else ""
         yield f"{_when(attempt['finished_at'])} attempt {attempt['number']} ({attempt['trigger']}) led to {attempt['outcome']}{said}."
+    yield from _redacted(story, "What each attempt sent, and what was answered,")
     due = f", next look at {_when(story['next_attempt_at'])}" if story["next_attempt_at"] else ""
     yield f"It stands as {story['status']}{due}."
     yield from _meaning(story, detail=True)
+
+
+def _redacted(story: Story, what: str) -> Iterator[str]:
+    if story.get("redacted_at"):
+        yield f"{_when(story['redacted_at'])} {what} had been kept for as long as BRIDGE_RETENTION_DAYS says, and was redacted."
 
 
 def _meaning(story: Story, *, detail: bool) -> Iterator[str]:

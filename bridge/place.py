@@ -12,7 +12,7 @@ from bridge.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.resolve import Found
 from bridge.shipments import Shipment, ShipmentState
-from bridge.store import deliveries, orders, wake
+from bridge.store import deliveries, orders, restores, wake
 from bridge.store.database import Connection
 from bridge.store.deliveries import Delivery, Draft
 from bridge.translate import fulfillments
@@ -23,6 +23,7 @@ from bridge.translate.matching import Match, Unmatched, match
 _LINES_IN_DOUBT = frozenset({Reason.NO_ITEMS, Reason.UNKNOWN_LINE, Reason.OVER_QUANTITY})
 _MENDABLE = frozenset(Reason) - {Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY}
 """Held for one of these, nothing was ever told to Purple Dot: newer facts may decide it anew."""
+_NEWS_AFTER, _DATED_AHEAD = timedelta(hours=2), timedelta(days=10)
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,6 +166,8 @@ class _Page:
             delivery_id = known.id
             deliveries.place(self.connection, delivery_id, draft, now=self.origin.now)
         if isinstance(draft.action, CreateFulfillment):
+            if may_be_forgotten(shipment, self.origin, restored_at=restores.last(self.connection)):
+                restores.doubt(self.connection, delivery_id, now=self.origin.now)
             written = deliveries.by_identity(self.connection, [draft.identity])[draft.identity]
             self.earlier.setdefault(draft.action.fulfillment_order_id, []).append(written)
         verdict = {CreateFulfillment: "delivery", Held: "held"}.get(type(draft.action), "looking")
@@ -256,6 +259,16 @@ def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carrier
     deliveries.place(connection, delivery.id, draft, now=now)
     wake.announce(connection)
     return action
+
+
+def may_be_forgotten(shipment: Shipment, origin: Origin, *, restored_at: datetime | None) -> bool:
+    """Whether a shipment may have been told before `restored_at`, when an older copy of the ledger took its place: it had left by then, or
+    no webhook of its own brought it since. ShipStation tries a webhook for about an hour; a label can bear a date some days ahead."""
+    if restored_at is None:
+        return False
+    left_on = shipment.ship_date or origin.received_at.date()
+    is_news = origin.lane is Lane.LIVE and origin.received_at > restored_at + _NEWS_AFTER
+    return left_on < restored_at.date() or (not is_news and left_on <= (restored_at + _DATED_AHEAD).date())
 
 
 def summary(decisions: Iterable[Decision]) -> Mapping[str, int]:

@@ -79,13 +79,14 @@ def accept(door: Door, raw: bytes, headers: Mapping[str, str], *, remote_address
     """
     signature = _check_signature(door, raw, headers)
     kept = {name: value[:_LONGEST_HEADER] for name, value in headers.items()}
+    body = webhook.storable(raw)
     try:
         notification = webhook.identify(raw)
     except PayloadError as exc:
-        return _reject(door, Arrival("unknown", raw, headers=kept, remote_address=remote_address, signature=signature), exc)
+        return _reject(door, Arrival("unknown", body, headers=kept, remote_address=remote_address, signature=signature), exc)
     _check_signed(door, notification.event_type, signature)
     url = notification.resource_url
-    arrival = Arrival(notification.event_type, raw, url, headers=kept, remote_address=remote_address, signature=signature)
+    arrival = Arrival(notification.event_type, body, url, headers=kept, remote_address=remote_address, signature=signature)
     if notification.event_type not in EVENT_TYPES:
         return _ignore(door, arrival)
     try:

@@ -52,6 +52,12 @@ class Server:
         self._run("dropdb", "-h", str(self._folder), "-U", "bridge", "--force", "--if-exists", name)
         self._made.discard(name)
 
+    def shell(self, line: str) -> str:
+        """A command line of PostgreSQL's own programs, as a person would type it on this machine; what it said."""
+        program, _, rest = line.partition(" ")
+        done = subprocess.run(f"{_program(program)} {rest}", shell=True, capture_output=True, text=True, check=True)  # noqa: S602  # our own
+        return done.stdout + done.stderr
+
     def _run(self, program: str, *arguments: str) -> None:
         command = [_program(program), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._user)  # type: ignore[call-overload]

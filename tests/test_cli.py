@@ -354,6 +354,7 @@ WHATEVER = {
     "show": ["x"],
     "ship": [__file__],
     "explain": ["x"],
+    "backup": ["x"],
     "retry": ["x"],
     "link": ["x", "y"],
     "resolve": ["x", "--as", "delivered", "--reason", "x"],

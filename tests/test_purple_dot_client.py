@@ -415,7 +415,7 @@ def test_no_content_is_a_receipt_without_an_answer(purple_dot: PurpleDot) -> Non
 
 @responses.activate
 def test_a_long_answer_is_trimmed(purple_dot: PurpleDot) -> None:
-    responses.post(POST, json={"data": {"id": "f-1", "note": "x" * 9000}})
+    responses.post(POST, json={"data": {"id": "f-1", "lines": [{"id": "x" * 100}] * 90}})
 
     assert len(purple_dot.create_fulfillment(BODY).answer) == 2000
 

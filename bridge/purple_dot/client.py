@@ -15,16 +15,19 @@ from urllib.parse import quote, urljoin
 from bridge.api_client import Answer, ApiClient
 from bridge.errors import PayloadError, PermanentError, TemporaryError, UnclearError
 from bridge.orders import FulfillmentOrder, normalise_reference
+from bridge.outline import outline
 from bridge.purple_dot.payloads import fulfillment_id_in, next_cursor, next_link, order_of, order_rows, refusal_in, single_order
 
 LIMIT = 250
 REFERENCES_A_CALL = 50
 MAX_PAGES = 1_000
+KEPT_OF_AN_ANSWER = frozenset({"id", "fulfillment_order_id", "reference", "status", "result", "success", "code", "request_id", "quantity"})
+"""What a receipt may repeat of Purple Dot's answer, which is not documented and could name the shopper."""
 
 
 @dataclass(frozen=True, slots=True)
 class FulfillmentReceipt:
-    """Proof of a fulfillment: Purple Dot's id for it where it tells one, and its answer as JSON text of at most 2,000 characters."""
+    """Proof of a fulfillment: Purple Dot's id for it where it tells one, and an outline of its answer, of at most 2,000 characters."""
 
     purple_dot_fulfillment_id: str | None
     status: int
@@ -71,7 +74,7 @@ class PurpleDot:
         answer = self._accepted("create_fulfillment", self._api.send("create_fulfillment", "POST", f"{self._base_url}/fulfillment", body))
         if not isinstance(answer.body, dict) and answer.status != 204:
             raise UnclearError(f"Purple Dot create_fulfillment: answered {answer.status} without a JSON object")
-        text = json.dumps(answer.body, separators=(",", ":"))
+        text = json.dumps(outline(answer.body, KEPT_OF_AN_ANSWER), separators=(",", ":"))
         return FulfillmentReceipt(fulfillment_id_in(answer.body), answer.status, text[:2000])
 
     def _orders(self, query: str) -> Iterator[FulfillmentOrder]:

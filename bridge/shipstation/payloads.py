@@ -5,6 +5,7 @@ and strict where a guess would ship the wrong thing. Unknown: whether a quantity
 V2: https://docs.shipstation.com/openapi · V1: https://www.shipstation.com/docs/api/
 """
 
+import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, TypeVar
@@ -103,10 +104,19 @@ class V2Item(Row):
     external_order_item_id: Text = None
 
 
+def _reference(value: object) -> object:
+    """Custom fields are anybody's notepad: only what could be a reference or an id gets past here, so no sentence, name or address."""
+    text = _text(value)
+    return text if isinstance(text, str) and re.fullmatch(r"#?[\w/.:-]{1,64}", text, re.ASCII) and re.search("[0-9]", text) else None
+
+
+Reference = Annotated[str | None, BeforeValidator(_reference)]
+
+
 class CustomFields(Row):
-    custom_field1: Text = None
-    custom_field2: Text = None
-    custom_field3: Text = None
+    custom_field1: Reference = None
+    custom_field2: Reference = None
+    custom_field3: Reference = None
 
 
 class V2Shipment(Row):

@@ -18,12 +18,14 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from bridge.errors import AuthenticationError, ForeignUrlError, PayloadError
+from bridge.outline import outline
 from bridge.reasons import Reason
-from bridge.shipstation.payloads import record_of
+from bridge.shipstation.payloads import InlineRow, record_of
 
 SIGNED_HEADERS = ("x-shipengine-rsa-sha256-key-id", "x-shipengine-rsa-sha256-signature", "x-shipengine-timestamp")
 TOLERANCE = timedelta(minutes=5)
 INLINE_FULFILLMENTS = "INLINE_FULFILLMENTS"
+_KEPT_FIELDS = {"resource_type", "resource_url", "notify_order_source", *InlineRow.model_fields}
 _VENDOR_ORIGIN = re.compile(r"https://(api|ssapi[0-9]*)\.shipstation\.com", re.ASCII)
 _PATHS = r"/v2/(?:labels|fulfillments|shipments)(?:/[A-Za-z0-9-]+)?|/(?:shipments|fulfillments|orders)(?:/[0-9]+)?"
 _PADDING, _SHA256 = PKCS1v15(), SHA256()
@@ -59,6 +61,17 @@ def identify(raw: bytes) -> Notification:
     if url is not None and not (isinstance(url, str) and url.isprintable()):
         raise PayloadError("resource_url is not a plain text")
     return Notification(event_type, url)
+
+
+def storable(raw: bytes) -> bytes:
+    """What of a body may be stored: its very bytes where it holds only fields that we read, else their values and the shape of the rest;
+    of what is not JSON, nothing. A sender that adds an address leaves no trace of it."""
+    try:
+        body = json.loads(raw.decode("utf-8-sig"))
+        kept = outline(body, _KEPT_FIELDS)
+        return raw if kept == body else json.dumps(kept).encode()
+    except (ValueError, RecursionError):
+        return b""
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -95,11 +95,14 @@ def _one_writer(timeout: float) -> Callable[[], AbstractContextManager[None]]:
 
 
 def _sqlite(url: str, busy_timeout: float) -> Engine:
-    engine = create_engine(url, pool_size=32, connect_args={"timeout": busy_timeout, "check_same_thread": False})
+    engine = create_engine(url, pool_size=32, hide_parameters=True, connect_args={"timeout": busy_timeout, "check_same_thread": False})
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
         connection.isolation_level = None  # SQLAlchemy says BEGIN itself, below; the driver must not.
+        if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
+            # It can be chosen only while the file is empty. https://www.sqlite.org/pragma.html#pragma_auto_vacuum
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(busy_timeout * 1000)}"):
             connection.execute(f"PRAGMA {pragma}")
 
@@ -122,6 +125,7 @@ def _sqlite(url: str, busy_timeout: float) -> Engine:
 def _postgresql(url: str, pool_size: int) -> Engine:
     return create_engine(
         url,
+        hide_parameters=True,
         pool_size=pool_size,
         max_overflow=2,
         pool_timeout=8,

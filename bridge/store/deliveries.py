@@ -106,7 +106,7 @@ def create(connection: Connection, draft: Draft, *, now: datetime) -> str:
 def place(connection: Connection, delivery_id: str, draft: Draft, *, now: datetime) -> None:
     """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay unless the search goes on.
     A claim on it is over."""
-    values = _values(draft, now) | {"owner": None, "posting_at": None, "unclear_at": None}
+    values = _values(draft, now) | {"owner": None, "posting_at": None, "unclear_at": None, "redacted_at": None}
     if draft.action is not None:
         values.pop("attempts")
     connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(values))
@@ -276,6 +276,7 @@ def void(connection: Connection, delivery: Delivery, *, status: DeliveryStatus, 
     on. False, and nothing written, when it has moved on."""
     shipment = _SHIPMENT.dump_python(replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json")
     values = {"status": status, "reason": reason, "detail": detail, "due_at": None, "owner": None, "updated_at": now, "shipment": shipment}
+    values["redacted_at"] = None
     unchanged = (deliveries.c.id == delivery.id, deliveries.c.status == delivery.status, deliveries.c.claims == delivery.claim)
     if connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount != 1:
         return False

@@ -67,7 +67,7 @@ def resolve(connection: Connection, delivery: Delivery, *, status: DeliveryStatu
 
 def _change(connection: Connection, delivery: Delivery, values: Mapping[str, Any], *, now: datetime) -> None:
     unchanged = (deliveries.c.id == delivery.id, deliveries.c.status == delivery.status, deliveries.c.claims == delivery.claim)
-    changed = update(deliveries).where(*unchanged).values({**values, "owner": None, "updated_at": now})
+    changed = update(deliveries).where(*unchanged).values({**values, "owner": None, "updated_at": now, "redacted_at": None})
     if connection.execute(changed).rowcount != 1:
         raise RefusedError(f"{delivery.id} has just moved on; look at it again")
 

@@ -69,6 +69,7 @@ def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
         "detail": row.detail,
         "attempts": row.attempts,
         "next_attempt_at": row.due_at,
+        "redacted_at": row.redacted_at,
         "records": [{"kind": r.kind, "id": r.record_id, "fetched_at": r.fetched_at, "body": r.body} for r in fetched],
         "decisions": row.decisions or [],
         "delivery_stories": [story for one in linked if (story := delivery_story(connection, one)) is not None],
@@ -86,6 +87,7 @@ def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] |
     return _delivery(row, _lines(connection, [delivery_id]).get(delivery_id, []), linked) | {
         "detail": row.detail,
         "rule": row.rule,
+        "redacted_at": row.redacted_at,
         "shipment": row.shipment,
         "attempt_history": history,
     }

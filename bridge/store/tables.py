@@ -52,6 +52,11 @@ class UtcDateTime(TypeDecorator[datetime]):
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
+RESOLVED_EVENT = text("redacted_at IS NULL AND status || '' IN ('processed', 'ignored', 'rejected')")
+RESOLVED_DELIVERY = text("redacted_at IS NULL AND status || '' IN ('delivered', 'cancelled')")
+"""What may be redacted once it is old enough: conditions of partial indexes. `|| ''` keeps the planners away from the index of statuses,
+in which everything that was ever redacted stands too."""
+
 # Several columns a line: a table reads as a table.
 # fmt: off
 
@@ -70,11 +75,12 @@ events = Table("events", metadata,
     Column("waiting_pointer", String(64), unique=True), Column("duplicates", Integer, nullable=False),
     Column("last_duplicate_at", UtcDateTime), Column("due_at", UtcDateTime), Column("owner", String(64)),
     Column("claims", Integer, nullable=False), Column("attempts", Integer, nullable=False), Column("waits", Integer, nullable=False),
-    Column("processed_at", UtcDateTime), Column("decisions", JSON),
+    Column("processed_at", UtcDateTime), Column("decisions", JSON), Column("redacted_at", UtcDateTime),
     Index("ix_events_due", "lane", "due_at"),
     Index("ix_events_status", "status", "id"),
     Index("ix_events_event_type", "event_type", "id"),
     Index("ix_events_reason", "reason", "id", sqlite_where=_KNOWN, postgresql_where=_KNOWN),
+    Index("ix_events_unredacted", "processed_at", sqlite_where=RESOLVED_EVENT, postgresql_where=RESOLVED_EVENT),
 )
 """`due_at` is both when work may start and until when it is taken: a claim moves it by the lease, so an expired lease is due again."""
 
@@ -113,11 +119,12 @@ deliveries = Table("deliveries", metadata,
     Column("posting_at", UtcDateTime), Column("unclear_at", UtcDateTime), Column("order_seen_at", UtcDateTime),
     Column("label_seen_at", UtcDateTime), Column("received_at", UtcDateTime, nullable=False),
     Column("created_at", UtcDateTime, nullable=False), Column("updated_at", UtcDateTime, nullable=False),
-    Column("delivered_at", UtcDateTime),
+    Column("delivered_at", UtcDateTime), Column("redacted_at", UtcDateTime),
     Index("ix_deliveries_due", "lane", "due_at"),
     Index("ix_deliveries_status", "status", "id"),
     Index("ix_deliveries_record", "record_kind", "shipstation_record_id"),
     Index("ix_deliveries_reason", "reason", "id", sqlite_where=_KNOWN, postgresql_where=_KNOWN),
+    Index("ix_deliveries_unredacted", "updated_at", sqlite_where=RESOLVED_DELIVERY, postgresql_where=RESOLVED_DELIVERY),
 )
 """The mapping log: shipment ↔ fulfillment order ↔ fulfillment. `posting_at` is the intent, committed before a request leaves."""
 
@@ -184,11 +191,3 @@ secret_keys = Table("secret_keys", metadata,
     Column("name", String(64), primary_key=True), Column("value", String, nullable=False),
 )
 """Secrets that we made ourselves, such as the one that signs the console's sessions. Never shown, never exported."""
-
-sweeps = Table("sweeps", metadata,
-    Column("id", _Serial, primary_key=True), Column("started_by", String(16), nullable=False),
-    Column("started_at", UtcDateTime, nullable=False), Column("looked_back_to", UtcDateTime, nullable=False),
-    Column("finished_at", UtcDateTime), Column("outcome", String(16), nullable=False), Column("detail", Text),
-    Column("counts", JSON, nullable=False),
-)
-"""One row a sweep. `counts` is {event type: {"listed": …, "missed": …, "finished": …, "voided": …}}, kept up to date while it runs."""

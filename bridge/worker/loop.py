@@ -11,7 +11,7 @@ import structlog
 from bridge.budget import calls_in
 from bridge.errors import LeaseLostError, StorageError
 from bridge.events import Event
-from bridge.store import deliveries, events, leases, wake, workers
+from bridge.store import deliveries, events, leases, restores, wake, workers
 from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Delivery
 from bridge.worker.chores import Chores
@@ -147,6 +147,7 @@ class Worker:
                 name = workers.take_name(self.database)
                 with self.database.begin() as connection:
                     now = self.database.now(connection)
+                    doubtful = restores.take_into_use(connection, now=now)
                     count = leases.take_back(connection, owner=name.name, now=now)
                     workers.beat(connection, name.name, started_at=now, now=now)
             except StorageError as exc:
@@ -155,6 +156,8 @@ class Worker:
                     name.release()  # Else the next round would find it taken, by ourselves.
                 self._changed.wait(_BROKEN_WAIT)
                 continue
+            if doubtful is not None:
+                log.warning("ledger_was_put_back", in_doubt=doubtful, next_step="see deploy/operations.md, After a restore")
             if count:
                 log.info("work_taken_back", worker=name.name, rows=count)
             return name

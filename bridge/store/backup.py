@@ -1,0 +1,67 @@
+"""A copy of a SQLite ledger while it is in use. It bears a mark, by which a worker knows later that it was put back: see restores."""
+
+import os
+import shlex
+import sqlite3
+import tempfile
+from contextlib import closing
+from datetime import UTC, datetime
+from pathlib import Path
+
+from sqlalchemy import URL
+
+from bridge.errors import RefusedError, StorageError
+from bridge.store.database import Database
+
+_STEP = 1000
+"""Pages copied at a time; other processes read and write meanwhile."""
+
+
+def dump_command(database: Database, file: Path) -> str | None:
+    """The command that copies a PostgreSQL ledger, without its password; None for a SQLite file."""
+    url = database.url
+    shown = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query).render_as_string()
+    return None if database.is_sqlite else f"pg_dump --format=custom --file={shlex.quote(str(file))} {shlex.quote(shown)}"
+
+
+def copy(database: Database, target: Path, *, overwrite: bool) -> int:
+    """One snapshot of the ledger in `target`, checked, readable by its owner alone, there whole or not at all; returns its bytes. It is
+    marked as a copy. RefusedError for a file that exists, unless `overwrite`; StorageError where it can't be read or written."""
+    if target.exists() and not overwrite:
+        raise RefusedError(f"{target} is there already; choose another name, or say --overwrite")
+    try:
+        handle, unfinished = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
+        os.close(handle)
+        try:
+            _copy(str(database.url.database), unfinished)
+            _to_disk(Path(unfinished))
+            Path(unfinished).replace(target)
+            _to_disk(target.parent)
+        finally:
+            Path(unfinished).unlink(missing_ok=True)
+    except (OSError, sqlite3.Error) as exc:
+        raise StorageError(f"the copy could not be made, and {target} is as it was: {exc}") from exc
+    return target.stat().st_size
+
+
+def _copy(source: str, target: str) -> None:
+    """https://www.sqlite.org/backup.html"""
+    with (
+        closing(sqlite3.connect(f"{Path(source).resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)) as live,
+        closing(sqlite3.connect(target, isolation_level=None)) as made,
+    ):
+        live.execute("BEGIN")  # One snapshot for all steps: without it, each change by another process would begin the copy anew.
+        live.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        live.backup(made, pages=_STEP)
+        made.execute("PRAGMA journal_mode=DELETE").fetchone()  # One file, with nothing beside it.
+        made.execute(f"PRAGMA user_version={int(datetime.now(UTC).timestamp()) // 60}")
+        if (told := made.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
+            raise sqlite3.DatabaseError(f"it does not pass SQLite's own check ({told})")
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
