@@ -6,6 +6,8 @@ resolve         asks Purple Dot which fulfillment orders a page of shipments bel
 place           PLACED       under the order's lock: what a shipment still owes becomes a delivery, once
 deliver/        LEAVES       look first, then write; settle what is unclear; return a receipt
 worker          MOVES        claim, do, record; holds no rules of its own
+reconcile       SWEPT        what ShipStation lists and no webhook told of goes in at the top
+compare         COMPARED     both sides, and the ledger between them; reads only
 retry           pure: when to try again, or to give up
 budget          calls a minute to each vendor, by lane; stays away while one fails
 store/          STORED       the only SQL: events, records, deliveries, attempts, budgets, migrations

@@ -19,13 +19,14 @@ from bridge.errors import AuthenticationError, KeysUnavailableError, SettingsErr
 from bridge.logs import configure_logs
 from bridge.place import Policy
 from bridge.purple_dot.client import PurpleDot
+from bridge.reconcile import Sweep
 from bridge.resolve import Resolver, orders_named
 from bridge.settings import Settings
 from bridge.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.keys import KeySet, jwks_fetcher
 from bridge.shipstation.webhook import is_shipstation_origin
-from bridge.store import budgets, migrate, reports, retention, workers
+from bridge.store import budgets, migrate, reports, retention, sweeps, workers
 from bridge.store.database import Database
 from bridge.translate.carriers import Carriers, own_rows
 from bridge.worker.chores import Chore, Chores
@@ -36,6 +37,7 @@ from bridge.worker.schedules import Schedules
 
 log = structlog.get_logger(__name__)
 
+_RETENTION_EVERY = timedelta(hours=1)
 _WORKER_IS_SILENT = 30.0
 
 
@@ -79,22 +81,25 @@ def create_worker(settings: Settings) -> Worker:
     )
     schedules = Schedules(retry=settings.retry_schedule, wait=settings.wait_schedule, confirm=settings.confirm_schedule)
     resolver = Resolver(database, purple_dot, settings.reference_pattern)
-    lease, keep = timedelta(seconds=settings.lease_seconds), timedelta(days=settings.retention_days)
+    lease = timedelta(seconds=settings.lease_seconds)
     return Worker(
         database=database,
         event_job=EventJob(database, fetcher, resolver, policy, schedules),
         delivery_job=DeliveryJob(database, purple_dot, fetcher, resolver, policy, schedules, lease),
         threads=settings.worker_threads,
         lease=lease,
-        chores=Chores(
-            database,
-            table=[
-                Chore("retention", timedelta(hours=1), partial(retention.forget, database, keep)),
-                Chore(subscribe.CHECK, subscribe.CHECK_EVERY, subscription_check(settings, database, fetcher).do),
-            ],
-        ),
+        chores=Chores(database, table=_chores(settings, database, fetcher)),
         stopping=stopping,
     )
+
+
+def _chores(settings: Settings, database: Database, fetcher: Fetcher) -> list[Chore]:
+    """What the worker does now and then."""
+    every, sweep = settings.reconcile_every, Sweep(database, fetcher)
+    keep = timedelta(days=settings.retention_days)
+    chores = [Chore("retention", _RETENTION_EVERY, partial(retention.forget, database, keep))]
+    chores += [Chore(subscribe.CHECK, subscribe.CHECK_EVERY, subscription_check(settings, database, fetcher).do)]
+    return [*chores, Chore("sweep", every, partial(sweep.routine, every))] if every else chores
 
 
 def create_clients(
@@ -192,6 +197,7 @@ def readiness(database: Database, settings: Settings) -> dict[str, Any]:
                 "worker_heartbeat_age_seconds": round((now - beat).total_seconds(), 1) if beat else None,
                 "oldest_unprocessed_seconds": round(reports.oldest_unprocessed(connection, now=now), 1),
                 "exceptions_waiting": reports.count_exceptions(connection),
+                "last_sweep": sweeps.brief(connection),
                 "vendors": {
                     system: budgets.state(connection, system, per_minute=per_minute, now=now).as_json()
                     for system, per_minute in rates(settings).items()

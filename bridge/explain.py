@@ -40,7 +40,8 @@ def explain_delivery(story: Story) -> list[str]:
 def _event(story: Story) -> Iterator[str]:
     known = EVENT_TYPES.get(story["event_type"])
     meaning = known.meaning if known else "a type that tells nothing of shipped goods"
-    yield f"{_when(story['received_at'])} {story['event_type']} came in: {meaning}"
+    came = "was found by the sweep, as no webhook had told of it" if story.get("source") == "sweep" else "came in"
+    yield f"{_when(story['received_at'])} {story['event_type']} {came}: {meaning}"
     if story["duplicates"]:
         yield f"The same notification came {story['duplicates']} more time(s) while it waited, and was counted on it."
     if story["resource_url"]:

@@ -99,7 +99,7 @@ class Clockwork:
         hurried = threading.Event()
         hurried.set()
         vendors = create_clients(settings, self.database, stopping=hurried)
-        self.purple_dot = vendors[1]
+        self.fetcher, self.purple_dot = vendors
         fetcher, purple_dot = (Mortal(client, self) for client in vendors)
         hold, pattern = timedelta(seconds=settings.hold_seconds), settings.reference_pattern
         policy = Policy(pattern or re.compile(""), Carriers(), settings.notify_customer, hold, settings.retry_schedule)

@@ -49,6 +49,7 @@ def test_readyz_is_503_until_a_worker_lives_and_200_from_then_on(stack: Stack) -
         "worker_heartbeat_age_seconds": 0,
         "oldest_unprocessed_seconds": 0.0,
         "exceptions_waiting": 0,
+        "last_sweep": None,
         "vendors": {},
     }
     assert set(ready.json["vendors"]) == {"shipstation", "shipstation_v1", "purple_dot"}

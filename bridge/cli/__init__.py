@@ -1,4 +1,4 @@
-"""The commands. One file a group: running, looking, mending, ship, webhooks, simulator, demo."""
+"""The commands. One file a group: running, looking, mending, reconciling, ship, webhooks, simulator, demo."""
 
 from typing import Any
 
@@ -9,6 +9,7 @@ from bridge.cli.demo import demo
 from bridge.cli.keeping import backup, restored
 from bridge.cli.looking import audit, deliveries, events, show
 from bridge.cli.mending import explain, export, link, resolve, retry
+from bridge.cli.reconciling import reconcile
 from bridge.cli.running import migrate, run, serve, work
 from bridge.cli.ship import ship
 from bridge.cli.simulator import simulator
@@ -39,6 +40,6 @@ def main() -> None:
     """Tells Purple Dot what ShipStation shipped: once, correctly, provably."""
 
 
-_MENDING = (explain, retry, link, resolve, audit, export, backup, restored, ship)
+_MENDING = (explain, retry, link, resolve, audit, reconcile, export, backup, restored, ship)
 for command in (run, serve, work, migrate, events, deliveries, show, *_MENDING, webhooks, simulator, demo):
     main.add_command(command)

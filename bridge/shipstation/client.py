@@ -7,6 +7,7 @@ silently ignored by V2, so nothing here relies on a filter alone.
 
 import re
 from collections.abc import Collection, Iterator, Mapping
+from typing import Any
 from urllib.parse import quote, urlencode, urljoin
 
 from bridge.api_client import ApiClient
@@ -62,8 +63,16 @@ class ShipStation:
             raise TemporaryError(f"ShipStation answered nothing for {thing} {record_id}")
         return record_of(f"{self.version}_{thing}", body)
 
+    def url(self, thing: str, query: Query) -> str:
+        """Where a list of things is, narrowed to `query`."""
+        return f"{self._base_url}/{thing}s?{urlencode(query, quote_via=quote)}"
+
     def _pages(self, thing: str, query: str | Query) -> Iterator[list[Record]]:
-        url = query if isinstance(query, str) else f"{self._base_url}/{thing}s?{urlencode(query, quote_via=quote)}"
+        return ([record_of(f"{self.version}_{thing}", row) for row in rows] for rows in self.rows(thing, query))
+
+    def rows(self, thing: str, query: str | Query) -> Iterator[tuple[Any, ...]]:
+        """Page by page as they are read, each row as ShipStation writes it."""
+        url = query if isinstance(query, str) else self.url(thing, query)
         url, rows_so_far = _with(url, *self.page_size, replace=False), 0
         url = _with(url, *self.always[thing]) if thing in self.always else url
         for number in range(1, MAX_PAGES + 1):
@@ -71,7 +80,7 @@ class ShipStation:
             rows_so_far += len(page.rows)
             if page.next_url:
                 self._api.check_origin(urljoin(url, page.next_url))
-            yield [record_of(f"{self.version}_{thing}", row) for row in page.rows]
+            yield page.rows
             if page.is_last(number=number, rows_so_far=rows_so_far):
                 return
         raise PermanentError(f"ShipStation's list of {thing}s has more than {MAX_PAGES} pages", reason=PayloadError.reason)

@@ -139,6 +139,7 @@ class Label:
     ship_date = property(lambda label: pacific(label.created_at).date())
     shipper = property(lambda label: CARRIERS[label.carrier])
     voided = property(lambda label: label.voided_at is not None)
+    modified_at = property(lambda label: label.voided_at or label.created_at)
     contents = property(lambda label: label.order.items if label.items is None else label.items)
     tracking_url = property(lambda label: label.shipper.tracking_url.format(label.tracking_number) if label.tracking_numbers else None)
 
@@ -172,6 +173,7 @@ class MarkedShipped:
     shipper = property(lambda shipped: next(one for one in CARRIERS.values() if one.friendly_name == shipped.carrier_name))
     ship_date = property(lambda shipped: pacific(shipped.created_at).date())
     voided = property(lambda shipped: shipped.voided_at is not None)
+    modified_at = property(lambda shipped: shipped.voided_at or shipped.created_at)
 
 
 @dataclass(slots=True, eq=False)

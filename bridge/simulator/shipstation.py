@@ -65,7 +65,7 @@ def _number(name: str, default: int) -> int:
 def _list(about: Json, world: World) -> Json:
     is_v2 = about["path"].startswith("/v2/")
     found = _chosen(getattr(world, about["things"]), about["filters"], request.args)
-    by = "modified_at" if request.args.get("sort_by") == "modified_at" and "modified_at_start" in about["filters"] else "created_at"
+    by = "modified_at" if is_v2 and request.args.get("sort_by") == "modified_at" else "created_at"
     found.sort(key=attrgetter(by), reverse=request.args.get("sort_dir" if is_v2 else "sortDir", about["order"]).lower() == "desc")
     size = min(_number("page_size", 25) if is_v2 else _number("pageSize", 100), 500)
     page, pages = _number("page", 1), -(-len(found) // size)

@@ -191,3 +191,11 @@ secret_keys = Table("secret_keys", metadata,
     Column("name", String(64), primary_key=True), Column("value", String, nullable=False),
 )
 """Secrets that we made ourselves, such as the one that signs the console's sessions. Never shown, never exported."""
+
+sweeps = Table("sweeps", metadata,
+    Column("id", _Serial, primary_key=True), Column("started_by", String(16), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False), Column("looked_back_to", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime), Column("outcome", String(16), nullable=False), Column("detail", Text),
+    Column("counts", JSON, nullable=False),
+)
+"""One row a sweep. `counts` is {event type: {"listed": …, "missed": …, "finished": …, "voided": …}}, kept up to date while it runs."""
