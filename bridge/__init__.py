@@ -16,6 +16,7 @@ purple_dot/     the destination: payloads, client; its words stay in there
 api_client      shared by both clients: timeouts, no redirects, budget, status → our errors
 subscribe       sees to it that ShipStation tells us, and looks every day whether it still does
 outline         what of a text from outside may be stored: its shape, without names and addresses
+mend            by hand: retry, link, fulfil the rest, resolve; the same for commands and console
 explain         a story as sentences: why it stands where it stands
 filters         the filter line of lists, as a query
 console/        the operator's pages: overview, exceptions, lists, one event's whole story, mending

@@ -243,8 +243,17 @@ class _Page:
 def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carriers, now: datetime) -> CreateFulfillment:
     """Let a held parcel whose lines can't be known take all that is left of its order, because a person says so. Returns what will go
     out. Raises RefusedError where that is not the question, or nothing is left."""
+    orders.lock(connection, [delivery.fulfillment_order_id or ""])
+    action = rest_for(connection, delivery, carriers=carriers)
+    draft = Draft(delivery.identity, delivery.shipment, action, Lane.RETRY, delivery.received_at, delivery.rule, Trigger.MANUAL)
+    deliveries.place(connection, delivery.id, draft, now=now)
+    wake.announce(connection)
+    return action
+
+
+def rest_for(connection: Connection, delivery: Delivery, *, carriers: Carriers) -> CreateFulfillment:
+    """What `fulfil_rest` would let go out; nothing is changed, and the same is refused."""
     order_id = delivery.fulfillment_order_id or ""
-    orders.lock(connection, [order_id])
     order = next(iter(orders.known(connection, order_ids=[order_id])), None)
     if delivery.status is not DeliveryStatus.HELD or delivery.reason not in _LINES_IN_DOUBT or order is None or delivery.tracking is None:
         raise RefusedError(
@@ -254,11 +263,7 @@ def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carrier
     if not lines:
         raise RefusedError(f"nothing is left of {order.reference}")
     tracking = Tracking(delivery.tracking.number, *carriers.of(delivery.shipment))
-    action = CreateFulfillment(order_id, order.reference, lines, tracking, delivery.notify_customer, "all that is left, by hand")
-    draft = Draft(delivery.identity, delivery.shipment, action, Lane.RETRY, delivery.received_at, delivery.rule, Trigger.MANUAL)
-    deliveries.place(connection, delivery.id, draft, now=now)
-    wake.announce(connection)
-    return action
+    return CreateFulfillment(order_id, order.reference, lines, tracking, delivery.notify_customer, "all that is left, by hand")
 
 
 def may_be_forgotten(shipment: Shipment, origin: Origin, *, restored_at: datetime | None) -> bool:

@@ -2,27 +2,23 @@
 
 import sys
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeAlias
+from typing import Any
 
 import click
 
+from bridge import mend
 from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import MOMENT, json_option, story_of, tell, the_one, write_csv
-from bridge.errors import BridgeError, RefusedError
+from bridge.errors import BridgeError
 from bridge.events import DeliveryStatus
 from bridge.explain import explain_delivery, explain_event
 from bridge.orders import FulfillmentOrder
-from bridge.place import fulfil_rest
 from bridge.resolve import orders_named
-from bridge.store import audit, events, mending, orders, reports, wake
-from bridge.store.database import Connection
-from bridge.store.deliveries import Delivery
+from bridge.store import mending, reports
 from bridge.store.reports import Query
 
-Act: TypeAlias = Callable[[Connection, Delivery, datetime], str]
-OnEvent: TypeAlias = Callable[[Connection, str, datetime], str]
 EXPORTED = (
     "id", "status", "reason", "order_number", "reference", "fulfillment_order_id", "purple_dot_fulfillment_id",
     "shipstation_shipment_id", "shipstation_record_id", "carrier_code", "tracking_company", "tracking_number", "tracking_url",
@@ -52,17 +48,11 @@ def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, why: str | Non
     """Try deliveries now, as attempts of their own, or dead events (evt_…) anew. What Purple Dot already has is refused."""
     from bridge.app import own_carriers
 
-    def act(connection: Connection, delivery: Delivery, now: datetime) -> str:
-        if not what_is_left:
-            mending.retry(connection, delivery, now=now)
-            return "is tried again now"
-        action = fulfil_rest(connection, delivery, carriers=own_carriers(load_settings()), now=now)
-        lines = ", ".join(f"{line.quantity} x {line.sku or line.id}" for line in action.lines)
-        if not yes:  # Raising takes all of it back.
-            raise RefusedError(f"would tell Purple Dot that {lines} of {action.reference} left; say --yes to do it")
-        return f"goes out now with {lines} of {action.reference}"
-
-    _act_on("retry", wanted, act, why=why, as_json=as_json, on_event=None if what_is_left else _revive)
+    act: mend.Act = mend.retry
+    if what_is_left:
+        carriers = own_carriers(load_settings())
+        act = mend.fulfil_what_is_left(carriers, agrees=lambda _: yes, ask="say --yes to do it")
+    _act_on("retry", wanted, act, why=why, as_json=as_json)
 
 
 @click.command()
@@ -73,14 +63,7 @@ def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, why: str | Non
 def link(shipment: str, fulfillment_order: str, why: str | None, as_json: bool) -> None:
     """Bind what was ambiguous to the right order, then let it go on. SHIPMENT is a delivery's id, a ShipStation shipment or record id, or
     a tracking number; FULFILLMENT_ORDER a Purple Dot id or reference."""
-    order = _order(fulfillment_order)
-
-    def act(connection: Connection, delivery: Delivery, now: datetime) -> str:
-        orders.remember(connection, [order], now=now)
-        mending.link(connection, delivery, fulfillment_order_id=order.id, reference=order.reference, now=now)
-        return f"is linked to {order.reference} and goes on"
-
-    _act_on("link", (shipment,), act, why=why, as_json=as_json)
+    _act_on("link", (shipment,), mend.link_to(_order(fulfillment_order)), why=why, as_json=as_json)
 
 
 @click.command()
@@ -90,12 +73,7 @@ def link(shipment: str, fulfillment_order: str, why: str | None, as_json: bool) 
 @json_option
 def resolve(wanted: str, status: str, why: str, as_json: bool) -> None:
     """Close an exception that was mended outside."""
-
-    def act(connection: Connection, delivery: Delivery, now: datetime) -> str:
-        mending.resolve(connection, delivery, status=DeliveryStatus(status), why=why, now=now)
-        return f"is closed as {status}"
-
-    _act_on("resolve", (wanted,), act, why=why, as_json=as_json)
+    _act_on("resolve", (wanted,), mend.resolve_as(DeliveryStatus(status), why), why=why, as_json=as_json)
 
 
 @click.command()
@@ -116,37 +94,24 @@ def _order(text: str) -> FulfillmentOrder:
 
     settings = load_settings()
     with opened(settings) as database:
-        found = orders_named(create_clients(settings, database, stopping=threading.Event())[1], text)
-    if len(found) != 1:
-        told = "no fulfillment order" if not found else f"{len(found)} fulfillment orders"
-        raise RefusedError(f"Purple Dot has {told} with the reference {text}. Give the id instead.")
-    return found[0]
+        return mend.the_only(orders_named(create_clients(settings, database, stopping=threading.Event())[1], text), text)
 
 
-def _revive(connection: Connection, text: str, now: datetime) -> str:
-    """The id of the dead event that is work again; RefusedError for any other."""
-    event_id = the_one(reports.find_ids(connection, text), text)
-    if not events.revive(connection, event_id, now=now):
-        raise RefusedError(f"{event_id} isn't dead: only a dead event is tried again")
-    wake.announce(connection)
-    return event_id
-
-
-def _act_on(what: str, wanted: Sequence[str], act: Act, *, why: str | None, as_json: bool, on_event: OnEvent | None = None) -> None:
-    """One transaction for each, with its row in the audit list; what is refused is told, the others go on. Exit 1 when any was refused."""
+def _act_on(what: str, wanted: Sequence[str], act: mend.Act, *, why: str | None, as_json: bool) -> None:
+    """One transaction for each; what is refused is told, the others go on. Exit 1 when any was refused."""
     results: list[dict[str, Any]] = []
     with opened() as database:
         for text in wanted:
             try:
                 with database.begin() as connection:
-                    now = database.now(connection)
-                    if on_event is not None and text.startswith("evt_"):
-                        id_, told = on_event(connection, text, now), "is tried again now"
+                    by: dict[str, Any] = {"who": who(), "why": why, "now": database.now(connection)}
+                    if act is mend.retry and text.startswith("evt_"):
+                        id_ = the_one(reports.find_ids(connection, text), text)
+                        told = mend.retry_event(connection, id_, **by)
                     else:
                         found = {one.id: one for one in mending.find(connection, text)}
                         id_ = the_one(list(found), text)
-                        told = act(connection, found[id_], now)
-                    audit.note(connection, who=who(), what=what, subject=id_, why=why, outcome=told, now=now)
+                        told = mend.on_delivery(connection, found[id_], what, act, **by)
                 results.append({"id": id_, "done": True, "message": told})
             except BridgeError as exc:
                 results.append({"id": text, "done": False, "message": str(exc)})
