@@ -37,6 +37,11 @@ def explain_delivery(story: Story) -> list[str]:
     return list(_delivery(story))
 
 
+def rule_in_words(rule: str | None) -> str:
+    """Why an order was chosen, to be said after "because"."""
+    return _RULES.get(rule or "linked", f"{rule} in ShipStation names it")
+
+
 def _event(story: Story) -> Iterator[str]:
     known = EVENT_TYPES.get(story["event_type"])
     meaning = known.meaning if known else "a type that tells nothing of shipped goods"
@@ -77,8 +82,7 @@ def _delivery(story: Story) -> Iterator[str]:
     record = f"{story['shipment']['record_kind']} {story['shipstation_record_id']}"
     yield f"{_when(story['created_at'])} delivery {story['id']} was made from {record}."
     if story["reference"]:
-        rule = story["rule"] or "linked"
-        yield f"It belongs to Purple Dot's {story['reference']}, because {_RULES.get(rule, f'{rule} in ShipStation names it')}."
+        yield f"It belongs to Purple Dot's {story['reference']}, because {rule_in_words(story['rule'])}."
     if story["line_items"]:
         lines = ", ".join(f"{line['quantity']} × {line['sku'] or line['id']}" for line in story["line_items"])
         notified = "the shopper is notified" if story["notify_customer"] else "the shopper is not notified"

@@ -245,6 +245,16 @@ def test_form_without_the_sessions_token_does_nothing(client: FlaskClient, route
     assert (answer.status_code, "Nothing was changed" in answer.text) == (403, True)
 
 
+@pytest.mark.parametrize("route", [route for route in FORMS if route.name not in ("sign_in_with", "sign_out")], **by_name)
+def test_viewer_can_look_but_not_act(client: FlaskClient, route: Route) -> None:
+    sign_in(client, VIEWER)
+    csrf = token_in(client.get("/console/").text)
+
+    answer = client.post(address_of(route), data={"csrf": csrf, "reason": "x"})
+
+    assert (answer.status_code, "signed in as a viewer" in answer.text) == (403, True)
+
+
 @pytest.mark.parametrize("route", [route for route in INSIDE if route.method == "GET" and "<" not in route.path], **by_name)
 def test_viewer_sees_every_page_and_no_button_that_acts(client: FlaskClient, route: Route) -> None:
     sign_in(client, VIEWER)

@@ -79,7 +79,8 @@ def demo(vendors: Simulator | None, keep: bool) -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)  # A shell's background job would ignore it.
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     click.echo("Starting the receiver and the worker ...")
-    with vendors or Simulator() as simulator, _bridge_for(simulator) as ledger:
+    password = secrets.token_urlsafe(9)
+    with vendors or Simulator() as simulator, _bridge_for(simulator, password) as ledger:
         with click.progressbar(ACTS, label="Sending webhooks", show_pos=True) as acts:
             performed = [_perform(act, simulator, ledger) for act in acts]
         for number, (act, (told, _)) in enumerate(zip(ACTS, performed, strict=True), start=1):
@@ -90,21 +91,21 @@ def demo(vendors: Simulator | None, keep: bool) -> None:
         differences += _compared(
             "In all", fulfillments=(wanted, len(world.fulfillments)), requests=(wanted, asked), emails=([], world.emails)
         )
-        _sum_up(simulator, ledger, differences)
+        _sum_up(simulator, ledger, differences, password)
         if keep:
             _keep(simulator, ledger)
     sys.exit(1 if differences else 0)
 
 
 @contextmanager
-def _bridge_for(simulator: Simulator) -> Iterator[Database]:
+def _bridge_for(simulator: Simulator, password: str) -> Iterator[Database]:
     """`bridge run` in a folder of its own, with a `.env` there, so that no settings of this machine reach it. Yields its ledger."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address, token = f"127.0.0.1:{free.getsockname()[1]}", secrets.token_urlsafe(16)
     simulator.webhook_url = f"http://{address}/webhooks/shipstation/{token}"
     environ = {name: value for name, value in os.environ.items() if not name.upper().startswith("BRIDGE_")}
     with tempfile.TemporaryDirectory(prefix="bridge-demo-") as name, closing(Database(f"sqlite:///{name}/bridge.db")) as ledger:
-        own = [*_QUICK.split(), f"DATABASE_URL={ledger.url}", f"BIND={address}", f"WEBHOOK_TOKENS={token}"]
+        own = [*_QUICK.split(), f"DATABASE_URL={ledger.url}", f"BIND={address}", f"WEBHOOK_TOKENS={token}", f"CONSOLE_PASSWORD={password}"]
         settings = [*(f"{setting}={value}" for setting, value in simulator.env().items()), *(f"BRIDGE_{setting}" for setting in own)]
         Path(name, ".env").write_text("\n".join(settings))
         log = Path(name, "bridge.log")
@@ -203,11 +204,12 @@ def _pretty(body: Json) -> str:
     return re.sub(r"\{\s+(\"id\": .+)\s+(\"quantity\": \d+)\s+\}", r"{\1 \2}", json.dumps(body, indent=2))
 
 
-def _sum_up(simulator: Simulator, ledger: Database, differences: list[str]) -> None:
+def _sum_up(simulator: Simulator, ledger: Database, differences: list[str], password: str) -> None:
     with ledger.read() as connection:
         waiting, world = reports.count_exceptions(connection), simulator.world
     click.echo(f"\n{len(ACTS)} webhooks, {len(world.fulfillments)} fulfillments, {len(world.emails)} e-mails, {waiting} held for a person.")
     click.echo(f"The bridge: {_home(simulator)}, with /webhooks/shipstation, /readyz, /metrics")
+    click.echo(f"The console: {_home(simulator)}/console/, password {password}")
     verdict = "Not everything came out as it must:" if differences else "Everything came out exactly as it must."
     click.secho("\n  ".join([verdict, *differences]), fg="red" if differences else "green")
 

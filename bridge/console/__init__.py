@@ -15,7 +15,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from bridge import __version__
-from bridge.console import auth, lists, overview, pages
+from bridge.console import actions, auth, lists, overview, pages, story
 from bridge.console.auth import Role
 from bridge.console.desk import Desk
 from bridge.console.pages import page
@@ -46,6 +46,16 @@ ROUTES = (
     Route("sign_out", "POST", "/sign-out", auth.sign_out),
     Route("overview", "GET", "/", overview.show),
     Route("counts", "GET", "/counts", overview.counts),
+    Route("event", "GET", "/events/<event_id>", story.event),
+    Route("delivery", "GET", "/deliveries/<delivery_id>", story.delivery),
+    Route("retry_event", "POST", "/events/<event_id>/retry", actions.retry_event, Role.OPERATOR),
+    Route("retry", "POST", "/deliveries/<delivery_id>/retry", actions.retry, Role.OPERATOR),
+    Route("link", "POST", "/deliveries/<delivery_id>/link", actions.link, Role.OPERATOR),
+    Route("fulfil_rest", "POST", "/deliveries/<delivery_id>/rest", actions.fulfil_rest, Role.OPERATOR),
+    Route("resolve", "POST", "/deliveries/<delivery_id>/resolve", actions.resolve, Role.OPERATOR),
+    Route("plan_many", "POST", "/many", actions.plan_many, Role.OPERATOR),
+    Route("do_many", "POST", "/many/go", actions.do_many, Role.OPERATOR),
+    Route("audit", "GET", "/audit", lists.acts),
     Route("exceptions", "GET", "/exceptions", lists.exceptions),
     Route("deliveries", "GET", "/deliveries", lists.deliveries),
     Route("events", "GET", "/events", lists.events),

@@ -1,24 +1,28 @@
 """The lists: events and deliveries behind a filter line, page by page; and the inbox of exceptions."""
 
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any, TypeAlias
 
-from flask import request
+from flask import current_app, request, url_for
 
+from bridge import mend
 from bridge.console.desk import Desk
 from bridge.console.pages import page
 from bridge.errors import RefusedError
 from bridge.events import DeliveryStatus, EventStatus
 from bridge.filters import QUALIFIERS, read_filter
-from bridge.store import reports
+from bridge.place import rest_for
+from bridge.reasons import Reason
+from bridge.store import audit, mending, reports
 from bridge.store.database import Connection
 from bridge.store.reports import Query
 
 Rows: TypeAlias = Sequence[dict[str, Any]]
 Turned: TypeAlias = tuple[Rows, str | None, str | None]
-A_PAGE = 50
+A_PAGE, OLDEST = 50, 10
 _LONGEST_LINE = 500
 
 
@@ -33,9 +37,63 @@ def deliveries(desk: Desk) -> str:
 
 
 def exceptions(desk: Desk) -> str:
-    """What waits for a person, grouped by its reason, the oldest first."""
+    """What waits for a person, grouped by its reason; in each group the oldest first."""
     with desk.database.read() as connection:
-        return page("exceptions.html", groups=[], at=desk.database.now(connection))
+        groups = [
+            {
+                "status": status,
+                "reason": reason,
+                "count": count,
+                "events": events_wanted,
+                "rows": _oldest(desk, connection, status, reason, events_wanted),
+            }
+            for status, reason, count, events_wanted in reports.exceptions_by_reason(connection)
+        ]
+        return page("exceptions.html", groups=groups, shown_most=OLDEST, at=desk.database.now(connection))
+
+
+def _oldest(desk: Desk, connection: Connection, status: str, reason: str | None, events_wanted: bool) -> Rows:
+    """The first of a group, each with what can be done about it."""
+    read, prefix = (reports.list_events, "evt_") if events_wanted else (reports.list_deliveries, "dlv_")
+    rows = list(reversed(read(connection, Query(status=status, reason=reason, after=prefix, limit=OLDEST))))
+    details = reports.details_of(connection, [row["id"] for row in rows])
+    return [row | {"detail": details[row["id"]]} | ({} if events_wanted else ways(desk, connection, row)) for row in rows]
+
+
+def acts(desk: Desk) -> str:
+    """What people did by hand, newest first."""
+    before, subject = request.args.get("before", ""), request.args.get("subject", "").strip()[:_LONGEST_LINE] or None
+    with desk.database.read() as connection:
+        found = audit.acts(
+            connection, subject=subject, before=int(before) if re.fullmatch(r"[0-9]{1,18}", before) else None, limit=A_PAGE + 1
+        )
+    return page("audit.html", rows=found[:A_PAGE], older=found[A_PAGE - 1]["id"] if len(found) > A_PAGE else None, subject=subject)
+
+
+def ways(desk: Desk, connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The buttons that mend a delivery, and what the last page of its story says of it. `rest` is what would go out, in words."""
+    is_exception = row["status"] in (DeliveryStatus.HELD, DeliveryStatus.DEAD)
+    may_retry = row["status"] not in (DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED) and row["reason"] not in mending.TOLD_ALREADY
+    may_link = row["reason"] in (Reason.AMBIGUOUS_ORDER, Reason.ORDER_NOT_FOUND) and not row["line_items"]
+    rest = None
+    if is_exception:
+        with suppress(RefusedError):
+            [delivery] = mending.find(connection, row["id"])
+            rest = mend.goods(rest_for(connection, delivery, carriers=desk.carriers))
+    return {"may_retry": may_retry, "may_link": may_link, "may_resolve": is_exception, "rest": rest}
+
+
+def chosen_deliveries(desk: Desk, connection: Connection, *, most: int) -> tuple[Rows, int]:
+    """What a list's form has chosen, and how many: the ticked rows, or all that fit its filter line, of which it gives the newest."""
+    if request.form.get("all"):
+        now = desk.database.now(connection)
+        query = read_filter(request.form.get("q", "")[:_LONGEST_LINE], statuses=tuple(DeliveryStatus), now=now)
+        return reports.list_deliveries(connection, replace(query, limit=most)), reports.count_fitting(
+            connection, query, events_wanted=False
+        )
+    ids = [id_ for text in request.form.getlist("id")[:most] if (id_ := _id(text))]
+    found = [row for id_ in ids for row in reports.list_deliveries(connection, Query(search=id_, limit=1))]
+    return found, len(found)
 
 
 def _list(desk: Desk, name: str, read: Callable[[Connection, Query], Rows], statuses: Collection[str]) -> str:
@@ -50,7 +108,7 @@ def _list(desk: Desk, name: str, read: Callable[[Connection, Query], Rows], stat
         else:
             turned = _turned(connection, read, query)
     facts = {**dict(zip(("rows", "newer", "older"), turned, strict=True)), "at": now}
-    return page("list.html", name=name, line=line, problem=problem, statuses=statuses, qualifiers=QUALIFIERS, **facts)
+    return page("list.html", name=name, line=line, problem=problem, statuses=statuses, qualifiers=QUALIFIERS, bulk=_bulk(name), **facts)
 
 
 def _turned(connection: Connection, read: Callable[[Connection, Query], Rows], query: Query) -> Turned:
@@ -67,3 +125,9 @@ def _turned(connection: Connection, read: Callable[[Connection, Query], Rows], q
 
 def _id(text: str) -> str | None:
     return text if re.fullmatch(r"(evt|dlv)_[0-9a-f]{1,32}", text) else None
+
+
+def _bulk(name: str) -> str | None:
+    """Where a form goes that chooses some, or all that match: `id` (each ticked), `all` and `q`."""
+    target = {"deliveries": "console.plan_many", "events": "console.plan_replay"}[name]
+    return url_for(target) if target in current_app.view_functions else None

@@ -42,7 +42,16 @@ def show(desk: Desk) -> str:
     concerns = judge(health, numbers, silence=(now - last) if last else None, usual=usual, pauses=pauses)
     alive = [(row, now - row.beat_at <= _WORKER_IS_SILENT) for row in known]
     facts = {"health": health, "hours": hours, "last": last, "usual": usual, "heard": heard, "pauses": pauses, "at": now}
-    return page("overview.html", concerns=concerns, numbers=numbers, alive=alive, bars=bars(hours), height=_CHART_HEIGHT, **facts)
+    return page(
+        "overview.html",
+        concerns=concerns,
+        numbers=numbers,
+        alive=alive,
+        bars=bars(hours),
+        tallest=_tallest(hours),
+        height=_CHART_HEIGHT,
+        **facts,
+    )
 
 
 def counts(desk: Desk) -> Response:
@@ -84,7 +93,7 @@ def judge(
 
 def bars(hours: Sequence[overview.Hour]) -> list[dict[str, Any]]:
     """Where each part of the chart stands, in its own units: every hour is 20 wide, the tallest is as high as the chart."""
-    tallest = max([1, *(max(hour.received, hour.delivered + hour.waiting + hour.exceptions) for hour in hours)])
+    tallest = max(1, _tallest(hours))
     drawn: list[dict[str, Any]] = []
     for place, hour in enumerate(hours):
         drawn.append({"kind": "received", "x": place * 20 + 2, "y": 0, "size": hour.received})
@@ -96,3 +105,7 @@ def bars(hours: Sequence[overview.Hour]) -> list[dict[str, Any]]:
         bar["height"] = round(bar["size"] * _CHART_HEIGHT / tallest, 1)
         bar["y"] = round(_CHART_HEIGHT - bar["y"] * _CHART_HEIGHT / tallest - bar["height"], 1)
     return [bar for bar in drawn if bar["size"]]
+
+
+def _tallest(hours: Sequence[overview.Hour]) -> int:
+    return max(max(hour.received, hour.delivered + hour.waiting + hour.exceptions) for hour in hours)

@@ -13,7 +13,7 @@ from bridge.store import wake
 from bridge.store.deliveries import Attempt, Delivery, add_attempt, drop_lines, load
 from bridge.store.tables import deliveries
 
-_TOLD_ALREADY = frozenset({Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY})
+TOLD_ALREADY = frozenset({Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY})
 
 
 def find(connection: Connection, text: str) -> list[Delivery]:
@@ -26,7 +26,7 @@ def find(connection: Connection, text: str) -> list[Delivery]:
 def retry(connection: Connection, delivery: Delivery, *, now: datetime) -> None:
     """Try a delivery now. One whose order or lines are not settled is decided anew from what ShipStation says now; one that was held
     as perhaps told is sent again, since a person has looked. Raises RefusedError for what Purple Dot already has."""
-    if delivery.status in (DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED) or delivery.reason in _TOLD_ALREADY:
+    if delivery.status in (DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED) or delivery.reason in TOLD_ALREADY:
         raise RefusedError(f"{delivery.id} is {delivery.status}: retrying it would tell Purple Dot the same goods twice")
     if delivery.status is DeliveryStatus.DELIVERING or (delivery.status in CLAIMABLE and delivery.posting_at is not None):
         raise RefusedError(f"{delivery.id} is {delivery.status}: whether it arrived is being found out, and must not be hurried")

@@ -1,6 +1,6 @@
 """Read-only questions: is all well, what is there, what is its story? Nothing here writes."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -53,6 +53,12 @@ def count_fitting(connection: Connection, query: Query, *, events_wanted: bool) 
     """How many events, or deliveries, a query fits, whatever its page."""
     table, fitting = (events, _fitting_events(query)) if events_wanted else (deliveries, _fitting_deliveries(query))
     return int(connection.execute(select(func.count()).select_from(table).where(*fitting)).scalar_one())
+
+
+def details_of(connection: Connection, ids: Collection[str]) -> dict[str, str | None]:
+    """What was said of each of these events and deliveries besides its reason."""
+    found = [connection.execute(select(table.c.id, table.c.detail).where(table.c.id.in_(ids))).all() for table in (events, deliveries)]
+    return {row.id: row.detail for rows in found for row in rows}
 
 
 def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
@@ -115,6 +121,19 @@ def count_exceptions(connection: Connection) -> int:
     waiting = select(func.count()).select_from(deliveries).where(deliveries.c.status.in_(list(EXCEPTIONS)))
     dead = select(func.count()).select_from(events).where(events.c.status == EventStatus.DEAD)
     return int(connection.execute(waiting).scalar_one()) + int(connection.execute(dead).scalar_one())
+
+
+def exceptions_by_reason(connection: Connection) -> list[tuple[str, str | None, int, bool]]:
+    """(status, reason, how many, whether events) of all that waits for a person, the largest group first."""
+    groups: list[tuple[str, str | None, int, bool]] = []
+    for table, statuses in ((events, [EventStatus.DEAD]), (deliveries, list(EXCEPTIONS))):
+        counted = (
+            select(table.c.status, table.c.reason, func.count())
+            .where(table.c.status.in_(statuses))
+            .group_by(table.c.status, table.c.reason)
+        )
+        groups += [(status, reason, count, table is events) for status, reason, count in connection.execute(counted)]
+    return sorted(groups, key=lambda group: -group[2])
 
 
 def count_deliveries(connection: Connection) -> Mapping[DeliveryStatus, int]:

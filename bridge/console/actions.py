@@ -1,0 +1,169 @@
+"""What a person does: retry, link, fulfil what is left, resolve; one delivery at a time, or many after a look at all of them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import structlog
+from flask import abort, flash, redirect, request, url_for
+from werkzeug.wrappers import Response
+
+from bridge import mend
+from bridge.console import auth
+from bridge.console.desk import Desk
+from bridge.console.lists import chosen_deliveries
+from bridge.console.pages import page
+from bridge.errors import BridgeError, RefusedError
+from bridge.events import DeliveryStatus
+from bridge.store import mending
+from bridge.store.database import Connection
+
+log = structlog.get_logger(__name__)
+
+MOST_AT_ONCE = 200
+_LONGEST_REASON = 1000
+BULK = {"retry": "Retry", "delivered": "Resolve as delivered", "cancelled": "Resolve as cancelled"}
+"""What can be done to many at once."""
+
+
+def retry(desk: Desk, delivery_id: str) -> Response:
+    """One click."""
+    return _told(desk, delivery_id, "retry", mend.retry, why=_reason())
+
+
+def retry_event(desk: Desk, event_id: str) -> Response:
+    """One click, for a dead event."""
+
+    def act(connection: Connection) -> str:
+        return mend.retry_event(connection, event_id, who=_who(), why=_reason(), now=desk.database.now(connection))
+
+    return _tell(desk, event_id, act)
+
+
+def link(desk: Desk, delivery_id: str) -> Response:
+    """Bind it to an order, after Purple Dot has confirmed that there is exactly one of that name."""
+    text = request.form.get("order", "").strip()[:200]
+    try:
+        order = mend.the_only(list(desk.orders_named(text)), text)
+    except BridgeError as exc:
+        return _back(f"{delivery_id} was not linked: {exc}", "bad")
+    return _told(desk, delivery_id, "link", mend.link_to(order), why=_reason())
+
+
+def fulfil_rest(desk: Desk, delivery_id: str) -> Response:
+    """All that is left, if that is still what the page had written out."""
+    agreed = request.form.get("lines", "")
+    act = mend.fulfil_what_is_left(desk.carriers, agrees=agreed.__eq__, ask="that is not what you saw, so nothing was sent: look again")
+    return _told(desk, delivery_id, "retry", act, why=_reason() or f"all that is left: {agreed}")
+
+
+def resolve(desk: Desk, delivery_id: str) -> Response:
+    """Close what was mended outside, with a reason for those who read it later."""
+    why = _reason()
+    if why is None:
+        return _back(f"{delivery_id} was not resolved: say why, for those who read it later", "bad")
+    return _told(desk, delivery_id, "resolve", mend.resolve_as(_outcome(request.form.get("as", "")), why), why=why)
+
+
+def plan_many(desk: Desk) -> Any:
+    """The exact list of what would be done to the chosen ones, and of what would be refused. Nothing is done yet."""
+    what = _one_of_bulk()
+    with desk.database.read() as connection:
+        found, total = chosen_deliveries(desk, connection, most=MOST_AT_ONCE)
+    if not found:
+        return _back("Nothing was chosen, or nothing fits any more.", "bad")
+    refused = _rehearse(desk, what, [row["id"] for row in found])
+    rows = [row for row in found if row["id"] not in refused]
+    return page("many.html", what=what, label=BULK[what], rows=rows, refused=refused, total=total, most=MOST_AT_ONCE, to=_from())
+
+
+def do_many(desk: Desk) -> Response:
+    """Each of the planned ones in a transaction of its own; what has moved on since is refused and counted."""
+    what, why, ids = _one_of_bulk(), _reason(), request.form.getlist("id")[:MOST_AT_ONCE]
+    if why is None:
+        return _back("Nothing was done: say why, for those who read it later.", "bad")
+    done, first_refusal = 0, ""
+    for delivery_id in ids:
+        try:
+            with desk.database.begin() as connection:
+                _do(desk, connection, delivery_id, what if what == "retry" else "resolve", _act(what, why), why=why)
+            done += 1
+        except RefusedError as exc:
+            first_refusal = first_refusal or str(exc)
+    log.info("console_acted_on_many", what=what, done=done, chosen=len(ids))
+    told = f"{BULK[what]}: {done} of {len(ids)} done." + (f" The first that was refused: {first_refusal}." if first_refusal else "")
+    return _back(told, "bad" if first_refusal else "good")
+
+
+class _TakenBackError(Exception):
+    """Ends a rehearsal: nothing of it is kept."""
+
+
+def _rehearse(desk: Desk, what: str, ids: list[str]) -> dict[str, str]:
+    """Which of these would be refused, and why: told by the very code that would do it."""
+    refused: dict[str, str] = {}
+    try:
+        with desk.database.begin(durable=False) as connection:
+            for delivery_id in ids:
+                try:
+                    _do(desk, connection, delivery_id, what, _act(what, "a rehearsal"), why=None)
+                except RefusedError as exc:
+                    refused[delivery_id] = str(exc)
+            raise _TakenBackError
+    except _TakenBackError:
+        return refused
+
+
+def _act(what: str, why: str) -> mend.Act:
+    return mend.retry if what == "retry" else mend.resolve_as(DeliveryStatus(what), why)
+
+
+def _do(desk: Desk, connection: Connection, delivery_id: str, what: str, act: mend.Act, *, why: str | None) -> str:
+    found = [delivery for delivery in mending.find(connection, delivery_id) if delivery.id == delivery_id]
+    if not found:
+        raise RefusedError(f"there is no delivery {delivery_id[:40]}")
+    return mend.on_delivery(connection, found[0], what, act, who=_who(), why=why, now=desk.database.now(connection))
+
+
+def _told(desk: Desk, delivery_id: str, what: str, act: mend.Act, *, why: str | None) -> Response:
+    return _tell(desk, delivery_id, lambda connection: _do(desk, connection, delivery_id, what, act, why=why))
+
+
+def _tell(desk: Desk, subject: str, act: Callable[[Connection], str]) -> Response:
+    try:
+        with desk.database.begin() as connection:
+            told = act(connection)
+    except RefusedError as exc:
+        return _back(f"Not done: {exc}.", "bad")
+    log.info("console_acted", subject=subject)
+    return _back(f"{subject} {told}.", "good")
+
+
+def _back(message: str, category: str) -> Response:
+    """To where the form stood, with a word of what came of it. The word travels in the cookie, so it is short."""
+    flash(message[:600], category)
+    return redirect(_from() or url_for("console.exceptions"), 303)
+
+
+def _from() -> str:
+    return auth.own_page(request.form.get("next", ""))
+
+
+def _reason() -> str | None:
+    return " ".join(request.form.get("reason", "").split())[:_LONGEST_REASON] or None
+
+
+def _who() -> str:
+    return f"{auth.person()} in the console"
+
+
+def _outcome(text: str) -> DeliveryStatus:
+    if text not in (DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED):
+        abort(400, "A delivery is resolved as delivered or as cancelled.")
+    return DeliveryStatus(text)
+
+
+def _one_of_bulk() -> str:
+    what = request.form.get("what", "")
+    if what not in BULK:
+        abort(400, "That can't be done to many at once.")
+    return what
