@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Response, jsonify, url_for
 
 from bridge.console.desk import Desk
 from bridge.console.pages import page, span
-from bridge.events import CLAIMABLE, EXCEPTIONS, EventStatus
+from bridge.events import CLAIMABLE, EventStatus
 from bridge.store import overview, reports, workers
 from bridge.store.database import Connection
 
@@ -18,6 +18,7 @@ _IS_LATE = 300.0
 _SILENT_TIMES = 4.0
 """How many usual gaps without a webhook are worth a word."""
 _CHART_HEIGHT = 120
+SYSTEMS = {"shipstation": "ShipStation", "shipstation_v1": "ShipStation V1", "purple_dot": "Purple Dot"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,12 +37,12 @@ def show(desk: Desk) -> str:
         now = desk.database.now(connection)
         hours = overview.by_hour(connection, now=now)
         last, usual = overview.last_event_at(connection), overview.usual_per_hour(connection, now=now)
-        pauses, heard = overview.pauses(connection, now=now), overview.last_heard(connection)
+        heard = overview.last_heard(connection)
         known = [row for row in workers.known(connection) if row.stopped_at is None]
-        numbers = _numbers(connection, hours)
-    concerns = judge(health, numbers, silence=(now - last) if last else None, usual=usual, pauses=pauses)
+        numbers = _numbers(connection, hours, now)
+    concerns = judge(health, numbers, silence=(now - last) if last else None, usual=usual)
     alive = [(row, now - row.beat_at <= _WORKER_IS_SILENT) for row in known]
-    facts = {"health": health, "hours": hours, "last": last, "usual": usual, "heard": heard, "pauses": pauses, "at": now}
+    facts = {"health": health, "hours": hours, "last": last, "usual": usual, "heard": heard, "systems": SYSTEMS, "at": now}
     return page(
         "overview.html",
         concerns=concerns,
@@ -57,38 +58,47 @@ def show(desk: Desk) -> str:
 def counts(desk: Desk) -> Response:
     """The numbers that a page which is looked at keeps fresh."""
     with desk.database.read() as connection:
-        hours = overview.by_hour(connection, now=desk.database.now(connection))
-        return jsonify({name: f"{count:,}" for name, count in _numbers(connection, hours).items()})
+        now = desk.database.now(connection)
+        numbers = _numbers(connection, overview.by_hour(connection, now=now), now)
+    return jsonify({name: f"{count:,}" for name, count in numbers.items()})
 
 
-def _numbers(connection: Connection, hours: Sequence[overview.Hour]) -> dict[str, int]:
+def _numbers(connection: Connection, hours: Sequence[overview.Hour], now: datetime) -> dict[str, int]:
     delivering, received = reports.count_deliveries(connection), reports.count_events(connection)
     return {
         "received": sum(hour.received for hour in hours),
         "delivered": sum(hour.delivered for hour in hours),
         "waiting": received.get(EventStatus.RECEIVED, 0) + sum(delivering.get(status, 0) for status in CLAIMABLE),
-        "exceptions": received.get(EventStatus.DEAD, 0) + sum(delivering.get(status, 0) for status in EXCEPTIONS),
+        "exceptions": reports.count_exceptions(connection),
+        "missed": overview.missed_since(connection, now - overview.WEEK),
     }
 
 
-def judge(
-    health: Mapping[str, Any], numbers: Mapping[str, int], *, silence: timedelta | None, usual: float | None, pauses: Mapping[str, float]
-) -> list[Concern]:
+def judge(health: Mapping[str, Any], numbers: Mapping[str, int], *, silence: timedelta | None, usual: float | None) -> list[Concern]:
     """What isn't as it should be, the worst first; nothing when all is well."""
     if "worker" not in health:
         return [Concern("bad", f"The database doesn't answer: {health['database']}.")]
     late, waiting, beat = health["oldest_unprocessed_seconds"], numbers["exceptions"], health["worker_heartbeat_age_seconds"]
     since = "none was ever seen" if beat is None else f"the last sign is {span(beat)} old"
-    is_silent = silence is not None and usual is not None and usual > 0 and silence.total_seconds() > _SILENT_TIMES * 3600 / usual + 3600
-    found = (
+    gap = silence.total_seconds() if silence is not None and usual else 0.0
+    found = [
         (health["worker"] != "ok", Concern("bad", f"No worker is alive ({since}): nothing goes out. Start `bridge work`.")),
         (health["migrations"] != "ok", Concern("bad", "The database is of another version. Run `bridge migrate`.")),
         (late > _IS_LATE, Concern("bad", f"The oldest notification waits for {span(late)} to be worked off.")),
-        *((True, Concern("look", f"{system} asked us to wait, {span(left)} more.")) for system, left in pauses.items()),
-        (is_silent, Concern("look", f"No webhook for {span(silence or 0)}, which is long for this hour of the week.")),
+        *((True, _vendor(system, vendor)) for system, vendor in health["vendors"].items() if vendor["state"] != "ok"),
+        (gap > 3600 * (1 + _SILENT_TIMES / (usual or 1)), Concern("look", f"No webhook for {span(gap)}: long, for this hour of the week.")),
         (waiting > 0, Concern("look", f"Waiting for a person: {waiting:,}.", url_for("console.exceptions"))),
-    )  # fmt: skip
-    return [concern for stands, concern in found if stands]
+    ]
+    return sorted((concern for stands, concern in found if stands), key=lambda concern: concern.level)  # "bad" before "look"
+
+
+def _vendor(system: str, vendor: Mapping[str, Any]) -> Concern:
+    told = {
+        "throttled": "told us to wait",
+        "failing": "failed to answer the last call",
+        "down": "fails: only a probe goes there now and then",
+    }
+    return Concern("bad" if vendor["state"] == "down" else "look", f"{SYSTEMS[system]} {told[vendor['state']]}.")
 
 
 def bars(hours: Sequence[overview.Hour]) -> list[dict[str, Any]]:

@@ -4,15 +4,17 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, select, union_all
+from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, select, true, union_all
 
 from bridge.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus
 from bridge.store.ids import first_id
-from bridge.store.tables import attempts, budgets, deliveries, events, records
+from bridge.store.tables import attempts, deliveries, events, records, sweeps
 
 HOUR = timedelta(hours=1)
 WEEK = timedelta(weeks=1)
 _PREFIX = {events.name: "evt", deliveries.name: "dlv"}
+_A_WEBHOOK = events.c.source == "shipstation"
+"""Not what the sweep fed in, nor what a person replays."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,12 +60,13 @@ def _counted(connection: Connection, table: Table, starts: list[datetime]) -> Ma
 
 def _within(table: Table, start: datetime, end: datetime) -> ColumnElement[bool]:
     prefix = _PREFIX[table.name]
-    return and_(table.c.id >= first_id(prefix, start), table.c.id < first_id(prefix, end))
+    own = _A_WEBHOOK if table is events else true()
+    return and_(table.c.id >= first_id(prefix, start), table.c.id < first_id(prefix, end), own)
 
 
 def last_event_at(connection: Connection) -> datetime | None:
     """When the newest notification came."""
-    return connection.execute(select(events.c.received_at).order_by(events.c.id.desc()).limit(1)).scalar_one_or_none()
+    return connection.execute(select(events.c.received_at).where(_A_WEBHOOK).order_by(events.c.id.desc()).limit(1)).scalar_one_or_none()
 
 
 def usual_per_hour(connection: Connection, *, now: datetime, weeks: int = 4) -> float | None:
@@ -87,7 +90,7 @@ def last_heard(connection: Connection) -> Mapping[str, datetime | None]:
     return {"shipstation": connection.execute(fetched).scalar_one_or_none(), "purple_dot": max(seen, default=None)}
 
 
-def pauses(connection: Connection, *, now: datetime) -> Mapping[str, float]:
-    """The vendors that asked us to wait, each with the seconds that are left."""
-    rows = connection.execute(select(budgets.c.system, budgets.c.paused_until).where(budgets.c.paused_until > now.timestamp()))
-    return {system: until - now.timestamp() for system, until in rows}
+def missed_since(connection: Connection, since: datetime) -> int:
+    """How many shipments no webhook told of, as the sweeps since then found."""
+    counted = connection.execute(select(sweeps.c.counts).where(sweeps.c.started_at >= since)).scalars()
+    return sum(told.get("missed", 0) for counts in counted for told in counts.values())
