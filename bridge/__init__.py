@@ -14,6 +14,7 @@ store/          STORED       the only SQL: events, records, deliveries, attempts
 shipstation/    the source:      webhook (verify, identify), payloads, client; its words stay in there
 purple_dot/     the destination: payloads, client; its words stay in there
 api_client      shared by both clients: timeouts, no redirects, budget, status → our errors
+doctor          one finding a line: how it is, and what to do; contract: the vendors' fields that we count on
 subscribe       sees to it that ShipStation tells us, and looks every day whether it still does
 outline         what of a text from outside may be stored: its shape, without names and addresses
 mend            by hand: retry, link, fulfil the rest, resolve; the same for commands and console

@@ -2,6 +2,7 @@
 
 import os
 import threading
+from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -38,6 +39,7 @@ from bridge.worker.schedules import Schedules
 log = structlog.get_logger(__name__)
 
 _RETENTION_EVERY = timedelta(hours=1)
+EachClient = Callable[[ApiClient], ApiClient]
 _WORKER_IS_SILENT = 30.0
 
 
@@ -103,15 +105,21 @@ def _chores(settings: Settings, database: Database, fetcher: Fetcher) -> list[Ch
 
 
 def create_clients(
-    settings: Settings, database: Database, *, stopping: threading.Event, room: WaitingRoom | None = None
+    settings: Settings,
+    database: Database,
+    *,
+    stopping: threading.Event,
+    room: WaitingRoom | None = None,
+    each: EachClient = lambda api: api,
 ) -> tuple[Fetcher, PurpleDot]:
-    """Both vendors' clients, each under its shared budget. A waiting call gives up when `stopping` is set, or the `room` is full."""
+    """Both vendors' clients, each under its shared budget. A waiting call gives up when `stopping` is set, or the `room` is full.
+    `each` may listen to them."""
     at_shipstation = partial(is_shipstation_origin, configured=_origins(settings))
     at_purple_dot = frozenset({origin_of(settings.purple_dot_base_url)}).__contains__
 
     def client(system: str, per_minute: int, origins: OriginRule = at_shipstation, **credentials: Any) -> ApiClient:
         budget = Budget(database, system, per_minute, stopping, room)
-        return ApiClient(system=system, origins=origins, before_call=budget.before_call, after_call=budget.after_call, **credentials)
+        return each(ApiClient(system=system, origins=origins, before_call=budget.before_call, after_call=budget.after_call, **credentials))
 
     v2 = v1 = None
     if settings.shipstation_api_key is not None:

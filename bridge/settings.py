@@ -7,6 +7,7 @@ import difflib
 import importlib.util
 import os
 import re
+import secrets
 import sys
 import textwrap
 import warnings
@@ -180,7 +181,7 @@ class Settings(BaseModel):
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
         """The settings of this process: environment over `.env`, or only `environ` when given. Raises SettingsError with all mistakes."""
-        given = _given({**DotEnvSettingsSource(BaseSettings, env_file=".env").env_vars, **os.environ} if environ is None else environ)
+        given = _given(_environment(environ))
         problems = [*_contradictions(given), *_unknown_names(given)]
         try:
             settings = cls.model_validate({name: text for name, text in given.items() if name in cls.model_fields})
@@ -190,10 +191,30 @@ class Settings(BaseModel):
             raise SettingsError(problems)
         return settings
 
+    @classmethod
+    def salvaged(cls, environ: Mapping[str, str] | None = None) -> tuple[Self, list[str]]:
+        """For who must look even so: what is right of the settings, defaults for the rest, and every mistake. What must be given and isn't
+        right is a random text that opens nothing."""
+        try:
+            return cls.load(environ), []
+        except SettingsError as exc:
+            problems = exc.problems
+        known = {name: text for name, text in _given(_environment(environ)).items() if name in cls.model_fields}
+        needed = {name: secrets.token_urlsafe() for name, field in cls.model_fields.items() if field.is_required()}
+        try:
+            cls.model_validate(needed | known)
+        except ValidationError as exc:
+            known = {name: known[name] for name in known.keys() - {str(error["loc"][0]) for error in exc.errors()}}
+        return cls.model_validate(needed | known), problems
+
     @property
     def database_url_masked(self) -> str:
         """For people: the database URL with its password, in either place, as `***`."""
         return re.sub(r"(://[^/:@]*:)[^/]*(?=@)|(password=)[^&]*", r"\1\2***", self.database_url)
+
+
+def _environment(environ: Mapping[str, str] | None) -> Mapping[str, str | None]:
+    return {**DotEnvSettingsSource(BaseSettings, env_file=".env").env_vars, **os.environ} if environ is None else environ
 
 
 def _given(environ: Mapping[str, str | None]) -> dict[str, str]:

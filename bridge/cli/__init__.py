@@ -1,4 +1,4 @@
-"""The commands. One file a group: running, looking, mending, reconciling, ship, webhooks, simulator, demo."""
+"""The commands. One file a group: init, running, looking, mending, reconciling, ship, webhooks, doctor, simulator, demo."""
 
 from typing import Any
 
@@ -6,6 +6,8 @@ import click
 
 from bridge import __version__
 from bridge.cli.demo import demo
+from bridge.cli.doctor import doctor
+from bridge.cli.init import init
 from bridge.cli.keeping import backup, restored
 from bridge.cli.looking import audit, deliveries, events, show
 from bridge.cli.mending import explain, export, link, resolve, retry
@@ -41,5 +43,5 @@ def main() -> None:
 
 
 _MENDING = (explain, retry, link, resolve, audit, reconcile, export, backup, restored, ship)
-for command in (run, serve, work, migrate, events, deliveries, show, *_MENDING, webhooks, simulator, demo):
+for command in (init, run, serve, work, migrate, events, deliveries, show, *_MENDING, webhooks, doctor, simulator, demo):
     main.add_command(command)

@@ -1,4 +1,4 @@
-"""The four calls we make to Purple Dot. Only `create_fulfillment` changes anything there, and nothing there can take it back.
+"""The calls we make to Purple Dot. Only `create_fulfillment` changes anything there, and nothing there can take it back.
 
 Unknown to us: the sort order and paging keys of its lists, whether references ignore case or a leading `#` (so both forms are asked for and
 answers are compared again here), its rate limits, and what it answers to a fulfillment.
@@ -67,6 +67,10 @@ class PurpleDot:
         """The orders that became ready to be fulfilled since `since` (aware), page by page as they are read.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
         return self._orders(f"created_at_min={quote(since.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%S.%fZ'), safe='')}")
+
+    def sample(self) -> object:
+        """A few orders as they came, for a look at their shape, or only at whether we are let in."""
+        return self._get("fulfillment_orders", f"{self._base_url}/fulfillment-orders?limit=10").body
 
     def create_fulfillment(self, body: dict[str, Any]) -> FulfillmentReceipt:
         """Create one fulfillment, once: it is never repeated here (whether Purple Dot recognises a repetition is not documented).

@@ -67,6 +67,11 @@ class ShipStation:
         """Where a list of things is, narrowed to `query`."""
         return f"{self._base_url}/{thing}s?{urlencode(query, quote_via=quote)}"
 
+    def sample(self, thing: str) -> object:
+        """A list's first page as it came, for a look at its shape."""
+        url = _with(self.url(thing, {}), self.page_size[0], "25")
+        return self._api.get(f"{thing}s", _with(url, *self.always[thing]) if thing in self.always else url).body
+
     def _pages(self, thing: str, query: str | Query) -> Iterator[list[Record]]:
         return ([record_of(f"{self.version}_{thing}", row) for row in rows] for rows in self.rows(thing, query))
 

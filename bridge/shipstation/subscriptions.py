@@ -128,9 +128,13 @@ class SubscriptionsV2:
     base_url: str
     api: ClassVar[str] = "v2"
 
+    def sample(self) -> object:
+        """The answer as it came."""
+        return self.client.get("webhooks", self._url()).body
+
     def all(self) -> list[Subscription]:
         found = []
-        for row in _rows(V2Webhook, self.client.get("webhooks", self._url()).body):
+        for row in _rows(V2Webhook, self.sample()):
             headers = tuple((str(one.get("key")), str(one.get("value"))) for one in row.headers)
             found.append(Subscription("v2", row.webhook_id, row.event.lower(), row.url, row.name, row.store_id, headers))
         return found
@@ -164,8 +168,12 @@ class SubscriptionsV1:
     base_url: str
     api: ClassVar[str] = "v1"
 
+    def sample(self) -> object:
+        """The answer as it came."""
+        return self.client.get("webhooks", f"{self.base_url}/webhooks").body
+
     def all(self) -> list[Subscription]:
-        body = self.client.get("webhooks", f"{self.base_url}/webhooks").body
+        body = self.sample()
         rows = _rows(V1Webhook, body.get("webhooks") if isinstance(body, Mapping) else body)
         return [
             Subscription("v1", row.webhook_id, row.event.upper(), row.url, row.name, row.store_id, is_active=row.active) for row in rows

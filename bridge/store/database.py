@@ -1,9 +1,10 @@
 """One database, two engines. Hands out visible transactions; whatever the driver can't take becomes `StorageError`."""
 
+import os
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
 from typing import Any
 
@@ -96,6 +97,12 @@ def _one_writer(timeout: float) -> Callable[[], AbstractContextManager[None]]:
 
 def _sqlite(url: str, busy_timeout: float) -> Engine:
     engine = create_engine(url, pool_size=32, hide_parameters=True, connect_args={"timeout": busy_timeout, "check_same_thread": False})
+
+    @event.listens_for(engine, "do_connect")
+    def _make_private(_dialect: object, _record: object, arguments: Sequence[str], _options: object) -> None:
+        """A new ledger is for its owner's eyes only; SQLite gives the files beside it the same mode."""
+        with suppress(OSError):  # It is there already, or SQLite will say what is wrong with its place.
+            os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
