@@ -205,7 +205,7 @@ def readiness(database: Database, settings: Settings) -> dict[str, Any]:
                 "worker_heartbeat_age_seconds": round((now - beat).total_seconds(), 1) if beat else None,
                 "oldest_unprocessed_seconds": round(reports.oldest_unprocessed(connection, now=now), 1),
                 "exceptions_waiting": reports.count_exceptions(connection),
-                "last_sweep": sweeps.brief(connection),
+                "last_sweep": sweeps.last(connection),
                 "vendors": {
                     system: budgets.state(connection, system, per_minute=per_minute, now=now).as_json()
                     for system, per_minute in rates(settings).items()

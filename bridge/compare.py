@@ -1,6 +1,7 @@
 """COMPARED: what left ShipStation and Purple Dot doesn't have; what Purple Dot has and we never told. Reads both sides, writes nothing."""
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from itertools import groupby
@@ -8,14 +9,14 @@ from typing import Any
 
 from bridge.budget import calls_in
 from bridge.errors import PayloadError
-from bridge.events import Lane
+from bridge.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, Lane
 from bridge.orders import FulfillmentOrder, OrderStatus, normalise_reference
 from bridge.purple_dot.client import PurpleDot
 from bridge.settings import Settings
 from bridge.shipments import Shipment, ShipmentState
 from bridge.store import deliveries, orders, sweeps
 from bridge.store.database import Connection, Database
-from bridge.store.sweeps import Standing
+from bridge.store.deliveries import Delivery
 from bridge.translate import EVENT_TYPES
 from bridge.translate.matching import Wanted, match, wanted
 
@@ -72,9 +73,8 @@ def compare(database: Database, purple_dot: PurpleDot, settings: Settings, *, si
     with calls_in(Lane.SWEEP):
         there = {order.id: order for order in (*purple_dot.orders_by_reference(references), *purple_dot.orders_created_since(since))}
     with database.read() as connection:
-        standings = sweeps.standings(connection, there)
-    orders_told = _orders_told(there.values(), standings, now=now)
-    return len(there), [*_shipped(untold, list(there.values())), *orders_told]
+        ours = sweeps.all_of_orders(connection, there)
+    return len(there), [*_shipped(untold, there.values()), *_orders_told(there.values(), ours, now=now)]
 
 
 def _parcels(told: Iterable[sweeps.Told]) -> Iterator[Parcel]:
@@ -100,7 +100,7 @@ def _untold(connection: Connection, parcels: Iterable[Parcel]) -> Iterator[Parce
                 yield parcel
 
 
-def _shipped(untold: Sequence[Parcel], there: Collection[FulfillmentOrder]) -> Iterator[Difference]:
+def _shipped(untold: Sequence[Parcel], there: Iterable[FulfillmentOrder]) -> Iterator[Difference]:
     by_name: dict[str, list[FulfillmentOrder]] = {}
     for order in there:
         for name in (order.id.lower(), normalise_reference(order.reference), *(line.id.lower() for line in order.lines)):
@@ -114,14 +114,15 @@ def _shipped(untold: Sequence[Parcel], there: Collection[FulfillmentOrder]) -> I
                 yield Difference("shipped_not_told", order.reference, order.id, parcel.shipment.tracking_number, parcel.event_id)
 
 
-def _orders_told(there: Iterable[FulfillmentOrder], standings: Mapping[str, Standing], *, now: datetime) -> Iterator[Difference]:
-    nothing = Standing({}, is_open=False, is_settled_by_hand=False, delivered_at=None)
+def _orders_told(there: Iterable[FulfillmentOrder], ours: Mapping[str, Sequence[Delivery]], *, now: datetime) -> Iterator[Difference]:
     for order in there:
-        ours = standings.get(order.id, nothing)
-        is_all = all(ours.units.get(line.id, 0) >= line.quantity for line in order.lines)
-        if ours.is_open or ours.is_settled_by_hand:
-            continue  # A person hears of it already, or has closed it.
+        mine = ours.get(order.id, ())
+        delivered = [one for one in mine if one.status is DeliveryStatus.DELIVERED]
+        if any(one.status in CLAIMABLE | EXCEPTIONS for one in mine) or not all(one.lines for one in delivered):
+            continue  # It is on its way; or a person hears of it already, or has closed it.
+        units = sum((Counter({line.id: line.quantity}) for one in delivered for line in one.lines), Counter[str]())
+        is_all = all(units[line.id] >= line.quantity for line in order.lines)
         if order.status is OrderStatus.FULFILLED and not is_all:
             yield Difference("fulfilled_elsewhere", order.reference, order.id)
-        if order.status is OrderStatus.UNFULFILLED and is_all and ours.delivered_at and now - ours.delivered_at > SETTLES:
+        if order.status is OrderStatus.UNFULFILLED and is_all and delivered and now - max(one.created_at for one in delivered) > SETTLES:
             yield Difference("told_not_shown", order.reference, order.id)

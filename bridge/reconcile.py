@@ -19,7 +19,7 @@ from bridge.events import COMMITTED, Lane, Record
 from bridge.shipments import Shipment, ShipmentState
 from bridge.shipstation.client import ShipStation
 from bridge.shipstation.fetch import Fetcher
-from bridge.shipstation.listing import AN_HOUR, LISTINGS, Listed, Listing, Query, read
+from bridge.shipstation.listing import AN_HOUR, LISTINGS, Listed, Listing, read
 from bridge.store import deliveries, sweeps
 from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Delivery
@@ -33,7 +33,8 @@ GRACE = timedelta(minutes=10)
 """ShipStation takes minutes to tell: what is younger is left to its webhook."""
 LONGEST_CATCH_UP = timedelta(days=7)
 PARCELS = frozenset({*(listing.kind for listing in LISTINGS), "inline_row"})
-_A_DAY, _LONGEST_PAUSE, _PAUSES = timedelta(days=1), 60.0, 5
+Rows = Sequence[tuple[Listed, Shipment]]
+_A_DAY, _LONGEST_PAUSE, _PAUSES = timedelta(days=1), 60.0, 4
 _FAR = datetime.max.replace(tzinfo=UTC)
 _UNFINISHED = frozenset({ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER})
 
@@ -155,18 +156,19 @@ class _Run:
     stopping: threading.Event
     tally: Tally
     seen: Seen = field(default_factory=Seen)
+    pointed: set[str] = field(default_factory=set)
 
     def sweep(self) -> None:
         self._recall()
+        since, until = self.tally.since, self.tally.until
         for listing in LISTINGS:
             client = self.at.fetcher.v2 if listing.version == "v2" else self.at.fetcher.v1
             if client is not None:
                 self.tally.counts[listing.event_type] += Counter()
-                for start, end in _days(self.tally.since, self.tally.until):
-                    self._patiently(client, listing, listing.created(start, end), start)
-                voids = listing.voids(self.tally.since, self.tally.until + GRACE)
-                if voids is not None:
-                    self._patiently(client, listing, voids, self.tally.since, is_voids=True)
+                for start, end in _days(since, until):
+                    self._patiently(client, listing, listing.asking(listing.created, start, end), start)
+                if listing.voided is not None:
+                    self._patiently(client, listing, listing.asking(listing.voided, since, until + GRACE), since, is_voids=True)
 
     def _recall(self) -> None:
         # What a webhook told was made before it came; the rest is for clocks that disagree.
@@ -175,68 +177,67 @@ class _Run:
             for told in sweeps.told_since(connection, since):
                 if told.record.kind in PARCELS:
                     self.seen.learn_record(told.record, is_work=told.is_work)
-            for kind, record_id, mark in sweeps.in_work(connection, since):
-                self.seen.learn(kind, record_id, mark)
+            for key in sweeps.in_work(connection, since):
+                self.seen.learn(*key)
 
-    def _patiently(self, client: ShipStation, listing: Listing, query: Query, start: datetime, *, is_voids: bool = False) -> None:
+    def _patiently(self, client: ShipStation, listing: Listing, query: str, start: datetime, *, is_voids: bool = False) -> None:
         """One list, begun anew after each pause that we are told to make: what went in meanwhile is known."""
-        for pause in range(_PAUSES + 1):
+        for left in reversed(range(_PAUSES)):
             try:
                 return self._list(client, listing, query, start, is_voids=is_voids)
             except ThrottledError as exc:
                 seconds = min(_LONGEST_PAUSE if exc.retry_after is None else exc.retry_after, _LONGEST_PAUSE)
                 self.at.tell(f"{listing.event_type}: waits {seconds:.0f} s for its turn")
-                if self.stopping.wait(seconds):
-                    raise StoppedError("the sweep was stopped; the next one goes on") from exc
-                if pause == _PAUSES:
+                if not left:
                     raise
+                self.stopping.wait(seconds)
         return None
 
-    def _list(self, client: ShipStation, listing: Listing, query: Query, start: datetime, *, is_voids: bool) -> None:
+    def _list(self, client: ShipStation, listing: Listing, query: str, start: datetime, *, is_voids: bool) -> None:
         ids: set[str] = set()
-        for rows in client.rows(listing.thing, query):
+        for rows in client.rows(listing.thing, client.url(listing.thing, query)):
             if self.stopping.is_set():
                 raise StoppedError("the sweep was stopped; the next one goes on")
-            fresh = [
-                row
-                for row in _read(listing.kind, rows)
-                if row.record.record_id not in ids and _since(row, is_voids=is_voids) >= start - AN_HOUR
-            ]
+            listed = (row for row in _read(listing.kind, rows) if row.record.record_id not in ids)
+            fresh = [row for row in listed if _since(row, is_voids=is_voids) >= start - AN_HOUR]
             if not fresh:  # Nothing new, or all too old: the rest can only be older.
                 break
             ids |= {row.record.record_id for row in fresh}
-            self._take(client, listing, fresh, is_voids=is_voids)
+            self._take(client, listing, [(row, shipped([row.record])[0]) for row in fresh], is_voids=is_voids)
             self.at.tell(f"{listing.event_type}{', voids' * is_voids}, since {start:%Y-%m-%d %H:%M}: {len(ids)} looked at")
 
-    def _take(self, client: ShipStation, listing: Listing, rows: Sequence[Listed], *, is_voids: bool) -> None:
-        counts, about = self.tally.counts[listing.event_type], [(row, shipped([row.record])[0]) for row in rows]
+    def _take(self, client: ShipStation, listing: Listing, about: Rows, *, is_voids: bool) -> None:
+        """Feed in what of a page is news, and count it, in one transaction."""
+        counts = self.tally.counts[listing.event_type]
         with self.at.database.read() if self.number is None else self.at.database.begin() as connection:
-            found = list(self._voids(connection, client, listing, about))
-            if not is_voids:
-                ready = [(row, told) for row, told in about if row.created_at is None or row.created_at <= self.tally.until]
-                counts["listed"] += len(ready)
-                # Where both APIs are asked, what is not finished yet is V2's to tell: V1 can't say which of its labels it is.
-                skip = _UNFINISHED if listing.version == "v1" and self.at.fetcher.v2 else frozenset()
-                why_of = [None if told.state in skip else self.seen.why(told) for _row, told in ready]
-                for why in ("missed", "finished"):
-                    wanted = [row if is_so == why else None for (row, _told), is_so in zip(ready, why_of, strict=True)]
-                    found += _found(client, listing, why, wanted)
-            for kind, record_id, mark in (key for one in found for key in one.about):
-                self.seen.learn(kind, record_id, mark)
+            found = [*self._voids(connection, client, listing, about), *(() if is_voids else self._news(client, listing, about))]
+            for key in (key for one in found for key in one.about):
+                self.seen.learn(*key)
+            more = [one for one in found if one.resource_url in self.pointed]  # Another page of a batch that goes in already.
+            fed = [one for one in found if one.resource_url not in self.pointed]
             if self.number is not None:
-                found = sweeps.feed(connection, found, now=self.at.database.now(connection))
-            for one in found:
+                fed = sweeps.feed(connection, fed, now=self.at.database.now(connection))
+            for one in fed + more:
                 counts[one.why] += len(one.about)
             if self.number is not None:
                 sweeps.note(connection, self.number, self.tally.told())
-        self.tally.found += found
+        self.pointed |= {one.resource_url for one in fed}
+        self.tally.found += fed
 
-    def _voids(
-        self, connection: Connection, client: ShipStation, listing: Listing, about: Iterable[tuple[Listed, Shipment]]
-    ) -> Iterator[Found]:
+    def _news(self, client: ShipStation, listing: Listing, about: Rows) -> Iterator[Found]:
+        """What is older than the grace and was not told of, or not as finished."""
+        ready = [(row, told) for row, told in about if row.created_at is None or row.created_at <= self.tally.until]
+        self.tally.counts[listing.event_type]["listed"] += len(ready)
+        # Where both APIs are asked, what is not finished yet is V2's to tell: V1 can't say which of its labels it is.
+        skip = _UNFINISHED if listing.version == "v1" and self.at.fetcher.v2 else frozenset()
+        whys = [None if told.state in skip else self.seen.why(told) for _row, told in ready]
+        for why in ("missed", "finished"):
+            yield from _found(client, listing, why, [row if so == why else None for (row, _), so in zip(ready, whys, strict=True)])
+
+    def _voids(self, connection: Connection, client: ShipStation, listing: Listing, about: Rows) -> Iterator[Found]:
         """Each void of a parcel for which something of ours still stands, whichever API told of it."""
         void = {told.record_id: (row, told) for row, told in about if told.state is ShipmentState.VOIDED}
-        by_record = deliveries.by_record(connection, listing.kind, void)
+        by_record = deliveries.by_record(connection, listing.kind, void) if void else {}
         for record_id, (row, told) in void.items():
             ours = by_record.get(record_id) or _of_another_kind(connection, told)
             stands = any(one.status in COMMITTED and one.shipment.state is not ShipmentState.VOIDED for one in ours)

@@ -63,9 +63,9 @@ class ShipStation:
             raise TemporaryError(f"ShipStation answered nothing for {thing} {record_id}")
         return record_of(f"{self.version}_{thing}", body)
 
-    def url(self, thing: str, query: Query) -> str:
+    def url(self, thing: str, query: str) -> str:
         """Where a list of things is, narrowed to `query`."""
-        return f"{self._base_url}/{thing}s?{urlencode(query, quote_via=quote)}"
+        return f"{self._base_url}/{thing}s?{query}"
 
     def sample(self, thing: str) -> object:
         """A list's first page as it came, for a look at its shape."""
@@ -77,7 +77,7 @@ class ShipStation:
 
     def rows(self, thing: str, query: str | Query) -> Iterator[tuple[Any, ...]]:
         """Page by page as they are read, each row as ShipStation writes it."""
-        url = query if isinstance(query, str) else self.url(thing, query)
+        url = query if isinstance(query, str) else self.url(thing, urlencode(query, quote_via=quote))
         url, rows_so_far = _with(url, *self.page_size, replace=False), 0
         url = _with(url, *self.always[thing]) if thing in self.always else url
         for number in range(1, MAX_PAGES + 1):

@@ -5,13 +5,13 @@ wall-clock time of the US Pacific coast, so that one hour a year comes twice.
 V2: https://docs.shipstation.com/openapi/labels, /fulfillments · V1: https://www.shipstation.com/docs/api/shipments/list/, /fulfillments/
 """
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from functools import partial
 from itertools import groupby
-from typing import Annotated
+from typing import Annotated, Any
+from urllib.parse import quote, urlencode
 from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, BeforeValidator, Field
@@ -21,7 +21,6 @@ from bridge.shipstation.payloads import Row, Text, record_of
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 AN_HOUR = timedelta(hours=1)
-Query = Mapping[str, str]
 
 
 def _moment(value: object) -> datetime | None:
@@ -71,72 +70,65 @@ def v1_period(start: datetime, end: datetime) -> tuple[str, str]:
     return first.strftime("%Y-%m-%d %H:%M:%S"), last.strftime("%Y-%m-%d %H:%M:%S")
 
 
-Pointers = Iterator[tuple[Query, list[Listed]]]
+Pointers = Iterator[tuple[str, list[Listed]]]
+"""Queries, each with the rows for whose sake an event shall ask it."""
 
 
 def _by_batch(rows: Sequence[Listed | None]) -> Pointers:
     """As the webhook of a label does, so that one that comes while ours waits is the same."""
-    batches: dict[tuple[str, str], list[Listed]] = {}
+    batches: dict[str, list[Listed]] = {}
     for row in filter(None, rows):
-        told = {"batch_id": row.batch_id} | {name: row.record.body[name] for name in ("tracking_number", "shipment_id")}
-        batches.setdefault(next((name, value) for name, value in told.items() if value), []).append(row)
-    return ((dict([name]), found) for name, found in batches.items())
+        names = {"batch_id": row.batch_id} | {name: row.record.body[name] for name in ("tracking_number", "shipment_id")}
+        batches.setdefault(next((urlencode({name: value}) for name, value in names.items() if value), ""), []).append(row)
+    return ((query, found) for query, found in batches.items() if query)
 
 
 def _one_by_one(rows: Sequence[Listed | None]) -> Pointers:
+    """Likewise for a fulfillment."""
     for row in filter(None, rows):
         body = row.record.body
-        yield {name: body[name] for name in ("fulfillment_id", "shipment_id") if body[name]}, [row]
+        yield urlencode({name: body[name] for name in ("fulfillment_id", "shipment_id") if body[name]}), [row]
 
 
-def _by_time(names: tuple[str, str], rows: Sequence[Listed | None]) -> Pointers:
+def _by_time(rows: Sequence[Listed | None]) -> Pointers:
     """V1 names no batch in its rows. A run of rows without another between them is one stretch of time, and one call."""
-    for is_wanted, run in groupby(rows, key=lambda row: row is not None and row.created_at is not None):
-        found = [row for row in run if is_wanted and row is not None]
+    for moment_is_known, run in groupby(rows, key=lambda row: row is not None and row.created_at is not None):
+        found = [row for row in run if moment_is_known and row is not None]
         moments = [row.created_at for row in found if row.created_at is not None]
         if moments:
-            yield dict(zip(names, v1_period(min(moments), max(moments)), strict=True)), found
+            yield _V1_CREATED.format(*map(quote, v1_period(min(moments), max(moments)))), found
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`event_type` is the webhook that should have told. `since` names the filters of a stretch of time; the newest come first, so that
-    what is added meanwhile shifts nothing out of sight, and reading can end where it gets too old even if a filter is not heeded."""
+    """`event_type` is the webhook that should have told. Queries have places for both ends of a stretch of time, and ask for the newest
+    first: so what is added meanwhile pushes nothing out of sight, and who reads can end where it gets too old, filter or no filter."""
 
     event_type: str
     version: str
     thing: str
-    since: tuple[str, str]
-    newest_first: Query
     period: Callable[[datetime, datetime], tuple[str, str]]
+    created: str
+    voided: str | None
+    """What was voided of late, however old it is; None where this list can't be asked that."""
     pointers: Callable[[Sequence[Listed | None]], Pointers]
     """What an event must ask for to have these rows; None stands for a row between them that it need not have."""
-    voided: Query | None = None
-    voided_since: tuple[str, str] | None = None
 
-    @property
-    def kind(self) -> str:
-        return f"{self.version}_{self.thing}"
+    kind = property(lambda listing: f"{listing.version}_{listing.thing}")
 
-    def created(self, start: datetime, end: datetime) -> Query:
-        return dict(zip(self.since, self.period(start, end), strict=True)) | dict(self.newest_first)
-
-    def voids(self, start: datetime, end: datetime) -> Query | None:
-        """What was voided of late, however old it is; None where this list can't tell."""
-        if self.voided_since:
-            return dict(zip(self.voided_since, self.period(start, end), strict=True)) | dict(self.newest_first)
-        return self.voided
+    def asking(self, query: str, start: datetime, end: datetime) -> str:
+        return query.format(*map(quote, self.period(start, end)))
 
 
-_V1_SINCE, _V1_NEWEST = ("createDateStart", "createDateEnd"), {"sortBy": "CreateDate", "sortDir": "DESC"}
-_MODIFIED = {"sort_by": "modified_at", "sort_dir": "desc"}
-_BY_TIME = partial(_by_time, _V1_SINCE)
-# fmt: off
-LISTINGS = (
-    Listing("LABEL_CREATED_V2", "v2", "label", ("created_at_start", "created_at_end"), {"sort_dir": "desc"}, v2_period, _by_batch,
-            voided={"label_status": "voided"} | _MODIFIED),
-    Listing("FULFILLMENT_SHIPPED_V2", "v2", "fulfillment", ("create_date_start", "create_date_end"), {"sort_dir": "desc"}, v2_period,
-            _one_by_one, voided=_MODIFIED),
-    Listing("SHIP_NOTIFY", "v1", "shipment", _V1_SINCE, _V1_NEWEST, v1_period, _BY_TIME, voided_since=("voidDateStart", "voidDateEnd")),
-    Listing("FULFILLMENT_SHIPPED", "v1", "fulfillment", _V1_SINCE, _V1_NEWEST, v1_period, _BY_TIME),
-)
+_V1_CREATED = "createDateStart={0}&createDateEnd={1}"
+_V1_NEWEST, _V2_MODIFIED = "&sortBy=CreateDate&sortDir=DESC", "sort_by=modified_at&sort_dir=desc"
+_TABLE: tuple[tuple[Any, ...], ...] = (
+    ("LABEL_CREATED_V2", "v2", "label", v2_period, "created_at_start={0}&created_at_end={1}&sort_dir=desc",
+     f"label_status=voided&{_V2_MODIFIED}", _by_batch),
+    ("FULFILLMENT_SHIPPED_V2", "v2", "fulfillment", v2_period, "create_date_start={0}&create_date_end={1}&sort_dir=desc",
+     _V2_MODIFIED, _one_by_one),
+    ("SHIP_NOTIFY", "v1", "shipment", v1_period, _V1_CREATED + _V1_NEWEST,
+     "voidDateStart={0}&voidDateEnd={1}" + _V1_NEWEST, _by_time),
+    ("FULFILLMENT_SHIPPED", "v1", "fulfillment", v1_period, _V1_CREATED + _V1_NEWEST, None, _by_time),
+)  # fmt: skip
+LISTINGS = tuple(Listing(*row) for row in _TABLE)

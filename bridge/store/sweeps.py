@@ -8,18 +8,18 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, insert, select, update
 
-from bridge.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, EventStatus, Lane, Record
+from bridge.events import EventStatus, Lane, Record
 from bridge.store import events, wake
+from bridge.store.deliveries import Delivery, load
 from bridge.store.events import Arrival
 from bridge.store.ids import new_id
-from bridge.store.tables import deliveries, delivery_lines, records, sweeps
+from bridge.store.tables import deliveries, records, sweeps
 from bridge.store.tables import events as event_rows
 
 SOURCE = "sweep"
 """The source of events that the sweep fed in."""
-Counts = Mapping[str, Mapping[str, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +85,7 @@ def start(connection: Connection, *, started_by: str, looked_back_to: datetime, 
     return number
 
 
-def note(connection: Connection, number: int, counts: Counts) -> None:
+def note(connection: Connection, number: int, counts: Mapping[str, Mapping[str, int]]) -> None:
     """What was counted so far, in the transaction of what was fed in: so each missed shipment is counted once, kill or no kill."""
     connection.execute(update(sweeps).where(sweeps.c.id == number).values(counts=counts))
 
@@ -96,15 +96,9 @@ def end(connection: Connection, number: int, outcome: str, *, detail: str | None
 
 
 def last(connection: Connection) -> dict[str, Any] | None:
-    """The newest sweep, with its columns; None when there was none."""
+    """The newest sweep, with its columns, moments as ISO text; None when there was none."""
     row = connection.execute(select(sweeps).order_by(sweeps.c.id.desc()).limit(1)).mappings().one_or_none()
-    return dict(row) if row else None
-
-
-def brief(connection: Connection) -> dict[str, Any] | None:
-    """How the newest sweep stands, for JSON; None when there was none."""
-    row = last(connection)
-    return row and {name: str(row[name]) if row[name] else None for name in ("outcome", "started_at", "finished_at", "detail")}
+    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()} if row else None
 
 
 def covered_until(connection: Connection, started_by: str) -> datetime | None:
@@ -121,38 +115,17 @@ def missed(connection: Connection) -> Mapping[str, int]:
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """How one fulfillment order stands in the ledger: `units` that were delivered of each line, and what they can't tell."""
-
-    units: Mapping[str, int]
-    is_open: bool
-    is_settled_by_hand: bool
-    delivered_at: datetime | None
-
-
 def references_since(connection: Connection, since: datetime) -> list[str]:
     """The references of all orders for which a delivery was made since."""
     named = deliveries.c.created_at >= since, deliveries.c.fulfillment_order_id.is_not(None), deliveries.c.reference.is_not(None)
     return list(connection.execute(select(deliveries.c.reference).where(*named).distinct()).scalars())
 
 
-def standings(connection: Connection, order_ids: Collection[str]) -> dict[str, Standing]:
-    """Of each of these orders that has any delivery."""
-    ids, rows = sorted(order_ids), list[Row[Any]]()
+def all_of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:
+    """Every delivery of each of these orders, whatever its status."""
+    ids, grouped = sorted(order_ids), defaultdict[str, list[Delivery]](list)
     for at in range(0, len(ids), 400):
-        chosen = select(deliveries, delivery_lines.c.line_item_id, delivery_lines.c.quantity).outerjoin(delivery_lines)
-        rows += connection.execute(chosen.where(deliveries.c.fulfillment_order_id.in_(ids[at : at + 400]))).all()
-    by_order: defaultdict[str, list[Row[Any]]] = defaultdict(list)
-    for row in rows:
-        by_order[row.fulfillment_order_id].append(row)
-    return {order_id: _standing(of_order) for order_id, of_order in by_order.items()}
-
-
-def _standing(rows: Sequence[Row[Any]]) -> Standing:
-    delivered, units = [row for row in rows if row.status == DeliveryStatus.DELIVERED], Counter[str]()
-    for row in delivered:
-        units[row.line_item_id or ""] += row.quantity or 0
-    is_open = any(row.status in CLAIMABLE | EXCEPTIONS for row in rows)
-    last = max((row.delivered_at for row in delivered if row.delivered_at), default=None)
-    return Standing(units, is_open, any(row.line_item_id is None for row in delivered), last)
+        chosen = select(deliveries).where(deliveries.c.fulfillment_order_id.in_(ids[at : at + 400]))
+        for delivery in load(connection, connection.execute(chosen).all()):
+            grouped[str(delivery.fulfillment_order_id)].append(delivery)
+    return grouped
