@@ -8,9 +8,11 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import Any, Self
 
@@ -62,15 +64,18 @@ class Answer:
         return str(self.json["event_id"])
 
 
-class Process:
-    """One command of the bridge, in a process group of its own; what it prints goes to a file."""
+BRIDGE = ("-m", "bridge")
 
-    def __init__(self, name: str, *arguments: str, environ: Mapping[str, str], folder: Path) -> None:
+
+class Process:
+    """One command of the bridge, in a process group of its own; what it prints goes to a file. `program` is what Python runs for it."""
+
+    def __init__(self, name: str, *arguments: str, environ: Mapping[str, str], folder: Path, program: Sequence[str] = BRIDGE) -> None:
         self.name = name
         self._log = folder / f"{name}.log"
         self._shown = 0
         with self._log.open("wb") as log:
-            command = [sys.executable, "-m", "bridge", *arguments]
+            command = [sys.executable, *program, *arguments]
             self._child = subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=log, start_new_session=True)
 
     @property
@@ -128,20 +133,21 @@ class Stack:
         self.port = free_port()
         self.processes: list[Process] = []
 
-    def start_receiver(self, workers: int = 2) -> Process:
-        """gunicorn, until it answers; always on the same port."""
-        receiver = self._start("receiver", "serve", "--bind", f"127.0.0.1:{self.port}", "--workers", str(workers))
-        self._wait_for(receiver, self.is_alive)
+    def start_receiver(self, workers: int = 2, *, port: int | None = None, program: Sequence[str] = BRIDGE) -> Process:
+        """gunicorn, until it answers; always on the same port, unless another is named."""
+        bind = f"127.0.0.1:{port or self.port}"
+        receiver = self.start("receiver", "serve", "--bind", bind, "--workers", str(workers), program=program)
+        self._wait_for(receiver, partial(self._is_answered, "/healthz", port))
         return receiver
 
-    def start_worker(self, **settings: str) -> Process:
-        worker = self._start("worker", "work", **settings)
+    def start_worker(self, *, program: Sequence[str] = BRIDGE, **settings: str) -> Process:
+        worker = self.start("worker", "work", program=program, **settings)
         self._wait_for(worker, lambda: worker.logged("worker_started"))
         return worker
 
     def start_both(self) -> Process:
         """`bridge run`: receiver and worker under one supervisor."""
-        supervisor = self._start("run", "run", "--bind", f"127.0.0.1:{self.port}")
+        supervisor = self.start("run", "run", "--bind", f"127.0.0.1:{self.port}")
         self._wait_for(supervisor, self.is_ready)
         return supervisor
 
@@ -154,13 +160,15 @@ class Stack:
 
     def run_worker_once(self) -> Process:
         """`bridge work --once`, to its end."""
-        worker = self._start("worker", "work", "--once")
+        worker = self.start("worker", "work", "--once")
         wait_until(lambda: worker.exit_code is not None, 30, "the worker to have drained what was due")
         return worker
 
-    def _start(self, name: str, *arguments: str, **settings: str) -> Process:
+    def start(self, name: str, *arguments: str, program: Sequence[str] = BRIDGE, **settings: str) -> Process:
+        """Any command of the bridge, not waited for."""
         number = sum(process.name.startswith(name) for process in self.processes) + 1
-        process = Process(f"{name}-{number}", *arguments, environ=self._environ() | settings, folder=self.folder)
+        environ = self._environ() | settings
+        process = Process(f"{name}-{number}", *arguments, environ=environ, folder=self.folder, program=program)
         self.processes.append(process)
         return process
 
@@ -174,15 +182,23 @@ class Stack:
         if process.exit_code is not None:
             pytest.fail(f"{process.name} ended with {process.exit_code}:\n{process.output()}")
 
-    def _is_answered(self, path: str) -> bool:
+    def _is_answered(self, path: str, port: int | None = None) -> bool:
         try:
-            return self.ask("GET", path).status == 200
+            return self.ask("GET", path, port=port).status == 200
         except (OSError, http.client.HTTPException):
             return False
 
-    def ask(self, method: str, path: str, body: bytes | Iterable[bytes] | None = None, headers: Mapping[str, str] | None = None) -> Answer:
+    def ask(
+        self,
+        method: str,
+        path: str,
+        body: bytes | Iterable[bytes] | None = None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        port: int | None = None,
+    ) -> Answer:
         """One request on a connection of its own; a body in pieces is sent chunked. OSError or HTTPException when there is no answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
         try:
             connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
@@ -190,15 +206,30 @@ class Stack:
         finally:
             connection.close()
 
-    def post(self, raw: bytes | Iterable[bytes], headers: Mapping[str, str] | None = None, *, token: str | None = TOKEN) -> Answer:
+    def post(
+        self, raw: bytes | Iterable[bytes], headers: Mapping[str, str] | None = None, *, token: str | None = TOKEN, port: int | None = None
+    ) -> Answer:
         """A webhook as these bytes; without a token in its path where `token` is None."""
         path = WEBHOOKS if token is None else f"{WEBHOOKS}/{token}"
-        return self.ask("POST", path, raw, {"Content-Type": "application/json"} | dict(headers or {}))
+        return self.ask("POST", path, raw, {"Content-Type": "application/json"} | dict(headers or {}), port=port)
 
-    def send(self, body: Json) -> Answer:
+    def send(self, body: Json, *, port: int | None = None) -> Answer:
         """A webhook as ShipStation sends it, signed where it signs."""
         raw, headers = self.simulator.webhook(body)
-        return self.post(raw, headers)
+        return self.post(raw, headers, port=port)
+
+    def send_until_accepted(self, body: Json, *ports: int) -> str:
+        """As ShipStation does: what was not answered 2xx is sent again, here to the next port. The event it became."""
+        doors = cycle(ports or (self.port,))
+
+        def is_accepted() -> str | None:
+            try:
+                answer = self.send(body, port=next(doors))
+            except (OSError, http.client.HTTPException):
+                return None
+            return answer.event_id if answer.status == 202 else None
+
+        return str(wait_until(is_accepted, 20, "a webhook to be accepted"))
 
     def travel(self, *bodies: Json) -> list[str]:
         """Send webhooks and wait until nothing of them is left to do; their events' ids."""

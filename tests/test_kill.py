@@ -1,6 +1,5 @@
 """Killed at any moment, frozen, started twice: nothing is lost, nothing is told twice, and who waits for a person has a reason."""
 
-import http.client
 import signal
 from collections import Counter
 from collections.abc import Iterable
@@ -91,7 +90,7 @@ def test_receiver_killed_while_fifty_are_sent_loses_none_that_it_accepted(stack:
     receiver = stack.start_receiver()
 
     with ThreadPoolExecutor(6) as senders:
-        sent = [senders.submit(_send_until_accepted, stack, body) for body in _webhooks(stack.world, parcels)]
+        sent = [senders.submit(stack.send_until_accepted, body) for body in _webhooks(stack.world, parcels)]
         for share in (10, 25):
             wait_until(partial(_are_done, sent, share), 20, f"{share} webhooks to be accepted")
             receiver.kill()
@@ -106,19 +105,6 @@ def test_receiver_killed_while_fifty_are_sent_loses_none_that_it_accepted(stack:
 
 def _are_done(sent: list[Future[str]], count: int) -> bool:
     return sum(one.done() for one in sent) >= count
-
-
-def _send_until_accepted(stack: Stack, body: Json) -> str:
-    """As ShipStation does: what was not answered 2xx is sent again."""
-
-    def is_accepted() -> str | None:
-        try:
-            answer = stack.send(body)
-        except (OSError, http.client.HTTPException):
-            return None
-        return answer.event_id if answer.status == 202 else None
-
-    return str(wait_until(is_accepted, 20, "a webhook to be accepted"))
 
 
 def test_work_of_a_killed_worker_is_taken_over_by_another_within_the_lease(stack: Stack) -> None:
@@ -228,7 +214,7 @@ def test_postgresql_restarted_under_load_loses_nothing(postgres_server: Server, 
         stack.start_receiver(workers=1)
         stack.start_worker()
         with ThreadPoolExecutor(6) as senders:
-            sent = [senders.submit(_send_until_accepted, stack, body) for body in _webhooks(stack.world, parcels)]
+            sent = [senders.submit(stack.send_until_accepted, body) for body in _webhooks(stack.world, parcels)]
             _wait_for_posts(stack, 10)
             postgres_server.stop()
             postgres_server.start()

@@ -58,7 +58,10 @@ class _Handler(BaseHTTPRequestHandler):
 
     def answer(self) -> None:
         # Read whole, even where no route wants it: what is left unread would be taken for the next request.
-        body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        length = int(self.headers.get("Content-Length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:
+            raise ConnectionError("the client died in the middle of its request")
         request = EnvironBuilder(self.path, method=self.command, headers=list(self.headers.items()), data=body)
         pieces, status, headers = run_wsgi_app(self.server.app, request.get_environ() | {SOCKET: self.connection})
         self.send_response(int(status[:3]), status[4:])

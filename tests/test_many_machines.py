@@ -1,0 +1,96 @@
+"""Receivers and workers in any number over one database, with no other word between them: as on many machines, or several on one file."""
+
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+
+from sqlalchemy import text
+
+from bridge.simulator import Label
+from bridge.store import migrate
+from tests.balance import assert_balanced
+from tests.stack import Json, Process, Stack, free_port
+from tests.waiting import wait_until
+
+POST = "purple_dot.create_fulfillment"
+SETTINGS = {"BRIDGE_CONFIRM_SCHEDULE": "500ms,1s,2s", "BRIDGE_LEASE_SECONDS": "2"}
+THREADS = 4
+
+
+def _parcels(stack: Stack, count: int) -> tuple[list[Label], list[Json]]:
+    """Each of an order of its own, and the webhook that tells of it."""
+    world = stack.world
+    parcels = [world.buy_labels(world.add_shipstation_order(world.add_order()), batch=False)[0] for _ in range(count)]
+    return parcels, [world.label_created_v2(label) if place % 2 else world.ship_notify(label) for place, label in enumerate(parcels)]
+
+
+def _connections(stack: Stack) -> int:
+    """Of everyone to this database, this test's own included; on SQLite there is no server to ask."""
+    if stack.database.is_sqlite:
+        return 0
+    with stack.database.read() as connection:
+        return int(connection.execute(text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")).scalar_one())
+
+
+def _delivered_by(worker: Process) -> int:
+    return sum(line["status"] == "delivered" for line in worker.logged("delivery_moved"))
+
+
+def _are_done(sent: list[Future[str]], count: int) -> bool:
+    return sum(one.done() for one in sent) >= count
+
+
+def _said(stack: Stack) -> str:
+    """All that was logged, and all that stands on an event or an attempt."""
+    rows = [str(stack.event(event["id"])) for event in stack.events()]
+    return "\n".join([*(process.output() for process in stack.processes), *rows])
+
+
+def _empty(stack: Stack) -> None:
+    """As before the very first start: no table, and on SQLite not even a file."""
+    migrate.downgrade(stack.database, "base")
+    if stack.database.is_sqlite:
+        stack.database.close()
+        for path in stack.folder.glob("bridge.db*"):
+            path.unlink()
+
+
+def test_three_workers_and_two_receivers_of_which_one_each_is_killed(stack: Stack) -> None:
+    stack.settings = SETTINGS
+    (parcels, bodies), doors = _parcels(stack, 60), (stack.port, free_port())
+    stack.simulator.inject(POST, "delay:0.05", count=None)
+    receivers = [stack.start_receiver(port=port) for port in doors]
+    workers = [stack.start_worker() for _ in range(3)]
+    most = 0
+
+    with ThreadPoolExecutor(8) as senders:
+        sent = [senders.submit(stack.send_until_accepted, body, *doors) for body in bodies]
+        wait_until(partial(_are_done, sent, 20), 20, "webhooks to be accepted")
+        receivers[0].kill()
+        wait_until(lambda: stack.world.count(POST) >= 15, 20, "fulfillments to be posted")
+        workers[0].kill()
+        most = max(most, _connections(stack))
+    stack.settle()
+    most = max(most, _connections(stack))
+
+    assert {one.result() for one in sent} == {event["id"] for event in stack.events()}
+    assert_balanced(stack.world, stack.database, [str(label.tracking_number) for label in parcels])
+    assert stack.world.count(POST) <= len(parcels) + THREADS, "more was posted again than the killed one had in hand"
+    assert all(_delivered_by(worker) for worker in workers[1:])
+    # Two processes of each receiver and the three workers, each with its threads and six more at most; and this test's own.
+    assert most <= (2 * 2 + 3) * (8 + 6) + 2
+    assert "database is locked" not in _said(stack)
+
+
+def test_migrations_and_processes_that_start_at_once_on_an_empty_database_meet_one_schema(stack: Stack) -> None:
+    _empty(stack)
+
+    together = [stack.start("migrate", "migrate") for _ in range(3)] + [stack.start("worker", "work") for _ in range(2)]
+    stack.start_both()
+    wait_until(lambda: all(process.exit_code is not None for process in together[:3]), 20, "the migrations to end")
+    wait_until(lambda: all(process.logged("worker_started") for process in together[3:]), 20, "the workers to have begun")
+
+    assert [process.exit_code for process in together] == [0, 0, 0, None, None], [process.output() for process in together]
+    parcels, bodies = _parcels(stack, 2)
+    stack.travel(*bodies)
+    assert_balanced(stack.world, stack.database, [str(label.tracking_number) for label in parcels])
+    assert "database is locked" not in _said(stack)
