@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Float, Row, bindparam, case, select, update
+from sqlalchemy import Connection, Float, Row, bindparam, case, not_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.events import Lane
@@ -26,12 +26,16 @@ _PROBE_SOONEST, _PROBE_LATEST = 15.0, 300.0
 _ROUNDING = 1e-5
 """Seconds that adding intervals to a date may be off, and that must not cost the last call of a burst."""
 
+_FURTHEST = 61.0
+"""Seconds: no burst runs further ahead. A later moment was written before the clock was set back, and nobody waits for it."""
+
 _WELL = {"failures": 0, "failing_since": 0.0, "opened_at": 0.0, "open_until": 0.0}
 _now, _span, _ahead = (bindparam(name, type_=Float) for name in ("now", "span", "ahead"))
-_start = case((budgets.c.free_at > _now, budgets.c.free_at), else_=_now)
+_start = case((budgets.c.free_at.between(_now, _now + _FURTHEST), budgets.c.free_at), else_=_now)
+_is_shut = budgets.c.open_until.between(_now + _ROUNDING, _now + _PROBE_LATEST)
 _TAKE = (
     update(budgets)
-    .where(budgets.c.system == bindparam("name"), budgets.c.paused_until <= _now, budgets.c.open_until <= _now)
+    .where(budgets.c.system == bindparam("name"), budgets.c.paused_until <= _now, not_(_is_shut))
     .where(_start + _span <= _now + _ahead + _ROUNDING)
     .values(free_at=_start + _span, open_until=case((budgets.c.opened_at > 0, _now + _PROBE_SOONEST), else_=0.0))
     .returning(budgets.c.failures, budgets.c.told_per_minute)
@@ -86,7 +90,7 @@ def take(connection: Connection, system: str, *, per_minute: int, now: datetime,
     if row is None:
         _open(connection, system, moment)
         return take(connection, system, per_minute=per_minute, now=now, lane=lane, calls=calls)
-    return Turn(float(max(row.paused_until - moment, row.open_until - moment, row.free_at + interval - moment - ahead, 0.001)))
+    return Turn(float(max(row.paused_until - moment, row.open_until - moment, _free_at(row, moment) + interval - moment - ahead, 0.001)))
 
 
 def pause(connection: Connection, system: str, *, seconds: float, now: datetime) -> None:
@@ -141,7 +145,11 @@ def state(connection: Connection, system: str, *, per_minute: int, now: datetime
 def _left(row: Row[Any], per_minute: int, moment: float) -> int:
     interval, ahead = _pace(per_minute)
     is_shut = max(row.paused_until, row.open_until) > moment
-    return 0 if is_shut else int((max(0.0, moment + ahead - max(row.free_at, moment)) + _ROUNDING) / interval)
+    return 0 if is_shut else int((max(0.0, moment + ahead - _free_at(row, moment)) + _ROUNDING) / interval)
+
+
+def _free_at(row: Row[Any], moment: float) -> float:
+    return float(row.free_at) if moment < row.free_at <= moment + _FURTHEST else moment
 
 
 def _standing(row: Row[Any], moment: float) -> tuple[str, datetime | None, datetime | None]:
