@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bridge.simulator import Label, Simulator, World
-from tests import die_at
+from tests import saboteur
 from tests.balance import assert_balanced
 from tests.stack import Json, Process, Stack
 from tests.waiting import wait_until
@@ -26,7 +26,7 @@ def desk(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> 
 
 
 def dying(point: str) -> Sequence[str]:
-    return str(Path(die_at.__file__)), point
+    return str(Path(saboteur.__file__)), "die-at", point
 
 
 def parcels_of_all_kinds(world: World) -> list[Label]:
@@ -47,7 +47,7 @@ def is_killed(process: Process) -> bool:
     return process.exit_code == -9
 
 
-@pytest.mark.parametrize("point", die_at.WORKER)
+@pytest.mark.parametrize("point", saboteur.WORKER)
 def test_worker_killed_at_a_named_point_loses_nothing_and_tells_nothing_twice(desk: Stack, point: str) -> None:
     world, parcels = desk.world, parcels_of_all_kinds(desk.world)
     for body in webhooks_of(world, parcels):
@@ -64,7 +64,7 @@ def test_worker_killed_at_a_named_point_loses_nothing_and_tells_nothing_twice(de
     assert world.count(POST) == len(world.fulfillments), "a second POST was sent, and refused"
 
 
-@pytest.mark.parametrize("point", die_at.RECEIVER)
+@pytest.mark.parametrize("point", saboteur.RECEIVER)
 def test_receiver_killed_at_a_named_point_keeps_what_it_answered_and_is_sent_the_rest_again(stack: Stack, point: str) -> None:
     world, parcels = stack.world, parcels_of_all_kinds(stack.world)
     bodies = webhooks_of(world, parcels)

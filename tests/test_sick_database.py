@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from bridge.simulator import Label, Simulator
-from tests import sick_sqlite
+from tests import saboteur
 from tests.balance import assert_balanced
 from tests.postgres import Server
 from tests.stack import BRIDGE, Json, Stack
@@ -59,7 +59,7 @@ SICKNESSES = {
 
 def _test(stack: Stack, sickness: Callable[[Stack], AbstractContextManager[None]]) -> None:
     """A POST is under way when the database falls sick; more is sent until one is refused, and that one again when it is well."""
-    program = (str(Path(sick_sqlite.__file__)), str(stack.folder / "sick")) if stack.database.is_sqlite else BRIDGE
+    program = (str(Path(saboteur.__file__)), "sick-while", str(stack.folder / "sick")) if stack.database.is_sqlite else BRIDGE
     stack.start_receiver(workers=1, program=program)
     worker = stack.start_worker(program=program)
     parcels, bodies = _parcels(stack, 40)
