@@ -23,6 +23,7 @@ filters         the filter line of lists, as a query
 console/        the operator's pages: overview, exceptions, lists, one event's whole story, mending
 simulator/      both vendors on loopback, signing for real and able to fail
 cli/            the commands
+scrape          /metrics: what the processes counted, and what stands in the database
 app             the only wiring
 
 Foundations: events, shipments, orders, actions (the things), reasons, errors (the verdicts), settings, logs, metrics.

@@ -1,6 +1,5 @@
 """The only wiring: settings in, receiver and worker out."""
 
-import os
 import threading
 from collections.abc import Callable
 from datetime import timedelta
@@ -9,11 +8,11 @@ from typing import Any
 
 import structlog
 from flask import Flask, Response, jsonify
-from prometheus_client import CONTENT_TYPE_LATEST, CollectorRegistry, generate_latest, multiprocess
+from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 from werkzeug.exceptions import HTTPException
 
-from bridge import __version__, console, metrics, receive, subscribe
+from bridge import __version__, console, metrics, receive, scrape, subscribe
 from bridge.api_client import ApiClient, OriginRule, origin_of
 from bridge.budget import Budget, WaitingRoom
 from bridge.errors import AuthenticationError, KeysUnavailableError, SettingsError, StorageError
@@ -179,6 +178,8 @@ def _origins(settings: Settings) -> frozenset[str]:
 
 
 def _add_health(app: Flask, settings: Settings, database: Database) -> None:
+    ledger = scrape.Ledger(database, rates(settings))
+
     @app.get("/healthz")
     def healthz() -> Response:
         return jsonify(status="ok", version=__version__)
@@ -190,7 +191,7 @@ def _add_health(app: Flask, settings: Settings, database: Database) -> None:
 
     @app.get("/metrics")
     def metrics_page() -> Response:
-        return Response(_scrape(), content_type=CONTENT_TYPE_LATEST)
+        return Response(scrape.page(ledger), content_type=CONTENT_TYPE_LATEST)
 
 
 def readiness(database: Database, settings: Settings) -> dict[str, Any]:
@@ -226,15 +227,6 @@ def rates(settings: Settings) -> dict[str, int]:
         "shipstation_v1": settings.shipstation_v1_rate_per_minute,
         "purple_dot": settings.purple_dot_rate_per_minute,
     }
-
-
-def _scrape() -> bytes:
-    """All processes' counters where they share a folder (`bridge run` and `serve` set one), else this process's own."""
-    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
-        return generate_latest()
-    registry = CollectorRegistry()
-    multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library is untyped here
-    return generate_latest(registry)
 
 
 def _add_error_answers(app: Flask) -> None:

@@ -140,8 +140,8 @@ class Stack:
         self._wait_for(receiver, partial(self._is_answered, "/healthz", port))
         return receiver
 
-    def start_worker(self, *, program: Sequence[str] = BRIDGE, **settings: str) -> Process:
-        worker = self.start("worker", "work", program=program, **settings)
+    def start_worker(self, *options: str, program: Sequence[str] = BRIDGE, **settings: str) -> Process:
+        worker = self.start("worker", "work", *options, program=program, **settings)
         self._wait_for(worker, lambda: worker.logged("worker_started"))
         return worker
 
@@ -272,9 +272,7 @@ class Stack:
 
     def metrics(self, name: str) -> list[Json]:
         """The labels and the value of each row of a metric."""
-        page = self.ask("GET", "/metrics").raw.decode()
-        rows = [row for family in text_string_to_metric_families(page) for row in family.samples if row.name == name]
-        return [row.labels | {"value": row.value} for row in rows]
+        return samples(self.ask("GET", "/metrics").raw.decode(), name)
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum over all rows with these labels."""
@@ -297,6 +295,12 @@ class Stack:
             process.kill()
         self.show()
         self.database.close()
+
+
+def samples(page: str, name: str) -> list[Json]:
+    """The labels and the value of each row of a metric on a page of Prometheus."""
+    rows = [row for family in text_string_to_metric_families(page) for row in family.samples if row.name == name]
+    return [row.labels | {"value": row.value} for row in rows]
 
 
 def statuses(deliveries: Iterable[Json]) -> list[tuple[DeliveryStatus, str | None]]:

@@ -83,8 +83,9 @@ def serve(**given: object) -> None:
 
 @click.command()
 @click.option("--once", is_flag=True, help="Drain what is due now, then exit.")
+@click.option("--metrics-bind", help="Let Prometheus scrape this worker's own counters, at host:port.")
 @_threads
-def work(once: bool, **given: object) -> None:
+def work(once: bool, metrics_bind: str | None, **given: object) -> None:
     """The worker alone: fetches, decides and delivers until SIGTERM, then finishes what is in flight."""
     from bridge.app import create_worker
 
@@ -92,7 +93,25 @@ def work(once: bool, **given: object) -> None:
     configure_logs(settings.log_format, settings.log_level)
     worker = create_worker(settings)
     _on_signals(worker.stop)
-    worker.run(once=once)
+    with _own_metrics(metrics_bind):
+        worker.run(once=once)
+
+
+@contextmanager
+def _own_metrics(bind: str | None) -> Iterator[None]:
+    """While it lasts, Prometheus may scrape this process at host:port."""
+    from bridge.scrape import serve as serve_metrics
+
+    host, _, port = (bind or "").rpartition(":")
+    try:
+        stop = serve_metrics(host.strip("[]"), int(port)) if bind else None
+    except (OSError, ValueError, OverflowError) as exc:
+        raise click.UsageError(f"--metrics-bind {bind}: {exc}; write a free host:port, like 127.0.0.1:9464") from exc
+    try:
+        yield
+    finally:
+        if stop is not None:
+            stop()
 
 
 @click.command()

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from bridge import metrics
 from bridge.actions import Held
 from bridge.deliver import look, settle
 from bridge.errors import (
@@ -237,9 +238,16 @@ class _Step:
                 time.sleep(_STORE_AGAIN_AFTER)
             else:
                 break
+        self._count(status, now, is_attempt=is_attempt)
         log.info(
             "delivery_moved", delivery_id=self.delivery.id, status=status, attempt=number, detail=detail[:300], reason=values.get("reason")
         )
+
+    def _count(self, status: DeliveryStatus, now: datetime, *, is_attempt: bool) -> None:
+        if is_attempt:
+            metrics.DELIVERIES.labels(status=status).inc()
+        if status is _S.DELIVERED and self.delivery.trigger in (Trigger.LIVE, Trigger.RETRY):
+            metrics.DELIVERY_SECONDS.observe((now - self.delivery.received_at).total_seconds())
 
     def _now(self) -> datetime:
         return self._ask(self.job.database.now)

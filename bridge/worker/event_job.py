@@ -6,8 +6,9 @@ from datetime import datetime
 
 import structlog
 
+from bridge import metrics
 from bridge.errors import BridgeError, CredentialsError, LeaseLostError, PermanentError, StorageError, TemporaryError, ThrottledError
-from bridge.events import Event, EventStatus, Lane, Record, Trigger
+from bridge.events import DeliveryStatus, Event, EventStatus, Lane, Record, Trigger
 from bridge.place import Decision, Origin, Policy, place, summary
 from bridge.reasons import MEANINGS, Reason
 from bridge.resolve import Found, Resolver
@@ -97,6 +98,7 @@ class EventJob:
             deliveries.link_event(connection, event.id, [d.delivery_id for d in decisions if d.delivery_id is not None])
             again = self._end(connection, event, owner, decisions, now) if is_all else None
             wake.announce(connection)
+        metrics.DELIVERIES.labels(status=DeliveryStatus.HELD).inc(sum(decision.verdict == "held" for decision in decisions))
         self._say_strangers(decisions)
         log.info("event_placed", event_id=event.id, event_type=event.event_type, again_at=again, **summary(decisions))
 
