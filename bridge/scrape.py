@@ -51,7 +51,9 @@ class Ledger(Collector):
         if beat is not None:
             age = max(0.0, (now - beat).total_seconds())
             yield _gauge("bridge_worker_heartbeat_age_seconds", "Since any worker last said that it lives", value=age)
-        missed = CounterMetricFamily("bridge_missed_webhooks", "Shipments that no webhook told of, found by the sweep", labels=["event_type"])
+        missed = CounterMetricFamily(
+            "bridge_missed_webhooks", "Shipments that no webhook told of, found by the sweep", labels=["event_type"]
+        )
         for event_type, count in sweeps.missed(connection).items():
             missed.add_metric([event_type], count)
         yield missed

@@ -16,7 +16,7 @@ from sqlalchemy import Engine, event
 from bridge import metrics, scrape
 from bridge.events import DeliveryStatus, Lane
 from bridge.simulator import SCENARIOS
-from bridge.store import budgets, workers
+from bridge.store import budgets, migrate, sweeps, workers
 from bridge.store.database import Database
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import a_parcel, deliver_next, put, receive
@@ -92,6 +92,20 @@ def test_vendor_that_is_down_or_told_us_to_wait_is_told(ledger: WatchedDatabase,
 
     assert before["bridge_rate_budget_remaining{purple_dot}"] > 0 == page["bridge_rate_budget_remaining{purple_dot}"]
     assert (page["bridge_vendor_down{shipstation}"], page["bridge_vendor_down{purple_dot}"]) == (1, 0)
+
+
+def sweep(database: Database, *, missed: int) -> None:
+    with database.begin() as connection:
+        now = database.now(connection)
+        number = sweeps.start(connection, started_by="worker", looked_back_to=now, now=now)
+        sweeps.note(connection, number, {"LABEL_CREATED_V2": {"listed": 9, "missed": missed, "finished": 0, "voided": 0}})
+
+
+def test_missed_webhooks_add_up_over_all_sweeps(ledger: WatchedDatabase) -> None:
+    for missed in (2, 0, 1):
+        sweep(ledger, missed=missed)
+
+    assert told(ledger)["bridge_missed_webhooks_total{LABEL_CREATED_V2}"] == 3
 
 
 def test_counting_ends_at_a_bound(ledger: WatchedDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -194,14 +208,13 @@ PROMETHEUS_OWN = {"le", "job", "instance", "alertname", "severity"}
 def known() -> dict[str, set[str]]:
     """The labels of each series that /metrics can have."""
     database = Database("sqlite:///x.db", clock=Clock())
-    from bridge.store import migrate
-
     migrate.upgrade(database)
     receive(database)
+    sweep(database, missed=1)
     with database.begin() as connection:
         workers.beat(connection, "worker-1", started_at=database.now(connection), now=database.now(connection))
     families = list(scrape.Ledger(database, RATES).collect())
-    names = {family.name: {label for row in family.samples for label in row.labels} for family in families}
+    names = {row.name: set(row.labels) for family in families for row in family.samples}
     for one in vars(metrics).values():
         for family in one.collect() if hasattr(one, "_labelnames") else ():
             labels = set(one._labelnames)
