@@ -69,7 +69,7 @@ class ShipStation:
 
     def sample(self, thing: str) -> object:
         """A list's first page as it came, for a look at its shape."""
-        url = _with(self.url(thing, {}), self.page_size[0], "25")
+        url = _with(self.url(thing, ""), self.page_size[0], "25")
         return self._api.get(f"{thing}s", _with(url, *self.always[thing]) if thing in self.always else url).body
 
     def _pages(self, thing: str, query: str | Query) -> Iterator[list[Record]]:
