@@ -210,7 +210,10 @@ class _Run:
         """Feed in what of a page is news, and count it, in one transaction."""
         counts = self.tally.counts[listing.event_type]
         with self.at.database.read() if self.number is None else self.at.database.begin() as connection:
-            found = [*self._voids(connection, client, listing, about), *(() if is_voids else self._news(client, listing, about))]
+            found = [*self._voids(connection, client, listing, about)]
+            if not is_voids:
+                self._recall_delivered(connection, listing, about)
+                found += self._news(client, listing, about)
             for key in (key for one in found for key in one.about):
                 self.seen.learn(*key)
             more = [one for one in found if one.resource_url in self.pointed]  # Another page of a batch that goes in already.
@@ -223,6 +226,12 @@ class _Run:
                 sweeps.note(connection, self.number, self.tally.told())
         self.pointed |= {one.resource_url for one in fed}
         self.tally.found += fed
+
+    def _recall_delivered(self, connection: Connection, listing: Listing, about: Rows) -> None:
+        """Deliveries outlive the records they were made from."""
+        unknown = {told.record_id: told for _row, told in about if self.seen.why(told) == "missed"}
+        for record_id in deliveries.by_record(connection, listing.kind, unknown) if unknown else ():
+            self.seen.learn(listing.kind, record_id, mark_of(unknown[record_id]), is_work=False)
 
     def _news(self, client: ShipStation, listing: Listing, about: Rows) -> Iterator[Found]:
         """What is older than the grace and was not told of, or not as finished."""

@@ -12,7 +12,7 @@ from bridge.errors import TemporaryError
 from bridge.events import Lane
 from bridge.reconcile import Sweep, look_back
 from bridge.simulator import PurpleDotOrder, World
-from bridge.store import sweeps
+from bridge.store import retention, sweeps
 from tests.clockwork import Clockwork, Json
 from tests.fakes import Clock
 from tests.ledger import rows
@@ -169,6 +169,15 @@ def test_second_of_two_orders_in_one_box_is_found_though_the_number_is_known(bri
 
     assert counts == {"FULFILLMENT_SHIPPED_V2": {"missed": 1}}
     assert len(bridge.accepted(first)) == len(bridge.accepted(second)) == 1
+
+
+def test_what_was_delivered_is_known_though_its_records_were_redacted(bridge: Clockwork, world: World) -> None:
+    bridge.travel(_label(world)[2], _mark(world)[2])
+    bridge.clock.advance(30 * 24 * 3600)
+    retention.forget(bridge.database, timedelta(days=20), threading.Event())
+
+    assert rows(bridge.database, "records") == []
+    assert sweep(bridge, since=timedelta(days=31)) == {}
 
 
 def test_label_that_was_not_finished_when_it_was_told_goes_in_when_it_is(bridges: Callable[..., Clockwork]) -> None:
