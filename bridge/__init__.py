@@ -18,6 +18,7 @@ doctor          one finding a line: how it is, and what to do; contract: the ven
 subscribe       sees to it that ShipStation tells us, and looks every day whether it still does
 outline         what of a text from outside may be stored: its shape, without names and addresses
 mend            by hand: retry, link, fulfil the rest, resolve; the same for commands and console
+replay          before it is done by hand: what can be replayed, and what each would tell
 explain         a story as sentences: why it stands where it stands
 filters         the filter line of lists, as a query
 console/        the operator's pages: overview, exceptions, lists, one event's whole story, mending

@@ -73,6 +73,21 @@ def create_worker(settings: Settings) -> Worker:
     stopping = threading.Event()
     room = WaitingRoom(seats=max(1, settings.worker_threads // 2))
     fetcher, purple_dot = create_clients(settings, database, stopping=stopping, room=room)
+    event_job = create_event_job(settings, database, fetcher, purple_dot)
+    lease = timedelta(seconds=settings.lease_seconds)
+    return Worker(
+        database=database,
+        event_job=event_job,
+        delivery_job=DeliveryJob(database, purple_dot, fetcher, event_job.resolver, event_job.policy, event_job.schedules, lease),
+        threads=settings.worker_threads,
+        lease=lease,
+        chores=Chores(database, table=_chores(settings, database, fetcher)),
+        stopping=stopping,
+    )
+
+
+def create_event_job(settings: Settings, database: Database, fetcher: Fetcher, purple_dot: PurpleDot) -> EventJob:
+    """What a worker does with an event; a replay's dry run asks the same."""
     policy = Policy(
         pattern=settings.reference_pattern,
         carriers=own_carriers(settings),
@@ -82,16 +97,7 @@ def create_worker(settings: Settings) -> Worker:
     )
     schedules = Schedules(retry=settings.retry_schedule, wait=settings.wait_schedule, confirm=settings.confirm_schedule)
     resolver = Resolver(database, purple_dot, settings.reference_pattern)
-    lease = timedelta(seconds=settings.lease_seconds)
-    return Worker(
-        database=database,
-        event_job=EventJob(database, fetcher, resolver, policy, schedules),
-        delivery_job=DeliveryJob(database, purple_dot, fetcher, resolver, policy, schedules, lease),
-        threads=settings.worker_threads,
-        lease=lease,
-        chores=Chores(database, table=_chores(settings, database, fetcher)),
-        stopping=stopping,
-    )
+    return EventJob(database, fetcher, resolver, policy, schedules)
 
 
 def _chores(settings: Settings, database: Database, fetcher: Fetcher) -> list[Chore]:
@@ -113,7 +119,7 @@ def create_clients(
 ) -> tuple[Fetcher, PurpleDot]:
     """Both vendors' clients, each under its shared budget. A waiting call gives up when `stopping` is set, or the `room` is full.
     `each` may listen to them."""
-    at_shipstation = partial(is_shipstation_origin, configured=_origins(settings))
+    at_shipstation = partial(is_shipstation_origin, configured=known_origins(settings))
     at_purple_dot = frozenset({origin_of(settings.purple_dot_base_url)}).__contains__
 
     def client(system: str, per_minute: int, origins: OriginRule = at_shipstation, **credentials: Any) -> ApiClient:
@@ -155,7 +161,7 @@ def _door(settings: Settings, database: Database) -> receive.Door:
         tokens=settings.webhook_tokens,
         signature=settings.shipstation_signature,
         key=KeySet(jwks_fetcher(settings.shipstation_jwks_url)).key,
-        origins=_origins(settings),
+        origins=known_origins(settings),
     )
 
 
@@ -173,7 +179,8 @@ def _desk(settings: Settings, database: Database, operator: SecretStr) -> consol
     )
 
 
-def _origins(settings: Settings) -> frozenset[str]:
+def known_origins(settings: Settings) -> frozenset[str]:
+    """Where a resource_url may point, besides the vendor's own hosts."""
     return frozenset({origin_of(settings.shipstation_base_url), origin_of(settings.shipstation_v1_base_url)})
 
 

@@ -110,3 +110,4 @@ class Event:
     waits: int
     claim: int
     """The fencing token: an outcome is written only while this is still the newest claim."""
+    is_replay: bool = False

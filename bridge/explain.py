@@ -47,6 +47,11 @@ def _event(story: Story) -> Iterator[str]:
     meaning = known.meaning if known else "a type that tells nothing of shipped goods"
     came = "was found by the sweep, as no webhook had told of it" if story.get("source") == "sweep" else "came in"
     yield f"{_when(story['received_at'])} {story['event_type']} {came}: {meaning}"
+    for one in story["replays"]:
+        if one["replay_event_id"] == story["id"]:
+            yield f"It is a replay of {one['event_id']}, in run {one['run_id']}."
+        else:
+            yield f"It was replayed as {one['replay_event_id'] or 'an event that has not begun yet'}, in run {one['run_id']}."
     if story["duplicates"]:
         yield f"The same notification came {story['duplicates']} more time(s) while it waited, and was counted on it."
     if story["resource_url"]:

@@ -40,7 +40,8 @@ class Policy:
 @dataclass(frozen=True, slots=True)
 class Origin:
     """Where a page of shipments came from: its lane and trigger, when the notification came, when the page was fetched; `tries`
-    counts earlier searches for an order that was not there; `linked_order_id` is the order that a person chose."""
+    counts earlier searches for an order that was not there; `linked_order_id` is the order that a person chose; `as_stored` says that
+    the page is an old one, replayed."""
 
     lane: Lane
     trigger: Trigger
@@ -49,6 +50,7 @@ class Origin:
     now: datetime
     tries: int = 0
     linked_order_id: str | None = None
+    as_stored: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +120,7 @@ class _Page:
         order_id = matched.order.id
         parcel = replace(shipment, items=matched.items)
         known = self._known(parcel, order_id)
-        if known is not None and not _may_replace(known, shipment):
+        if known is not None and not self._may_replace(known, shipment):
             return self._seen_before(shipment, known)
         action = judged and replace(judged, fulfillment_order_id=order_id, reference=matched.order.reference)
         others = [other for other in self.earlier.get(order_id, []) if known is None or other.id != known.id]
@@ -148,7 +150,21 @@ class _Page:
         if same:
             return same.get(wanted) or next(iter(same.values()))
         record = deliveries.by_record(self.connection, shipment.record_kind, [shipment.record_id]).get(shipment.record_id, [])
-        return next((d for d in record if d.fulfillment_order_id in (None, order_id) and _is_mendable(d)), None)
+        return next((d for d in record if d.fulfillment_order_id in (None, order_id) and self._is_open(d)), None)
+
+    def _is_open(self, delivery: Delivery) -> bool:
+        """Nothing of it was told, and newer facts may decide it anew. A dead one waits for a person, and a replay is a person's wish."""
+        is_dead = delivery.status is DeliveryStatus.DEAD and delivery.posting_at is None
+        return _is_mendable(delivery) or (is_dead and self.origin.trigger is Trigger.REPLAY)
+
+    def _may_replace(self, known: Delivery, shipment: Shipment) -> bool:
+        """Before anything was told, newer facts decide anew; so does a newer record of the same kind, since the older may be void by now.
+        For the same reason what is replayed as stored never takes the place of another record."""
+        is_same = (known.shipment.record_kind, known.shipment.record_id) == (shipment.record_kind, shipment.record_id)
+        is_newer = known.shipment.record_kind == shipment.record_kind and not is_same
+        return (self._is_open(known) and (is_same or not self.origin.as_stored)) or (
+            _is_waiting(known) and is_newer and not self.origin.as_stored
+        )
 
     def _identity(self, shipment: Shipment, order_id: str | None) -> str:
         """Two ShipStation orders can leave in one box, under one number: then the record tells their shipments apart."""
@@ -158,7 +174,7 @@ class _Page:
 
     def _write(self, shipment: Shipment, draft: Draft, *, known: Delivery | None = None, detail: str = "") -> Decision:
         known = known or deliveries.by_identity(self.connection, [draft.identity]).get(draft.identity)
-        if known is not None and not _may_replace(known, shipment):
+        if known is not None and not self._may_replace(known, shipment):
             return self._seen_before(shipment, known)
         if known is None:
             delivery_id = deliveries.create(self.connection, draft, now=self.origin.now)
@@ -291,12 +307,6 @@ def _is_mendable(delivery: Delivery) -> bool:
     # A voided number that is told of again was given anew, to a label or mark of its own.
     voided = delivery.status is DeliveryStatus.CANCELLED and delivery.reason is Reason.VOIDED
     return (unplaced or held or voided) and delivery.posting_at is None
-
-
-def _may_replace(known: Delivery, shipment: Shipment) -> bool:
-    """Before anything was told, newer facts decide anew; so does a newer record of the same kind, since the older may be void by now."""
-    is_newer = known.shipment.record_kind == shipment.record_kind and known.shipment.record_id != shipment.record_id
-    return _is_mendable(known) or (_is_waiting(known) and is_newer)
 
 
 def _is_waiting(delivery: Delivery) -> bool:

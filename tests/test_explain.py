@@ -30,6 +30,7 @@ def an_event(**fields: Any) -> list[str]:
         "received_at": NOON,
         "event_type": "SHIP_NOTIFY",
         "duplicates": 0,
+        "replays": [],
         "resource_url": "https://ssapi.shipstation.com/shipments?batchId=7",
         "records": [],
         "decisions": [],

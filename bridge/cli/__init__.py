@@ -1,4 +1,4 @@
-"""The commands. One file a group: init, running, looking, mending, reconciling, ship, webhooks, doctor, simulator, demo."""
+"""The commands. One file a group: init, running, looking, mending, replaying, reconciling, ship, webhooks, doctor, simulator, demo."""
 
 from typing import Any
 
@@ -12,6 +12,7 @@ from bridge.cli.keeping import backup, restored
 from bridge.cli.looking import audit, deliveries, events, show
 from bridge.cli.mending import explain, export, link, resolve, retry
 from bridge.cli.reconciling import reconcile
+from bridge.cli.replaying import replay
 from bridge.cli.running import migrate, run, serve, work
 from bridge.cli.ship import ship
 from bridge.cli.simulator import simulator
@@ -42,6 +43,6 @@ def main() -> None:
     """Tells Purple Dot what ShipStation shipped: once, correctly, provably."""
 
 
-_MENDING = (explain, retry, link, resolve, audit, reconcile, export, backup, restored, ship)
+_MENDING = (explain, retry, replay, link, resolve, audit, reconcile, export, backup, restored, ship)
 for command in (init, run, serve, work, migrate, events, deliveries, show, *_MENDING, webhooks, doctor, simulator, demo):
     main.add_command(command)

@@ -54,7 +54,7 @@ def _narrowed_by(statuses: Iterable[str]) -> Callable[[Callable[..., None]], Cal
 @_narrowed_by(EventStatus)
 def events(as_json: bool, **narrowed: Any) -> None:
     """List events, newest first."""
-    columns = ("id", "received_at", "event_type", "status", "reason", "duplicates", "deliveries")
+    columns = ("id", "received_at", "event_type", "status", "reason", "duplicates", "source", "deliveries")
     _list(reports.list_events, Query(**narrowed), columns, as_json=as_json)
 
 

@@ -104,10 +104,10 @@ def create(connection: Connection, draft: Draft, *, now: datetime) -> str:
 
 
 def place(connection: Connection, delivery_id: str, draft: Draft, *, now: datetime) -> None:
-    """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay unless the search goes on.
-    A claim on it is over."""
+    """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay unless the search goes on or a
+    replay gives it the whole schedule once more. A claim on it is over."""
     values = _values(draft, now) | {"owner": None, "posting_at": None, "unclear_at": None, "redacted_at": None}
-    if draft.action is not None:
+    if draft.action is not None and draft.trigger is not Trigger.REPLAY:
         values.pop("attempts")
     connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(values))
     drop_lines(connection, delivery_id)

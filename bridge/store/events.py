@@ -14,7 +14,7 @@ from bridge.reasons import Reason
 from bridge.store import leases
 from bridge.store.ids import new_id
 from bridge.store.prepared import Prepared
-from bridge.store.tables import events, records
+from bridge.store.tables import REPLAY, events, records
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +114,7 @@ def _event(row: Row[Any]) -> Event:
         attempts=row.attempts,
         waits=row.waits,
         claim=row.claims,
+        is_replay=row.source == REPLAY,
     )
 
 
@@ -149,7 +150,8 @@ def postpone(connection: Connection, event: Event, *, owner: str, at: datetime, 
     pointer = pointer_of(event.event_type, event.resource_url, event.body)
     other = events.alias()
     free = ~exists(select(other.c.id).where(other.c.waiting_pointer == pointer))
-    connection.execute(update(events).where(events.c.id == event.id, free).values(waiting_pointer=pointer))
+    live = events.c.source != REPLAY  # What comes in meanwhile is work of its own: a replay may be at work with what is stored.
+    connection.execute(update(events).where(events.c.id == event.id, live, free).values(waiting_pointer=pointer))
 
 
 def save_records(connection: Connection, event_id: str, fetched: Iterable[Record], *, now: datetime) -> None:
@@ -158,6 +160,16 @@ def save_records(connection: Connection, event_id: str, fetched: Iterable[Record
     rows = [{"event_id": event_id, "fetched_at": now, "kind": r.kind, "record_id": r.record_id, "body": r.body} for r in fetched]
     if rows:
         connection.execute(insert(records), rows)
+
+
+def load(connection: Connection, event_id: str) -> Event:
+    """One event as the worker would get it."""
+    return _event(connection.execute(select(events).where(events.c.id == event_id)).one())
+
+
+def fetched_at(connection: Connection, event_id: str) -> datetime | None:
+    """When the records of an event were fetched; None where there are none."""
+    return connection.execute(select(records.c.fetched_at).where(records.c.event_id == event_id).limit(1)).scalar_one_or_none()
 
 
 def records_of(connection: Connection, event_id: str) -> list[Record]:

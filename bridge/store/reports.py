@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, Text, cast, func, or_, select, union
+from sqlalchemy import ColumnElement, Connection, Row, Select, Table, Text, and_, cast, exists, func, or_, select, union
 
 from bridge.events import EXCEPTIONS, DeliveryStatus, EventStatus, Lane
 from bridge.orders import normalise_reference
 from bridge.store.ids import first_id
-from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries, events, records
+from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries, events, records, replay_items
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +35,7 @@ class Query:
 
 def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
     """Events, newest first, with the fields that `--json` prints."""
-    rows = _page(connection, select(events).where(*_fitting_events(query)), events, query)
+    rows = _page(connection, select(events).where(*fitting_events(query)), events, query)
     linked_ids = _links(connection, [row.id for row in rows], by="event_id", wanted="delivery_id")
     return [_event(row, linked_ids.get(row.id, [])) for row in rows]
 
@@ -51,7 +51,7 @@ def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]
 
 def count_fitting(connection: Connection, query: Query, *, events_wanted: bool) -> int:
     """How many events, or deliveries, a query fits, whatever its page."""
-    table, fitting = (events, _fitting_events(query)) if events_wanted else (deliveries, _fitting_deliveries(query))
+    table, fitting = (events, fitting_events(query)) if events_wanted else (deliveries, _fitting_deliveries(query))
     return int(connection.execute(select(func.count()).select_from(table).where(*fitting)).scalar_one())
 
 
@@ -68,7 +68,11 @@ def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
         return None
     fetched = connection.execute(select(records).where(records.c.event_id == event_id).order_by(records.c.id)).all()
     linked = _links(connection, [event_id], by="event_id", wanted="delivery_id").get(event_id, [])
+    replayed = select(replay_items.c.run_id, replay_items.c.event_id, replay_items.c.replay_event_id).where(
+        or_(replay_items.c.event_id == event_id, replay_items.c.replay_event_id == event_id)
+    )
     return _event(row, linked) | {
+        "replays": [dict(one) for one in connection.execute(replayed.order_by(replay_items.c.run_id)).mappings()],
         "body": bytes(row.body).decode(errors="replace"),
         "headers": row.headers,
         "signature": row.signature,
@@ -120,8 +124,17 @@ def oldest_unprocessed(connection: Connection, *, now: datetime) -> float:
 def count_exceptions(connection: Connection) -> int:
     """Deliveries and events that wait for a person."""
     waiting = select(func.count()).select_from(deliveries).where(deliveries.c.status.in_(list(EXCEPTIONS)))
-    dead = select(func.count()).select_from(events).where(events.c.status == EventStatus.DEAD)
+    dead = select(func.count()).select_from(events).where(events.c.status == EventStatus.DEAD, ~replayed_well())
     return int(connection.execute(waiting).scalar_one()) + int(connection.execute(dead).scalar_one())
+
+
+def replayed_well() -> ColumnElement[bool]:
+    """Whether an event, or the one that it is a replay of, came to a good end in a replay: then its death needs nobody any more."""
+    item, again, ended = replay_items.alias(), replay_items.alias(), events.alias()
+    of_replay = select(item.c.event_id).where(item.c.replay_event_id == events.c.id).correlate(events).scalar_subquery()
+    is_well = or_(ended.c.status == EventStatus.PROCESSED, and_(ended.c.status == EventStatus.IGNORED, ended.c.reason.is_not(None)))
+    well = select(ended.c.id).join(again, again.c.replay_event_id == ended.c.id).where(is_well).correlate(events)
+    return exists(well.where(again.c.event_id == func.coalesce(of_replay, events.c.id)))
 
 
 def exceptions_by_reason(connection: Connection) -> list[tuple[str, str | None, int, bool]]:
@@ -130,7 +143,7 @@ def exceptions_by_reason(connection: Connection) -> list[tuple[str, str | None, 
     for table, statuses in ((events, [EventStatus.DEAD]), (deliveries, list(EXCEPTIONS))):
         counted = (
             select(table.c.status, table.c.reason, func.count())
-            .where(table.c.status.in_(statuses))
+            .where(table.c.status.in_(statuses), *([~replayed_well()] if table is events else []))
             .group_by(table.c.status, table.c.reason)
         )
         groups += [(status, reason, count, table is events) for status, reason, count in connection.execute(counted)]
@@ -160,7 +173,7 @@ def _page(connection: Connection, chosen: Select[Any], table: Table, query: Quer
     return connection.execute(chosen.order_by(table.c.id.desc()).limit(query.limit)).all()
 
 
-def _fitting_events(query: Query) -> list[ColumnElement[bool]]:
+def fitting_events(query: Query) -> list[ColumnElement[bool]]:
     fitting = _narrow(events, query, moment=events.c.received_at, prefix="evt")
     if query.event_type:
         fitting.append(events.c.event_type == query.event_type)

@@ -66,6 +66,9 @@ _Serial = BigInteger().with_variant(Integer, "sqlite")
 _KNOWN = text("reason IS NOT NULL")
 """A row without a reason costs an index of reasons nothing."""
 
+REPLAY = "replay"
+"""The source of an event that takes a stored one through the journey again."""
+
 events = Table("events", metadata,
     Column("id", String(32), primary_key=True), Column("source", String(32), nullable=False),
     Column("event_type", String(64), nullable=False), Column("status", String(16), nullable=False), Column("reason", String(40)),
@@ -199,3 +202,19 @@ sweeps = Table("sweeps", metadata,
     Column("counts", JSON, nullable=False),
 )
 """One row a sweep. `counts` is {event type: {"listed": …, "missed": …, "finished": …, "voided": …}}, kept up to date while it runs."""
+
+replay_runs = Table("replay_runs", metadata,
+    Column("id", String(32), primary_key=True), Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(128), nullable=False), Column("reason", Text), Column("as_stored", Boolean, nullable=False),
+    Column("notify_customer", Boolean, nullable=False), Column("chosen", JSON, nullable=False),
+    Column("status", String(16), nullable=False), Column("total", Integer, nullable=False), Column("fed", Integer, nullable=False),
+    Column("finished_at", UtcDateTime),
+)
+"""A person's wish to take stored events through the journey again; `chosen` is what they were chosen by, `fed` how many have begun."""
+
+replay_items = Table("replay_items", metadata,
+    Column("run_id", String(32), ForeignKey("replay_runs.id"), primary_key=True), Column("position", Integer, primary_key=True),
+    Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
+    Column("replay_event_id", String(32), ForeignKey("events.id"), unique=True),
+)
+"""One event of a run: the original, which is never changed, and the event of its own that the replay became, once it has begun."""

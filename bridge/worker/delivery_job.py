@@ -4,7 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -182,7 +182,8 @@ class _Step:
             return known
         unfinished = (ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER)
         told = [one for one in shipped(self._records_now(known)) if one.record_id == known.record_id and one.state not in unfinished]
-        return told[0] if told else known
+        # Whether the shopper is told was settled when it was placed: a replay told nobody, unless it was asked to.
+        return replace(told[0], notify_customer=known.notify_customer) if told else known
 
     def _records_now(self, known: Shipment) -> list[Record]:
         """An inline row stands nowhere at ShipStation; what it spoke of does."""

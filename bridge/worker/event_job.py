@@ -17,8 +17,9 @@ from bridge.shipments import Shipment, ShipmentState
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.payloads import record_of
 from bridge.shipstation.webhook import identify
-from bridge.store import deliveries, events, leases, wake
+from bridge.store import deliveries, events, leases, replays, wake
 from bridge.store.database import Connection, Database
+from bridge.store.replays import Wish
 from bridge.translate import EVENT_TYPES
 from bridge.worker.schedules import Schedules
 
@@ -26,6 +27,24 @@ log = structlog.get_logger(__name__)
 
 _SHIPPED = ShipmentState.SHIPPED
 TRIGGERS = {Lane.LIVE: Trigger.LIVE, Lane.RETRY: Trigger.RETRY, Lane.REPLAY: Trigger.REPLAY, Lane.SWEEP: Trigger.LIVE}
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What an event speaks of: what was fetched when, the shipments in it, the orders that they may belong to; `unread` is why some of
+    it could not be read, `wish` what a replay asks for."""
+
+    records: Sequence[Record]
+    shipments: Sequence[Shipment]
+    found: Found
+    fetched_at: datetime
+    unread: PermanentError | None
+    wish: Wish | None
+
+    @property
+    def is_stored(self) -> bool:
+        """Old facts: looking again would change nothing."""
+        return self.wish is not None and self.wish.as_stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,16 +70,36 @@ class EventJob:
             self._failed(event, owner, TemporaryError(f"unforeseen {type(exc).__name__}: {exc}"))
 
     def _run(self, event: Event, owner: str) -> None:
-        fetched_at = self.database.moment()
-        records, unread = self._fetch(event)
+        facts = self.gather(event, self._wish(event))
+        self._place(event, owner, facts)
+        if facts.unread is not None:
+            raise facts.unread
+
+    def _wish(self, event: Event) -> Wish | None:
+        if not event.is_replay:
+            return None
+        with self.database.read() as connection:
+            return replays.wish_of(connection, event.id)
+
+    def gather(self, event: Event, wish: Wish | None) -> Facts:
+        """What an event speaks of, as the vendors tell it now, or as it was stored where a replay wants that. Writes nothing."""
+        fetched_at, unread = self.database.moment(), None
+        if wish is not None and wish.as_stored:
+            with self.database.read() as connection:
+                records, fetched_at = (
+                    events.records_of(connection, wish.event_id),
+                    events.fetched_at(connection, wish.event_id) or fetched_at,
+                )
+        else:
+            records, unread = self._fetch(event)
         shipments = EVENT_TYPES[event.event_type].translate(records)
         if next_look(looks=event.waits + 1, schedule=self.schedules.wait, now=fetched_at) is None:
             # The last look: what is finished and still has no number goes to a person.
             shipments = [replace(s, state=_SHIPPED) if s.state is ShipmentState.AWAITING_NUMBER else s for s in shipments]
+        if wish is not None:
+            shipments = [replace(s, notify_customer=wish.notify_customer) for s in shipments]
         found = self.resolver.find([s for s in shipments if s.state in (_SHIPPED, ShipmentState.REJECTED)])
-        self._place(event, owner, records, shipments, found, fetched_at=fetched_at, is_all=unread is None)
-        if unread is not None:
-            raise unread
+        return Facts(records, shipments, found, fetched_at, unread, wish)
 
     def _fetch(self, event: Event) -> tuple[list[Record], PermanentError | None]:
         """What could be read, and why a row of an inline body could not: its others are placed, and the event is tried again for it."""
@@ -78,33 +117,38 @@ class EventJob:
                 unread = exc
         return [*(row for row in rows if row.body["shipment_id"] in orders), *orders.values()], unread
 
-    def _place(
-        self,
-        event: Event,
-        owner: str,
-        records: Sequence[Record],
-        shipments: Sequence[Shipment],
-        found: Found,
-        *,
-        fetched_at: datetime,
-        is_all: bool,
-    ) -> None:
+    def _place(self, event: Event, owner: str, facts: Facts) -> None:
         with self.database.begin() as connection:
             now = self.database.now(connection)
             leases.fence(connection, leases.EVENTS, row_id=event.id, owner=owner, claim=event.claim)
-            events.save_records(connection, event.id, records, now=fetched_at)
-            origin = Origin(lane=event.lane, trigger=TRIGGERS[event.lane], received_at=event.received_at, fetched_at=fetched_at, now=now)
-            decisions = place(connection, shipments, found, policy=self.policy, origin=origin)
+            events.save_records(connection, event.id, facts.records, now=facts.fetched_at)
+            decisions = self.judge(connection, event, facts, now=now)
             deliveries.link_event(connection, event.id, [d.delivery_id for d in decisions if d.delivery_id is not None])
-            again = self._end(connection, event, owner, decisions, now) if is_all else None
+            again = self._end(connection, event, owner, decisions, now, facts) if facts.unread is None else None
+            if facts.wish is not None:
+                replays.feed(connection, facts.wish.run_id, now=now)
             wake.announce(connection)
         metrics.DELIVERIES.labels(status=DeliveryStatus.HELD).inc(sum(decision.verdict == "held" for decision in decisions))
         self._say_strangers(decisions)
         log.info("event_placed", event_id=event.id, event_type=event.event_type, again_at=again, **summary(decisions))
 
-    def _end(self, connection: Connection, event: Event, owner: str, decisions: Sequence[Decision], now: datetime) -> datetime | None:
+    def judge(self, connection: Connection, event: Event, facts: Facts, *, now: datetime) -> list[Decision]:
+        """Decide what was gathered, and write the deliveries that it leads to."""
+        origin = Origin(
+            lane=event.lane,
+            trigger=TRIGGERS[event.lane] if facts.wish is None else Trigger.REPLAY,
+            received_at=event.received_at,
+            fetched_at=facts.fetched_at,
+            now=now,
+            as_stored=facts.is_stored,
+        )
+        return place(connection, facts.shipments, facts.found, policy=self.policy, origin=origin)
+
+    def _end(
+        self, connection: Connection, event: Event, owner: str, decisions: Sequence[Decision], now: datetime, facts: Facts
+    ) -> datetime | None:
         """Finish the event, or put it off until the moment that is told."""
-        again = self._look_again(event, decisions, now)
+        again = None if facts.is_stored else self._look_again(event, decisions, now)
         if again is not None:
             detail = "ShipStation lists nothing finished yet" if not decisions else f"{_waiting(decisions)} label(s) not finished yet"
             events.postpone(connection, event, owner=owner, at=again, attempts=event.attempts, waits=event.waits + 1, detail=detail)
@@ -142,6 +186,8 @@ class EventJob:
                 events.finish(
                     connection, event, owner=owner, status=EventStatus.DEAD, now=now, reason=came.reason, detail=str(error)[:1000]
                 )
+            if event.is_replay and (wish := replays.wish_of(connection, event.id)) is not None:
+                replays.feed(connection, wish.run_id, now=now)
         if not isinstance(error, ThrottledError):
             log.warning("event_attempt_failed", event_id=event.id, attempt=event.attempts + 1, error=str(error)[:300])
 
