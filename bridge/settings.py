@@ -12,6 +12,7 @@ import sys
 import textwrap
 import warnings
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
@@ -199,7 +200,10 @@ class Settings(BaseModel):
             return cls.load(environ), []
         except SettingsError as exc:
             problems = exc.problems
-        known = {name: text for name, text in _given(_environment(environ)).items() if name in cls.model_fields}
+        told: Mapping[str, str | None] = os.environ
+        with suppress(SettingsError):
+            told = _environment(environ)
+        known = {name: text for name, text in _given(told).items() if name in cls.model_fields}
         needed = {name: secrets.token_urlsafe() for name, field in cls.model_fields.items() if field.is_required()}
         try:
             cls.model_validate(needed | known)
@@ -214,7 +218,12 @@ class Settings(BaseModel):
 
 
 def _environment(environ: Mapping[str, str] | None) -> Mapping[str, str | None]:
-    return {**DotEnvSettingsSource(BaseSettings, env_file=".env").env_vars, **os.environ} if environ is None else environ
+    if environ is not None:
+        return environ
+    try:
+        return {**DotEnvSettingsSource(BaseSettings, env_file=".env").env_vars, **os.environ}
+    except (OSError, UnicodeDecodeError) as exc:
+        raise SettingsError([f".env: can't be read ({exc}); correct its owner and mode, or write it anew as UTF-8: bridge init"]) from exc
 
 
 def _given(environ: Mapping[str, str | None]) -> dict[str, str]:

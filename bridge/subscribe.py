@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from bridge.errors import BridgeError
+from bridge.errors import BridgeError, PermanentError
 from bridge.shipstation.subscriptions import Step, Subscription, Subscriptions, is_ours, masked, plan
 from bridge.store import notes
 from bridge.store.database import Database
@@ -24,7 +24,7 @@ DONE = {
     "blocked": "not ours, left alone",
 }
 WRONG = {"create": "is not subscribed", "update": "is subscribed, but switched off or with a token that we no longer take"}
-NEXT = "ShipStation takes one URL for each event here. Remove that one in ShipStation if nobody needs it, or leave these events to V1"
+NEXT = "ShipStation V2 takes one URL for each event. An old address of ours: bridge webhooks remove URL; somebody else's: use --api v1"
 
 
 def ensure(
@@ -72,20 +72,13 @@ def told(api: str, event: str, outcome: str, detail: str) -> dict[str, Any]:
     return {"api": api, "event": event, "outcome": outcome, "detail": detail}
 
 
-def problems(api: str, there: Sequence[Subscription], *, address: str, tokens: Sequence[str], store: str | None) -> list[str]:
-    """What is wrong with an API's subscriptions, a sentence each. A token that ShipStation doesn't show is let pass."""
-    steps = plan(api, there, address=address, tokens=tokens, store=store)
-    wrong = [step for step in steps if step.verb != "keep" and not (step.verb == "update" and _is_hidden(step, address))]
-    return [
-        f"ShipStation {api.upper()} {step.event} "
-        + (f"goes to {masked(step.subscription.url)}, not to us" if step.subscription and step.verb == "blocked" else WRONG[step.verb])
-        for step in wrong
-        if step.verb != "delete"
-    ]
-
-
-def _is_hidden(step: Step, address: str) -> bool:
-    return step.subscription is not None and step.subscription.is_active and step.api == "v2" and step.subscription.token(address) is None
+def problems(api: str, there: Sequence[Subscription], *, address: str, tokens: Sequence[str], store: str | None) -> Iterator[str]:
+    """What is wrong with an API's subscriptions, a sentence each. A token in a header that V2 doesn't show is let pass."""
+    for step in plan(api, there, address=address, tokens=[*tokens, *([None] if api == "v2" else [])], store=store):
+        if step.verb == "blocked" and step.subscription:
+            yield f"ShipStation {api.upper()} {step.event} goes to {masked(step.subscription.url)}, not to us"
+        elif step.verb in WRONG:
+            yield f"ShipStation {api.upper()} {step.event} {WRONG[step.verb]}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +101,15 @@ class SubscriptionCheck:
         """The problems; None before `ensure` was used, as nothing can be compared then."""
         with self.database.read() as connection:
             wanted = notes.get(connection, notes.SUBSCRIBED)
-        if wanted is None:
+        if wanted is None or not wanted[0]:
             return None
         to = {"address": wanted[0]["url"], "store": wanted[0]["store"], "tokens": self.tokens}
-        return [wrong for one in self.every if one.api in wanted[0]["apis"] for wrong in problems(one.api, one.all(), **to)]
+        return [wrong for one in self.every if one.api in wanted[0]["apis"] for wrong in _seen(one, **to)]
+
+
+def _seen(one: Subscriptions, **to: Any) -> list[str]:
+    """A vendor that is down is asked again later; one that refuses us is a problem of its own."""
+    try:
+        return list(problems(one.api, one.all(), **to))
+    except PermanentError as exc:
+        return [f"ShipStation {one.api.upper()} does not show its subscriptions: {exc}"]

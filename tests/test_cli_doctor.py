@@ -149,6 +149,14 @@ def test_file_that_is_no_ledger_is_told(run: Run, tmp_path: Path) -> None:
     assert "fail" in status(run("doctor", "--json"), "database")
 
 
+def test_default_ledger_is_not_looked_at_when_another_was_meant(run: Run, env: dict[str, str]) -> None:
+    env["BRIDGE_DATABASE_URL"] = "mysql://bridge"
+
+    result = run("doctor", "--json")
+
+    assert (result.exit_code, "database" in findings(result), "ShipStation" in findings(result)) == (2, False, True)
+
+
 @pytest.mark.usefixtures("ledger")
 def test_files_that_others_can_read_are_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / ".env").touch(0o644)

@@ -302,7 +302,20 @@ def test_who_did_it_stands_in_the_audit_list(run: Run, env: Mapping[str, str]) -
 
     acts = told(CliRunner().invoke(main, ["audit", "--json"], env=dict(env)))
 
-    assert [(act["what"], act["subject"], act["outcome"]) for act in acts] == [("webhooks", HOME, "removed"), ("webhooks", HOME, "ensured")]
+    assert [(act["what"], act["subject"], act["outcome"]) for act in acts] == [
+        ("webhooks", HOME, "6 removed"),
+        ("webhooks", HOME, "6 created"),
+    ]
+
+
+def test_remove_that_failed_forgets_nothing(run: Run, simulator: Simulator) -> None:
+    run("ensure", HOME)
+    simulator.inject("shipstation.webhooks", "status:503")
+    simulator.inject("shipstation_v1.webhooks", "status:503")
+
+    failed, again = run("remove"), run("remove")
+
+    assert (failed.exit_code, again.exit_code, simulator.world.subscriptions) == (1, 0, [])
 
 
 # The worker's daily look
@@ -347,6 +360,15 @@ def test_all_well_is_noted_too_and_a_hidden_header_is_let_pass(run: Run, world: 
         one.headers = []
 
     assert look() == []
+
+
+def test_api_that_refuses_us_is_noted_as_a_problem(run: Run, env: dict[str, str], look: Callable[[], list[str]]) -> None:
+    run("ensure", HOME)
+    env["BRIDGE_SHIPSTATION_API_KEY"] = "a-key-of-nobody"
+
+    [problem] = look()
+
+    assert problem.startswith("ShipStation V2 does not show its subscriptions: ShipStation webhooks: answered 401")
 
 
 def test_nothing_is_compared_before_ensure_was_used(look: Callable[[], list[str]]) -> None:

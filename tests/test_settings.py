@@ -422,3 +422,41 @@ def test_every_setting_has_its_meaning() -> None:
 
     assert [name for name, field in fields.items() if not field.description] == []
     assert {name for name, field in fields.items() if field.is_required()} == {"webhook_tokens", "purple_dot_access_token"}
+
+
+# What is right of them, for who must look even so
+
+
+def test_what_is_right_is_salvaged_and_the_rest_is_default_or_opens_nothing() -> None:
+    settings, problems = Settings.salvaged(
+        {
+            "BRIDGE_WEBHOOK_TOKENS": "short",
+            "BRIDGE_HOLD_SECONDS": "soon",
+            "BRIDGE_LEASE_SECONDS": "90",
+            "BRIDGE_SHIPSTATION_API_KEY": "v2-key-95d",
+        }
+    )
+
+    assert (settings.lease_seconds, settings.hold_seconds) == (90, 0)
+    assert settings.shipstation_api_key is not None
+    assert len(settings.webhook_tokens[0].get_secret_value()) > 40
+    assert {problem.partition(":")[0] for problem in problems} == {
+        "BRIDGE_WEBHOOK_TOKENS",
+        "BRIDGE_HOLD_SECONDS",
+        "BRIDGE_PURPLE_DOT_ACCESS_TOKEN",
+    }
+    assert Settings.salvaged({})[0].webhook_tokens != Settings.salvaged({})[0].webhook_tokens
+
+
+def test_env_file_that_can_not_be_read_is_a_mistake_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_bytes(b"BRIDGE_LOG_LEVEL=\xff\xfe")
+
+    assert [problem.partition(":")[0] for problem in problems_of_the_machine()] == [".env"]
+    assert Settings.salvaged()[1][0].startswith(".env: can't be read")
+
+
+def problems_of_the_machine() -> list[str]:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    return caught.value.problems

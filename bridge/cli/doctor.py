@@ -45,7 +45,8 @@ def _findings(settings: Settings, problems: list[str], database: Database, *, co
     from bridge.app import create_clients, readiness
 
     yield from checks.settings(problems, Path(".env"))
-    is_there = not database.is_sqlite or Path(database.url.database or "").exists()
+    is_named = not any("BRIDGE_DATABASE_URL" in problem for problem in problems)  # Else the default stands there, which nobody meant.
+    is_there = is_named and (not database.is_sqlite or Path(database.url.database or "").exists())
     told = readiness(database, settings) if is_there else {}
     is_well = told.get("migrations") == "ok"
     ear = checks.Ear(uses_budget=is_well)
@@ -56,7 +57,8 @@ def _findings(settings: Settings, problems: list[str], database: Database, *, co
         return
     yield from _vendors(settings, fetcher, purple_dot if has_token else None)
     yield checks.clock(ear.ahead)
-    yield from checks.database_file(database)
+    if is_named:
+        yield from checks.database_file(database)
     if told:
         yield from checks.ledger(told)
     if is_well:

@@ -1,6 +1,7 @@
 """`bridge webhooks list`, `ensure` and `remove`: who hears of what at ShipStation, V2 and V1, with every token masked."""
 
 import threading
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
@@ -73,7 +74,7 @@ def ensure(address: str, store: int | None, dry_run: bool, api: str | None, as_j
         token, wanted = settings.webhook_tokens[0].get_secret_value(), str(store) if store else None
         done = list(subscribe.ensure(every, address=address, token=token, store=wanted, dry_run=dry_run))
         if not dry_run:
-            _remember(database, address, {"url": address, "store": wanted, "apis": [one.api for one in every]})
+            _note(database, address, done, {"url": address, "store": wanted, "apis": [one.api for one in every]})
     _report(done, as_json=as_json)
 
 
@@ -88,8 +89,9 @@ def remove(address: str | None, api: str | None, as_json: bool) -> None:
         if address is None:
             raise RefusedError("`ensure` was never used with this database, so say which are ours: bridge webhooks remove https://HOST")
         done = list(subscribe.remove(every, address=address))
-        if api is None and address == _remembered(database).get("url"):
-            _remember(database, address, None)
+        wanted = _remembered(database)
+        is_over = api is None and address == wanted.get("url") and not any(row["outcome"] == "failed" for row in done)
+        _note(database, address, done, {} if is_over else wanted)
     _report(done, as_json=as_json)
 
 
@@ -119,12 +121,13 @@ def _remembered(database: Database) -> dict[str, Any]:
     return dict(note[0]) if note else {}
 
 
-def _remember(database: Database, address: str, value: dict[str, Any] | None) -> None:
-    """What the worker holds its daily look against; and who did it."""
+def _note(database: Database, address: str, done: Sequence[Mapping[str, Any]], wanted: dict[str, Any]) -> None:
+    """Who did what; and what the worker holds its daily look against from now on, unless nothing came of it."""
+    outcomes = Counter(row["outcome"] for row in done)
     with database.begin() as connection:
         now = database.now(connection)
-        notes.drop(connection, notes.LOST)
-        notes.drop(connection, notes.SUBSCRIBED)
-        if value is not None:
-            notes.put(connection, notes.SUBSCRIBED, value, now=now)
-        audit.note(connection, who=who(), what="webhooks", subject=masked(address), outcome="ensured" if value else "removed", now=now)
+        told = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items()) or "nothing to do"
+        audit.note(connection, who=who(), what="webhooks", subject=masked(address), outcome=told, now=now)
+        if set(outcomes) != {"failed"}:
+            notes.drop(connection, notes.LOST)
+            notes.put(connection, notes.SUBSCRIBED, wanted, now=now)

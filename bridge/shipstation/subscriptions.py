@@ -76,8 +76,9 @@ def is_ours(url: str, address: str) -> bool:
     return same_host and re.fullmatch(re.escape(urlsplit(address).path) + "(/[^/]*)?", urlsplit(url).path) is not None
 
 
-def plan(api: str, there: Sequence[Subscription], *, address: str, tokens: Collection[str], store: str | None = None) -> list[Step]:
-    """The steps until each family reaches `address` with one of `tokens`. A subscription that isn't ours is never touched."""
+def plan(api: str, there: Sequence[Subscription], *, address: str, tokens: Collection[str | None], store: str | None = None) -> list[Step]:
+    """The steps until each family reaches `address` with one of `tokens`, where None is a token that isn't shown. A subscription that
+    isn't ours is never touched."""
     steps: list[Step] = []
     for events in WANTED[api]:
         of_family = [one for one in there if one.event in events and (store is None or one.store in (None, store))]

@@ -9,7 +9,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from bridge.store.tables import notes
 
 SUBSCRIBED = "webhooks_subscribed"
-"""What `bridge webhooks ensure` was told last: {"url", "store", "apis"}."""
+"""What `bridge webhooks ensure` was told last: {"url", "store", "apis"}; empty after `remove`."""
 LOST = "webhooks_lost"
 """The worker's daily look at the subscriptions: {"problems": [a sentence for each]}; empty when all is well."""
 
