@@ -1,14 +1,16 @@
 """Logs: one line for each event, on stderr, with its fields; whatever looks like a secret is masked on the way out."""
 
+import json
 import logging
 import re
 import sys
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, Literal, TextIO
 
 import structlog
-from structlog.processors import JSONRenderer, TimeStamper, format_exc_info
-from structlog.stdlib import LoggerFactory, ProcessorFormatter, add_log_level, add_logger_name
+from structlog.processors import TimeStamper, format_exc_info
+from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 Format = Literal["json", "console"]
@@ -19,7 +21,12 @@ _SECRET_TEXT = (
     r"(\b(?:Bearer|Basic) +)(?=[^\s\"']*[0-9=])[^\s\"',]+",  # the digit tells a credential from a sentence about one
     r"((?:api-key|bridge-token|access-token)[\"']?\s*[:=]\s*[\"']?|(?:token|api_?key|secret|password)=)[^\s&\"',;]+",  # headers, pairs
 )
-_FIRST: tuple[Processor, ...] = (structlog.contextvars.merge_contextvars, add_log_level, TimeStamper(fmt="iso", utc=True))
+_SECRET_TEXTS = [re.compile(pattern, re.IGNORECASE) for pattern in _SECRET_TEXT]
+_PLAIN_WORD = re.compile(r"[\w.-]*", re.ASCII)
+"""Such as an id or a status: no pattern above can fit it, and most of what is logged is one."""
+_FIRST: tuple[Processor, ...] = (structlog.contextvars.merge_contextvars, add_log_level)
+_TIME = TimeStamper(fmt="iso", utc=True)
+_TO_JSON = json.JSONEncoder().encode  # After `mask_secrets` there is nothing else in a line than JSON has.
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
@@ -29,16 +36,32 @@ class StderrHandler(logging.StreamHandler[TextIO]):
 
     def __init__(self, format: Format = "json") -> None:
         logging.Handler.__init__(self)
-        # The pretty tracebacks would print local variables, secrets among them.
-        plain = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        last = (ProcessorFormatter.remove_processors_meta, format_exc_info, mask_secrets, JSONRenderer() if format == "json" else plain)
-        self.setFormatter(ProcessorFormatter(foreign_pre_chain=[*_FIRST, add_logger_name], processors=last))
+        processors = [ProcessorFormatter.remove_processors_meta, *_last(format)]
+        self.setFormatter(ProcessorFormatter(foreign_pre_chain=[*_FIRST, add_logger_name], processors=processors))
+
+
+class _Stderr:
+    """Where our own lines end. Straight there, without the standard library's logging: the receiver writes one for each webhook."""
+
+    def msg(self, line: str) -> None:
+        sys.stderr.write(f"{line}\n")
+        sys.stderr.flush()
+
+    debug = info = warning = error = critical = exception = msg
+
+
+def _last(format: Format) -> tuple[Processor, ...]:
+    if format == "json":
+        return (format_exc_info, mask_secrets, _TIME, lambda _logger, _name, line: _TO_JSON(line))
+    # The pretty tracebacks would print local variables, secrets among them.
+    plain = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    return (format_exc_info, mask_secrets, _TIME, plain)
 
 
 def configure_logs(format: Format = "json", level: str = "INFO") -> None:
     """Sets up structlog and the standard library's logging alike; calling it again replaces the earlier set-up."""
-    ours, logger = [*_FIRST, ProcessorFormatter.wrap_for_formatter], structlog.make_filtering_bound_logger(level)
-    structlog.configure(processors=ours, wrapper_class=logger, logger_factory=LoggerFactory())
+    ours, logger = [*_FIRST, *_last(format)], structlog.make_filtering_bound_logger(level)
+    structlog.configure(processors=ours, wrapper_class=logger, logger_factory=lambda *_: _Stderr())
     root = logging.getLogger()
     root.handlers = [*(handler for handler in root.handlers if not isinstance(handler, StderrHandler)), StderrHandler(format)]
     root.setLevel(level)
@@ -59,15 +82,22 @@ def mask_secrets(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
 
 def masked_text(text: str) -> str:
     """The text with everything that looks like a secret as `***`."""
-    for pattern in _SECRET_TEXT:
-        text = re.sub(pattern, r"\1***", text, flags=re.IGNORECASE)
+    if _PLAIN_WORD.fullmatch(text):
+        return text
+    for pattern in _SECRET_TEXTS:
+        text = pattern.sub(r"\1***", text)
     return text
+
+
+@lru_cache(maxsize=512)
+def _is_secret(name: str) -> bool:
+    return _SECRET_NAME.search(name) is not None
 
 
 def _masked(value: object, *, name: str) -> object:
     if value is None or isinstance(value, bool | int | float):
         return value  # under such a name, a count or a mode
-    if _SECRET_NAME.search(name):
+    if _is_secret(name):
         return "***"
     if isinstance(value, Mapping):
         return {str(key): _masked(inner, name=str(key)) for key, inner in value.items()}

@@ -121,6 +121,29 @@ def test_group_is_bounded_and_each_is_served_in_its_order(sqlite: Database, pool
     assert "".join(order) == "|ab|cd|e|"
 
 
+def test_what_must_survive_a_power_cut_is_never_in_a_commit_that_does_not(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+    group, synchronous = GroupCommit(sqlite), dict[str, int]()
+
+    def noted(name: str) -> Work:
+        def work(connection: Connection) -> str:
+            synchronous[name] = connection.execute(text("PRAGMA synchronous")).scalar_one()
+            return name
+
+        return work
+
+    for name, durable in (("claim", False), ("event", True)):
+        assert group.run(noted(f"lone {name}"), durable=durable)
+    with held_up(group, pool):
+        futures = []
+        for name, durable in (("claim", False), ("event", True), ("another claim", False)):
+            before = group.waiting()
+            futures.append(pool.submit(group.run, noted(name), durable=durable))
+            wait_until(lambda before=before: group.waiting() > before, seconds=10, what="a thread to wait")
+
+    assert all(one.result(10) for one in futures)
+    assert synchronous == {"lone claim": 1, "lone event": 2, "claim": 2, "event": 2, "another claim": 2}
+
+
 def test_nobody_hears_of_it_before_the_commit(sqlite: Database, pool: ThreadPoolExecutor) -> None:
     group, told = GroupCommit(sqlite), list[bool]()
     with held_up(group, pool):

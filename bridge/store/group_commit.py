@@ -9,6 +9,7 @@ from sqlalchemy import Connection
 
 from bridge.errors import StorageError
 from bridge.store.database import Database, storage_errors
+from bridge.store.prepared import run_on_sqlite
 
 T = TypeVar("T")
 
@@ -61,24 +62,33 @@ class GroupCommit:
         turn.called.acquire()
 
     def _lead(self) -> None:
-        with self._mutex:
-            group = [self._waiting.popleft() for _ in range(min(self._most, len(self._waiting)))]
+        group: list[_Turn[Any]] = []
         try:
-            self._commit(group)
+            with self._mutex:
+                durable = any(turn.durable for turn in self._waiting)
+            with self._database.begin(durable=durable) as connection:
+                group = self._take(self._most, durable)  # Now, as waiting for the database's lock may have brought more.
+                for turn in group:
+                    turn.do(connection, alone=len(group) == 1)
+            for turn in group:
+                turn.is_committed = True
         except Exception as exc:  # noqa: BLE001  # each of the group raises it in its own thread
+            group = group or self._take(1)
             for turn in group:
                 turn.error = exc
         finally:
+            group = group or self._take(1)
             self._hand_over()
             for turn in group:
                 turn.end()
 
-    def _commit(self, group: "list[_Turn[Any]]") -> None:
-        with self._database.begin(durable=any(turn.durable for turn in group)) as connection:
-            for turn in group:
-                turn.do(connection, alone=len(group) == 1)
-        for turn in group:
-            turn.is_committed = True
+    def _take(self, most: int, durable: bool = True) -> "list[_Turn[Any]]":
+        """Who leads is the first in the queue. What must be durable is not taken into a commit that isn't."""
+        group: list[_Turn[Any]] = []
+        with self._mutex:
+            while self._waiting and len(group) < most and (durable or not self._waiting[0].durable):
+                group.append(self._waiting.popleft())
+        return group
 
     def _hand_over(self) -> None:
         """The first who waits leads next, so that nobody works for others without end."""
@@ -107,15 +117,15 @@ class _Turn(Generic[T]):
         if alone:
             self.result = self.work(connection)
             return
-        connection.exec_driver_sql("SAVEPOINT turn")
+        run_on_sqlite(connection, "SAVEPOINT turn")
         try:
             with storage_errors():
                 self.result = self.work(connection)
         except Exception as exc:  # noqa: BLE001  # its caller raises it
             self.error = exc
             # Some errors, such as a full disk, take the whole transaction back; then this fails, and nobody is told that they are stored.
-            connection.exec_driver_sql("ROLLBACK TO turn")
-        connection.exec_driver_sql("RELEASE turn")
+            run_on_sqlite(connection, "ROLLBACK TO turn")
+        run_on_sqlite(connection, "RELEASE turn")
 
     def end(self) -> None:
         self.is_over = True

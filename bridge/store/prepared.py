@@ -20,10 +20,10 @@ class Prepared:
         text = self._texts.get(dialect.name) or self._texts.setdefault(dialect.name, _Text(self._make(dialect), dialect))
         if text.order is None:
             return connection.exec_driver_sql(text.sql, text.processed(values)).all()
-        return _run_on_sqlite(connection, text.sql, tuple(map(text.processed(values).__getitem__, text.order)))
+        return run_on_sqlite(connection, text.sql, tuple(map(text.processed(values).__getitem__, text.order)))
 
 
-def _run_on_sqlite(connection: Connection, sql: str, parameters: tuple[Any, ...]) -> list[Any]:
+def run_on_sqlite(connection: Connection, sql: str, parameters: tuple[Any, ...] = ()) -> list[Any]:
     """Straight on the driver: a result object of SQLAlchemy's would cost more than the statement."""
     driver: Any = connection.connection.driver_connection
     errors: Any = connection.dialect.loaded_dbapi.Error

@@ -25,7 +25,7 @@ def ours(simulator: Simulator, folder: Path) -> Iterator[int]:
     port = free_port()
     environ = os.environ | simulator.env() | {"BRIDGE_WEBHOOK_TOKENS": TOKEN, "BRIDGE_DATABASE_URL": f"sqlite:///{folder}/ours.db"}
     command = [sys.executable, "-m", "bridge", "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2"]
-    with _running(command, environ | {"BRIDGE_LOG_LEVEL": "ERROR"}, port, folder):
+    with _running(command, environ | {"BRIDGE_LOG_LEVEL": "INFO"}, port, folder):
         yield port
 
 
