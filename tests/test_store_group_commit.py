@@ -290,7 +290,7 @@ def test_whoever_was_told_is_stored_and_whoever_failed_is_not(database: Database
     """Two groups on one ledger, as two processes would be, many threads, a third of the work failing at its end."""
     other, chance = Database(database.url.render_as_string(hide_password=False)), random.Random(4)
     groups = (GroupCommit(database), GroupCommit(other))
-    works = {f"w{number}": RuntimeError("a fault") if chance.random() < 1 / 3 else None for number in range(400)}
+    works = {f"w{number}": RuntimeError("a fault") if chance.random() < 1 / 3 else None for number in range(200)}
 
     futures = {
         name: pool.submit(groups[number % 2].run, store(name, then=error), durable=bool(number % 3))
