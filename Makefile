@@ -15,7 +15,7 @@ help:
 	@echo "make test     linters, types, import rules, all tests"
 	@echo "make lint     linters, types, import rules"
 	@echo "make format   put the code into shape"
-	@echo "make bench    how much it carries on this machine"
+	@echo "make bench    how much it carries on this machine (FULL=1 adds what takes long)"
 
 demo: $(VENV)/.runtime
 	$(BIN)/bridge demo $(if $(KEEP),--keep)
@@ -37,7 +37,7 @@ format: $(VENV)/.dev
 	$(BIN)/ruff format
 
 bench: $(VENV)/.dev
-	$(BIN)/python -m tests.benchmarks
+	FULL=$(FULL) ONLY=$(ONLY) $(BIN)/python -m tests.benchmarks
 
 # Two stamps: what runs is installed without what only develops, so the demo is there sooner.
 $(VENV)/.python:

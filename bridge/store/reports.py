@@ -12,6 +12,9 @@ from bridge.orders import normalise_reference
 from bridge.store.ids import first_id
 from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries, events, records, replay_items
 
+_USUAL = 2000
+"""So many events of a type make it a usual one."""
+
 
 @dataclass(frozen=True, slots=True)
 class Query:
@@ -42,7 +45,7 @@ def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
 
 def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]]:
     """Deliveries, newest first, with the fields that `--json` prints."""
-    rows = _page(connection, select(deliveries).where(*_fitting_deliveries(query)), deliveries, query)
+    rows = _page(connection, select(deliveries).where(*_fitting_deliveries(connection, query)), deliveries, query)
     ids = [row.id for row in rows]
     lines = _lines(connection, ids)
     linked_ids = _links(connection, ids, by="delivery_id", wanted="event_id")
@@ -51,7 +54,7 @@ def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]
 
 def count_fitting(connection: Connection, query: Query, *, events_wanted: bool) -> int:
     """How many events, or deliveries, a query fits, whatever its page."""
-    table, fitting = (events, fitting_events(query)) if events_wanted else (deliveries, _fitting_deliveries(query))
+    table, fitting = (events, fitting_events(query)) if events_wanted else (deliveries, _fitting_deliveries(connection, query))
     return int(connection.execute(select(func.count()).select_from(table).where(*fitting)).scalar_one())
 
 
@@ -186,12 +189,20 @@ def fitting_events(query: Query) -> list[ColumnElement[bool]]:
     return fitting
 
 
-def _fitting_deliveries(query: Query) -> list[ColumnElement[bool]]:
+def _fitting_deliveries(connection: Connection, query: Query) -> list[ColumnElement[bool]]:
     fitting = _narrow(deliveries, query, moment=deliveries.c.created_at, prefix="dlv") + [found for _, found in _sought(query)]
     if query.event_type:
-        of_type = select(event_deliveries.c.delivery_id).join(events).where(events.c.event_type == query.event_type)
-        fitting.append(deliveries.c.id.in_(of_type))
+        fitting.append(_told_by(connection, query.event_type))
     return fitting
+
+
+def _told_by(connection: Connection, event_type: str) -> ColumnElement[bool]:
+    """That an event of this type tells of a delivery. A rare type's are looked up; of a usual one nearly every row fits."""
+    of_type = select(event_deliveries.c.delivery_id).join(events).where(events.c.event_type == event_type)
+    some = select(events.c.id).where(events.c.event_type == event_type).limit(_USUAL).subquery()
+    if connection.execute(select(func.count()).select_from(some)).scalar_one() < _USUAL:
+        return deliveries.c.id.in_(of_type)
+    return of_type.where(event_deliveries.c.delivery_id == deliveries.c.id).correlate(deliveries).exists()
 
 
 def _narrow(table: Table, query: Query, *, moment: ColumnElement[Any], prefix: str) -> list[ColumnElement[bool]]:

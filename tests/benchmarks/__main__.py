@@ -1,79 +1,61 @@
-"""`make bench`: interleaved rounds, medians, the baseline beside each figure; a table for people and one JSON document at the end."""
+"""`make bench`: interleaved rounds, medians, the baseline beside each figure; a table for people and a JSON file of every round.
 
-import json
-import statistics
+`make bench FULL=1` adds what takes long; `make bench ONLY=growth` measures one module alone.
+"""
+
+import os
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import click
 
 from bridge.simulator import Simulator
-from tests.benchmarks import acknowledging, delivering
+from tests.benchmarks import acknowledging, delivering, growth, idle, light, memory
+from tests.benchmarks.figures import Figure, save, show
 
 _ROUNDS = 5
-_WEBHOOKS = 400
 _JOURNEYS = 60
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="bridge-bench-") as name, Simulator() as simulator:
-        rows = [_acknowledging(simulator, Path(name)), *_delivering(simulator, Path(name))]
-    click.echo(f"\n{'what':42}{'ours':>10}{'baseline':>10}{'ratio':>8}   spread of the rounds")
-    for row in rows:
-        ratio = f"{row['ratio']:.2f}" if row["ratio"] is not None else "-"
-        base = f"{row['baseline']:.0f}" if row["baseline"] is not None else "-"
-        click.echo(f"{row['what']:42}{row['ours']:>10.1f}{base:>10}{ratio:>8}   {row['least']:.1f} to {row['most']:.1f}")
-    click.echo(json.dumps(rows))
+    only, is_full = os.environ.get("ONLY"), bool(os.environ.get("FULL"))
+    figures: list[Figure] = []
+    for name, measure in (SHORT | LONG if is_full or only else SHORT).items():
+        if only in (None, "", name):
+            click.echo(f"{name} …", err=True)
+            with tempfile.TemporaryDirectory(prefix="bridge-bench-", ignore_cleanup_errors=True) as folder:
+                figures += measure(Path(folder))
+    show(figures)
+    click.echo(f"\nEvery round: {save(figures, Path(__file__).parents[2] / '.bench')}")
 
 
-def _acknowledging(simulator: Simulator, folder: Path) -> dict[str, object]:
-    world = simulator.world
-    label = world.buy_labels(world.add_shipstation_order(world.add_order()))
-    url = world.label_created_v2(label)["resource_url"]
-    ours: list[float] = []
-    base: list[float] = []
-    with acknowledging.ours(simulator, folder) as our_port, acknowledging.bare(folder) as bare_port, _progress("acknowledging") as rounds:
-        for turn in rounds:
-            bodies = [{"resource_url": f"{url}&n={turn}-{n}", "resource_type": "LABEL_CREATED_V2"} for n in range(_WEBHOOKS)]
-            requests = [simulator.webhook(body) for body in bodies]
-            base.append(acknowledging.per_second(bare_port, requests))
-            ours.append(acknowledging.per_second(our_port, requests))
-    return _row("signed webhooks acknowledged a second", ours, base)
+def _delivering(folder: Path) -> list[Figure]:
+    calls, spent = (
+        Figure("calls to vendors, one worker / plain POSTs", "per s", "0.6"),
+        Figure("worker's CPU for two parcels", "ms", "4, with the receiver"),
+    )
+    with Simulator() as simulator:
+        for turn in range(_ROUNDS + 1):
+            base = delivering.plain_posts_per_second(simulator, 300)
+            ours, cpu = delivering.calls_per_second(simulator, folder, _JOURNEYS, turn)
+            if turn:  # The first round warms up.
+                calls.baseline.append(base)
+                calls.ours.append(ours)
+                spent.ours.append(cpu)
+    return [calls, spent]
 
 
-def _delivering(simulator: Simulator, folder: Path) -> list[dict[str, object]]:
-    ours: list[float] = []
-    base: list[float] = []
-    cpu: list[float] = []
-    with _progress("delivering") as rounds:
-        for turn in rounds:
-            base.append(delivering.plain_posts_per_second(simulator, 300))
-            calls, spent = delivering.calls_per_second(simulator, folder, _JOURNEYS, turn)
-            ours.append(calls)
-            cpu.append(spent)
-    return [_row("calls to vendors a second, one worker", ours, base), _row("worker's CPU ms a webhook of two parcels", cpu, [])]
-
-
-def _progress(what: str) -> Any:
-    return click.progressbar(range(_ROUNDS + 1), label=what.ljust(14))
-
-
-def _row(what: str, ours: Sequence[float], base: Sequence[float]) -> dict[str, object]:
-    """Medians; the first round warms up and is left out."""
-    ours, base = ours[1:], base[1:]
-    middle = statistics.median(ours)
-    baseline = statistics.median(base) if base else None
-    return {
-        "what": what,
-        "ours": middle,
-        "baseline": baseline,
-        "ratio": middle / baseline if baseline else None,
-        "least": min(ours),
-        "most": max(ours),
-    }
-
+SHORT: dict[str, Callable[[Path], list[Figure]]] = {
+    "acknowledging": acknowledging.measure,
+    "delivering": _delivering,
+    "idle": idle.measure,
+}
+LONG: dict[str, Callable[[Path], list[Figure]]] = {
+    "light": light.measure,
+    "growth": growth.measure,
+    "memory": memory.measure,
+}
 
 if __name__ == "__main__":
     main()

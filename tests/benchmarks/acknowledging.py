@@ -1,80 +1,61 @@
 """Webhooks a second through gunicorn: ours, with token, RSA signature and durable store, beside bare Flask with one durable insert."""
 
-import http.client
-import os
-import socket
-import subprocess
-import sys
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack
 from pathlib import Path
 
 from bridge.simulator import Simulator
-from tests.stack import free_port
+from tests.benchmarks import servers
+from tests.benchmarks.figures import Figure
+from tests.benchmarks.servers import Request
 from tests.waiting import wait_until
 
-TOKEN = "benchmark-token-0123456789"
-_SENDERS = 8
-Request = tuple[bytes, dict[str, str]]
+_ROUNDS = 9
+_WEBHOOKS = 400
+_BACKLOG = 120
 
 
-@contextmanager
-def ours(simulator: Simulator, folder: Path) -> Iterator[int]:
-    port = free_port()
-    environ = os.environ | simulator.env() | {"BRIDGE_WEBHOOK_TOKENS": TOKEN, "BRIDGE_DATABASE_URL": f"sqlite:///{folder}/ours.db"}
-    command = [sys.executable, "-m", "bridge", "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2"]
-    with _running(command, environ | {"BRIDGE_LOG_LEVEL": "INFO"}, port, folder):
-        yield port
+def measure(folder: Path) -> list[Figure]:
+    signed = Figure("signed webhooks acknowledged / bare", "per s", "0.8")
+    unsigned = Figure("unsigned webhooks acknowledged / bare", "per s", "0.9")
+    busy = Figure("signed, while a worker delivers / bare without one", "per s", "0.6")
+    beside = Figure("signed, while a worker delivers / bare beside that worker", "per s")
+    url, busy_url = f"sqlite:///{folder}/ours.db", f"sqlite:///{folder}/busy.db"
+    with ExitStack() as stack:
+        simulator = stack.enter_context(Simulator())
+        port, _ = stack.enter_context(servers.receiver(simulator, url, folder))
+        busy_port, _ = stack.enter_context(servers.receiver(simulator, busy_url, folder))
+        base_port = stack.enter_context(servers.bare(folder))
+        for turn in range(-1, _ROUNDS):
+            v2, v1 = _requests(simulator, "V2", turn), _requests(simulator, "V1", turn)
+            base = servers.per_second(base_port, v2)
+            rates = [servers.per_second(port, v2), servers.per_second(port, v1)]
+            servers.per_second(busy_port, _parcels(simulator))
+            with servers.worker(simulator, busy_url, folder):
+                _wait_for_deliveries(simulator)
+                rates.append(servers.per_second(busy_port, v2))
+                base_beside = servers.per_second(base_port, v2)
+            if turn >= 0:  # The first round warms up.
+                for figure, rate in zip((signed, unsigned, busy, beside), (*rates, rates[-1]), strict=True):
+                    figure.ours.append(rate)
+                    figure.baseline.append(base_beside if figure is beside else base)
+    return [signed, unsigned, busy, beside]
 
 
-@contextmanager
-def bare(folder: Path) -> Iterator[int]:
-    port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "tests.benchmarks.bare:create_app()", "--bind", f"127.0.0.1:{port}"]
-    same = ["--workers", "2", "--worker-class", "gthread", "--threads", "8", "--keep-alive", "5", "--log-level", "error"]
-    root = str(Path(__file__).parents[2])
-    with _running([*command, *same], os.environ | {"BARE_DATABASE": f"{folder}/bare.db", "PYTHONPATH": root}, port, folder):
-        yield port
+def _requests(simulator: Simulator, api: str, turn: int) -> list[Request]:
+    """Pointers to lists that are there, each another one."""
+    path, kind = ("/v2/labels?batch_id=se-1", "LABEL_CREATED_V2") if api == "V2" else ("/shipments?batchId=1", "SHIP_NOTIFY")
+    bodies = ({"resource_url": f"{simulator.url}{path}&page={turn + 2}{n:03}", "resource_type": kind} for n in range(_WEBHOOKS))
+    return [simulator.webhook(body) for body in bodies]
 
 
-def per_second(port: int, requests: Sequence[Request]) -> float:
-    """Send all, over a few kept connections; each must be answered 202."""
-    begin = time.perf_counter()
-    threads = [threading.Thread(target=_send, args=(port, requests[start::_SENDERS])) for start in range(_SENDERS)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    return len(requests) / (time.perf_counter() - begin)
+def _parcels(simulator: Simulator) -> list[Request]:
+    """Real work for the worker: each of an order of its own."""
+    world = simulator.world
+    labels = (world.buy_labels(world.add_shipstation_order(world.add_order())) for _ in range(_BACKLOG))
+    return [simulator.webhook(world.label_created_v2(label)) for label in labels]
 
 
-def _send(port: int, requests: Sequence[Request]) -> None:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
-    for body, headers in requests:
-        connection.request("POST", f"/webhooks/shipstation/{TOKEN}", body=body, headers=headers)
-        answer = connection.getresponse()
-        answer.read()
-        if answer.status != 202:
-            raise RuntimeError(f"answered {answer.status}")
-    connection.close()
-
-
-@contextmanager
-def _running(command: list[str], environ: dict[str, str], port: int, folder: Path) -> Iterator[None]:
-    process = subprocess.Popen(command, env=environ, cwd=folder)
-    try:
-        wait_until(lambda: _is_answering(port), seconds=20, what=f"{command[2]} to answer")
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-def _is_answering(port: int) -> bool:
-    try:
-        with socket.create_connection(("127.0.0.1", port), timeout=1):
-            return True
-    except OSError:
-        return False
+def _wait_for_deliveries(simulator: Simulator) -> None:
+    """Until the worker is at it."""
+    before = len(simulator.world.calls)
+    wait_until(lambda: len(simulator.world.calls) > before + 5, seconds=30, what="the worker to call")

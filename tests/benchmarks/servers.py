@@ -1,0 +1,84 @@
+"""Receivers and workers as processes of their own, quiet on the terminal, and senders that share no interpreter with the vendors."""
+
+import os
+import pickle
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from bridge.simulator import Simulator
+from tests.stack import free_port
+from tests.waiting import wait_until
+
+TOKEN = "benchmark-token-0123456789"
+ROOT = Path(__file__).parents[2]
+Request = tuple[bytes, dict[str, str]]
+
+
+def environ(simulator: Simulator, url: str) -> dict[str, str]:
+    """Budgets that stop nobody; everything else as a user has it, the log included."""
+    rates = {f"BRIDGE_{system}_RATE_PER_MINUTE": "1000000" for system in ("SHIPSTATION", "SHIPSTATION_V1", "PURPLE_DOT")}
+    own = {"BRIDGE_WEBHOOK_TOKENS": TOKEN, "BRIDGE_DATABASE_URL": url, "BRIDGE_RECONCILE_EVERY": "0", "PYTHONPATH": str(ROOT)}
+    return {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")} | simulator.env() | rates | own
+
+
+@contextmanager
+def receiver(simulator: Simulator, url: str, folder: Path) -> Iterator[tuple[int, int]]:
+    """Ours under gunicorn: its port and the process id."""
+    port = free_port()
+    command = [sys.executable, "-m", "bridge", "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2"]
+    with running(command, environ(simulator, url), folder) as pid:
+        wait_until(lambda: _is_answering(port), seconds=30, what="the receiver to answer")
+        yield port, pid
+
+
+@contextmanager
+def bare(folder: Path) -> Iterator[int]:
+    """Flask and one insert, under the same gunicorn."""
+    port = free_port()
+    command = [sys.executable, "-m", "gunicorn", "tests.benchmarks.bare:create_app()", "--bind", f"127.0.0.1:{port}"]
+    same = ["--workers", "2", "--worker-class", "gthread", "--threads", "8", "--keep-alive", "5", "--log-level", "error"]
+    same += ["--worker-tmp-dir", "/dev/shm"] if Path("/dev/shm").is_dir() else []
+    with running([*command, *same], os.environ | {"BARE_DATABASE": f"{folder}/bare.db", "PYTHONPATH": str(ROOT)}, folder):
+        wait_until(lambda: _is_answering(port), seconds=30, what="the baseline to answer")
+        yield port
+
+
+@contextmanager
+def worker(simulator: Simulator, url: str, folder: Path) -> Iterator[int]:
+    """Its process id."""
+    with running([sys.executable, "-m", "bridge", "work"], environ(simulator, url), folder) as pid:
+        yield pid
+
+
+@contextmanager
+def running(command: Sequence[str], variables: Mapping[str, str], folder: Path) -> Iterator[int]:
+    """Its lines go to a file, as a service manager's would."""
+    with (folder / "log.txt").open("ab") as log, subprocess.Popen(command, env=variables, cwd=folder, stdout=log, stderr=log) as process:
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+            process.wait(40)
+
+
+def per_second(port: int, requests: Sequence[Request]) -> float:
+    """Send all over a few kept connections, from a process of its own; each must be answered 202."""
+    with tempfile.NamedTemporaryFile(suffix=".pickle") as file:
+        pickle.dump(requests, file)
+        file.flush()
+        command = [sys.executable, "-m", "tests.benchmarks.sender", str(port), TOKEN, file.name]
+        said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return len(requests) / float(said.stdout)
+
+
+def _is_answering(port: int) -> bool:
+    try:
+        with socket.create_connection(("127.0.0.1", port), timeout=1):
+            return True
+    except OSError:
+        return False
