@@ -122,6 +122,9 @@ class _Page:
         known = self._known(parcel, order_id)
         if known is not None and not self._may_replace(known, shipment):
             return self._seen_before(shipment, known)
+        if may_be_forgotten(shipment, self.origin, restored_at=restores.last(self.connection)):
+            # Fulfilled perhaps by ourselves: that is settled by reading, when all its parcels are known again.
+            matched = replace(matched, order=replace(matched.order, status=None))
         action = judged and replace(judged, fulfillment_order_id=order_id, reference=matched.order.reference)
         others = [other for other in self.earlier.get(order_id, []) if known is None or other.id != known.id]
         decided: Action = action or fulfillments.decide(

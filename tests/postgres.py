@@ -58,6 +58,10 @@ class Server:
         done = subprocess.run(f"{_program(program)} {rest}", shell=True, capture_output=True, text=True, check=True)  # noqa: S602  # our own
         return done.stdout + done.stderr
 
+    def path(self) -> str:
+        """A search path on which PostgreSQL's own programs are found."""
+        return f"{Path(_program('pg_restore')).parent}:{os.environ['PATH']}"
+
     def _run(self, program: str, *arguments: str) -> None:
         command = [_program(program), *arguments]
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._user)  # type: ignore[call-overload]

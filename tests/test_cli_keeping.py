@@ -211,6 +211,17 @@ def test_parcel_that_the_sweep_brings_after_a_restore_is_read_before_it_is_told(
     assert (states[-1].id, states[-1].reason) == (decision.delivery_id, "unconfirmed_partial")
 
 
+def test_whole_order_that_was_told_meanwhile_and_comes_again_is_known_by_its_status(desk: Desk) -> None:
+    put_back(desk)
+    desk.order_becomes(status=OrderStatus.FULFILLED)
+    told = tuple(desk.purple_dot.orders.values())
+
+    put(desk.ledger, a_parcel(ship_date=desk.clock.now.date()), orders=told, lane=Lane.SWEEP)
+
+    assert desk.deliver().status == "delivered"
+    assert desk.purple_dot.posted == []
+
+
 def test_parcel_of_a_webhook_after_a_restore_is_told_at_once(desk: Desk) -> None:
     put_back(desk)
     desk.clock.advance(3 * 3600)
@@ -289,3 +300,25 @@ def test_restored_says_what_it_noted(desk: Desk, said: Callable[..., Result]) ->
     assert result.exit_code == 0, result.output
     assert '"in_doubt": 1' in result.output
     assert delivery.unclear_at is not None
+
+
+# Older software, newer ledger
+
+
+def test_ledger_is_taken_back_to_an_older_version_with_what_is_in_it(live: Path) -> None:
+    result = run("migrate", "--down-to", "0001", ledger=live)
+
+    assert (result.exit_code, count_of(live)) == (0, 1), result.output
+    assert "to 0001" in result.output
+
+
+@pytest.mark.parametrize("command", ["events", "migrate", "restored"])
+def test_ledger_of_newer_software_is_told_in_a_sentence_and_left_alone(live: Path, command: str) -> None:
+    with sqlite3.connect(live) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+    result = run(command, ledger=live)
+
+    assert result.exit_code == 1
+    assert "the database is at version 9999, of newer software" in result.output

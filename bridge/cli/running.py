@@ -115,12 +115,14 @@ def _own_metrics(bind: str | None) -> Iterator[None]:
 
 
 @click.command()
-def migrate() -> None:
+@click.option("--down-to", metavar="VERSION", help="Take it back to an older version, such as 0007, before older software runs again.")
+def migrate(down_to: str | None) -> None:
     """Create or upgrade the database. Safe to call from several machines at once."""
     with closing(Database(load_settings().database_url)) as database:
         with database.begin() as connection:
             before, newest = migrations.current(connection), migrations.newest()
-        migrations.upgrade(database)
+        (migrations.downgrade if down_to else migrations.upgrade)(database, down_to or "head")
+        newest = down_to or newest
     click.echo(f"The database is at version {newest}." if before == newest else f"The database went from {before or 'empty'} to {newest}.")
 
 

@@ -8,6 +8,7 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import Connection, text
 
+from bridge.errors import StorageError
 from bridge.store.database import Database
 
 _LOCK = 0x5044534D
@@ -15,10 +16,13 @@ _LOCK = 0x5044534D
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the database to `revision`, in one transaction. Raises StorageError when it can't be reached or written."""
+    """Bring the database to `revision`, in one transaction. StorageError when it can't be reached or written, or is newer than we."""
     with database.read() as connection:
-        if revision == "head" and current(connection) == newest():
+        found = current(connection)
+        if revision == "head" and found == newest():
             return  # A process that starts must not wait for whoever writes.
+    if found and found not in {script.revision for script in ScriptDirectory.from_config(_config(None)).walk_revisions()}:
+        raise StorageError(f"the database is at version {found}, of newer software; install that, or take the database back with it")
     with database.begin() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
