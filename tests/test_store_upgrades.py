@@ -122,10 +122,10 @@ def steps() -> list[str]:
 
 
 def reflected(connection: Connection) -> dict[str, Table]:
-    """The tables as they stand in the database, whatever the code says."""
+    """The tables as they stand in the database, whatever the code says; what others refer to comes first."""
     there = MetaData()
     there.reflect(connection)
-    return {name: table for name, table in there.tables.items() if name != "alembic_version"}
+    return {table.name: table for table in there.sorted_tables if table.name != "alembic_version"}
 
 
 def contents(database: Database) -> Rows:
