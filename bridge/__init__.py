@@ -15,6 +15,7 @@ shipstation/    the source:      webhook (verify, identify), payloads, client; i
 purple_dot/     the destination: payloads, client; its words stay in there
 api_client      shared by both clients: timeouts, no redirects, budget, status → our errors
 doctor          one finding a line: how it is, and what to do; contract: the vendors' fields that we count on
+watch           looks every minute for what a person should hear of, by the pure rules of alerts, and has notify send it
 subscribe       sees to it that ShipStation tells us, and looks every day whether it still does
 outline         what of a text from outside may be stored: its shape, without names and addresses
 mend            by hand: retry, link, fulfil the rest, resolve; the same for commands and console
@@ -27,7 +28,7 @@ cli/            the commands
 scrape          /metrics: what the processes counted, and what stands in the database
 app             the only wiring
 
-Foundations: events, shipments, orders, actions (the things), reasons, errors (the verdicts), settings, logs, metrics.
+Foundations: events, shipments, orders, actions (the things), reasons, errors (the verdicts), settings, logs, metrics, alerts, notify.
 Who may import whom is written in pyproject.toml and checked by `make test`.
 """
 

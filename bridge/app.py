@@ -12,7 +12,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 from werkzeug.exceptions import HTTPException
 
-from bridge import __version__, console, metrics, receive, scrape, subscribe
+from bridge import __version__, console, metrics, receive, scrape, subscribe, watch
 from bridge.api_client import ApiClient, OriginRule, origin_of
 from bridge.budget import Budget, WaitingRoom
 from bridge.errors import AuthenticationError, KeysUnavailableError, SettingsError, StorageError
@@ -106,6 +106,9 @@ def _chores(settings: Settings, database: Database, fetcher: Fetcher) -> list[Ch
     keep = timedelta(days=settings.retention_days)
     chores = [Chore("retention", _RETENTION_EVERY, partial(retention.forget, database, keep))]
     chores += [Chore(subscribe.CHECK, subscribe.CHECK_EVERY, subscription_check(settings, database, fetcher).do)]
+    if settings.alert_urls:
+        told = watch.Watch(database, settings.alert_urls, rates(settings), has_console=settings.console_password is not None)
+        chores.append(Chore("alerts", watch.EVERY, told.do))
     return [*chores, Chore("sweep", every, partial(sweep.routine, every))] if every else chores
 
 

@@ -15,7 +15,7 @@ from bridge import metrics
 from bridge.api_client import retry_after_of
 from bridge.errors import StorageError, ThrottledError
 from bridge.events import Lane
-from bridge.store import budgets
+from bridge.store import budgets, notes
 from bridge.store.database import Database
 
 log = structlog.get_logger(__name__)
@@ -24,6 +24,7 @@ _LONGEST_WAIT = 5.0
 _DEFAULT_PAUSE = 30.0
 _BLOCK_SECONDS = 0.1
 _BLOCK_LASTS = 1.0
+_REFUSED = frozenset({"credentials", "redirect"})
 _FAILED = frozenset({"server_error", "network", "unreadable"})
 
 
@@ -72,6 +73,7 @@ class Budget:
     _line_until: float = 0.0
     _is_failing: bool = False
     _told: int | None = None
+    _is_refused: bool | None = None
 
     @property
     def allowed(self) -> int:
@@ -140,7 +142,20 @@ class Budget:
             if self._is_failing:
                 self._worked()
             self._learn(outcome, headers)
+            if outcome == "ok" or outcome in _REFUSED:
+                self._mind_credentials(is_refused=outcome in _REFUSED)
         return None
+
+    def _mind_credentials(self, *, is_refused: bool) -> None:
+        """Noted when it changes, and at this process's first call, for the alerts."""
+        if is_refused == self._is_refused:
+            return
+        with self.database.begin(durable=False) as connection:
+            if is_refused:
+                notes.put(connection, notes.REFUSED + self.system, True, now=self.database.now(connection))
+            else:
+                notes.drop(connection, notes.REFUSED + self.system)
+        self._is_refused = is_refused
 
     def _failed(self) -> float | None:
         self._is_failing, self._block = True, 0

@@ -66,6 +66,7 @@ def configure_logs(format: Format = "json", level: str = "INFO") -> None:
     root.handlers = [*(handler for handler in root.handlers if not isinstance(handler, StderrHandler)), StderrHandler(format)]
     root.setLevel(level)
     logging.getLogger("alembic").setLevel(logging.WARNING)  # Else every look at /readyz would write two lines.
+    logging.getLogger("urllib3").setLevel(logging.INFO)  # Its DEBUG lines tell URLs, and some alert URLs hold a token in their path.
 
 
 def gunicorn_logging(format: Format = "json", level: str = "INFO") -> dict[str, Any]:

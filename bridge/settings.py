@@ -99,6 +99,12 @@ def _read_database_url(text: str) -> str:
     return url
 
 
+def _with_apprise(url: SecretStr) -> SecretStr:
+    if importlib.util.find_spec("apprise") is None:
+        raise ValueError("needs Apprise, which is not installed; pip install 'purpledot-shipstation-bridge[alerts]'")
+    return url
+
+
 def _read_file_name(text: str) -> Path | None:
     if text and not Path(text).is_file():
         raise ValueError("names no file; write the path of an existing one, or leave it empty")
@@ -114,7 +120,10 @@ Bind = Annotated[str, _like(rf"(?:{_HOST}){_PORT}", "is not host:port; write it 
 Token = Annotated[SecretStr, _like("[A-Za-z0-9_-]{16,200}", f"is not 16 to 200 letters, digits, - or _; {_MAKE_ONE}")]
 Credential = Annotated[SecretStr, _like("[!-~]+", "holds a space, a line break or a character outside ASCII; copy the value again, alone")]
 SecretKey = Annotated[SecretStr, _like(".{16,}", f"is shorter than 16 characters; {_MAKE_ONE}")]
-AlertUrl = Annotated[SecretStr, _like(r"[A-Za-z][\w+.-]*://\S.*", "is no Apprise URL; see https://github.com/caronc/apprise/wiki")]
+_APPRISE = AfterValidator(_with_apprise)
+AlertUrl = Annotated[
+    SecretStr, _like(r"[A-Za-z][\w+.-]*://\S.*", "is no Apprise URL; see https://github.com/caronc/apprise/wiki"), _APPRISE
+]
 DatabaseUrl = Annotated[str, BeforeValidator(_read_database_url), Field(repr=False)]
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 Pattern = Annotated[re.Pattern[str] | None, BeforeValidator(read_pattern)]

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from bridge import __version__
+from bridge.cli.alerting import alerts
 from bridge.cli.demo import demo
 from bridge.cli.doctor import doctor
 from bridge.cli.init import init
@@ -44,5 +45,5 @@ def main() -> None:
 
 
 _MENDING = (explain, retry, replay, link, resolve, audit, reconcile, export, backup, restored, ship)
-for command in (init, run, serve, work, migrate, events, deliveries, show, *_MENDING, webhooks, doctor, simulator, demo):
+for command in (init, run, serve, work, migrate, events, deliveries, show, *_MENDING, webhooks, doctor, alerts, simulator, demo):
     main.add_command(command)

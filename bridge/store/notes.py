@@ -12,6 +12,10 @@ SUBSCRIBED = "webhooks_subscribed"
 """What `bridge webhooks ensure` was told last: {"url", "store", "apis"}; empty after `remove`."""
 LOST = "webhooks_lost"
 """The worker's daily look at the subscriptions: {"problems": [a sentence for each]}; empty when all is well."""
+TOLD = "alerts_told_"
+"""Before the hash of an alert URL: what it was told and still stands, [kind, about, subject] each."""
+REFUSED = "credentials_refused_"
+"""Before a system's name: it refuses our credentials."""
 
 
 def put(connection: Connection, name: str, value: Any, *, now: datetime) -> None:

@@ -1,0 +1,58 @@
+"""What the alerts ask of the ledger, by index look-ups alone."""
+
+from datetime import datetime, timedelta
+
+from sqlalchemy import Connection, Table, func, select
+
+from bridge.events import EXCEPTIONS, EventStatus, Lane
+from bridge.store import notes
+from bridge.store.ids import first_id
+from bridge.store.tables import deliveries, events
+
+_MOST = 1000
+_NEXT = "next_in_line"
+_WEEK = timedelta(weeks=1)
+
+
+def exceptions(connection: Connection) -> list[tuple[str, str]]:
+    """(id, reason) of what waits for a person, the newest thousand deliveries and events."""
+    found: list[tuple[str, str]] = []
+    for table, statuses in ((deliveries, EXCEPTIONS), (events, [EventStatus.DEAD])):
+        for status in sorted(statuses):
+            chosen = select(table.c.id, table.c.reason).where(table.c.status == status).order_by(table.c.id.desc()).limit(_MOST)
+            found += [(row.id, row.reason or "") for row in connection.execute(chosen)]
+    return found
+
+
+def in_earlier_weeks(connection: Connection, start: datetime, end: datetime, *, weeks: int) -> list[int]:
+    """How many notifications came between the same hours of each earlier week that lies wholly within what we know; counted to 200."""
+    oldest = connection.execute(select(events.c.received_at).order_by(events.c.id).limit(1)).scalar_one_or_none()
+    counts: list[int] = []
+    for back in range(1, weeks + 1):
+        if end > start and oldest is not None and start - back * _WEEK >= oldest:
+            span = events.c.id >= first_id("evt", start - back * _WEEK), events.c.id < first_id("evt", end - back * _WEEK)
+            some = select(events.c.id).where(*span, events.c.source == "shipstation").limit(200).subquery()
+            counts.append(connection.execute(select(func.count()).select_from(some)).scalar_one())
+    return counts
+
+
+def note_next(connection: Connection, *, now: datetime) -> None:
+    """Remember which live work is due and first in line, and since when that is so: while work moves it is another one each time."""
+    head = next(
+        (one for lane in (Lane.LIVE, Lane.RETRY) for table in (deliveries, events) if (one := _due(connection, table, lane, now))), None
+    )
+    known = notes.get(connection, _NEXT)
+    if head is None and known is not None:
+        notes.drop(connection, _NEXT)
+    elif head is not None and (known is None or known[0] != head):
+        notes.put(connection, _NEXT, head, now=now)
+
+
+def next_since(connection: Connection) -> tuple[str, datetime] | None:
+    """What `note_next` saw, and since when."""
+    return notes.get(connection, _NEXT)
+
+
+def _due(connection: Connection, table: Table, lane: Lane, now: datetime) -> str | None:
+    first = select(table.c.id).where(table.c.lane == lane, table.c.due_at <= now).order_by(table.c.due_at).limit(1)
+    return connection.execute(first).scalar_one_or_none()
