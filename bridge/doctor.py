@@ -4,7 +4,7 @@ import os
 import shutil
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -89,24 +89,21 @@ def keys(setting: str, count: Callable[[], int]) -> Finding:
         found = count()
     except BridgeError as exc:
         return Finding("signature keys", "fail", str(exc), f"see whether this machine can reach {setting}; without keys V2 webhooks wait")
-    if not found:
-        return Finding("signature keys", "fail", "no usable key is published there", f"correct {setting}")
-    return Finding("signature keys", "ok", f"{found} published")
+    return Finding("signature keys", "ok" if found else "fail", f"{found} published", None if found else f"correct {setting}")
 
 
 def subscriptions(look: Callable[[], list[str] | None]) -> Iterator[Finding]:
-    ensure = "bridge webhooks ensure https://YOUR-ADDRESS"
+    check, ensure = "subscriptions", "bridge webhooks ensure https://YOUR-ADDRESS"
     try:
         problems = look()
     except BridgeError as exc:
-        yield Finding("subscriptions", "warn", f"could not be seen: {exc}", "mend that first")
+        yield Finding(check, "warn", f"could not be seen: {exc}", "mend that first")
         return
     if problems is None:
-        yield Finding("subscriptions", "warn", "`bridge webhooks ensure` was not used yet, so nobody watches over them", ensure)
-    for problem in problems or []:
-        yield Finding("subscriptions", "fail", problem, ensure)
-    if problems == []:
-        yield Finding("subscriptions", "ok", "as `bridge webhooks ensure` left them")
+        yield Finding(check, "warn", "`bridge webhooks ensure` was not used yet, so nobody watches over them", ensure)
+    elif not problems:
+        yield Finding(check, "ok", "as `bridge webhooks ensure` left them")
+    yield from (Finding(check, "fail", problem, ensure) for problem in problems or [])
 
 
 def clock(ahead: float | None) -> Finding:
@@ -196,33 +193,19 @@ def sweep(last: datetime | None, *, every: timedelta, now: datetime) -> Finding:
     return Finding("sweep", "warn" if late else "ok", found, "see the worker's log for `chore_failed`" if late else None)
 
 
-@dataclass(frozen=True, slots=True)
-class ContractCheck:
-    """Holds live answers against our models and our list of fields; what comes is looked at and let go."""
-
-    samples: Mapping[str, Sample]
-    """By kind of row, as in vendor_fields.csv: what asks for a page of it."""
-    fields: Mapping[str, list[VendorField]] = field(repr=False)
-
-    def findings(self) -> Iterator[Finding]:
-        for kind, sample in self.samples.items():
-            yield from self._look(self.fields[kind][0].call, kind, sample)
-
-    def _look(self, call: str, kind: str, sample: Sample) -> Iterator[Finding]:
-        to_do = "upgrade the bridge, or report it with this line; it holds what it can't read for a person"
-        try:
-            body = sample()
-        except BridgeError as exc:
-            yield Finding(call, "warn", f"could not be compared: {exc}", "mend that first")
-            return
-        if not has_rows(body, self.fields[kind]):
-            yield Finding(call, "ok", "answers, but has no rows yet to compare")
-            return
-        broken, changed = unreadable(kind, body), changes(body, self.fields[kind])
-        yield from (Finding(call, "fail", told, to_do) for told in broken)
-        yield from (Finding(call, "warn", told, to_do) for told in changed)
-        if not broken + changed:
-            yield Finding(call, "ok", "has the shape that we know")
+def contract(kind: str, sample: Sample, fields: list[VendorField]) -> Iterator[Finding]:
+    """A live answer held against our models and our list of fields; what comes is looked at and let go."""
+    call, to_do = fields[0].call, "upgrade the bridge, or report it with this line; it holds what it can't read for a person"
+    try:
+        body = sample()
+    except BridgeError as exc:
+        yield Finding(call, "warn", f"could not be compared: {exc}", "mend that first")
+        return
+    broken, changed = (unreadable(kind, body), changes(body, fields)) if has_rows(body, fields) else ([], [])
+    yield from (Finding(call, "fail", told, to_do) for told in broken)
+    yield from (Finding(call, "warn", told, to_do) for told in changed)
+    if not broken + changed:
+        yield Finding(call, "ok", "has the shape that we know" if has_rows(body, fields) else "answers, but has no rows yet to compare")
 
 
 def _open_to_others(file: Path) -> bool:

@@ -53,7 +53,9 @@ def _findings(settings: Settings, problems: list[str], database: Database, *, co
     fetcher, purple_dot = create_clients(settings, database, stopping=threading.Event(), each=ear.put_on)
     has_token = not any("PURPLE_DOT_ACCESS_TOKEN" in problem for problem in problems)
     if contract:
-        yield from checks.ContractCheck(_samples(fetcher, purple_dot if has_token else None), vendor_fields()).findings()
+        fields = vendor_fields()
+        for kind, sample in _samples(fetcher, purple_dot if has_token else None).items():
+            yield from checks.contract(kind, sample, fields[kind])
         return
     yield from _vendors(settings, fetcher, purple_dot if has_token else None)
     yield checks.clock(ear.ahead)

@@ -8,7 +8,7 @@ https://docs.shipstation.com/openapi/webhooks (V2), https://www.shipstation.com/
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, Any, ClassVar, Literal, Protocol
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
@@ -54,17 +54,6 @@ class Step:
     api: str
     event: str
     subscription: Subscription | None = None
-
-
-class Subscriptions(Protocol):
-    """One API version's list. Errors are those of ApiClient; every call here may safely be repeated."""
-
-    api: ClassVar[str]
-
-    def all(self) -> list[Subscription]: ...
-    def create(self, event: str, address: str, token: str, store: str | None) -> None: ...
-    def update(self, subscription: Subscription, address: str, token: str) -> None: ...
-    def delete(self, subscription: Subscription) -> None: ...
 
 
 def is_ours(url: str, address: str) -> bool:
@@ -121,17 +110,41 @@ class V1Webhook(Row):
     active: Annotated[bool, Field(alias="Active")] = True
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionsV2:
-    """`/v2/environment/webhooks`. The token goes into a header."""
+class Subscriptions:
+    """One API version's list; the class attributes and the bodies are all that differs. Errors are those of ApiClient; every call may
+    safely be repeated."""
 
-    client: ApiClient
-    base_url: str
-    api: ClassVar[str] = "v2"
+    api: str
+    path: str
+
+    def __init__(self, client: ApiClient, base_url: str) -> None:
+        self._client, self._url = client, base_url + self.path
 
     def sample(self) -> object:
-        """The answer as it came."""
-        return self.client.get("webhooks", self._url()).body
+        """The list as it came."""
+        return self._client.get("webhooks", self._url).body
+
+    def all(self) -> list[Subscription]:
+        """The whole list. PayloadError when it has another shape than we know."""
+        raise NotImplementedError
+
+    def create(self, event: str, address: str, token: str, store: str | None) -> None:
+        raise NotImplementedError
+
+    def update(self, subscription: Subscription, address: str, token: str) -> None:
+        raise NotImplementedError
+
+    def delete(self, subscription: Subscription) -> None:
+        self._send("delete_webhook", "DELETE", _tail(subscription), None)
+
+    def _send(self, operation: str, method: str, tail: str, body: object) -> None:
+        self._client.send(operation, method, self._url + tail, body, safe_to_repeat=True)
+
+
+class SubscriptionsV2(Subscriptions):
+    """`/v2/environment/webhooks`. The token goes into a header."""
+
+    api, path = "v2", "/environment/webhooks"
 
     def all(self) -> list[Subscription]:
         found = []
@@ -141,37 +154,23 @@ class SubscriptionsV2:
         return found
 
     def create(self, event: str, address: str, token: str, store: str | None) -> None:
-        body = {"name": _name(event), "event": event, "url": address, "headers": [{"key": HEADER, "value": token}], **_store(store)}
-        self.client.send("create_webhook", "POST", self._url(), body, safe_to_repeat=True)
+        headers = [{"key": HEADER, "value": token}]
+        self._send(
+            "create_webhook", "POST", "", {"name": _name(event), "event": event, "url": address, "headers": headers, **_store(store)}
+        )
 
     def update(self, subscription: Subscription, address: str, token: str) -> None:
         """Headers are replaced as a whole, so what else somebody put there is sent along."""
-        others = [{"key": key, "value": value} for key, value in subscription.headers if key.lower() != HEADER.lower()]
-        body = {
-            "name": subscription.name or _name(subscription.event),
-            "url": address,
-            "headers": [*others, {"key": HEADER, "value": token}],
-        }
-        self.client.send("update_webhook", "PUT", self._url(subscription), body, safe_to_repeat=True)
-
-    def delete(self, subscription: Subscription) -> None:
-        self.client.send("delete_webhook", "DELETE", self._url(subscription), None, safe_to_repeat=True)
-
-    def _url(self, subscription: Subscription | None = None) -> str:
-        return f"{self.base_url}/environment/webhooks{_tail(subscription)}"
+        headers = [{"key": key, "value": value} for key, value in subscription.headers if key.lower() != HEADER.lower()]
+        headers.append({"key": HEADER, "value": token})
+        body = {"name": subscription.name or _name(subscription.event), "url": address, "headers": headers}
+        self._send("update_webhook", "PUT", _tail(subscription), body)
 
 
-@dataclass(frozen=True, slots=True)
-class SubscriptionsV1:
+class SubscriptionsV1(Subscriptions):
     """`/webhooks`. V1 sends no header, so the token is the end of the URL; nothing can be changed, only made anew."""
 
-    client: ApiClient
-    base_url: str
-    api: ClassVar[str] = "v1"
-
-    def sample(self) -> object:
-        """The answer as it came."""
-        return self.client.get("webhooks", f"{self.base_url}/webhooks").body
+    api, path = "v1", "/webhooks"
 
     def all(self) -> list[Subscription]:
         body = self.sample()
@@ -182,15 +181,12 @@ class SubscriptionsV1:
 
     def create(self, event: str, address: str, token: str, store: str | None) -> None:
         body = {"target_url": f"{address}/{token}", "event": event, "friendly_name": _name(event), **_store(store)}
-        self.client.send("create_webhook", "POST", f"{self.base_url}/webhooks/subscribe", body, safe_to_repeat=True)
+        self._send("create_webhook", "POST", "/subscribe", body)
 
     def update(self, subscription: Subscription, address: str, token: str) -> None:
         """The new one first: between the two steps a webhook comes twice rather than not at all."""
         self.create(subscription.event, address, token, subscription.store)
         self.delete(subscription)
-
-    def delete(self, subscription: Subscription) -> None:
-        self.client.send("delete_webhook", "DELETE", f"{self.base_url}/webhooks{_tail(subscription)}", None, safe_to_repeat=True)
 
 
 def _rows(model: type[Any], body: object) -> list[Any]:
@@ -203,10 +199,10 @@ def _rows(model: type[Any], body: object) -> list[Any]:
         raise PayloadError(f"ShipStation's list of webhooks has another shape than we know: {wrong}") from exc
 
 
-def _tail(subscription: Subscription | None) -> str:
-    if subscription and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", subscription.subscription_id, re.ASCII):
+def _tail(subscription: Subscription) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", subscription.subscription_id, re.ASCII):
         raise PayloadError("ShipStation gave a webhook an id that no path can hold")
-    return f"/{subscription.subscription_id}" if subscription else ""
+    return f"/{subscription.subscription_id}"
 
 
 def _name(event: str) -> str:
