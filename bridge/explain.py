@@ -45,7 +45,7 @@ def rule_in_words(rule: str | None) -> str:
 def _event(story: Story) -> Iterator[str]:
     known = EVENT_TYPES.get(story["event_type"])
     meaning = known.meaning if known else "a type that tells nothing of shipped goods"
-    came = "was found by the sweep, as no webhook had told of it" if story.get("source") == "sweep" else "came in"
+    came = "was found by the sweep, not told by a webhook" if story.get("source") == "sweep" else "came in"
     yield f"{_when(story['received_at'])} {story['event_type']} {came}: {meaning}"
     for one in story["replays"]:
         if one["replay_event_id"] == story["id"]:

@@ -145,6 +145,8 @@ class Sweep:
         finally:
             if number is not None:
                 with self.database.begin() as connection:
+                    if outcome == "done":  # Also where a list had no row at all.
+                        sweeps.note(connection, number, run.tally.told())
                     sweeps.end(connection, number, outcome, detail=detail, now=self.database.now(connection))
         return run.tally
 

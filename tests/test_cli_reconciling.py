@@ -58,8 +58,9 @@ def test_missed_shipment_goes_in_and_is_delivered_by_the_worker(run: Run, world:
     assert (first.exit_code, again.exit_code, order.status) == (0, 0, "FULFILLED")
     assert "LABEL_CREATED_V2        1       1       0         0" in first.stdout
     assert "Fed in as 1 event(s) of the sweep" in first.stdout
+    assert first.stdout.splitlines()[-1] == "Nothing needs a person so far."
     assert [row["missed"] for row in json.loads(again.stdout)["swept"]] == [0, 0, 0, 0]
-    assert "no webhook had told of it" in run("explain", json.loads(run("events", "--json").stdout)[0]["id"]).stdout
+    assert "found by the sweep" in run("explain", json.loads(run("events", "--json").stdout)[0]["id"]).stdout
 
 
 def test_dry_run_shows_it_and_leaves_it(run: Run, world: World) -> None:

@@ -428,7 +428,17 @@ def test_missed_are_added_up_over_all_sweeps(bridge: Clockwork, world: World) ->
         sweep(bridge)
 
     with bridge.database.read() as connection:
-        assert sweeps.missed(connection) == {"LABEL_CREATED_V2": 2, "FULFILLMENT_SHIPPED_V2": 1}
+        assert sweeps.missed(connection) == {"LABEL_CREATED_V2": 2, "FULFILLMENT_SHIPPED_V2": 1, "SHIP_NOTIFY": 0, "FULFILLMENT_SHIPPED": 0}
+
+
+def test_old_sweeps_are_forgotten_unless_they_missed_something(bridge: Clockwork, world: World) -> None:
+    sweep(bridge)
+    _label(world)
+    sweep(bridge)
+    bridge.clock.advance(31 * 24 * 3600)
+    sweep(bridge)
+
+    assert [row.counts["LABEL_CREATED_V2"]["missed"] for row in rows(bridge.database, "sweeps")] == [1, 0]
 
 
 # How far it looks back

@@ -14,7 +14,7 @@ from tests.waiting import wait_until
 
 @pytest.fixture
 def stack(database_url: str, tmp_path: Path) -> Iterator[Stack]:
-    """ShipStation's clock is an hour slow: what is shipped there no webhook will tell of any more."""
+    """ShipStation's clock is half an hour slow: what is shipped there no webhook will tell of any more."""
     world = World(now=lambda: datetime.now(UTC) - timedelta(minutes=30))
     with Simulator(world) as simulator, Stack(simulator, database_url, tmp_path) as stack:
         yield stack
@@ -43,4 +43,4 @@ def test_worker_makes_up_for_all_lost_webhooks_and_tells_each_parcel_once(stack:
     assert numbers == sorted(str(one.tracking_number) for one in (*labels, *marks))
     assert {event["source"] for event in stack.events()} == {"sweep"}
     with stack.database.read() as connection:
-        assert sorted(sweeps.missed(connection).values()) == [2, 23]
+        assert sorted(count for count in sweeps.missed(connection).values() if count) == [2, 23]

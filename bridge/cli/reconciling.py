@@ -75,7 +75,7 @@ def _report(told: Mapping[str, Any]) -> Iterator[str]:
         yield f"{told['exceptions_waiting']} exception(s) wait for a person: `bridge deliveries --status held`, `--status dead`, and"
         yield "`bridge events --status dead`."
     if not (told["differences"] or told["exceptions_waiting"]):
-        yield "All is well."
+        yield "Nothing needs a person so far." if found else "All is well."
 
 
 def _difference(difference: Mapping[str, Any]) -> Sequence[str]:
