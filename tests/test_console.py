@@ -10,23 +10,20 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
-from werkzeug.test import TestResponse
 
 from bridge.app import create_app
 from bridge.console import ROUTES, Route, auth
 from bridge.console.auth import Role
 from bridge.settings import Settings
 from bridge.store import tables
+from tests.console import OPERATOR, PASSWORDS, SIGN_IN, VIEWER, sign_in, token_in
 
-OPERATOR, VIEWER = "correct-horse", "battery-staple"
 SETTINGS = {
     "BRIDGE_WEBHOOK_TOKENS": "t0ken-of-the-front-door",
     "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "pd-access-7c1",
     "BRIDGE_SHIPSTATION_API_KEY": "v2-key-95d",
-    "BRIDGE_CONSOLE_PASSWORD": OPERATOR,
-    "BRIDGE_CONSOLE_READONLY_PASSWORD": VIEWER,
+    **PASSWORDS,
 }
-SIGN_IN = "/console/sign-in"
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
@@ -63,15 +60,6 @@ def client(_app: Flask) -> FlaskClient:
     with _app.extensions["database"].begin() as connection:
         connection.execute(tables.budgets.delete())
     return _app.test_client()
-
-
-def token_in(page: str) -> str:
-    return re.findall(r'name="csrf" value="([^"]+)"', page)[0]
-
-
-def sign_in(client: FlaskClient, password: str = OPERATOR, **fields: str) -> TestResponse:
-    csrf = token_in(client.get(SIGN_IN).text)
-    return client.post(SIGN_IN, data={"csrf": csrf, "password": password} | fields)
 
 
 def is_in(client: FlaskClient) -> bool:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Response, jsonify, url_for
+from flask import Response, jsonify
 
 from bridge.console.desk import Desk
 from bridge.console.pages import page, span
@@ -23,11 +23,11 @@ SYSTEMS = {"shipstation": "ShipStation", "shipstation_v1": "ShipStation V1", "pu
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One thing that isn't as it should be: `bad` needs somebody now, `look` needs somebody today."""
+    """One thing that isn't as it should be: `bad` needs somebody now, `look` needs somebody today. `leads_to` is where."""
 
     level: str
     sentence: str
-    url: str | None = None
+    leads_to: str | None = None
 
 
 def show(desk: Desk) -> str:
@@ -87,7 +87,7 @@ def judge(health: Mapping[str, Any], numbers: Mapping[str, int], *, silence: tim
         (late > _IS_LATE, Concern("bad", f"The oldest notification waits for {span(late)} to be worked off.")),
         *((True, _vendor(system, vendor)) for system, vendor in health["vendors"].items() if vendor["state"] != "ok"),
         (gap > 3600 * (1 + _SILENT_TIMES / (usual or 1)), Concern("look", f"No webhook for {span(gap)}: long, for this hour of the week.")),
-        (waiting > 0, Concern("look", f"Waiting for a person: {waiting:,}.", url_for("console.exceptions"))),
+        (waiting > 0, Concern("look", f"Waiting for a person: {waiting:,}.", "console.exceptions")),
     ]
     return sorted((concern for stands, concern in found if stands), key=lambda concern: concern.level)  # "bad" before "look"
 

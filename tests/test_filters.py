@@ -1,0 +1,80 @@
+"""The filter line: each qualifier means one thing, and what means nothing is told with what would."""
+
+from contextlib import suppress
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.errors import RefusedError
+from bridge.events import DeliveryStatus
+from bridge.filters import read_filter, read_moment
+from bridge.store.reports import Query
+
+NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
+
+
+def read(line: str) -> dict[str, Any]:
+    """What the line asks for besides the default."""
+    query = asdict(read_filter(line, statuses=tuple(DeliveryStatus), now=NOW))
+    return {name: value for name, value in query.items() if value != getattr(Query(), name) and name != "scan_since"}
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        ("", {}),
+        ("   ", {}),
+        ("status:held", {"status": "held"}),
+        ("STATUS:Held reason:AMBIGUOUS_ORDER", {"status": "held", "reason": "ambiguous_order"}),
+        ("type:ship_notify", {"event_type": "SHIP_NOTIFY"}),
+        ("order:#PD1389447/1", {"order": "#PD1389447/1"}),
+        ("tracking:1Z999AA1 PD7", {"tracking": "1Z999AA1", "search": "PD7"}),
+        ("id:dlv_01", {"search": "dlv_01"}),
+        ("since:2d", {"since": NOW - timedelta(days=2)}),
+        ("since:2026-11-02", {"since": datetime(2026, 11, 2, tzinfo=UTC)}),
+        ("until:2026-11-03T10:30+02:00", {"until": datetime(2026, 11, 3, 8, 30, tzinfo=UTC)}),
+    ],
+)
+def test_line_asks_for_what_its_words_say(line: str, asked: dict[str, Any]) -> None:
+    assert read(line) == asked
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("status:processed", "processed is no status here; there are pending, delivering, "),
+        ("reason:because", "because is no reason here; there are not_a_purple_dot_order, "),
+        ("colour:red", "colour: is no qualifier; there are status, reason, type, order, tracking, id, since, until"),
+        ("status: held", "status: says nothing; write it like status:…, without a space"),
+        ("PD1 PD2", "PD2 comes beside another one"),
+        ("status:held status:dead", "status:dead comes beside another one"),
+        ("since:yesterday", "since:'yesterday' is neither an age such as 2d"),
+        ("until:99999999999d", "is neither an age"),
+    ],
+)
+def test_word_that_means_nothing_is_told_with_what_would(line: str, told: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        read(line)
+
+    assert told in str(refused.value)
+
+
+def test_parcels_that_were_ignored_are_looked_for_two_weeks_back_or_as_far_as_the_line_says() -> None:
+    assert read_filter("PD1", statuses=(), now=NOW).scan_since == NOW - timedelta(days=14)
+    assert read_filter("PD1 since:90d", statuses=(), now=NOW).scan_since == NOW - timedelta(days=90)
+
+
+@given(st.text(max_size=60))
+def test_no_line_does_worse_than_being_refused(line: str) -> None:
+    with suppress(RefusedError):
+        read(line)
+
+
+@given(st.text(max_size=20))
+def test_no_text_does_worse_than_being_no_moment(text: str) -> None:
+    with suppress(ValueError):
+        assert read_moment(text, now=NOW).tzinfo
