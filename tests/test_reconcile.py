@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Iterator, MutableMapping
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 from typing import Any
 
@@ -13,6 +14,7 @@ from bridge.events import Lane
 from bridge.reconcile import Sweep, look_back
 from bridge.simulator import PurpleDotOrder, World
 from bridge.store import retention, sweeps
+from bridge.store.database import Database
 from tests.clockwork import Clockwork, Json
 from tests.fakes import Clock
 from tests.ledger import rows
@@ -389,6 +391,20 @@ def test_second_sweep_while_the_first_still_waits_feeds_nothing_again(source: tu
 
     assert counts == [{event_type: {"missed": 1}}, {}, {}]
     assert len(bridge.events()) == len(bridge.accepted(order)) == 1
+
+
+def test_two_sweeps_at_once_feed_each_parcel_in_once(bridge: Clockwork, world: World, opened: Callable[[], Database]) -> None:
+    orders = [ship(world)[0] for ship in (_label, _label, _mark)]
+    bridge.clock.advance(900)
+    made = [Sweep(opened(), bridge.fetcher) for _ in range(2)]
+
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(one.run, bridge.clock.now - HOUR, threading.Event(), started_by="worker") for one in made]
+        found = [run.result().found for run in runs]
+    bridge.settle()
+
+    assert all(len(bridge.accepted(order)) == 1 for order in orders)
+    assert len(bridge.events()) == len([*found[0], *found[1]]) == 3
 
 
 def test_webhook_that_is_received_and_still_waits_is_not_missed_and_keeps_its_schedule(bridge: Clockwork, world: World) -> None:

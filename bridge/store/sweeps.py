@@ -70,10 +70,11 @@ def feed(connection: Connection, found: Sequence[Found], *, now: datetime) -> li
     pointers = {events.pointer_of(one.event_type, one.resource_url, b""): one for one in found}
     waiting = select(event_rows.c.waiting_pointer).where(event_rows.c.waiting_pointer.in_(sorted(pointers)))
     there = set(connection.execute(waiting).scalars())
-    fed = [one for pointer, one in pointers.items() if pointer not in there]
-    for one in fed:
+    fed = []
+    for one in (one for pointer, one in pointers.items() if pointer not in there):
         body = json.dumps({"resource_url": one.resource_url, "resource_type": one.event_type, "about": one.about}).encode()
-        events.receive(connection, Arrival(one.event_type, body, one.resource_url, source=SOURCE, lane=Lane.SWEEP), now=now)
+        arrival = Arrival(one.event_type, body, one.resource_url, source=SOURCE, lane=Lane.SWEEP)
+        fed += [one] * (not events.receive(connection, arrival, now=now)[1])  # Else another sweep was faster.
     if fed:
         wake.announce(connection)
     return fed
