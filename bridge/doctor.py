@@ -144,8 +144,8 @@ def database_file(database: Database) -> Iterator[Finding]:
         yield Finding("database", "fail", str(exc), "see whether BRIDGE_DATABASE_URL is right and the file is whole; else restore a backup")
 
 
-def ledger(told: Mapping[str, Any]) -> Iterator[Finding]:
-    """From what /readyz tells."""
+def ledger(told: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Iterator[Finding]:
+    """From what /readyz tells. `unused` are the vendors' APIs for which there is no key."""
     if told["database"] != "ok":
         yield Finding(
             "database",
@@ -171,8 +171,7 @@ def ledger(told: Mapping[str, Any]) -> Iterator[Finding]:
         )
     to_do = "bridge deliveries --status held, bridge deliveries --status dead, bridge events --status dead"
     yield Finding("exceptions", "warn" if waiting else "ok", f"{waiting} waiting for a person", to_do if waiting else None)
-    for system, vendor_state in told.get("vendors", {}).items():
-        yield _budget(SYSTEMS[system], vendor_state)
+    yield from (_budget(SYSTEMS[system], state) for system, state in told["vendors"].items() if system not in unused)
 
 
 def _budget(name: str, told: Mapping[str, Any]) -> Finding:

@@ -251,6 +251,18 @@ def test_paused_vendor_waiting_exceptions_and_a_backlog_are_told() -> None:
     assert found["Purple Dot budget"][0] == "ok"
 
 
+@pytest.mark.usefixtures("ledger")
+def test_vendor_that_tells_us_to_wait_is_a_warning_and_json_stays_one_document(run: Run, simulator: Simulator, env: dict[str, str]) -> None:
+    del env["BRIDGE_SHIPSTATION_V1_API_KEY"], env["BRIDGE_SHIPSTATION_V1_API_SECRET"]
+    simulator.inject("purple_dot.orders", "throttle:60")
+
+    first, second = run("doctor", "--json"), run("doctor", "--json")
+
+    assert (status(first, "Purple Dot"), status(second, "Purple Dot")) == (["warn"], ["warn"])
+    assert (status(second, "Purple Dot budget"), status(second, "ShipStation budget")) == (["warn"], ["ok"])
+    assert "ShipStation V1 budget" not in findings(second)
+
+
 # What is right
 
 

@@ -62,7 +62,9 @@ def _findings(settings: Settings, problems: list[str], database: Database, *, co
     if is_named:
         yield from checks.database_file(database)
     if told:
-        yield from checks.ledger(told)
+        yield from checks.ledger(
+            told, unused=[name for name, one in (("shipstation", fetcher.v2), ("shipstation_v1", fetcher.v1)) if one is None]
+        )
     if is_well:
         yield from _from_ledger(settings, problems, database, fetcher)
 
