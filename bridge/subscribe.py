@@ -24,7 +24,7 @@ DONE = {
     "blocked": "not ours, left alone",
 }
 WRONG = {"create": "is not subscribed", "update": "is subscribed, but switched off or with a token that we no longer take"}
-NEXT = "ShipStation V2 takes one URL for each event. An old address of ours: bridge webhooks remove URL; somebody else's: use --api v1"
+NEXT = "ShipStation V2 takes one URL for each event. If that is an old address of this bridge: bridge webhooks remove URL; else: --api v1"
 
 
 def ensure(
@@ -43,7 +43,7 @@ def ensure(
                     _take(step, one, address, token, store)
                 outcome = f"would be {DONE[step.verb]}" if dry_run and step.verb in ("create", "update", "delete") else DONE[step.verb]
                 at = masked(step.subscription.url) if step.subscription and step.verb in ("blocked", "delete") else address
-                yield told(one.api, step.event, outcome, f"{at}. {NEXT}" if step.verb == "blocked" else at)
+                yield told(one.api, step.event, outcome, at)
             except BridgeError as exc:
                 yield told(one.api, step.event, "failed", str(exc))
 

@@ -74,6 +74,7 @@ def test_url_of_somebody_else_is_left_alone_and_told(run: Run, world: World) -> 
     assert "https://erp.example.net/in/***?***" in result.stdout
     assert not any(secret in result.stdout for secret in ("s3cr3t", "qwerty"))
     assert outcomes(result)["fulfillment_shipped_v2"] == outcomes(result)["SHIP_NOTIFY"] == "created"
+    assert "ShipStation V2 takes one URL for each event" in run("ensure", HOME).stdout
 
 
 @pytest.mark.parametrize(

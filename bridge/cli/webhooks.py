@@ -110,8 +110,10 @@ def _at_shipstation(api: str | None) -> Iterator[tuple[Settings, Database, list[
 
 
 def _report(done: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
-    tell(done, table(done, ("api", "event", "outcome", "detail")) if done else ["There was none of ours."], as_json=as_json)
-    if any(row["outcome"] in ("failed", subscribe.DONE["blocked"]) for row in done):
+    is_blocked = any(row["outcome"] == subscribe.DONE["blocked"] for row in done)
+    lines = table(done, ("api", "event", "outcome", "detail")) if done else ["There was none of ours."]
+    tell(done, [*lines, *([subscribe.NEXT] if is_blocked else [])], as_json=as_json)
+    if is_blocked or any(row["outcome"] == "failed" for row in done):
         raise SystemExit(1)
 
 
