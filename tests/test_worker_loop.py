@@ -138,7 +138,7 @@ def test_job_that_raises_anything_never_stops_the_loop(real: Database, logged: l
 
     assert sorted(statuses(real)) == ["processed"] * 3 + ["received"] * 3
     assert len(worker.event_job.seen) == 6
-    assert any(entry["work"] for entry in logged if entry["log_level"] in ("error", "warning")) == isinstance(error, Exception)
+    assert any(entry["event_id"] for entry in logged if entry["log_level"] in ("error", "warning")) == isinstance(error, Exception)
 
 
 def test_all_threads_work_at_once(real: Database) -> None:

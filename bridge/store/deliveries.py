@@ -229,6 +229,12 @@ def add_attempt(connection: Connection, delivery_id: str, attempt: Attempt) -> N
     connection.execute(insert(attempts).values(row | {"delivery_id": delivery_id, "detail": attempt.detail[:2000], "request": request}))
 
 
+def events_of(connection: Connection, delivery_id: str) -> list[str]:
+    """The events that led to a delivery, the first one first."""
+    linked = select(event_deliveries.c.event_id).where(event_deliveries.c.delivery_id == delivery_id)
+    return list(connection.execute(linked.order_by(event_deliveries.c.event_id)).scalars())
+
+
 def was_unclear(connection: Connection, delivery_id: str) -> bool:
     """Whether any earlier request for this delivery got no clear answer."""
     unclear = select(attempts.c.id).where(attempts.c.delivery_id == delivery_id, attempts.c.outcome == DeliveryStatus.UNCONFIRMED)

@@ -234,15 +234,15 @@ class _Step:
                     ended = {"delivered_at": now} if status is _S.DELIVERED else {}
                     changed = {"detail": detail[:1000] or None} | ended | values
                     deliveries.record(connection, self.delivery, owner=self.owner, status=status, now=now, attempt=attempt, **changed)
+                    event_ids = deliveries.events_of(connection, self.delivery.id)
             except StorageError as exc:
                 log.warning("outcome_not_stored_yet", delivery_id=self.delivery.id, status=status, error=str(exc))
                 time.sleep(_STORE_AGAIN_AFTER)
             else:
                 break
         self._count(status, now, is_attempt=is_attempt)
-        log.info(
-            "delivery_moved", delivery_id=self.delivery.id, status=status, attempt=number, detail=detail[:300], reason=values.get("reason")
-        )
+        told = {"status": status, "reason": values.get("reason"), "attempt": number, "detail": detail[:300]}
+        log.info("delivery_moved", delivery_id=self.delivery.id, event_ids=event_ids[-5:], **told)
 
     def _count(self, status: DeliveryStatus, now: datetime, *, is_attempt: bool) -> None:
         if is_attempt:

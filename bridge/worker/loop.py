@@ -125,15 +125,16 @@ class Worker:
         pool.submit(self._do, key, work, owner, job)
 
     def _do(self, key: tuple[str, int], work: Event | Delivery, owner: str, job: Callable[..., None]) -> None:
+        about = {"delivery_id" if isinstance(work, Delivery) else "event_id": work.id}
         try:
-            with structlog.contextvars.bound_contextvars(work=work.id), calls_in(work.lane):
+            with structlog.contextvars.bound_contextvars(**about), calls_in(work.lane):
                 job(work, owner=owner)
         except LeaseLostError as exc:
-            log.warning("lease_lost", work=work.id, error=str(exc))
+            log.warning("lease_lost", **about, error=str(exc))
         except StorageError as exc:
-            log.warning("work_left_to_its_lease", work=work.id, error=str(exc))
+            log.warning("work_left_to_its_lease", **about, error=str(exc))
         except Exception:  # The last net: the row's lease runs out and it is tried again.
-            log.exception("work_failed_unforeseen", work=work.id)
+            log.exception("work_failed_unforeseen", **about)
         finally:
             with self._lock:
                 self._running.pop(key, None)
