@@ -131,8 +131,8 @@ class EventJob:
         metrics.DELIVERIES.labels(status=DeliveryStatus.HELD).inc(sum(decision.verdict == "held" for decision in decisions))
         self._say_strangers(decisions)
         made = [decision.delivery_id for decision in decisions if decision.delivery_id is not None]
-        told = {"again_at": again, "delivery_ids": made[:20]} | summary(decisions)
-        log.info("event_placed", event_id=event.id, event_type=event.event_type, **told)
+        told = {"event_id": event.id, "event_type": event.event_type, "again_at": again, "delivery_ids": made[:20]}
+        log.info("event_placed", **told, **summary(decisions))
 
     def judge(self, connection: Connection, event: Event, facts: Facts, *, now: datetime) -> list[Decision]:
         """Decide what was gathered, and write the deliveries that it leads to."""
