@@ -176,6 +176,7 @@ def _desk(settings: Settings, database: Database, operator: SecretStr) -> consol
         viewer=settings.console_readonly_password,
         secret_key=settings.secret_key,
         health=partial(readiness, database, settings),
+        rates=rates(settings),
         orders_named=partial(orders_named, purple_dot),
         carriers=own_carriers(settings),
         purple_dot_url=settings.purple_dot_base_url,

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from sqlalchemy.event import listen
 
+from bridge.alerts import Key, Trouble
 from bridge.console.overview import bars, judge
 from bridge.events import EventStatus
 from bridge.reasons import Reason
@@ -24,11 +25,8 @@ pytest_plugins = ["tests.ledger_fixtures"]
 WELL: dict[str, Any] = {
     "worker": "ok",
     "migrations": "ok",
-    "oldest_unprocessed_seconds": 3.0,
     "worker_heartbeat_age_seconds": 2.0,
-    "vendors": {"purple_dot": {"state": "ok"}, "shipstation": {"state": "ok"}},
 }
-NUMBERS = {"exceptions": 0}
 
 
 def ask(database: Database, question: Any, *arguments: Any, **options: Any) -> Any:
@@ -110,29 +108,38 @@ def test_missed_webhooks_of_the_last_sweeps_are_added_up(ledger: WatchedDatabase
 
 
 def test_nothing_is_said_when_all_is_well() -> None:
-    assert judge(WELL, NUMBERS, silence=timedelta(hours=3), usual=2.0) == []
+    assert judge(WELL, [], 0) == []
 
 
 @pytest.mark.parametrize(
-    ("health", "silence", "level", "told"),
+    ("health", "trouble", "level", "told"),
     [
-        ({"worker": "silent", "worker_heartbeat_age_seconds": None}, 0, "bad", "No worker is alive (none was ever seen)"),
-        ({"worker": "silent", "worker_heartbeat_age_seconds": 7300.0}, 0, "bad", "the last sign is 2 h 1 min old"),
-        ({"migrations": "behind"}, 0, "bad", "bridge migrate"),
-        ({"oldest_unprocessed_seconds": 4000.0}, 0, "bad", "waits for 1 h 6 min"),
-        ({"vendors": {"purple_dot": {"state": "throttled"}}}, 0, "look", "Purple Dot told us to wait"),
-        ({"vendors": {"shipstation_v1": {"state": "down"}}}, 0, "bad", "ShipStation V1 fails"),
-        ({}, 12, "look", "No webhook for 12 h: long, for this hour of the week."),
+        ({"worker": "silent", "worker_heartbeat_age_seconds": None}, None, "bad", "No worker is alive (none was ever seen)"),
+        ({"worker": "silent", "worker_heartbeat_age_seconds": 7300.0}, None, "bad", "the last sign is 2 h 1 min old"),
+        ({"migrations": "behind"}, None, "bad", "bridge migrate"),
+        ({}, Key("vendor", "Purple Dot"), "bad", "Purple Dot can't be called. Every call fails."),
+        ({}, Key("credentials", "ShipStation V1"), "bad", "ShipStation V1 refuses our credentials."),
+        ({}, Key("silence"), "look", "No webhook comes."),
+        ({}, Key("stalled"), "bad", "Work stands still."),
+        ({}, Key("missed"), "look", "Webhooks were missed."),
+        ({}, Key("subscription", subject="x"), "bad", "A webhook subscription is lost."),
     ],
 )
-def test_what_is_wrong_is_said_with_how_long(health: dict[str, Any], silence: int, level: str, told: str) -> None:
-    [concern] = judge(WELL | health, NUMBERS, silence=timedelta(hours=silence), usual=2.0)
+def test_what_is_wrong_is_said_as_alerts_say_it(health: dict[str, Any], trouble: Key | None, level: str, told: str) -> None:
+    [concern] = judge(WELL | health, [Trouble(trouble, "Every call fails.")] if trouble else [], 0)
 
     assert (concern.level, told in concern.sentence) == (level, True)
 
 
+def test_worst_comes_first_and_exceptions_are_counted_once() -> None:
+    standing = [Trouble(Key("exception", subject=str(n)), "held") for n in range(3)] + [Trouble(Key("stalled"), "It waits.")]
+
+    assert [concern.level for concern in judge(WELL, standing, 1234)] == ["bad", "look"]
+    assert judge(WELL, standing, 1234)[1].sentence == "Waiting for a person: 1,234."
+
+
 def test_database_that_does_not_answer_is_the_only_concern() -> None:
-    [concern] = judge({"status": "not_ready", "database": "it is gone"}, NUMBERS, silence=None, usual=None)
+    [concern] = judge({"status": "not_ready", "database": "it is gone"}, [], 0)
 
     assert "it is gone" in concern.sentence
 

@@ -13,14 +13,15 @@ from bridge.translate.carriers import Carriers
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`operator` and `viewer` are their passwords; `health()` is what /readyz tells; `orders_named(text)` asks Purple Dot for the orders
-    with this id or reference; `purple_dot_url` is where fulfillments go."""
+    """`operator` and `viewer` are their passwords; `health()` is what /readyz tells; `rates` are calls a minute by system;
+    `orders_named(text)` asks Purple Dot for the orders with this id or reference; `purple_dot_url` is where fulfillments go."""
 
     database: Database
     operator: SecretStr
     viewer: SecretStr | None
     secret_key: SecretStr | None
     health: Callable[[], Mapping[str, Any]]
+    rates: Mapping[str, int]
     orders_named: Callable[[str], Sequence[FulfillmentOrder]]
     carriers: Carriers
     purple_dot_url: str

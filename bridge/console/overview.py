@@ -1,12 +1,14 @@
 """The first page: is it healthy, and if not, what is wrong since when."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from flask import Response, jsonify
 
+from bridge import watch
+from bridge.alerts import KINDS, SYSTEMS, Trouble, troubles
 from bridge.console.desk import Desk
 from bridge.console.pages import page, span
 from bridge.events import CLAIMABLE, EventStatus
@@ -14,11 +16,7 @@ from bridge.store import overview, reports, workers
 from bridge.store.database import Connection
 
 _WORKER_IS_SILENT = timedelta(seconds=30)
-_IS_LATE = 300.0
-_SILENT_TIMES = 4.0
-"""How many usual gaps without a webhook are worth a word."""
 _CHART_HEIGHT = 120
-SYSTEMS = {"shipstation": "ShipStation", "shipstation_v1": "ShipStation V1", "purple_dot": "Purple Dot"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +38,8 @@ def show(desk: Desk) -> str:
         heard = overview.last_heard(connection)
         known = [row for row in workers.known(connection) if row.stopped_at is None]
         numbers = _numbers(connection, hours, now)
-    concerns = judge(health, numbers, silence=(now - last) if last else None, usual=usual)
+        standing = list(troubles(watch.facts(connection, desk.rates, now=now)))
+    concerns = judge(health, standing, numbers["exceptions"])
     alive = [(row, now - row.beat_at <= _WORKER_IS_SILENT) for row in known]
     facts = {"health": health, "hours": hours, "last": last, "usual": usual, "heard": heard, "systems": SYSTEMS, "at": now}
     return page(
@@ -74,31 +73,24 @@ def _numbers(connection: Connection, hours: Sequence[overview.Hour], now: dateti
     }
 
 
-def judge(health: Mapping[str, Any], numbers: Mapping[str, int], *, silence: timedelta | None, usual: float | None) -> list[Concern]:
-    """What isn't as it should be, the worst first; nothing when all is well."""
+def judge(health: Mapping[str, Any], standing: Iterable[Trouble], waiting: int) -> list[Concern]:
+    """What isn't as it should be, the worst first; nothing when all is well. `standing` is what alerts speak of, too."""
     if "worker" not in health:
         return [Concern("bad", f"The database doesn't answer: {health['database']}.")]
-    late, waiting, beat = health["oldest_unprocessed_seconds"], numbers["exceptions"], health["worker_heartbeat_age_seconds"]
+    beat = health["worker_heartbeat_age_seconds"]
     since = "none was ever seen" if beat is None else f"the last sign is {span(beat)} old"
-    gap = silence.total_seconds() if silence is not None and usual else 0.0
     found = [
         (health["worker"] != "ok", Concern("bad", f"No worker is alive ({since}): nothing goes out. Start `bridge work`.")),
         (health["migrations"] != "ok", Concern("bad", "The database is of another version. Run `bridge migrate`.")),
-        (late > _IS_LATE, Concern("bad", f"The oldest notification waits for {span(late)} to be worked off.")),
-        *((True, _vendor(system, vendor)) for system, vendor in health["vendors"].items() if vendor["state"] != "ok"),
-        (gap > 3600 * (1 + _SILENT_TIMES / (usual or 1)), Concern("look", f"No webhook for {span(gap)}: long, for this hour of the week.")),
+        *((True, _concern(trouble)) for trouble in standing if trouble.key.kind != "exception"),
         (waiting > 0, Concern("look", f"Waiting for a person: {waiting:,}.", "console.exceptions")),
     ]
     return sorted((concern for stands, concern in found if stands), key=lambda concern: concern.level)  # "bad" before "look"
 
 
-def _vendor(system: str, vendor: Mapping[str, Any]) -> Concern:
-    told = {
-        "throttled": "told us to wait",
-        "failing": "failed to answer the last call",
-        "down": "fails: only a probe goes there now and then",
-    }
-    return Concern("bad" if vendor["state"] == "down" else "look", f"{SYSTEMS[system]} {told[vendor['state']]}.")
+def _concern(trouble: Trouble) -> Concern:
+    kind, level = KINDS[trouble.key.kind], "look" if trouble.key.kind in ("silence", "missed") else "bad"
+    return Concern(level, f"{kind.begun.format(about=trouble.key.about)}. {trouble.sentence}")
 
 
 def bars(hours: Sequence[overview.Hour]) -> list[dict[str, Any]]:
