@@ -86,7 +86,7 @@ class Site:
         self.worker = self.stack.start_worker()
 
     def run(self, *arguments: str) -> Process:
-        command = self.stack._start("command", *arguments)
+        command = self.stack.start("command", *arguments)
         wait_until(lambda: command.exit_code is not None, 60, " ".join(arguments))
         return command
 
@@ -295,7 +295,13 @@ def send(site: Site, body: Json) -> None:
     assert answer.status == 202
 
 
-# The drill
+# The page and the drill
+
+
+def test_page_can_be_read_at_three_in_the_morning_and_its_links_lead_somewhere() -> None:
+    assert len(PAGE.splitlines()) < 200
+    assert max(map(len, PAGE.splitlines())) <= 200
+    assert all((DRILL.parent / link).exists() for link in re.findall(r"\]\(([^)\s:]+)\)", PAGE))
 
 
 def drill(file: Path, database_url: str, simulator: Simulator, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
@@ -318,7 +324,7 @@ def test_drill_finds_a_backup_good(ledger: Stack, request: pytest.FixtureRequest
     ledger.send(world.label_created_v2(world.buy_labels(world.add_shipstation_order(order))))
     ledger.run_worker_once()
     file, environ = ledger.folder / "backup", {}
-    backup = ledger._start("backup", "backup", str(file))
+    backup = ledger.start("backup", "backup", str(file))
     wait_until(lambda: backup.exit_code is not None, 30, "the copy")
     if not ledger.database.is_sqlite:
         server: Server = request.getfixturevalue("postgres_server")
@@ -344,7 +350,7 @@ def test_drill_tells_a_backup_that_is_none_or_of_another_ledger(tmp_path: Path) 
         world = theirs.world
         theirs.send(world.label_created_v2(world.buy_labels(world.add_shipstation_order(world.add_order()))))
         theirs.run_worker_once()
-        backup = theirs._start("backup", "backup", str(tmp_path / "theirs.db"))
+        backup = theirs.start("backup", "backup", str(tmp_path / "theirs.db"))
         wait_until(lambda: backup.exit_code is not None, 30, "the copy")
         with Stack(simulator, f"sqlite:///{tmp_path / 'ours' / 'bridge.db'}", tmp_path / "ours") as ours:
             (tmp_path / "torn.db").write_bytes((tmp_path / "theirs.db").read_bytes()[:20_000])

@@ -421,6 +421,17 @@ def test_a_long_answer_is_trimmed(purple_dot: PurpleDot) -> None:
 
 
 @responses.activate
+def test_shopper_in_the_answer_is_not_kept(purple_dot: PurpleDot) -> None:
+    shopper = {"name": "Ada Quill", "email": "ada@quill.example", "address": {"line_1": "66 Row", "id": "a-1"}}
+    responses.post(POST, json={"meta": SUCCESS, "data": {"fulfillment": {"id": "f-1", "shopper": shopper, "tags": ["Ada"]}}})
+
+    answer = json.loads(purple_dot.create_fulfillment(BODY).answer)
+
+    kept = {"name": "…", "email": "…", "address": {"line_1": "…", "id": "a-1"}}
+    assert answer["data"] == {"fulfillment": {"id": "f-1", "shopper": kept, "tags": ["…"]}}
+
+
+@responses.activate
 def test_half_a_character_in_the_answer_loses_no_receipt(purple_dot: PurpleDot) -> None:
     responses.post(POST, body=b'{"data": {"id": "f-1", "title": "Alder \\ud83d"}}', content_type="application/json")
 

@@ -20,6 +20,7 @@ PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
 RECIPES = (PROJECT / "deploy" / "shipstation.md").read_text(encoding="utf-8")
 VERIFICATION = (PROJECT / "VERIFICATION.md").read_text(encoding="utf-8")
+OPERATIONS = (PROJECT / "deploy" / "operations.md").read_text(encoding="utf-8")
 SETTINGS = {
     "BRIDGE_WEBHOOK_TOKENS": "t0ken-of-the-front-door",
     "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "pd-access-7c1",
@@ -110,6 +111,7 @@ def command_lines() -> list[str]:
     texts = [
         *code(README),
         *code(VERIFICATION),
+        *code(OPERATIONS),
         *(line.strip() for block in re.findall(r"```\n(.*?)```", README, re.DOTALL) for line in block.splitlines()),
     ]
     return sorted({text.partition(" #")[0] for text in texts if re.match(r"bridge [a-z]", text)})

@@ -34,9 +34,7 @@ def copy(database: Database, target: Path, *, overwrite: bool) -> int:
         os.close(handle)
         try:
             _copy(str(database.url.database), unfinished)
-            _to_disk(Path(unfinished))
             Path(unfinished).replace(target)
-            _to_disk(target.parent)
         finally:
             Path(unfinished).unlink(missing_ok=True)
     except (OSError, sqlite3.Error) as exc:
@@ -57,11 +55,3 @@ def _copy(source: str, target: str) -> None:
         made.execute(f"PRAGMA user_version={int(datetime.now(UTC).timestamp()) // 60}")
         if (told := made.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
             raise sqlite3.DatabaseError(f"it does not pass SQLite's own check ({told})")
-
-
-def _to_disk(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
