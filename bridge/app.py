@@ -169,7 +169,7 @@ def _door(settings: Settings, database: Database) -> receive.Door:
 
 
 def _desk(settings: Settings, database: Database, operator: SecretStr) -> console.Desk:
-    purple_dot = create_clients(settings, database, stopping=threading.Event())[1]
+    fetcher, purple_dot = create_clients(settings, database, stopping=threading.Event())
     return console.Desk(
         database=database,
         operator=operator,
@@ -180,6 +180,8 @@ def _desk(settings: Settings, database: Database, operator: SecretStr) -> consol
         orders_named=partial(orders_named, purple_dot),
         carriers=own_carriers(settings),
         purple_dot_url=settings.purple_dot_base_url,
+        event_job=create_event_job(settings, database, fetcher, purple_dot),
+        origins=known_origins(settings),
     )
 
 

@@ -196,6 +196,52 @@ def test_many_are_resolved_after_a_look_at_them(browser: Browser, stack: Stack, 
     assert [row["status"] for row in stack.deliveries() if row["id"] in held] == ["cancelled", "cancelled"]
 
 
+@pytest.mark.parametrize(("width", "scheme", "script"), [(1280, "light", True), (390, "dark", True), (1280, "light", False)])
+def test_many_are_replayed_plan_first_and_the_run_is_cancelled(
+    browser: Browser, stack: Stack, width: int, scheme: str, script: bool
+) -> None:
+    """The dry run sends nothing; the run goes until it is cancelled; with and without JavaScript."""
+    orders = [stack.world.add_order(lines=[("TEE", 1)]) for _ in range(12)]
+    stack.simulator.inject("purple_dot.create_fulfillment", "status:422", count=12)
+    ids = stack.travel(*(stack.world.label_created_v2(stack.world.buy_labels(stack.world.add_shipstation_order(one))) for one in orders))
+    browser.look(width=width, scheme=scheme)
+    browser.devtools("Emulation.setScriptExecutionDisabled", value=not script)
+    browser.see("/console/events?q=status:processed")
+    for event_id in ids:
+        browser.one(f"input[value='{event_id}']").click()
+
+    browser.press("form[action$='/replays/plan'] button", "Replay 12 events")
+    plan, faults = browser.words(), faults_of(browser) if script else []
+    told = [stack.fulfillments(order) for order in orders]
+    stack.simulator.inject("shipstation.labels", "delay:2", count=None)
+    browser.type("#reason", "Purple Dot mended the orders")
+    browser.press("form[action$='/replays'] button", "of 12 events ended")
+    browser.press("form[action$='/cancel'] button", "The run is cancelled")
+    faults += faults_of(browser) if script else []
+    stack.simulator.faults.clear()
+    stack.settle()
+
+    assert plan.count(": would be sent") == 12
+    assert told == [[]] * 12
+    assert faults == []
+    assert sum(bool(stack.fulfillments(order)) for order in orders) < 12
+    assert "cancelled" in browser.see("/console/replays")
+
+
+def test_progress_of_a_run_is_fresh_while_it_is_looked_at(browser: Browser, stack: Stack) -> None:
+    order = stack.world.add_order(lines=[("TEE", 1)])
+    stack.simulator.inject("purple_dot.create_fulfillment", "status:422")
+    [event_id] = stack.travel(stack.world.label_created_v2(stack.world.buy_labels(stack.world.add_shipstation_order(order))))
+    stack.simulator.inject("shipstation.labels", "delay:2")
+    browser.see(f"/console/events/{event_id}")
+
+    browser.press("form[action$='/replays'] button", "0 of 1 events ended")
+    stack.settle()
+
+    wait_until(lambda: "the run is done" in browser.words(), 15, "the page to say that the run is done")
+    assert browser.one("progress").get_dom_attribute("value") == "1" or browser.one("progress").get_property("value") == 1
+
+
 # What the script adds
 
 
@@ -233,7 +279,14 @@ def test_counts_are_refreshed_while_they_are_looked_at_and_only_then(browser: Br
 
 def paths(stack: Stack, held: str) -> list[str]:
     event = stack.events()[0]["id"]
-    lists = ["/console/", "/console/exceptions", "/console/deliveries", "/console/events?q=status:processed", "/console/audit"]
+    lists = [
+        "/console/",
+        "/console/exceptions",
+        "/console/deliveries",
+        "/console/events?q=status:processed",
+        "/console/audit",
+        "/console/replays",
+    ]
     return [
         *lists,
         "/console/deliveries?q=colour:red",
@@ -244,26 +297,30 @@ def paths(stack: Stack, held: str) -> list[str]:
     ]
 
 
+def faults_of(browser: Browser) -> list[str]:
+    """What axe-core finds on the page that is open, and whether it is too wide."""
+    spec = find_spec("axe_core_python")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    browser.driver.execute_script("for (const part of document.querySelectorAll('details')) part.open = true;")
+    browser.driver.execute_script(Path(spec.submodule_search_locations[0], "axe.min.js").read_text(encoding="utf-8"))
+    told = browser.driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    faults = [f"{fault['id']}: {fault['nodes'][0]['html'][:150]} {fault['nodes'][0]['failureSummary']}" for fault in told["violations"]]
+    wide = browser.driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+    return faults + ([f"{wide} pixels too wide"] if wide > 0 else [])
+
+
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
 def test_every_page_is_accessible_and_fits_the_screen(
     browser: Browser, stack: Stack, ambiguous: Ambiguous, width: int, scheme: str
 ) -> None:
     """As axe-core judges it: contrast, names, labels, landmarks, order."""
     held, _ = ambiguous()
-    spec = find_spec("axe_core_python")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    axe = Path(spec.submodule_search_locations[0], "axe.min.js").read_text(encoding="utf-8")
     browser.look(width=width, scheme=scheme)
     found = {}
     for path in paths(stack, held):
         browser.see(path)
-        browser.driver.execute_script("for (const part of document.querySelectorAll('details')) part.open = true;")
-        browser.driver.execute_script(axe)
-        told = browser.driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
-        faults = [f"{fault['id']}: {fault['nodes'][0]['html'][:150]} {fault['nodes'][0]['failureSummary']}" for fault in told["violations"]]
-        wide = browser.driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
-        found[path] = faults + ([f"{wide} pixels too wide"] if wide > 0 else [])
+        found[path] = faults_of(browser)
 
     assert {path: faults for path, faults in found.items() if faults} == {}
 

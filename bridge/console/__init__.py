@@ -1,6 +1,7 @@
 """The operator's pages under /console/: one table of routes, each with who may use it. Off without a password.
 
-auth (who comes in), pages (how anything from outside is shown), overview, lists, story (what is there), actions (what a person does).
+auth (who comes in), pages (how anything from outside is shown), overview, lists, story (what is there), actions,
+replaying (what a person does).
 """
 
 from collections.abc import Callable
@@ -15,7 +16,7 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from bridge import __version__
-from bridge.console import actions, auth, lists, overview, pages, story
+from bridge.console import actions, auth, lists, overview, pages, replaying, story
 from bridge.console.auth import Role
 from bridge.console.desk import Desk
 from bridge.console.pages import page
@@ -55,6 +56,13 @@ ROUTES = (
     Route("resolve", "POST", "/deliveries/<delivery_id>/resolve", actions.resolve, Role.OPERATOR),
     Route("plan_many", "POST", "/many", actions.plan_many, Role.OPERATOR),
     Route("do_many", "POST", "/many/go", actions.do_many, Role.OPERATOR),
+    Route("plan_replay", "POST", "/replays/plan", replaying.plan, Role.OPERATOR),
+    Route("start_replay", "POST", "/replays", replaying.start, Role.OPERATOR),
+    Route("cancel_replay", "POST", "/replays/<run_id>/cancel", replaying.cancel, Role.OPERATOR),
+    Route("resume_replay", "POST", "/replays/<run_id>/resume", replaying.resume, Role.OPERATOR),
+    Route("replay_counts", "GET", "/replays/<run_id>/counts", replaying.counts),
+    Route("replay_run", "GET", "/replays/<run_id>", replaying.run),
+    Route("replays", "GET", "/replays", replaying.runs),
     Route("audit", "GET", "/audit", lists.acts),
     Route("exceptions", "GET", "/exceptions", lists.exceptions),
     Route("deliveries", "GET", "/deliveries", lists.deliveries),

@@ -27,14 +27,14 @@ BULK = {"retry": "Retry", "delivered": "Resolve as delivered", "cancelled": "Res
 
 def retry(desk: Desk, delivery_id: str) -> Response:
     """One click."""
-    return _told(desk, delivery_id, "retry", mend.retry, why=_reason())
+    return _told(desk, delivery_id, "retry", mend.retry, why=reason())
 
 
 def retry_event(desk: Desk, event_id: str) -> Response:
     """One click, for a dead event."""
 
     def act(connection: Connection) -> str:
-        return mend.retry_event(connection, event_id, who=_who(), why=_reason(), now=desk.database.now(connection))
+        return mend.retry_event(connection, event_id, who=who(), why=reason(), now=desk.database.now(connection))
 
     return _tell(desk, event_id, act)
 
@@ -45,22 +45,22 @@ def link(desk: Desk, delivery_id: str) -> Response:
     try:
         order = mend.the_only(list(desk.orders_named(text)), text)
     except BridgeError as exc:
-        return _back(f"{delivery_id} was not linked: {exc}", "bad")
-    return _told(desk, delivery_id, "link", mend.link_to(order), why=_reason())
+        return back(f"{delivery_id} was not linked: {exc}", "bad")
+    return _told(desk, delivery_id, "link", mend.link_to(order), why=reason())
 
 
 def fulfil_rest(desk: Desk, delivery_id: str) -> Response:
     """All that is left, if that is still what the page had written out."""
     agreed = request.form.get("lines", "")
     act = mend.fulfil_what_is_left(desk.carriers, agrees=agreed.__eq__, ask="that is not what you saw, so nothing was sent: look again")
-    return _told(desk, delivery_id, "retry", act, why=_reason() or f"all that is left: {agreed}")
+    return _told(desk, delivery_id, "retry", act, why=reason() or f"all that is left: {agreed}")
 
 
 def resolve(desk: Desk, delivery_id: str) -> Response:
     """Close what was mended outside, with a reason for those who read it later."""
-    why = _reason()
+    why = reason()
     if why is None:
-        return _back(f"{delivery_id} was not resolved: say why, for those who read it later", "bad")
+        return back(f"{delivery_id} was not resolved: say why, for those who read it later", "bad")
     return _told(desk, delivery_id, "resolve", mend.resolve_as(_outcome(request.form.get("as", "")), why), why=why)
 
 
@@ -70,7 +70,7 @@ def plan_many(desk: Desk) -> Any:
     with desk.database.read() as connection:
         found, total = chosen_deliveries(desk, connection, most=MOST_AT_ONCE)
     if not found:
-        return _back("Nothing was chosen, or nothing fits any more.", "bad")
+        return back("Nothing was chosen, or nothing fits any more.", "bad")
     refused = _rehearse(desk, what, [row["id"] for row in found])
     rows = [row for row in found if row["id"] not in refused]
     return page("many.html", what=what, label=BULK[what], rows=rows, refused=refused, total=total, most=MOST_AT_ONCE, to=_from())
@@ -78,9 +78,9 @@ def plan_many(desk: Desk) -> Any:
 
 def do_many(desk: Desk) -> Response:
     """Each of the planned ones in a transaction of its own; what has moved on since is refused and counted."""
-    what, why, ids = _one_of_bulk(), _reason(), request.form.getlist("id")[:MOST_AT_ONCE]
+    what, why, ids = _one_of_bulk(), reason(), request.form.getlist("id")[:MOST_AT_ONCE]
     if why is None:
-        return _back("Nothing was done: say why, for those who read it later.", "bad")
+        return back("Nothing was done: say why, for those who read it later.", "bad")
     done, first_refusal = 0, ""
     for delivery_id in ids:
         try:
@@ -91,7 +91,7 @@ def do_many(desk: Desk) -> Response:
             first_refusal = first_refusal or str(exc)
     log.info("console_acted_on_many", what=what, done=done, chosen=len(ids))
     told = f"{BULK[what]}: {done} of {len(ids)} done." + (f" The first that was refused: {first_refusal}." if first_refusal else "")
-    return _back(told, "bad" if first_refusal else "good")
+    return back(told, "bad" if first_refusal else "good")
 
 
 class _TakenBackError(Exception):
@@ -121,7 +121,7 @@ def _do(desk: Desk, connection: Connection, delivery_id: str, what: str, act: me
     found = [delivery for delivery in mending.find(connection, delivery_id) if delivery.id == delivery_id]
     if not found:
         raise RefusedError(f"there is no delivery {delivery_id[:40]}")
-    return mend.on_delivery(connection, found[0], what, act, who=_who(), why=why, now=desk.database.now(connection))
+    return mend.on_delivery(connection, found[0], what, act, who=who(), why=why, now=desk.database.now(connection))
 
 
 def _told(desk: Desk, delivery_id: str, what: str, act: mend.Act, *, why: str | None) -> Response:
@@ -133,12 +133,12 @@ def _tell(desk: Desk, subject: str, act: Callable[[Connection], str]) -> Respons
         with desk.database.begin() as connection:
             told = act(connection)
     except RefusedError as exc:
-        return _back(f"Not done: {exc}.", "bad")
+        return back(f"Not done: {exc}.", "bad")
     log.info("console_acted", subject=subject)
-    return _back(f"{subject} {told}.", "good")
+    return back(f"{subject} {told}.", "good")
 
 
-def _back(message: str, category: str) -> Response:
+def back(message: str, category: str) -> Response:
     """To where the form stood, with a word of what came of it. The word travels in the cookie, so it is short."""
     flash(message[:600], category)
     return redirect(_from() or url_for("console.exceptions"), 303)
@@ -148,11 +148,11 @@ def _from() -> str:
     return auth.own_page(request.form.get("next", ""))
 
 
-def _reason() -> str | None:
+def reason() -> str | None:
     return " ".join(request.form.get("reason", "").split())[:_LONGEST_REASON] or None
 
 
-def _who() -> str:
+def who() -> str:
     return f"{auth.person()} in the console"
 
 

@@ -1,6 +1,6 @@
 """What the pages need of the bridge; the wiring hands it in."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -9,12 +9,14 @@ from pydantic import SecretStr
 from bridge.orders import FulfillmentOrder
 from bridge.store.database import Database
 from bridge.translate.carriers import Carriers
+from bridge.worker.event_job import EventJob
 
 
 @dataclass(frozen=True, slots=True)
 class Desk:
     """`operator` and `viewer` are their passwords; `health()` is what /readyz tells; `rates` are calls a minute by system;
-    `orders_named(text)` asks Purple Dot for the orders with this id or reference; `purple_dot_url` is where fulfillments go."""
+    `orders_named(text)` asks Purple Dot for the orders with this id or reference; `purple_dot_url` is where fulfillments go; `event_job` is
+    what a worker would do with an event, for a dry run; `origins` where a resource_url may point."""
 
     database: Database
     operator: SecretStr
@@ -25,3 +27,5 @@ class Desk:
     orders_named: Callable[[str], Sequence[FulfillmentOrder]]
     carriers: Carriers
     purple_dot_url: str
+    event_job: EventJob
+    origins: Collection[str]

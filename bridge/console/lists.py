@@ -16,14 +16,15 @@ from bridge.events import DeliveryStatus, EventStatus
 from bridge.filters import QUALIFIERS, read_filter
 from bridge.place import rest_for
 from bridge.reasons import Reason
-from bridge.store import audit, mending, reports
+from bridge.store import audit, mending, replays, reports
 from bridge.store.database import Connection
+from bridge.store.replays import Candidate
 from bridge.store.reports import Query
 
 Rows: TypeAlias = Sequence[dict[str, Any]]
 Turned: TypeAlias = tuple[Rows, str | None, str | None]
 A_PAGE, OLDEST = 50, 10
-_LONGEST_LINE = 500
+_LONGEST_LINE, _MOST_IDS = 500, 200
 
 
 def events(desk: Desk) -> str:
@@ -62,11 +63,9 @@ def _oldest(desk: Desk, connection: Connection, status: str, reason: str | None,
 
 def acts(desk: Desk) -> str:
     """What people did by hand, newest first."""
-    before, subject = request.args.get("before", ""), request.args.get("subject", "").strip()[:_LONGEST_LINE] or None
+    before, subject = a_number(request.args.get("before", "")), request.args.get("subject", "").strip()[:_LONGEST_LINE] or None
     with desk.database.read() as connection:
-        found = audit.acts(
-            connection, subject=subject, before=int(before) if re.fullmatch(r"[0-9]{1,18}", before) else None, limit=A_PAGE + 1
-        )
+        found = audit.acts(connection, subject=subject, before=before, limit=A_PAGE + 1)
     return page("audit.html", rows=found[:A_PAGE], older=found[A_PAGE - 1]["id"] if len(found) > A_PAGE else None, subject=subject)
 
 
@@ -96,6 +95,15 @@ def chosen_deliveries(desk: Desk, connection: Connection, *, most: int) -> tuple
     return found, len(found)
 
 
+def chosen_events(desk: Desk, connection: Connection) -> list[Candidate]:
+    """Likewise for events, to replay them; here all that fit are given."""
+    if not request.form.get("all"):
+        return replays.candidates(connection, ids=[id_ for text in request.form.getlist("id")[:_MOST_IDS] if (id_ := _id(text))])
+    now = desk.database.now(connection)
+    query = read_filter(request.form.get("q", "")[:_LONGEST_LINE], statuses=tuple(EventStatus), now=now)
+    return replays.candidates(connection, query=query)
+
+
 def _list(desk: Desk, name: str, read: Callable[[Connection, Query], Rows], statuses: Collection[str]) -> str:
     line, problem = request.args.get("q", "")[:_LONGEST_LINE], ""
     turned: Turned = ([], None, None)
@@ -121,6 +129,10 @@ def _turned(connection: Connection, read: Callable[[Connection, Query], Rows], q
         return rows, None, None
     newer, older = (has_more, True) if climbs else (bool(before), has_more)
     return rows, rows[0]["id"] if newer else None, rows[-1]["id"] if older else None
+
+
+def a_number(text: str) -> int | None:
+    return int(text) if re.fullmatch(r"[0-9]{1,18}", text, re.ASCII) else None
 
 
 def _id(text: str) -> str | None:

@@ -18,7 +18,8 @@ async function refresh() {
   if (!answer || !answer.ok) return;
   for (const [name, count] of Object.entries(await answer.json())) {
     const cell = counted.querySelector(`[data-count="${name}"]`);
-    if (cell) cell.textContent = count;
+    if (cell && cell.tagName === "PROGRESS") cell.value = count;
+    else if (cell) cell.textContent = count;
   }
 }
 if (counted) {
