@@ -280,13 +280,34 @@ def test_unknown_page_is_told_in_a_page(client: FlaskClient) -> None:
     assert (answer.status_code, "There is no such page." in answer.text) == (404, True)
 
 
-def test_database_that_does_not_answer_is_told_in_a_page(opened_app: Open, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("table", "path"), [("secret_keys", SIGN_IN), ("workers", "/console/")])
+def test_database_that_does_not_answer_is_told_in_a_page(opened_app: Open, tmp_path: Path, table: str, path: str) -> None:
     app = opened_app(BRIDGE_DATABASE_URL=f"sqlite:///{tmp_path / 'own.db'}")
     client = app.test_client()
-    sign_in(client)
+    if path != SIGN_IN:
+        sign_in(client)
     with app.extensions["database"].begin() as connection:
-        connection.exec_driver_sql("DROP TABLE workers")
+        connection.exec_driver_sql(f"DROP TABLE {table}")
 
-    answer = client.get("/console/")
+    answer = client.get(path)
 
-    assert (answer.status_code, "Something is wrong" in answer.text or "can&#39;t be reached" in answer.text) in ((503, True), (200, True))
+    assert (answer.status_code, "The database can&#39;t be reached" in answer.text) == (503, True)
+
+
+def test_unforeseen_failure_is_a_page_without_its_insides(opened_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+    client = opened_app().test_client()
+    sign_in(client)
+    monkeypatch.setattr("bridge.console.lists.read_filter", lambda *_, **__: 1 / 0)
+
+    answer = client.get("/console/events")
+
+    assert (answer.status_code, "This went wrong" in answer.text, "ZeroDivision" in answer.text) == (500, True, False)
+    assert answer.headers["Cache-Control"] == "no-store"
+
+
+@pytest.mark.parametrize("path", ["events?q=%00", "deliveries?q=order:a%00b", "deliveries/dlv_%00", "audit?subject=%00", "x%00"])
+def test_character_that_no_database_takes_is_refused(opened_app: Open, path: str) -> None:
+    client = opened_app().test_client()
+    sign_in(client)
+
+    assert client.get(f"/console/{path}").status_code == 400

@@ -36,6 +36,13 @@ def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clock
 
 
 @pytest.fixture
+def on_both(ledger_url: str, clock: Clock) -> Iterator[Clockwork]:
+    """The same on each kind of database, where that may make a difference."""
+    with structlog.testing.capture_logs(), Clockwork(ledger_url, clock) as bridge:
+        yield bridge
+
+
+@pytest.fixture
 def app(bridge: Clockwork) -> Iterator[Any]:
     """The receiver's process, under the same clock."""
     app = create_app(Settings.load(bridge.environ | PASSWORDS))
@@ -259,6 +266,28 @@ def test_delivery_that_is_not_there_is_told_so(anna: Reader) -> None:
     assert "there is no delivery dlv_0" in Page(answer.text)
     assert "There is no delivery dlv_0." in anna.page("/console/deliveries/dlv_0", status=404)
     assert "There is no event evt_0." in anna.page("/console/events/evt_0", status=404)
+
+
+def test_pages_and_buttons_are_the_same_on_both_databases(on_both: Clockwork) -> None:
+    app = create_app(Settings.load(on_both.environ | PASSWORDS))
+    app.extensions["database"]._clock = on_both.clock
+    bob = reader(app)
+    (held, _, right), (other, order), done = ambiguous(on_both), without_items(on_both), delivered(on_both)
+
+    found = [
+        listed(bob.page(f"/console/{path}")) for path in ("deliveries?q=status:held", "deliveries?q=order:pd100/1", "events?q=PD700/1")
+    ]
+    bob.send(f"/console/deliveries/{held['id']}", "/link", order=right.id)
+    bob.send(EXCEPTIONS, f"/{other['id']}/rest")
+    on_both.settle()
+    plan = bob.send("/console/deliveries", "/many", all="1", what="retry")
+    counts = json.loads(bob.client.get("/console/counts").text)
+    app.extensions["database"].close()
+
+    assert found == [[other["id"], held["id"]], [done["id"]], [other["event_ids"][0]]]
+    assert (right.status, order.status) == ("FULFILLED", "FULFILLED")
+    assert "None of them can be treated so." in plan
+    assert (counts["delivered"], counts["exceptions"]) == ("3", "0")
 
 
 # Mending many

@@ -10,7 +10,7 @@ from functools import partial
 from typing import Any, TypeAlias
 
 import structlog
-from flask import Blueprint, Flask, Response, request, url_for
+from flask import Blueprint, Flask, Response, abort, request, url_for
 from jinja2 import StrictUndefined
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
@@ -104,6 +104,8 @@ def _answer(route: Route, desk: Desk, **parts: str) -> Answer:
     """Who asks, with which token, and may they? Only then the view."""
     if auth.enter(desk) is None and route.role is not None:
         return auth.to_sign_in()
+    if any("\0" in text for text in (*parts.values(), *request.values.values())):
+        abort(400, "There is a character in this that nothing here is named with.")  # Nor does a database take it.
     if route.method == "POST":
         auth.check_token()
     auth.check_role(route.role)
