@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo run test lint format bench
+.PHONY: help demo run test lint format bench soak
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,7 @@ help:
 	@echo "make lint     linters, types, import rules"
 	@echo "make format   put the code into shape"
 	@echo "make bench    how much it carries on this machine (FULL=1 adds what takes long)"
+	@echo "make soak     half an hour under mixed faults (MINUTES=5 SEED=2 DATABASE=postgresql)"
 
 demo: $(VENV)/.runtime
 	$(BIN)/bridge demo $(if $(KEEP),--keep)
@@ -38,6 +39,9 @@ format: $(VENV)/.dev
 
 bench: $(VENV)/.dev
 	FULL=$(FULL) ONLY=$(ONLY) $(BIN)/python -m tests.benchmarks
+
+soak: $(VENV)/.dev
+	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --database $(or $(DATABASE),sqlite)
 
 # Two stamps: what runs is installed without what only develops, so the demo is there sooner.
 $(VENV)/.python:

@@ -1,0 +1,160 @@
+"""Runs it and reports: exit code 0 only when nothing was lost or told twice, no row is stuck, and no process grew."""
+
+import argparse
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from pathlib import Path
+from random import Random
+
+import click
+from sqlalchemy import func, select, text
+
+from bridge.simulator import Simulator
+from bridge.store.database import Database
+from bridge.store.tables import attempts, deliveries, events
+from tests.balance import balance
+from tests.postgres import Server, running_server
+from tests.soak.traffic import Traffic
+from tests.soak.trouble import POST, Trouble
+from tests.soak.watch import Watch, clock
+from tests.stack import Stack, free_port
+
+SETTINGS = {
+    "BRIDGE_RETRY_SCHEDULE": "200ms,1s,2s,5s,10s,20s,30s,1m,1m,1m",
+    "BRIDGE_WAIT_SCHEDULE": "300ms,1s,3s,10s,20s,1m",
+    "BRIDGE_CONFIRM_SCHEDULE": "500ms,2s,4s,8s",
+    "BRIDGE_LEASE_SECONDS": "3",
+    "BRIDGE_RECONCILE_EVERY": "10m",
+}
+_TELL_EVERY = 30.0
+_SETTLE_WITHIN = 600.0
+_MORE_MEMORY, _MORE_FILES, _MORE_THREADS = 0.25, 16, 8
+"""Growth from the first quarter to the last that is no leak: caches that fill, connections that a busier moment opened."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
+    parser.add_argument("--minutes", type=float, default=30)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--rate", type=float, default=2.0, help="happenings a second; each is one webhook or several")
+    parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
+    given = parser.parse_args()
+    with ExitStack() as opened:
+        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True)))
+        server = opened.enter_context(running_server(_made(folder / "server"))) if given.database == "postgresql" else None
+        url = server.url("soak") if server else f"sqlite:///{folder / 'bridge.db'}"
+        stack = opened.enter_context(Simulator())
+        return soak(Stack(stack, url, folder, SETTINGS), server, minutes=given.minutes, seed=given.seed, rate=given.rate)
+
+
+def _made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def soak(stack: Stack, server: Server | None, *, minutes: float, seed: int, rate: float) -> int:
+    ports = (stack.port, free_port())
+    traffic, trouble = Traffic(stack, ports, Random(seed)), Trouble(stack, ports, Random(seed + 1), server)
+    click.echo(f"{minutes:g} minutes on {stack.database.url.get_backend_name()}, seed {seed}, {rate:g} happenings a second")
+    try:
+        trouble.begin()
+        watch = Watch({"receiver": lambda: trouble.receivers[0], "worker": lambda: trouble.workers[0]})
+        helpers = [threading.Thread(target=one.run, daemon=True) for one in (trouble, watch)]
+        for helper in helpers:
+            helper.start()
+        _ship(traffic, trouble, stack, minutes=minutes, rate=rate)
+        trouble.stopping.set()
+        watch.stopping.set()
+        for helper in helpers:
+            helper.join()
+        traffic.finish()
+        settled_in = _settle(stack)
+        return _report(stack, traffic, trouble, watch, settled_in)
+    finally:
+        for process in stack.processes:
+            process.kill()
+        stack.database.close()
+
+
+def _ship(traffic: Traffic, trouble: Trouble, stack: Stack, *, minutes: float, rate: float) -> None:
+    began = told_at = time.monotonic()
+    while (now := time.monotonic()) < began + minutes * 60:
+        traffic.step()
+        if now > told_at + _TELL_EVERY:
+            told_at = now
+            told = f"sent {traffic.webhooks:6}  again {traffic.refused:5}  fulfillments {len(stack.world.fulfillments):6}"
+            click.echo(f"{clock(now - began)}  {told}  deeds {trouble.deeds.total():5}")
+        time.sleep(traffic.chance.expovariate(rate))
+
+
+def _settle(stack: Stack) -> float | None:
+    """Seconds until nothing was work any more; None when that never came."""
+    began = time.monotonic()
+    while time.monotonic() < began + _SETTLE_WITHIN:
+        if not stack.left():
+            return time.monotonic() - began
+        time.sleep(1)
+    return None
+
+
+def _report(stack: Stack, traffic: Traffic, trouble: Trouble, watch: Watch, settled_in: float | None) -> int:
+    found = balance(stack.world, stack.database, traffic.sent)
+    told = {body["fulfillment"]["tracking_info"]["number"] for body in stack.world.fulfillments}
+    dead = _dead_events(stack.database)
+    lost = {number for number in found.lost if not traffic.sent[number] & dead}
+    wrong = {
+        "lost": lost,
+        "told twice": found.twice,
+        "foreign, and told all the same": traffic.foreign & told,
+        "stuck rows": found.stuck,
+        "never accepted": traffic.unheard,
+        "work that did not end": 0 if settled_in is not None else stack.left(),
+        "grown": _growth(watch),
+    }
+    click.echo(
+        f"\nwebhooks {traffic.webhooks}, sent again {traffic.refused}; parcels of pre-orders {len(found.sent)}: told {len(found.told)},"
+    )
+    reasons = sorted(set(found.excepted.values()))
+    excepted = ", ".join(f"{list(found.excepted.values()).count(why)} {why}" for why in reasons) or "none"
+    click.echo(f"exceptions {excepted}; dead events {len(dead)}; POSTs {stack.world.count(POST)}, accepted {len(stack.world.fulfillments)}")
+    click.echo("deeds: " + ", ".join(f"{count} {deed}" for deed, count in sorted(trouble.deeds.items())))
+    click.echo(f"settled in {settled_in or 0:.0f} s; {_size(stack.database, stack.folder)}")
+    for what, which in wrong.items():
+        click.echo(f"{what}: {which or 'none'}")
+    return int(any(wrong.values()))
+
+
+def _dead_events(database: Database) -> set[str]:
+    """Given up with a reason: a person sees them."""
+    with database.read() as connection:
+        return set(connection.execute(select(events.c.id).where(events.c.status == "dead", events.c.reason.is_not(None))).scalars())
+
+
+def _growth(watch: Watch) -> list[str]:
+    grown = []
+    for name in watch.samples:
+        first, last = watch.quarters(name)
+        line = f"{name}: {first.mebibytes:.0f} → {last.mebibytes:.0f} MiB, files {first.files} → {last.files}"
+        line += f", threads {first.threads} → {last.threads}"
+        click.echo(line)
+        is_more = last.mebibytes > first.mebibytes * (1 + _MORE_MEMORY)
+        if is_more or last.files > first.files + _MORE_FILES or last.threads > first.threads + _MORE_THREADS:
+            grown.append(line)
+    return grown
+
+
+def _size(database: Database, folder: Path) -> str:
+    with database.read() as connection:
+        counts = [connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (events, deliveries, attempts)]
+        if not database.is_sqlite:
+            size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
+        else:
+            size = sum(path.stat().st_size for path in folder.glob("bridge.db*"))
+    return f"{size / 2**20:.1f} MiB for {counts[0]} events, {counts[1]} deliveries, {counts[2]} attempts"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

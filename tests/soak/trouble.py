@@ -1,0 +1,94 @@
+"""What goes wrong meanwhile: vendors, processes and the database, one deed every few seconds, drawn from a seed."""
+
+import signal
+import threading
+from collections import Counter
+from contextlib import closing
+from random import Random
+from sqlite3 import connect
+
+from bridge.simulator.faults import parse_fault
+from tests.postgres import Server
+from tests.stack import Process, Stack
+
+POST = "purple_dot.create_fulfillment"
+_ANY = ("shipstation.*", "shipstation_v1.*", "purple_dot.*", POST)
+_FAULTS = (
+    *("status:500", "status:503", "status:408", "status:401", "drop_before", "redirect_login", "throttle:1", "throttle_date:2"),
+    *("error_after_commit", "drop_after_commit", "not_json", "truncated", "huge", "drip:0", "delay:0.3"),
+)
+_ONLY_THERE = (
+    ("empty_first", "shipstation.labels"),
+    ("empty_first", "shipstation_v1.shipments"),
+    ("commit_late:1", POST),
+    ("status:422", POST),
+)
+
+
+class Trouble:
+    """The first worker and the first receiver are never killed, so that their growth can be seen; `deeds` counts what was done."""
+
+    def __init__(self, stack: Stack, ports: tuple[int, ...], chance: Random, server: Server | None) -> None:
+        self.stack, self.ports, self.chance, self.server = stack, ports, chance, server
+        self.deeds: Counter[str] = Counter()
+        self.stopping = threading.Event()
+        self.workers: list[Process] = []
+        self.receivers: list[Process] = []
+
+    def begin(self) -> None:
+        self.receivers = [self.stack.start_receiver(1, port=port) for port in self.ports]
+        self.workers = [self.stack.start_worker() for _ in range(3)]
+
+    def run(self) -> None:
+        """Until `stopping` is set; then the vendors are well again."""
+        rare = [self._kill_worker, self._kill_receiver, self._freeze_worker, self._break_database, self._vendors_down]
+        while not self.stopping.wait(self.chance.uniform(1.5, 4.0)):
+            self.chance.choices([self._vendor_fault, *rare], weights=[55, 14, 10, 8, 6, 4])[0]()
+        self.stack.simulator.faults.clear()
+
+    def _vendor_fault(self) -> None:
+        often = self.chance.random() < 0.75
+        fault, operation = (self.chance.choice(_FAULTS), self.chance.choice(_ANY)) if often else self.chance.choice(_ONLY_THERE)
+        self.stack.simulator.inject(operation, fault, self.chance.randint(1, 6))
+        self.deeds[f"vendor: {fault.partition(':')[0]}"] += 1
+
+    def _vendors_down(self) -> None:
+        down = parse_fault("status:503:*:always")
+        self.stack.simulator.faults.append(down)
+        self.stopping.wait(self.chance.uniform(5, 15))
+        if down in self.stack.simulator.faults:
+            self.stack.simulator.faults.remove(down)
+        self.deeds["both vendors down"] += 1
+
+    def _kill_worker(self) -> None:
+        place = self.chance.randrange(1, len(self.workers))
+        self.workers[place].kill()
+        self.stopping.wait(self.chance.uniform(0, 5))
+        self.workers[place] = self.stack.start("worker", "work")
+        self.deeds["kill -9 of a worker"] += 1
+
+    def _kill_receiver(self) -> None:
+        self.receivers[1].kill()
+        self.stopping.wait(self.chance.uniform(0, 3))
+        self.receivers[1] = self.stack.start("receiver", "serve", "--bind", f"127.0.0.1:{self.ports[1]}", "--workers", "1")
+        self.deeds["kill -9 of a receiver"] += 1
+
+    def _freeze_worker(self) -> None:
+        """Past its lease."""
+        frozen = self.chance.choice(self.workers)
+        frozen.send(signal.SIGSTOP)
+        self.stopping.wait(self.chance.uniform(4, 7))
+        frozen.send(signal.SIGCONT)
+        self.deeds["worker frozen past its lease"] += 1
+
+    def _break_database(self) -> None:
+        if self.server is not None:
+            self.server.stop()
+            self.stopping.wait(self.chance.uniform(0, 4))
+            self.server.start()
+            self.deeds["PostgreSQL shut down at once"] += 1
+            return
+        with closing(connect(str(self.stack.database.url.database), isolation_level=None, timeout=30)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            self.stopping.wait(self.chance.uniform(2, 8))
+        self.deeds["SQLite locked for seconds"] += 1
