@@ -16,7 +16,7 @@ pytest_plugins = ["tests.ledger_fixtures"]
 Json = dict[str, Any]
 
 POST = "purple_dot.create_fulfillment"
-ANY_CALL = ("shipstation.*", "shipstation_v1.*", "purple_dot.*")
+ANY_CALL = ("shipstation.*", "purple_dot.*")
 AN_HOUR = 3600.0
 PART = {"unconfirmed_partial"}
 
@@ -116,7 +116,7 @@ def test_answer_that_is_slow_huge_or_rubbish_loses_nothing_and_tells_nothing_twi
 
 
 @pytest.mark.parametrize("step", [-AN_HOUR, AN_HOUR], ids=["an hour back", "an hour on"])
-@pytest.mark.parametrize("moves", range(5))
+@pytest.mark.parametrize("moves", [0, 2, 4])
 def test_clock_that_steps_at_any_moment_delays_at_most(bridge: Clockwork, moves: int, step: float) -> None:
     parcels = _parcels(bridge, 2)
     bridge.simulator.inject(POST, "drop_after_commit")

@@ -2,13 +2,14 @@
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
+from random import Random
 
 from sqlalchemy import text
 
 from bridge.simulator import Label
 from bridge.store import migrate
 from tests.balance import assert_balanced
-from tests.stack import Json, Process, Stack, free_port
+from tests.stack import Json, Stack, free_port
 from tests.waiting import wait_until
 
 POST = "purple_dot.create_fulfillment"
@@ -31,8 +32,8 @@ def _connections(stack: Stack) -> int:
         return int(connection.execute(text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")).scalar_one())
 
 
-def _delivered_by(worker: Process) -> int:
-    return sum(line["status"] == "delivered" for line in worker.logged("delivery_moved"))
+def _wait_for_posts(stack: Stack, count: int) -> None:
+    wait_until(lambda: stack.world.count(POST) >= count, 30, f"{count} fulfillments to be posted")
 
 
 def _are_done(sent: list[Future[str]], count: int) -> bool:
@@ -54,42 +55,46 @@ def _empty(stack: Stack) -> None:
             path.unlink()
 
 
-def test_three_workers_and_two_receivers_of_which_one_each_is_killed(stack: Stack) -> None:
+def test_three_workers_and_two_receivers_killed_at_random_and_in_the_end_one_each_for_good(stack: Stack) -> None:
     stack.settings = SETTINGS
-    (parcels, bodies), doors = _parcels(stack, 60), (stack.port, free_port())
+    (parcels, bodies), doors, chance = _parcels(stack, 60), (stack.port, free_port()), Random(20_261_122)
     stack.simulator.inject(POST, "delay:0.05", count=None)
-    receivers = [stack.start_receiver(port=port) for port in doors]
+    receivers = [stack.start_receiver(workers=1, port=port) for port in doors]
     workers = [stack.start_worker() for _ in range(3)]
     most = 0
 
     with ThreadPoolExecutor(8) as senders:
         sent = [senders.submit(stack.send_until_accepted, body, *doors) for body in bodies]
-        wait_until(partial(_are_done, sent, 20), 20, "webhooks to be accepted")
+        for posts in sorted(chance.sample(range(1, 35), 3)):
+            _wait_for_posts(stack, posts)
+            place = chance.randrange(3)
+            workers[place].kill()
+            workers[place] = stack.start("worker", "work")
+        wait_until(partial(_are_done, sent, 20), 30, "webhooks to be accepted")
         receivers[0].kill()
-        wait_until(lambda: stack.world.count(POST) >= 15, 20, "fulfillments to be posted")
+        _wait_for_posts(stack, 40)
         workers[0].kill()
         most = max(most, _connections(stack))
-    stack.settle()
+    stack.settle(60)
     most = max(most, _connections(stack))
 
-    assert {one.result() for one in sent} == {event["id"] for event in stack.events()}
+    assert {one.result() for one in sent} <= {event["id"] for event in stack.events()}
     assert_balanced(stack.world, stack.database, [str(label.tracking_number) for label in parcels])
-    assert stack.world.count(POST) <= len(parcels) + THREADS, "more was posted again than the killed one had in hand"
-    assert all(_delivered_by(worker) for worker in workers[1:])
-    # Two processes of each receiver and the three workers, each with its threads and six more at most; and this test's own.
-    assert most <= (2 * 2 + 3) * (8 + 6) + 2
+    assert stack.world.count(POST) <= len(parcels) + 4 * THREADS, "more was posted again than the killed ones had in hand"
+    # Each with its threads and six more at most; and this test's own.
+    assert most <= len(receivers + workers) * (8 + 6) + 2
     assert "database is locked" not in _said(stack)
 
 
 def test_migrations_and_processes_that_start_at_once_on_an_empty_database_meet_one_schema(stack: Stack) -> None:
     _empty(stack)
 
-    together = [stack.start("migrate", "migrate") for _ in range(3)] + [stack.start("worker", "work") for _ in range(2)]
+    together = [stack.start("migrate", "migrate") for _ in range(3)] + [stack.start("worker", "work")]
     stack.start_both()
-    wait_until(lambda: all(process.exit_code is not None for process in together[:3]), 20, "the migrations to end")
-    wait_until(lambda: all(process.logged("worker_started") for process in together[3:]), 20, "the workers to have begun")
+    wait_until(lambda: all(process.exit_code is not None for process in together[:3]), 30, "the migrations to end")
+    wait_until(lambda: all(process.logged("worker_started") for process in together[3:]), 30, "the worker to have begun")
 
-    assert [process.exit_code for process in together] == [0, 0, 0, None, None], [process.output() for process in together]
+    assert [process.exit_code for process in together] == [0, 0, 0, None], [process.output() for process in together]
     parcels, bodies = _parcels(stack, 2)
     stack.travel(*bodies)
     assert_balanced(stack.world, stack.database, [str(label.tracking_number) for label in parcels])
