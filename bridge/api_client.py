@@ -207,6 +207,7 @@ class ApiClient:
         while chunk := response.raw.read1(65_536, decode_content=True):
             raw += chunk
             if len(raw) > self.max_bytes:
+                raw.clear()  # The error remembers this frame, and with it what was read.
                 raise ValueError("too large")
             if time.monotonic() > started + 2 * self.timeout[1]:
                 raise requests.ReadTimeout
