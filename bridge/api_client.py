@@ -165,14 +165,16 @@ class ApiClient:
         self.check_origin(url)
         self.before_call(operation)
         call = _Call(operation, f"{self._name} {operation}", time.monotonic(), doubt)
-        failure: errors.TemporaryError
+        stay_away: float | None = None
         try:
-            return self._exchange(call, method, url, json)
+            try:
+                return self._exchange(call, method, url, json)
+            finally:
+                stay_away = self.after_call(operation, call.outcome, time.monotonic() - call.started, call.headers)
         except errors.TemporaryError as exc:
-            failure = exc
-        finally:
-            stay_away = self.after_call(operation, call.outcome, time.monotonic() - call.started, call.headers)
-        raise failure if stay_away is None else errors.ThrottledError(str(failure), retry_after=stay_away) from failure
+            if stay_away is None:
+                raise
+            raise errors.ThrottledError(str(exc), retry_after=stay_away) from exc
 
     def _exchange(self, call: _Call, method: str, url: str, json: object) -> Answer:
         try:

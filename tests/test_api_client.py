@@ -496,7 +496,8 @@ def test_error_of_an_answer_over_the_limit_does_not_keep_what_was_read(make: Mak
         make(max_bytes=200_000).get("read", server.url)
 
     cause = told.value.__cause__
-    frames = [frame for frame, _line in walk_tb(cause.__traceback__ if cause else None)]
+    assert isinstance(cause, ValueError), "an error must not be its own cause"
+    frames = [frame for frame, _line in walk_tb(cause.__traceback__)]
     kept = [value for frame in frames for value in frame.f_locals.values() if isinstance(value, bytes | bytearray)]
     assert sum(map(len, kept)) <= 65_536, "more than the last piece"
 
