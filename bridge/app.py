@@ -97,7 +97,7 @@ def create_event_job(settings: Settings, database: Database, fetcher: Fetcher, p
     )
     schedules = Schedules(retry=settings.retry_schedule, wait=settings.wait_schedule, confirm=settings.confirm_schedule)
     resolver = Resolver(database, purple_dot, settings.reference_pattern)
-    return EventJob(database, fetcher, resolver, policy, schedules)
+    return EventJob(database, fetcher, resolver, policy, schedules, timedelta(seconds=settings.lease_seconds))
 
 
 def _chores(settings: Settings, database: Database, fetcher: Fetcher) -> list[Chore]:

@@ -2,19 +2,19 @@
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.actions import Action, CreateFulfillment, Held, Ignored, Tracking
 from bridge.errors import RefusedError
-from bridge.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
+from bridge.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.resolve import Found
 from bridge.shipments import Shipment, ShipmentState
 from bridge.store import deliveries, orders, restores, wake
 from bridge.store.database import Connection
-from bridge.store.deliveries import Delivery, Draft
+from bridge.store.deliveries import Claim, Delivery, Draft
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
 from bridge.translate.fulfillments import Earlier, identity, normalise_tracking
@@ -70,22 +70,56 @@ class Decision:
         return {name: getattr(self.shipment, name) for name in about} | {name: getattr(self, name) for name in told}
 
 
-def place(connection: Connection, shipments: Sequence[Shipment], found: Found, *, policy: Policy, origin: Origin) -> list[Decision]:
+@dataclass(slots=True)
+class Taking:
+    """A worker that takes up to `most` of the new deliveries for itself at once; `taken` are those it got."""
+
+    claim: Claim
+    most: int
+    taken: list[Delivery] = field(default_factory=list)
+
+
+def place(
+    connection: Connection, shipments: Sequence[Shipment], found: Found, *, policy: Policy, origin: Origin, taking: Taking | None = None
+) -> list[Decision]:
     """Decide every shipment of a page, in the vendor's order, inside the caller's transaction. Pure rules decide; this writes."""
-    orders.remember(connection, found.fresh, now=found.seen_at or origin.now)
+    orders.remember(connection, found.fresh, now=found.seen_at or origin.now, stored=found.stored)
     orders.lock(connection, [order.id for order in found.orders])
-    earlier = deliveries.of_orders(connection, [order.id for order in found.orders])
-    page = _Page(connection, found, policy, origin, {key: list(rows) for key, rows in earlier.items()})
+    page = _Page(connection, found, policy, origin, taking or Taking(Claim("", origin.now), most=0))
+    page.prefetch(shipments)
     return [decision for shipment in shipments for decision in page.decide(shipment)]
 
 
 @dataclass(slots=True)
 class _Page:
+    """What is known of a page's orders and parcels, read once; every write is noted here as well, as the next shipment must see it."""
+
     connection: Connection
     found: Found
     policy: Policy
     origin: Origin
-    earlier: dict[str, list[Delivery]]
+    taking: Taking
+    matches: dict[int, tuple[Match, ...] | Unmatched] = field(default_factory=dict)
+    earlier: dict[str, list[Delivery]] = field(default_factory=dict)
+    identities: dict[str, Delivery] = field(default_factory=dict)
+    restored_at: datetime | None = None
+    records: dict[tuple[str, str], list[Delivery]] = field(default_factory=dict)
+
+    def prefetch(self, shipments: Sequence[Shipment]) -> None:
+        self.earlier = deliveries.of_orders(self.connection, [order.id for order in self.found.orders])
+        kinds: dict[str, set[str]] = {}
+        wanted: set[str] = set()
+        for shipment in shipments:
+            matched = self.matches[id(shipment)] = self._match(shipment)
+            for order_id in (None, *(() if isinstance(matched, Unmatched) else (one.order.id for one in matched))):
+                plain = identity(shipment, order_id)
+                wanted |= {plain, _of_record(plain, shipment)}
+            kinds.setdefault(shipment.record_kind, set()).add(shipment.record_id)
+        self.identities = deliveries.by_identity(self.connection, wanted)
+        self.restored_at = restores.last(self.connection) if wanted else None
+        for kind, record_ids in kinds.items():
+            found = deliveries.by_record(self.connection, kind, record_ids)
+            self.records |= {(kind, record_id): rows for record_id, rows in found.items()}
 
     def decide(self, shipment: Shipment) -> list[Decision]:
         judged = fulfillments.judge_state(shipment)
@@ -97,7 +131,7 @@ class _Page:
             ]
         if shipment.state in (ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER):
             return [Decision(shipment, "waiting", detail="the label is not finished yet, or has no number yet")]
-        matched = self._match(shipment)
+        matched = self.matches[id(shipment)]
         if isinstance(matched, Unmatched):
             return [self._unmatched(shipment, matched)]
         return [self._matched(shipment, one, judged) for one in matched]
@@ -122,7 +156,7 @@ class _Page:
         known = self._known(parcel, order_id)
         if known is not None and not self._may_replace(known, shipment):
             return self._seen_before(shipment, known)
-        if may_be_forgotten(shipment, self.origin, restored_at=restores.last(self.connection)):
+        if self._may_be_forgotten(shipment):
             # Fulfilled perhaps by ourselves: that is settled by reading, when all its parcels are known again.
             matched = replace(matched, order=replace(matched.order, status=None))
         action = judged and replace(judged, fulfillment_order_id=order_id, reference=matched.order.reference)
@@ -149,10 +183,10 @@ class _Page:
             if numbers & theirs and not _is_of_another_order(other, shipment):
                 return other
         wanted = self._identity(shipment, order_id)
-        same = deliveries.by_identity(self.connection, [wanted, identity(shipment, None)])
-        if same:
-            return same.get(wanted) or next(iter(same.values()))
-        record = deliveries.by_record(self.connection, shipment.record_kind, [shipment.record_id]).get(shipment.record_id, [])
+        same = self.identities.get(wanted) or self.identities.get(identity(shipment, None))
+        if same is not None:
+            return same
+        record = self.records.get((shipment.record_kind, shipment.record_id), [])
         return next((d for d in record if d.fulfillment_order_id in (None, order_id) and self._is_open(d)), None)
 
     def _is_open(self, delivery: Delivery) -> bool:
@@ -172,26 +206,43 @@ class _Page:
     def _identity(self, shipment: Shipment, order_id: str | None) -> str:
         """Two ShipStation orders can leave in one box, under one number: then the record tells their shipments apart."""
         plain = identity(shipment, order_id)
-        other = deliveries.by_identity(self.connection, [plain]).get(plain)
-        return f"{plain}:{shipment.record_id}" if other is not None and _is_of_another_order(other, shipment) else plain
+        other = self.identities.get(plain)
+        return _of_record(plain, shipment) if other is not None and _is_of_another_order(other, shipment) else plain
 
     def _write(self, shipment: Shipment, draft: Draft, *, known: Delivery | None = None, detail: str = "") -> Decision:
-        known = known or deliveries.by_identity(self.connection, [draft.identity]).get(draft.identity)
+        known = known or self.identities.get(draft.identity)
         if known is not None and not self._may_replace(known, shipment):
             return self._seen_before(shipment, known)
         if known is None:
-            delivery_id = deliveries.create(self.connection, draft, now=self.origin.now)
+            written = deliveries.create(self.connection, draft, now=self.origin.now, claim=self._claim(draft))
         else:
-            delivery_id = known.id
-            deliveries.place(self.connection, delivery_id, draft, now=self.origin.now)
-        if isinstance(draft.action, CreateFulfillment):
-            if may_be_forgotten(shipment, self.origin, restored_at=restores.last(self.connection)):
-                restores.doubt(self.connection, delivery_id, now=self.origin.now)
-            written = deliveries.by_identity(self.connection, [draft.identity])[draft.identity]
-            self.earlier.setdefault(draft.action.fulfillment_order_id, []).append(written)
+            written = deliveries.place(self.connection, known, draft, now=self.origin.now)
+        if written.lines and self._may_be_forgotten(shipment):
+            written = restores.doubt(self.connection, written, now=self.origin.now)
+        self._note(written)
         verdict = {CreateFulfillment: "delivery", Held: "held"}.get(type(draft.action), "looking")
         reason = draft.action.reason if isinstance(draft.action, Held) else (Reason.ORDER_NOT_FOUND if draft.action is None else None)
-        return Decision(shipment, verdict, reason=reason, detail=detail, rule=draft.rule, delivery_id=delivery_id)
+        return Decision(shipment, verdict, reason=reason, detail=detail, rule=draft.rule, delivery_id=written.id)
+
+    def _claim(self, draft: Draft) -> Claim | None:
+        """Nothing that is new and due at once needs to be looked for again by whoever writes it."""
+        is_due = isinstance(draft.action, CreateFulfillment) and (draft.due_at is None or draft.due_at <= self.origin.now)
+        is_mine = is_due and len(self.taking.taken) < self.taking.most and not self._may_be_forgotten(draft.shipment)
+        return self.taking.claim if is_mine else None
+
+    def _may_be_forgotten(self, shipment: Shipment) -> bool:
+        return may_be_forgotten(shipment, self.origin, restored_at=self.restored_at)
+
+    def _note(self, written: Delivery) -> None:
+        """From here on the page sees this delivery as it was just written."""
+        if written.status is DeliveryStatus.DELIVERING and written.claim == 1:
+            self.taking.taken.append(written)
+        self.identities = {key: row for key, row in self.identities.items() if row.id != written.id} | {written.identity: written}
+        for rows in (*self.records.values(), *self.earlier.values()):
+            rows[:] = [row for row in rows if row.id != written.id]
+        self.records.setdefault((written.shipment.record_kind, written.shipment.record_id), []).append(written)
+        if written.lines and written.fulfillment_order_id and written.status in COMMITTED:
+            self.earlier.setdefault(written.fulfillment_order_id, []).append(written)
 
     def _draft(
         self,
@@ -225,7 +276,7 @@ class _Page:
     def _withdraw(self, shipment: Shipment) -> Decision:
         """A voided label: what it still owes is cancelled, what was told already becomes an exception."""
         detail = "the label was voided"
-        known = deliveries.by_record(self.connection, shipment.record_kind, [shipment.record_id]).get(shipment.record_id, [])
+        known = self.records.get((shipment.record_kind, shipment.record_id), [])
         if not known and shipment.tracking_number:
             same_number = deliveries.by_tracking(self.connection, shipment.tracking_number, order_number=shipment.order_number)
             # Only the other API's record of the same parcel: within one kind, another record is another parcel.
@@ -246,11 +297,10 @@ class _Page:
     def _cancel(self, delivery: Delivery, detail: str) -> None:
         """Its units are free again, also for a replacement on this very page."""
         cancelled, reason = DeliveryStatus.CANCELLED, Reason.VOIDED
-        if not deliveries.void(self.connection, delivery, status=cancelled, reason=reason, detail=detail, now=self.origin.now):
-            deliveries.mark_voided(self.connection, delivery)  # A worker has just begun to tell it.
+        if deliveries.void(self.connection, delivery, status=cancelled, reason=reason, detail=detail, now=self.origin.now):
+            self._note(_voided(delivery, cancelled, reason))
         else:
-            others = self.earlier.get(delivery.fulfillment_order_id or "", [])
-            others[:] = [other for other in others if other.id != delivery.id]
+            deliveries.mark_voided(self.connection, delivery)  # A worker has just begun to tell it.
 
     def _hold_voided(self, delivery: Delivery) -> None:
         number = delivery.tracking.number if delivery.tracking else "without number"
@@ -259,13 +309,17 @@ class _Page:
         deliveries.void(self.connection, delivery, status=held, reason=reason, detail=detail, now=self.origin.now)
 
 
+def _voided(delivery: Delivery, status: DeliveryStatus, reason: Reason) -> Delivery:
+    return replace(delivery, status=status, reason=reason, shipment=replace(delivery.shipment, state=ShipmentState.VOIDED))
+
+
 def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carriers, now: datetime) -> CreateFulfillment:
     """Let a held parcel whose lines can't be known take all that is left of its order, because a person says so. Returns what will go
     out. Raises RefusedError where that is not the question, or nothing is left."""
     orders.lock(connection, [delivery.fulfillment_order_id or ""])
     action = rest_for(connection, delivery, carriers=carriers)
     draft = Draft(delivery.identity, delivery.shipment, action, Lane.RETRY, delivery.received_at, delivery.rule, Trigger.MANUAL)
-    deliveries.place(connection, delivery.id, draft, now=now)
+    deliveries.place(connection, delivery, draft, now=now)
     wake.announce(connection)
     return action
 
@@ -315,6 +369,10 @@ def _is_mendable(delivery: Delivery) -> bool:
 def _is_waiting(delivery: Delivery) -> bool:
     idle = {DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.RETRYING}
     return delivery.status in idle and delivery.posting_at is None
+
+
+def _of_record(identity_: str, shipment: Shipment) -> str:
+    return f"{identity_}:{shipment.record_id}"
 
 
 def _is_of_another_order(delivery: Delivery, shipment: Shipment) -> bool:

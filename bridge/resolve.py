@@ -16,10 +16,11 @@ from bridge.translate.matching import Wanted, is_uuid, wanted
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`orders` are all that may matter; `fresh` those just read from Purple Dot, at `seen_at`; `bound` what earlier deliveries tied
-    each ShipStation order to."""
+    """`orders` are all that may matter; `stored` those of them that were known before, `fresh` those just read from Purple Dot, at
+    `seen_at`; `bound` what earlier deliveries tied each ShipStation order to."""
 
     orders: tuple[FulfillmentOrder, ...] = ()
+    stored: tuple[FulfillmentOrder, ...] = ()
     fresh: tuple[FulfillmentOrder, ...] = ()
     bound: Mapping[str, FulfillmentOrder] = field(default_factory=dict)
     seen_at: datetime | None = None
@@ -48,7 +49,7 @@ class Resolver:
         fresh = self._ask(ids, want.references, known)
         orders = {order.id: order for order in (*known, *fresh)}
         bound = {key: orders[next(iter(ids))] for key, ids in bindings.items() if len(ids) == 1 and ids <= orders.keys()}
-        return Found(orders=tuple(orders.values()), fresh=tuple(fresh), bound=bound, seen_at=seen_at)
+        return Found(tuple(orders.values()), tuple(known), tuple(fresh), bound, seen_at)
 
     def _from_cache(self, want: Wanted, shipments: Sequence[Shipment]) -> tuple[list[FulfillmentOrder], dict[str, set[str]], datetime]:
         with self.database.read() as connection:

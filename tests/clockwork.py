@@ -107,7 +107,7 @@ class Clockwork:
         schedules = Schedules(retry=settings.retry_schedule, wait=settings.wait_schedule, confirm=settings.confirm_schedule)
         self._lease = timedelta(seconds=settings.lease_seconds)
         delivery_job = DeliveryJob(self.database, purple_dot, fetcher, resolver, policy, schedules, self._lease)  # type: ignore[arg-type]
-        event_job = EventJob(self.database, fetcher, resolver, policy, schedules)  # type: ignore[arg-type]
+        event_job = EventJob(self.database, fetcher, resolver, policy, schedules, self._lease)  # type: ignore[arg-type]
         return {deliveries: delivery_job, events: event_job}
 
     def forget(self) -> None:

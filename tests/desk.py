@@ -50,7 +50,7 @@ class Desk:
         """Claim the due event, do it, and tell how it stands."""
         self.clock.advance(after)
         event = claim_event(self.ledger)
-        EventJob(self.ledger, self.fetcher, self.resolver, self.policy, SCHEDULES).run(event, owner="worker-1")
+        EventJob(self.ledger, self.fetcher, self.resolver, self.policy, SCHEDULES, LEASE).run(event, owner="worker-1")
         return row(self.ledger, event.id)
 
     def attempts(self) -> list[tuple[int, str]]:

@@ -8,13 +8,13 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
-from bridge.errors import LeaseLostError
+from bridge.errors import LeaseLostError, TemporaryError
 from bridge.events import COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.shipments import ShipmentState
-from bridge.store import deliveries
+from bridge.store import deliveries, mending
 from bridge.store.database import Database
-from bridge.store.deliveries import Attempt, Delivery, Draft
+from bridge.store.deliveries import Attempt, Claim, Delivery, Draft
 from bridge.store.tables import deliveries as table
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import ORDER_ID, OTHER_ID, a_parcel, claim_deliveries, claim_delivery, deliver_next, due_in, receive, record, row, rows
@@ -33,7 +33,13 @@ def a_draft(clock: Clock, action: CreateFulfillment | Held | None = GOES_OUT, **
 
 def create(database: Database, draft: Draft) -> str:
     with database.begin() as connection:
-        return deliveries.create(connection, draft, now=database.moment())
+        return deliveries.create(connection, draft, now=database.moment()).id
+
+
+def place_again(database: Database, delivery_id: str, draft: Draft, clock: Clock) -> Delivery:
+    with database.begin() as connection:
+        [known] = mending.find(connection, delivery_id)
+        return deliveries.place(connection, known, draft, now=clock.now)
 
 
 def loaded(database: Database, identity: str = f"{ORDER_ID}:1Z1") -> Delivery:
@@ -218,8 +224,8 @@ def test_decided_anew_keeps_row_and_attempts_and_replaces_the_rest(ledger: Watch
     delivery_id = create(ledger, a_draft(clock, Held(Reason.UNKNOWN_LINE, "no such SKU", ORDER_ID, "#PD100")))
     force(ledger, delivery_id, attempts=3)
 
-    with ledger.begin() as connection:
-        deliveries.place(connection, delivery_id, a_draft(clock), now=clock.advance(5))
+    clock.advance(5)
+    place_again(ledger, delivery_id, a_draft(clock), clock)
 
     delivery = loaded(ledger)
     assert (delivery.id, delivery.status, delivery.reason) == (delivery_id, DeliveryStatus.PENDING, None)
@@ -230,8 +236,7 @@ def test_decided_anew_keeps_row_and_attempts_and_replaces_the_rest(ledger: Watch
 def test_search_that_goes_on_counts_its_tries(ledger: WatchedDatabase, clock: Clock) -> None:
     delivery_id = create(ledger, a_draft(clock, None, due_at=clock.now))
 
-    with ledger.begin() as connection:
-        deliveries.place(connection, delivery_id, a_draft(clock, None, attempts=2, due_at=clock.now + timedelta(seconds=60)), now=clock.now)
+    place_again(ledger, delivery_id, a_draft(clock, None, attempts=2, due_at=clock.now + timedelta(seconds=60)), clock)
 
     assert (row(ledger, delivery_id).attempts, due_in(ledger, delivery_id)) == (2, 60)
 
@@ -239,8 +244,7 @@ def test_search_that_goes_on_counts_its_tries(ledger: WatchedDatabase, clock: Cl
 def test_deciding_anew_ends_a_claim(ledger: WatchedDatabase, clock: Clock) -> None:
     delivery_id = create(ledger, a_draft(clock, None, due_at=clock.now))
     late = claim_delivery(ledger)
-    with ledger.begin() as connection:
-        deliveries.place(connection, delivery_id, a_draft(clock), now=clock.now)
+    place_again(ledger, delivery_id, a_draft(clock), clock)
 
     with pytest.raises(LeaseLostError):
         record(ledger, late, DeliveryStatus.DEAD)
@@ -248,10 +252,46 @@ def test_deciding_anew_ends_a_claim(ledger: WatchedDatabase, clock: Clock) -> No
 
 def test_lines_of_a_withdrawn_decision_are_gone(ledger: WatchedDatabase, clock: Clock) -> None:
     delivery_id = create(ledger, a_draft(clock))
-    with ledger.begin() as connection:
-        deliveries.place(connection, delivery_id, a_draft(clock, Held(Reason.NO_ITEMS, "", ORDER_ID, "#PD100")), now=clock.now)
+    place_again(ledger, delivery_id, a_draft(clock, Held(Reason.NO_ITEMS, "", ORDER_ID, "#PD100")), clock)
 
     assert rows(ledger, "delivery_lines") == []
+
+
+DECISIONS = {
+    "create": GOES_OUT,
+    "held": Held(Reason.NO_ITEMS, "no items", ORDER_ID, "#PD100"),
+    "looking": None,
+}
+
+
+@pytest.mark.parametrize("action", DECISIONS.values(), ids=DECISIONS)
+def test_what_was_just_written_is_what_will_be_read(ledger: WatchedDatabase, clock: Clock, action: CreateFulfillment | Held | None) -> None:
+    draft = a_draft(clock, action, order_seen_at=clock.now, label_seen_at=clock.now, due_at=clock.now)
+    with ledger.begin() as connection:
+        written = deliveries.create(connection, draft, now=clock.now)
+    assert written == loaded(ledger, draft.identity)
+
+    clock.advance(5)
+    assert place_again(ledger, written.id, draft, clock) == loaded(ledger, draft.identity)
+
+
+def test_delivery_taken_as_it_is_written_is_a_claim_like_any_other(ledger: WatchedDatabase, clock: Clock) -> None:
+    with ledger.begin() as connection:
+        mine = deliveries.create(connection, a_draft(clock), now=clock.now, claim=Claim("worker-1", clock.now + timedelta(seconds=60)))
+
+    assert mine == loaded(ledger)
+    assert claim_deliveries(ledger) == []
+    record(ledger, mine, DeliveryStatus.DELIVERED)
+    assert loaded(ledger).status is DeliveryStatus.DELIVERED
+
+
+def test_delivery_that_a_worker_took_up_meanwhile_is_not_decided_anew(ledger: WatchedDatabase, clock: Clock) -> None:
+    create(ledger, a_draft(clock))
+    as_read = loaded(ledger)
+    claim_delivery(ledger)
+
+    with ledger.begin() as connection, pytest.raises(TemporaryError, match="is being told at this moment"):
+        deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
 
 
 def test_event_is_linked_once_however_often_it_is_said(ledger: WatchedDatabase, clock: Clock) -> None:

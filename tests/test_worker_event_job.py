@@ -24,7 +24,7 @@ from bridge.shipstation.payloads import record_of
 from bridge.store import events
 from bridge.worker.event_job import EventJob, conclude
 from tests.desk import Desk
-from tests.ledger import RETRY, SCHEDULES, URL, a_parcel, claim_event, claim_events, due_in, row, rows, v1_label
+from tests.ledger import LEASE, RETRY, SCHEDULES, URL, a_parcel, claim_event, claim_events, due_in, row, rows, v1_label
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
@@ -237,7 +237,7 @@ def test_being_told_to_wait_never_kills_an_event(desk: Desk) -> None:
 
 
 def job_of(desk: Desk) -> EventJob:
-    return EventJob(desk.ledger, desk.fetcher, desk.resolver, desk.policy, SCHEDULES)
+    return EventJob(desk.ledger, desk.fetcher, desk.resolver, desk.policy, SCHEDULES, LEASE)
 
 
 def test_database_that_can_not_take_the_outcome_leaves_the_event_to_its_lease(desk: Desk) -> None:

@@ -32,7 +32,7 @@ class Job:
         self.seen: list[str] = []
         self._lock = threading.Lock()
 
-    def run(self, claimed: Any, *, owner: str) -> None:
+    def run(self, claimed: Any, *, owner: str, **_more: Any) -> list[deliveries.Delivery]:
         with self._lock:
             self.seen.append(claimed.id)
         self.work(claimed)
@@ -42,6 +42,7 @@ class Job:
                 events.finish(connection, claimed, owner=owner, status=EventStatus.PROCESSED, now=now)
             else:
                 deliveries.record(connection, claimed, owner=owner, status=DeliveryStatus.DELIVERED, now=now)
+        return []
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
@@ -16,6 +16,8 @@ from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from bridge.errors import StorageError
 
 __all__ = ["Connection", "Database", "storage_errors"]
+
+T = TypeVar("T")
 
 _BEGIN = "bridge_begin"
 """Execution option: what to say before a writing transaction begins on SQLite; None for one that only reads."""
@@ -37,6 +39,9 @@ class Database:
         self._clock = clock
         self._turn: Callable[[], AbstractContextManager[None]] = _one_writer(busy_timeout) if self.is_sqlite else nullcontext
         self.engine = _sqlite(url, busy_timeout) if self.is_sqlite else _postgresql(url, pool_size)
+        from bridge.store.group_commit import GroupCommit  # which needs this module first
+
+        self._group = GroupCommit(self)
         self._reading = self.engine.execution_options(**{_BEGIN: None})
         self._writing = {durable: self.engine.execution_options(**{_BEGIN: _SYNCHRONOUS[durable]}) for durable in (True, False)}
 
@@ -54,6 +59,10 @@ class Database:
         """A transaction that only reads, and never waits for a writer."""
         with storage_errors(), self._reading.begin() as connection:
             yield connection
+
+    def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+        """What `work` returns, once its writes are committed, together with those of other threads that wait at this moment."""
+        return self._group.run(work, durable=durable)
 
     def now(self, connection: Connection) -> datetime:
         """The database's clock: leases of many machines must not depend on whose watch is right. SQLite is one machine."""

@@ -1,14 +1,16 @@
 """Deliveries as stored: the mapping log and its quantity ledger. Every function works inside the caller's transaction."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, and_, delete, insert, or_, select, update
+from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
+from bridge.errors import TemporaryError
 from bridge.events import COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.shipments import Shipment, ShipmentState
@@ -17,6 +19,29 @@ from bridge.store.ids import new_id
 from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries
 
 _SHIPMENT = TypeAdapter(Shipment)
+_CHUNK = 400
+"""Bound variables of one statement stay far below SQLite's limit."""
+
+_MAY_STAND = [Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY]
+_was_sent = or_(deliveries.c.posting_at.is_not(None), deliveries.c.reason.in_(_MAY_STAND))
+_counts = or_(deliveries.c.status.in_(list(COMMITTED)), and_(deliveries.c.status == DeliveryStatus.HELD, _was_sent))
+_ids: BindParameter[str] = bindparam("ids", expanding=True)
+_OF_ORDERS = select(deliveries).where(deliveries.c.fulfillment_order_id.in_(_ids), _counts).order_by(deliveries.c.id)
+_BY_IDENTITY = select(deliveries).where(deliveries.c.identity.in_(_ids))
+_is_of_record = (deliveries.c.record_kind == bindparam("kind"), deliveries.c.shipstation_record_id.in_(_ids))
+_BY_RECORD = select(deliveries).where(*_is_of_record).order_by(deliveries.c.id)
+_LINES_OF = select(delivery_lines).where(delivery_lines.c.delivery_id.in_(_ids)).order_by(delivery_lines.c.position)
+_SHIPMENT_OF = select(deliveries.c.shipment).where(deliveries.c.id == bindparam("delivery_id"))
+_EVENTS_OF = (
+    select(event_deliveries.c.event_id)
+    .where(event_deliveries.c.delivery_id == bindparam("of_delivery"))
+    .order_by(event_deliveries.c.event_id)
+)
+_INSERT, _INSERT_LINES, _INSERT_ATTEMPT = insert(deliveries), insert(delivery_lines), insert(attempts)
+_LINK_EVENT = {
+    "sqlite": sqlite.insert(event_deliveries).on_conflict_do_nothing(),
+    "postgresql": postgresql.insert(event_deliveries).on_conflict_do_nothing(),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,24 +119,57 @@ class Attempt:
     answer: str | None = None
 
 
-def create(connection: Connection, draft: Draft, *, now: datetime) -> str:
-    """Write a new delivery with its lines; returns its id. The identity is unique: the caller has looked under the order's lock."""
-    delivery_id = new_id("dlv", now)
-    values = _values(draft, now) | {"id": delivery_id, "created_at": now, "received_at": draft.received_at, "claims": 0}
-    connection.execute(insert(deliveries).values(values))
-    _write_lines(connection, delivery_id, draft.action)
-    return delivery_id
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """Who takes a delivery the moment it is written, so that it need not be claimed again: until when it is theirs."""
+
+    owner: str
+    until: datetime
 
 
-def place(connection: Connection, delivery_id: str, draft: Draft, *, now: datetime) -> None:
+def create(connection: Connection, draft: Draft, *, now: datetime, claim: Claim | None = None) -> Delivery:
+    """Write a new delivery with its lines, and return it. The identity is unique: the caller has looked under the order's lock."""
+    values = _values(draft, now) | {
+        "id": new_id("dlv", now),
+        "created_at": now,
+        "received_at": draft.received_at,
+        "claims": 0,
+        "owner": None,
+    }
+    if claim is not None:
+        values |= {"status": DeliveryStatus.DELIVERING, "owner": claim.owner, "due_at": claim.until, "claims": 1}
+    connection.execute(_INSERT, values)
+    _write_lines(connection, values["id"], draft.action)
+    return _written(values, draft)
+
+
+def place(connection: Connection, known: Delivery, draft: Draft, *, now: datetime) -> Delivery:
     """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay unless the search goes on or a
-    replay gives it the whole schedule once more. A claim on it is over."""
+    replay gives it the whole schedule once more. A claim on it is over. Raises TemporaryError, and writes nothing, when a worker took it
+    up since it was read."""
     values = _values(draft, now) | {"owner": None, "posting_at": None, "unclear_at": None, "redacted_at": None}
     if draft.action is not None and draft.trigger is not Trigger.REPLAY:
         values.pop("attempts")
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(values))
-    drop_lines(connection, delivery_id)
-    _write_lines(connection, delivery_id, draft.action)
+    unchanged = (deliveries.c.id == known.id, deliveries.c.claims == known.claim, deliveries.c.posting_at.is_(None))
+    if connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount != 1:
+        raise TemporaryError(f"{known.id} is being told at this moment; what is new about it is decided after that")
+    drop_lines(connection, known.id)
+    _write_lines(connection, known.id, draft.action)
+    stays = {"id": known.id, "claims": known.claim, "created_at": known.created_at, "linked_order_id": known.linked_order_id}
+    return _written({"attempts": known.attempts} | values | stays, draft)
+
+
+def _written(values: Mapping[str, Any], draft: Draft) -> Delivery:
+    """What was just written, as it would be read."""
+    created = draft.action if isinstance(draft.action, CreateFulfillment) else None
+    stored: dict[str, Any] = {name: values.get(name) for name in _AS_STORED} | {"received_at": draft.received_at}
+    number = values["tracking_number"]
+    return Delivery(
+        **stored | {"claim": values["claims"], "lane": draft.lane},
+        shipment=draft.shipment,
+        lines=created.lines if created else (),
+        tracking=Tracking(number, values["tracking_company"], values["tracking_url"]) if number else None,
+    )
 
 
 def drop_lines(connection: Connection, delivery_id: str) -> None:
@@ -177,15 +235,14 @@ def _write_lines(connection: Connection, delivery_id: str, action: CreateFulfill
             }
             for place, line in enumerate(action.lines)
         ]
-        connection.execute(insert(delivery_lines), rows)
+        connection.execute(_INSERT_LINES, rows)
 
 
 def link_event(connection: Connection, event_id: str, delivery_ids: Collection[str]) -> None:
     """Remember which event led to which deliveries; saying it twice is harmless."""
-    there = set(connection.execute(select(event_deliveries.c.delivery_id).where(event_deliveries.c.event_id == event_id)).scalars())
-    rows = [{"event_id": event_id, "delivery_id": delivery_id} for delivery_id in dict.fromkeys(delivery_ids) if delivery_id not in there]
+    rows = [{"event_id": event_id, "delivery_id": delivery_id} for delivery_id in dict.fromkeys(delivery_ids)]
     if rows:
-        connection.execute(insert(event_deliveries), rows)
+        connection.execute(_LINK_EVENT[connection.dialect.name], rows)
 
 
 def claim(connection: Connection, *, owner: str, limit: int, lease: timedelta, now: datetime) -> list[Delivery]:
@@ -226,13 +283,12 @@ def add_attempt(connection: Connection, delivery_id: str, attempt: Attempt) -> N
     """Append one attempt."""
     row = {name: getattr(attempt, name) for name in ("number", "trigger", "started_at", "finished_at", "outcome", "http_status", "answer")}
     request = dict(attempt.request) if attempt.request is not None else None
-    connection.execute(insert(attempts).values(row | {"delivery_id": delivery_id, "detail": attempt.detail[:2000], "request": request}))
+    connection.execute(_INSERT_ATTEMPT, row | {"delivery_id": delivery_id, "detail": attempt.detail[:2000], "request": request})
 
 
 def events_of(connection: Connection, delivery_id: str) -> list[str]:
     """The events that led to a delivery, the first one first."""
-    linked = select(event_deliveries.c.event_id).where(event_deliveries.c.delivery_id == delivery_id)
-    return list(connection.execute(linked.order_by(event_deliveries.c.event_id)).scalars())
+    return list(connection.execute(_EVENTS_OF, {"of_delivery": delivery_id}).scalars())
 
 
 def was_unclear(connection: Connection, delivery_id: str) -> bool:
@@ -244,29 +300,31 @@ def was_unclear(connection: Connection, delivery_id: str) -> bool:
 def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:
     """For each fulfillment order, the deliveries that count against what is left of it: all committed ones, and held ones whose
     fulfillment may stand in Purple Dot all the same, whatever they are held for."""
-    may_stand = [Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY]
-    was_sent = or_(deliveries.c.posting_at.is_not(None), deliveries.c.reason.in_(may_stand))
-    counts = or_(deliveries.c.status.in_(list(COMMITTED)), and_(deliveries.c.status == DeliveryStatus.HELD, was_sent))
-    query = select(deliveries).where(deliveries.c.fulfillment_order_id.in_(sorted(order_ids)), counts).order_by(deliveries.c.id)
     grouped: dict[str, list[Delivery]] = {}
-    for delivery in load(connection, connection.execute(query).all()):
-        grouped.setdefault(str(delivery.fulfillment_order_id), []).append(delivery)
+    for chunk in _chunks(order_ids):
+        for delivery in load(connection, connection.execute(_OF_ORDERS, {"ids": chunk}).all()):
+            grouped.setdefault(str(delivery.fulfillment_order_id), []).append(delivery)
     return grouped
 
 
 def by_identity(connection: Connection, identities: Collection[str]) -> dict[str, Delivery]:
     """Existing deliveries of these identities."""
-    rows = connection.execute(select(deliveries).where(deliveries.c.identity.in_(sorted(identities)))).all()
-    return {delivery.identity: delivery for delivery in load(connection, rows)}
+    found = (load(connection, connection.execute(_BY_IDENTITY, {"ids": chunk}).all()) for chunk in _chunks(identities))
+    return {delivery.identity: delivery for some in found for delivery in some}
 
 
 def by_record(connection: Connection, kind: str, record_ids: Collection[str]) -> dict[str, list[Delivery]]:
-    """Existing deliveries made from these records of the vendor."""
-    query = select(deliveries).where(deliveries.c.record_kind == kind, deliveries.c.shipstation_record_id.in_(sorted(record_ids)))
+    """Existing deliveries made from these records of the vendor, the oldest first."""
     grouped: dict[str, list[Delivery]] = {}
-    for delivery in load(connection, connection.execute(query.order_by(deliveries.c.id)).all()):
-        grouped.setdefault(delivery.shipment.record_id, []).append(delivery)
+    for chunk in _chunks(record_ids):
+        for delivery in load(connection, connection.execute(_BY_RECORD, {"kind": kind, "ids": chunk}).all()):
+            grouped.setdefault(delivery.shipment.record_id, []).append(delivery)
     return grouped
+
+
+def _chunks(values: Collection[str]) -> Iterable[list[str]]:
+    ordered = sorted(values)
+    return (ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK))
 
 
 def by_tracking(connection: Connection, tracking_number: str, *, order_number: str | None) -> list[Delivery]:
@@ -297,7 +355,7 @@ def mark_voided(connection: Connection, delivery: Delivery) -> None:
 
 
 def _was_voided(connection: Connection, delivery: Delivery) -> bool:
-    stored = connection.execute(select(deliveries.c.shipment).where(deliveries.c.id == delivery.id)).scalar_one()
+    stored = connection.execute(_SHIPMENT_OF, {"delivery_id": delivery.id}).scalar_one()
     return bool(stored["state"] == ShipmentState.VOIDED)
 
 
@@ -314,8 +372,7 @@ def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
     ids = [row.id for row in rows]
     lines: dict[str, list[FulfilledLine]] = {}
     if ids:
-        found = select(delivery_lines).where(delivery_lines.c.delivery_id.in_(ids)).order_by(delivery_lines.c.position)
-        for row in connection.execute(found):
+        for row in connection.execute(_LINES_OF, {"ids": ids}):
             lines.setdefault(row.delivery_id, []).append(FulfilledLine(id=row.line_item_id, quantity=row.quantity, sku=row.sku))
     return [_delivery(row, tuple(lines.get(row.id, ()))) for row in rows]
 

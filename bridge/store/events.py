@@ -156,10 +156,14 @@ def postpone(connection: Connection, event: Event, *, owner: str, at: datetime, 
 
 def save_records(connection: Connection, event_id: str, fetched: Iterable[Record], *, now: datetime) -> None:
     """Keep what was fetched beside its event; a newer fetch replaces the older."""
-    connection.execute(delete(records).where(records.c.event_id == event_id))
+    connection.execute(_FORGET_RECORDS, {"of_event": event_id})
     rows = [{"event_id": event_id, "fetched_at": now, "kind": r.kind, "record_id": r.record_id, "body": r.body} for r in fetched]
     if rows:
-        connection.execute(insert(records), rows)
+        connection.execute(_INSERT_RECORDS, rows)
+
+
+_FORGET_RECORDS = delete(records).where(records.c.event_id == bindparam("of_event"))
+_INSERT_RECORDS = insert(records)
 
 
 def load(connection: Connection, event_id: str) -> Event:

@@ -6,9 +6,10 @@ counts `claims` up; an outcome is written only by the owner of the newest claim.
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, bindparam, func, select, union_all, update
+from sqlalchemy import Connection, Row, Table, Update, bindparam, func, literal, select, union_all, update
 
 from bridge.errors import LeaseLostError
 from bridge.events import Lane
@@ -19,7 +20,7 @@ EVENTS: Queue = events
 DELIVERIES: Queue = deliveries
 QUEUES = (DELIVERIES, EVENTS)
 
-# Asked at every turn of the loop, so they are built once.
+# Asked at every turn of the loop, so statements are built once.
 _DUE = {
     queue.name: select(queue.c.id)
     .where(queue.c.lane == bindparam("lane"), queue.c.due_at <= bindparam("now"))
@@ -29,9 +30,14 @@ _DUE = {
     for queue in QUEUES
 }
 _EARLIEST = union_all(
-    *(select(func.min(q.c.due_at).label("due_at")).where(q.c.lane == int(lane)) for q in QUEUES for lane in Lane)
-).subquery()
-_NEXT_DUE = select(func.min(_EARLIEST.c.due_at))
+    *(
+        select(literal(queue.name).label("queue"), literal(int(lane)).label("lane"), func.min(queue.c.due_at).label("due_at")).where(
+            queue.c.lane == int(lane)
+        )
+        for queue in QUEUES
+        for lane in Lane
+    )
+)
 
 
 def claim(
@@ -41,13 +47,9 @@ def claim(
     ids = _due_ids(connection, queue, limit=limit, now=now) if limit else []
     if not ids:
         return []
-    taken = (
-        update(queue)
-        .where(queue.c.id.in_(ids), queue.c.due_at <= now)
-        .values(owner=owner, due_at=now + lease, claims=queue.c.claims + 1, **(also or {}))
-        .returning(queue)
-    )
-    return sorted(connection.execute(taken), key=lambda row: (row.lane, row.id))
+    values = {"owner": owner, "due_at": now + lease, **(also or {})}
+    taken = connection.execute(_claim(queue, tuple(values)), {"ids": ids, "due_by": now} | _given(values))
+    return sorted(taken, key=lambda row: (row.lane, row.id))
 
 
 def _due_ids(connection: Connection, queue: Queue, *, limit: int, now: datetime) -> list[str]:
@@ -59,10 +61,30 @@ def _due_ids(connection: Connection, queue: Queue, *, limit: int, now: datetime)
     return ids
 
 
+@cache
+def _claim(queue: Queue, names: tuple[str, ...]) -> Update:
+    due = (queue.c.id.in_(bindparam("ids", expanding=True)), queue.c.due_at <= bindparam("due_by", type_=queue.c.due_at.type))
+    return update(queue).where(*due).values(_slots(queue, names) | {"claims": queue.c.claims + 1}).returning(queue)
+
+
+@cache
+def _write(queue: Queue, names: tuple[str, ...]) -> Update:
+    mine = (queue.c.id == bindparam("row_id"), queue.c.owner == bindparam("of_owner"), queue.c.claims == bindparam("of_claim"))
+    return update(queue).where(*mine, queue.c.due_at.is_not(None)).values(_slots(queue, names))
+
+
+def _slots(queue: Queue, names: tuple[str, ...]) -> dict[str, Any]:
+    return {name: bindparam(f"to_{name}", type_=queue.c[name].type) for name in names}
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    return {f"to_{name}": value for name, value in values.items()}
+
+
 def write(connection: Connection, queue: Queue, *, row_id: str, owner: str, claim: int, values: Mapping[str, Any]) -> None:
     """Record an outcome, fenced. Raises LeaseLostError, and writes nothing, when someone else took the work over."""
-    mine = (queue.c.id == row_id, queue.c.owner == owner, queue.c.claims == claim, queue.c.due_at.is_not(None))
-    if connection.execute(update(queue).where(*mine).values(**values)).rowcount != 1:
+    mine = {"row_id": row_id, "of_owner": owner, "of_claim": claim}
+    if connection.execute(_write(queue, tuple(values)), mine | _given(values)).rowcount != 1:
         raise LeaseLostError(f"{row_id} was taken over by another worker; this outcome is not written")
 
 
@@ -73,9 +95,9 @@ def fence(connection: Connection, queue: Queue, *, row_id: str, owner: str, clai
 
 def renew(connection: Connection, queue: Queue, *, held: Collection[tuple[str, int]], owner: str, until: datetime) -> None:
     """Keep what really runs in this process: (id, claim) pairs."""
-    for row_id, taken in held:
-        mine = (queue.c.id == row_id, queue.c.owner == owner, queue.c.claims == taken, queue.c.due_at.is_not(None))
-        connection.execute(update(queue).where(*mine).values(due_at=until))
+    rows = [{"row_id": row_id, "of_owner": owner, "of_claim": taken, "to_due_at": until} for row_id, taken in held]
+    if rows:
+        connection.execute(_write(queue, ("due_at",)), rows)
 
 
 def take_back(connection: Connection, *, owner: str, now: datetime) -> int:
@@ -87,6 +109,11 @@ def take_back(connection: Connection, *, owner: str, now: datetime) -> int:
     return count
 
 
+def earliest(connection: Connection) -> dict[tuple[str, Lane], datetime]:
+    """When the first row of each queue and lane becomes due, where there is one. Index look-ups only."""
+    return {(row.queue, Lane(row.lane)): row.due_at for row in connection.execute(_EARLIEST) if row.due_at is not None}
+
+
 def next_due(connection: Connection) -> datetime | None:
-    """When the earliest row of either queue becomes due; None when there is nothing to wait for. Index look-ups only."""
-    return connection.execute(_NEXT_DUE).scalar()
+    """When the earliest row of either queue becomes due; None when there is nothing to wait for."""
+    return min(earliest(connection).values(), default=None)

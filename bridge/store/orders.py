@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterable
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, delete, insert, or_, select
+from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
@@ -14,28 +14,74 @@ _CHUNK = 400
 """Bound variables of one statement stay far below SQLite's limit."""
 
 
-def remember(connection: Connection, orders: Iterable[FulfillmentOrder], *, now: datetime) -> None:
-    """Keep what Purple Dot just said. In id order, so that two workers never wait for each other in a ring."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    for order in sorted({order.id: order for order in orders}.values(), key=lambda order: order.id):
-        key = normalise_reference(order.reference)
-        row = {"id": order.id, "reference": order.reference, "reference_key": key, "status": order.status, "seen_at": now}
-        upsert = dialect.insert(fulfillment_orders).values(row)
-        connection.execute(upsert.on_conflict_do_update(index_elements=["id"], set_={k: v for k, v in row.items() if k != "id"}))
-        connection.execute(delete(order_lines).where(order_lines.c.fulfillment_order_id == order.id))
-        lines: dict[str, dict[str, Any]] = {}
-        for place, line in enumerate(order.lines):
-            head = {"fulfillment_order_id": order.id, "line_item_id": line.id, "position": place, "sku": line.sku, "quantity": 0}
-            lines.setdefault(line.id, head)["quantity"] += line.quantity  # A line that is named twice is one, with the units of both.
-        if lines:
-            connection.execute(insert(order_lines), list(lines.values()))
+def _upsert(dialect: Any) -> Any:
+    stored = dialect.insert(fulfillment_orders)
+    changed = {column.name: stored.excluded[column.name] for column in fulfillment_orders.c if column.name != "id"}
+    return stored.on_conflict_do_update(index_elements=["id"], set_=changed)
+
+
+_ids: BindParameter[str] = bindparam("ids", expanding=True)
+_UPSERT = {"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)}
+_FORGET_LINES = delete(order_lines).where(order_lines.c.fulfillment_order_id == bindparam("order_id"))
+_INSERT_LINES = insert(order_lines)
+_LOCK = select(fulfillment_orders.c.id).where(fulfillment_orders.c.id.in_(_ids)).order_by(fulfillment_orders.c.id).with_for_update()
+_ORDERS = (
+    select(fulfillment_orders, order_lines.c.line_item_id, order_lines.c.sku, order_lines.c.quantity)
+    .select_from(fulfillment_orders.outerjoin(order_lines))
+    .order_by(fulfillment_orders.c.id, order_lines.c.position)
+)
+_BY_ID = _ORDERS.where(fulfillment_orders.c.id.in_(_ids))
+_BY_REFERENCE = _ORDERS.where(fulfillment_orders.c.reference_key.in_(_ids))
+_BY_LINE = _ORDERS.where(
+    fulfillment_orders.c.id.in_(
+        select(order_lines.c.fulfillment_order_id.label("owner")).where(order_lines.c.line_item_id.in_(_ids)).correlate(None)
+    )
+)
+_BOUND = (
+    select(deliveries.c.shipstation_shipment_id, deliveries.c.fulfillment_order_id)
+    .where(deliveries.c.shipstation_shipment_id.in_(_ids), deliveries.c.fulfillment_order_id.is_not(None))
+    .where(or_(deliveries.c.status == "delivered", deliveries.c.rule == "linked"))
+    .distinct()
+)
+
+
+def remember(connection: Connection, orders: Iterable[FulfillmentOrder], *, now: datetime, stored: Iterable[FulfillmentOrder] = ()) -> None:
+    """Keep what Purple Dot just said; `stored` are orders as they were read here a moment ago, and of those only what changed is written.
+    In id order, so that two workers never wait for each other in a ring."""
+    as_stored = {order.id: order for order in stored}
+    changed = [order for _id, order in sorted({order.id: order for order in orders}.items()) if as_stored.get(order.id) != order]
+    if not changed:
+        return
+    heads = [
+        {
+            "id": order.id,
+            "reference": order.reference,
+            "reference_key": normalise_reference(order.reference),
+            "status": order.status,
+            "seen_at": now,
+        }
+        for order in changed
+    ]
+    connection.execute(_UPSERT[connection.dialect.name], heads)
+    connection.execute(_FORGET_LINES, [{"order_id": order.id} for order in changed])
+    rows = [row for order in changed for row in _line_rows(order)]
+    if rows:
+        connection.execute(_INSERT_LINES, rows)
+
+
+def _line_rows(order: FulfillmentOrder) -> Iterable[dict[str, Any]]:
+    lines: dict[str, dict[str, Any]] = {}
+    for place, line in enumerate(order.lines):
+        head = {"fulfillment_order_id": order.id, "line_item_id": line.id, "position": place, "sku": line.sku, "quantity": 0}
+        lines.setdefault(line.id, head)["quantity"] += line.quantity  # A line that is named twice is one, with the units of both.
+    return lines.values()
 
 
 def lock(connection: Connection, order_ids: Collection[str]) -> None:
     """Hold these orders until the transaction ends, so that two decisions about one order come one after the other.
     On SQLite the whole transaction is alone already."""
-    chosen = select(fulfillment_orders.c.id).where(fulfillment_orders.c.id.in_(sorted(order_ids)))
-    connection.execute(chosen.order_by(fulfillment_orders.c.id).with_for_update()).all()
+    if order_ids and connection.dialect.name != "sqlite":
+        connection.execute(_LOCK, {"ids": sorted(order_ids)}).all()
 
 
 def known(
@@ -46,14 +92,10 @@ def known(
     line_ids: Collection[str] = (),
 ) -> list[FulfillmentOrder]:
     """Cached orders with any of these ids, normalised references, or lines."""
-    by_line = select(order_lines.c.fulfillment_order_id)
     found: dict[str, FulfillmentOrder] = {}
-    for column, values in ((fulfillment_orders.c.id, order_ids), (fulfillment_orders.c.reference_key, references)):
+    for query, values in ((_BY_ID, order_ids), (_BY_REFERENCE, references), (_BY_LINE, line_ids)):
         for chunk in _chunks(values):
-            found |= {order.id: order for order in _load(connection, column.in_(chunk))}
-    for chunk in _chunks(line_ids):
-        owners = by_line.where(order_lines.c.line_item_id.in_(chunk))
-        found |= {order.id: order for order in _load(connection, fulfillment_orders.c.id.in_(owners))}
+            found |= {order.id: order for order in _load(connection, query, chunk)}
     return list(found.values())
 
 
@@ -61,23 +103,16 @@ def bindings(connection: Connection, shipstation_shipment_ids: Collection[str]) 
     """Which fulfillment orders earlier deliveries bound each ShipStation order to."""
     bound: dict[str, set[str]] = {}
     for chunk in _chunks(shipstation_shipment_ids):
-        rows = connection.execute(
-            select(deliveries.c.shipstation_shipment_id, deliveries.c.fulfillment_order_id)
-            .where(deliveries.c.shipstation_shipment_id.in_(chunk), deliveries.c.fulfillment_order_id.is_not(None))
-            .where(or_(deliveries.c.status == "delivered", deliveries.c.rule == "linked"))
-            .distinct()
-        )
+        rows = connection.execute(_BOUND, {"ids": chunk})
         for shipment_id, order_id in rows:
             bound.setdefault(shipment_id, set()).add(order_id)
     return bound
 
 
-def _load(connection: Connection, condition: ColumnElement[bool]) -> list[FulfillmentOrder]:
-    joined = fulfillment_orders.outerjoin(order_lines)
-    query = select(fulfillment_orders, order_lines.c.line_item_id, order_lines.c.sku, order_lines.c.quantity).select_from(joined)
+def _load(connection: Connection, query: Select[Any], ids: list[str]) -> list[FulfillmentOrder]:
     lines: dict[str, list[OrderLine]] = {}
     heads: dict[str, Any] = {}
-    for row in connection.execute(query.where(condition).order_by(fulfillment_orders.c.id, order_lines.c.position)):
+    for row in connection.execute(query, {"ids": ids}):
         heads[row.id] = row
         lines.setdefault(row.id, [])
         if row.line_item_id is not None:

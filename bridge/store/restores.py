@@ -1,12 +1,13 @@
 """A ledger that was put back from an older copy has forgotten what was told since: that goes out only after reading, like a lost answer."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 from sqlalchemy import Connection, exists, select, update
 
 from bridge.events import CLAIMABLE, DeliveryStatus, Trigger
 from bridge.store import notes
-from bridge.store.deliveries import Attempt, add_attempt
+from bridge.store.deliveries import Attempt, Delivery, add_attempt
 from bridge.store.tables import deliveries, delivery_lines
 
 _NOTE = "put_back"
@@ -29,7 +30,7 @@ def note(connection: Connection, *, copied_at: datetime | None, now: datetime) -
     has_lines = exists().where(delivery_lines.c.delivery_id == deliveries.c.id)
     waiting = connection.execute(select(deliveries.c.id).where(deliveries.c.status.in_(list(CLAIMABLE)), has_lines)).scalars().all()
     for delivery_id in waiting:
-        doubt(connection, delivery_id, now=now)
+        _doubt(connection, delivery_id, now=now)
     return len(waiting)
 
 
@@ -39,7 +40,12 @@ def last(connection: Connection) -> datetime | None:
     return told[1] if told else None
 
 
-def doubt(connection: Connection, delivery_id: str, *, now: datetime) -> None:
+def doubt(connection: Connection, delivery: Delivery, *, now: datetime) -> Delivery:
     """Let a delivery begin as one whose answer was lost: it is settled by reading, and only then posted, or held for a person."""
+    _doubt(connection, delivery.id, now=now)
+    return replace(delivery, posting_at=now, unclear_at=now, looks=0)
+
+
+def _doubt(connection: Connection, delivery_id: str, *, now: datetime) -> None:
     connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(posting_at=now, unclear_at=now, looks=0))
     add_attempt(connection, delivery_id, Attempt(0, Trigger.LIVE, now, now, DeliveryStatus.UNCONFIRMED, _WHY))

@@ -81,9 +81,7 @@ class _Step:
         if self.guarded(self._way_is_free) is not True:
             return
         number = self.delivery.attempts + 1
-        with self.job.database.begin() as connection:
-            now = self.job.database.now(connection)
-            deliveries.intend(connection, self.delivery, owner=self.owner, now=now, lease=self.job.lease)
+        self.job.database.write(self._intend)
         try:
             receipt = self.job.purple_dot.create_fulfillment(self.delivery.action().body())
         except UnclearError as exc:
@@ -98,6 +96,10 @@ class _Step:
         else:
             fulfillment_id = receipt.purple_dot_fulfillment_id
             self._record(_S.DELIVERED, number=number, receipt=receipt, purple_dot_fulfillment_id=fulfillment_id)
+
+    def _intend(self, connection: Connection) -> None:
+        now = self.job.database.now(connection)
+        deliveries.intend(connection, self.delivery, owner=self.owner, now=now, lease=self.job.lease)
 
     def _came_late(self) -> bool:
         """A refused fulfillment may be one that Purple Dot has by now: from an earlier request whose answer was lost."""
@@ -226,15 +228,18 @@ class _Step:
         **values: Any,
     ) -> None:
         """A known outcome is repeated until it is stored, through a database restart if need be; the lease is renewed meanwhile."""
+
+        def write(connection: Connection) -> tuple[datetime, list[str]]:
+            now = self.job.database.now(connection)
+            attempt = self._attempt(status, detail, number, receipt, now) if is_attempt else None
+            ended = {"delivered_at": now} if status is _S.DELIVERED else {}
+            changed = {"detail": detail[:1000] or None} | ended | values
+            deliveries.record(connection, self.delivery, owner=self.owner, status=status, now=now, attempt=attempt, **changed)
+            return now, deliveries.events_of(connection, self.delivery.id)
+
         while True:
             try:
-                with self.job.database.begin() as connection:
-                    now = self.job.database.now(connection)
-                    attempt = self._attempt(status, detail, number, receipt, now) if is_attempt else None
-                    ended = {"delivered_at": now} if status is _S.DELIVERED else {}
-                    changed = {"detail": detail[:1000] or None} | ended | values
-                    deliveries.record(connection, self.delivery, owner=self.owner, status=status, now=now, attempt=attempt, **changed)
-                    event_ids = deliveries.events_of(connection, self.delivery.id)
+                now, event_ids = self.job.database.write(write)
             except StorageError as exc:
                 log.warning("outcome_not_stored_yet", delivery_id=self.delivery.id, status=status, error=str(exc))
                 time.sleep(_STORE_AGAIN_AFTER)

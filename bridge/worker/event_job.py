@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 import structlog
 
 from bridge import metrics
 from bridge.errors import BridgeError, CredentialsError, LeaseLostError, PermanentError, StorageError, TemporaryError, ThrottledError
 from bridge.events import DeliveryStatus, Event, EventStatus, Lane, Record, Trigger
-from bridge.place import Decision, Origin, Policy, place, summary
+from bridge.place import Decision, Origin, Policy, Taking, place, summary
 from bridge.reasons import MEANINGS, Reason
 from bridge.resolve import Found, Resolver
 from bridge.retry import RetryAt, decide, next_look
@@ -19,6 +19,7 @@ from bridge.shipstation.payloads import record_of
 from bridge.shipstation.webhook import identify
 from bridge.store import deliveries, events, leases, replays, wake
 from bridge.store.database import Connection, Database
+from bridge.store.deliveries import Claim, Delivery
 from bridge.store.replays import Wish
 from bridge.translate import EVENT_TYPES
 from bridge.worker.schedules import Schedules
@@ -49,18 +50,22 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class EventJob:
-    """Takes a claimed event to its end, or puts it off. `run` raises nothing but LeaseLostError and StorageError."""
+    """Takes a claimed event to its end, or puts it off. `run` raises nothing but LeaseLostError and StorageError.
+
+    It returns those of the new deliveries that are claimed for `owner` already, at most `takes`.
+    """
 
     database: Database
     fetcher: Fetcher
     resolver: Resolver
     policy: Policy
     schedules: Schedules
+    lease: timedelta
     _strangers: set[str] = field(default_factory=set)
 
-    def run(self, event: Event, *, owner: str) -> None:
+    def run(self, event: Event, *, owner: str, takes: int = 0) -> list[Delivery]:
         try:
-            self._run(event, owner)
+            return self._run(event, owner, takes)
         except (LeaseLostError, StorageError):
             raise
         except BridgeError as exc:
@@ -68,12 +73,19 @@ class EventJob:
         except Exception as exc:  # A fault of ours must not lose the event; it is tried again and stays visible.
             log.exception("event_failed_unforeseen", event_id=event.id)
             self._failed(event, owner, TemporaryError(f"unforeseen {type(exc).__name__}: {exc}"))
+        return []
 
-    def _run(self, event: Event, owner: str) -> None:
+    def _run(self, event: Event, owner: str, takes: int) -> list[Delivery]:
         facts = self.gather(event, self._wish(event))
-        self._place(event, owner, facts)
+        decisions, taken, again = self.database.write(lambda connection: self._place(connection, event, owner, facts, takes))
+        metrics.DELIVERIES.labels(status=DeliveryStatus.HELD).inc(sum(decision.verdict == "held" for decision in decisions))
+        self._say_strangers(decisions)
+        made = [decision.delivery_id for decision in decisions if decision.delivery_id is not None]
+        told = {"event_id": event.id, "event_type": event.event_type, "again_at": again, "delivery_ids": made[:20]}
+        log.info("event_placed", **told, **summary(decisions))
         if facts.unread is not None:
-            raise facts.unread
+            self._failed(event, owner, facts.unread)
+        return taken
 
     def _wish(self, event: Event) -> Wish | None:
         if not event.is_replay:
@@ -117,24 +129,26 @@ class EventJob:
                 unread = exc
         return [*(row for row in rows if row.body["shipment_id"] in orders), *orders.values()], unread
 
-    def _place(self, event: Event, owner: str, facts: Facts) -> None:
-        with self.database.begin() as connection:
-            now = self.database.now(connection)
+    def _place(
+        self, connection: Connection, event: Event, owner: str, facts: Facts, takes: int
+    ) -> tuple[list[Decision], list[Delivery], datetime | None]:
+        """One transaction: what was fetched, what was decided, and the event's end; that is fenced."""
+        now = self.database.now(connection)
+        taking = Taking(Claim(owner, now + self.lease), takes)
+        events.save_records(connection, event.id, facts.records, now=facts.fetched_at)
+        decisions = self.judge(connection, event, facts, now=now, taking=taking)
+        deliveries.link_event(connection, event.id, [d.delivery_id for d in decisions if d.delivery_id is not None])
+        again = None
+        if facts.unread is None:
+            again = self._end(connection, event, owner, decisions, now, facts)
+        else:
             leases.fence(connection, leases.EVENTS, row_id=event.id, owner=owner, claim=event.claim)
-            events.save_records(connection, event.id, facts.records, now=facts.fetched_at)
-            decisions = self.judge(connection, event, facts, now=now)
-            deliveries.link_event(connection, event.id, [d.delivery_id for d in decisions if d.delivery_id is not None])
-            again = self._end(connection, event, owner, decisions, now, facts) if facts.unread is None else None
-            if facts.wish is not None:
-                replays.feed(connection, facts.wish.run_id, now=now)
-            wake.announce(connection)
-        metrics.DELIVERIES.labels(status=DeliveryStatus.HELD).inc(sum(decision.verdict == "held" for decision in decisions))
-        self._say_strangers(decisions)
-        made = [decision.delivery_id for decision in decisions if decision.delivery_id is not None]
-        told = {"event_id": event.id, "event_type": event.event_type, "again_at": again, "delivery_ids": made[:20]}
-        log.info("event_placed", **told, **summary(decisions))
+        if facts.wish is not None:
+            replays.feed(connection, facts.wish.run_id, now=now)
+        wake.announce(connection)
+        return decisions, taking.taken, again
 
-    def judge(self, connection: Connection, event: Event, facts: Facts, *, now: datetime) -> list[Decision]:
+    def judge(self, connection: Connection, event: Event, facts: Facts, *, now: datetime, taking: Taking | None = None) -> list[Decision]:
         """Decide what was gathered, and write the deliveries that it leads to."""
         origin = Origin(
             lane=event.lane,
@@ -144,7 +158,7 @@ class EventJob:
             now=now,
             as_stored=facts.is_stored,
         )
-        return place(connection, facts.shipments, facts.found, policy=self.policy, origin=origin)
+        return place(connection, facts.shipments, facts.found, policy=self.policy, origin=origin, taking=taking)
 
     def _end(
         self, connection: Connection, event: Event, owner: str, decisions: Sequence[Decision], now: datetime, facts: Facts

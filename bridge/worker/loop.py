@@ -1,7 +1,6 @@
 """The loop: claim → do → record. Threads work, one keeper renews leases and beats, one listener wakes. Holds no rules of its own."""
 
 import threading
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -24,6 +23,18 @@ _BEAT_EVERY = 5.0
 _LONGEST_WAIT = 5.0
 _BROKEN_WAIT = 1.0
 _TAKEN_WAIT = 0.05
+_TAKES = 4
+"""How many of an event's new deliveries the worker that placed them takes at once; the others are for whoever is free."""
+
+
+Work = Event | Delivery
+Key = tuple[str, str, int]
+"""Queue, id and claim."""
+
+
+def _key(work: Work) -> Key:
+    queue = leases.EVENTS if isinstance(work, Event) else leases.DELIVERIES
+    return queue.name, work.id, work.claim
 
 
 @dataclass(slots=True)
@@ -39,7 +50,8 @@ class Worker:
     stopping: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _changed: threading.Event = field(default_factory=threading.Event)
-    _running: dict[tuple[str, int], tuple[leases.Queue, str]] = field(default_factory=dict)
+    _tasks: dict[Key, Work] = field(default_factory=dict)
+    _held: dict[Key, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _name: workers.WorkerName | None = None
 
@@ -70,7 +82,7 @@ class Worker:
     def _loop(self, pool: ThreadPoolExecutor, *, once: bool) -> None:
         while not self.stopping.is_set():
             self._changed.clear()
-            idle = not self._running
+            idle = not self._tasks
             try:
                 started = self._start_due(pool)
                 wait = 0.0 if started else self._until_next_due()
@@ -84,61 +96,85 @@ class Worker:
                 self._changed.wait(wait)
 
     def _start_due(self, pool: ThreadPoolExecutor) -> int:
-        """Claim as much as there are idle threads for: deliveries first, as they finish what was begun, but never with all threads,
-        so that a backlog of them does not keep new events out, and a crash leaves few requests unclear."""
+        """Claim more than there are threads for, so that none stands idle until the next claim: deliveries first, as they finish what
+        was begun, but only for half of the threads, so that a backlog of them does not keep new events out."""
         with self._lock:
-            posting = sum(queue is leases.DELIVERIES for queue, _owner in self._running.values())
-            free = self.threads - len(self._running)
-        if free <= 0 or not self._is_due():
+            room, posting = 2 * self.threads - len(self._tasks), sum(isinstance(work, Delivery) for work in self._tasks.values())
+        due = self._due_queues() if room > self.threads else ()
+        if not due:
             return 0
-        most = max(0, min(free, max(1, self.threads // 2) - posting))
         owner = self._name.name if self._name else ""
         with self.database.begin(durable=False) as connection:
             now = self.database.now(connection)
+            most = max(0, max(1, self.threads // 2) - posting) if leases.DELIVERIES.name in due else 0
             due_deliveries = deliveries.claim(connection, owner=owner, limit=most, lease=self.lease, now=now)
-            left = free - len(due_deliveries)
-            due_events = events.claim(connection, owner=owner, limit=left, lease=self.lease, now=now) if left else []
-        for delivery in due_deliveries:
-            self._start(pool, leases.DELIVERIES, delivery, owner, self.delivery_job.run)
-        for event in due_events:
-            self._start(pool, leases.EVENTS, event, owner, self.event_job.run)
-        return len(due_deliveries) + len(due_events)
+            left = room - len(due_deliveries) if leases.EVENTS.name in due else 0
+            due_events = events.claim(connection, owner=owner, limit=left, lease=self.lease, now=now)
+        works: list[Work] = [*due_deliveries, *due_events]
+        for work in works:
+            self._start(pool, work, owner)
+        return len(works)
 
-    def _is_due(self) -> bool:
+    def _due_queues(self) -> set[str]:
         with self.database.read() as connection:
-            due = leases.next_due(connection)
-            return due is not None and due <= self.database.now(connection)
+            now = self.database.now(connection)
+            return {queue for (queue, _lane), due in leases.earliest(connection).items() if due <= now}
 
     def _until_next_due(self) -> float:
+        if self._is_busy():
+            return _LONGEST_WAIT  # The end of a task wakes us.
         with self.database.read() as connection:
             due = leases.next_due(connection)
             now = self.database.now(connection)
-        if due is None or len(self._running) >= self.threads:
-            return _LONGEST_WAIT
         # What is due and yet not claimed waits for a thread of ours, whose end wakes us, or another worker has it already.
-        return min(max((due - now).total_seconds(), _TAKEN_WAIT), _LONGEST_WAIT)
+        return _LONGEST_WAIT if due is None else min(max((due - now).total_seconds(), _TAKEN_WAIT), _LONGEST_WAIT)
 
-    def _start(self, pool: ThreadPoolExecutor, queue: leases.Queue, work: Event | Delivery, owner: str, job: Callable[..., None]) -> None:
-        key = (work.id, work.claim)
+    def _is_busy(self) -> bool:
+        return len(self._tasks) >= self.threads
+
+    def _start(self, pool: ThreadPoolExecutor, work: Work, owner: str) -> None:
         with self._lock:
-            self._running[key] = (queue, owner)
-        pool.submit(self._do, key, work, owner, job)
+            self._held[_key(work)] = owner
+            self._tasks[_key(work)] = work
+        pool.submit(self._task, pool, work, owner)
 
-    def _do(self, key: tuple[str, int], work: Event | Delivery, owner: str, job: Callable[..., None]) -> None:
+    def _task(self, pool: ThreadPoolExecutor, work: Work, owner: str) -> None:
+        """One piece of work, and of the deliveries that it leaves to us those that no idle thread can do beside it."""
+        try:
+            taken = self._do(work, owner)
+            here = taken if self._is_busy() else taken[:1]
+            for delivery in taken[len(here) :]:
+                self._start(pool, delivery, owner)
+            for delivery in here:
+                self._do(delivery, owner)
+        finally:
+            with self._lock:
+                self._tasks.pop(_key(work), None)
+            if not self._is_busy():
+                self._changed.set()
+
+    def _do(self, work: Work, owner: str) -> list[Delivery]:
+        taken: list[Delivery] = []
         about = {"delivery_id" if isinstance(work, Delivery) else "event_id": work.id}
         try:
             with structlog.contextvars.bound_contextvars(**about), calls_in(work.lane):
-                job(work, owner=owner)
+                taken = [] if self.stopping.is_set() else self._run(work, owner)  # What was not begun is given back when we leave.
         except LeaseLostError as exc:
             log.warning("lease_lost", **about, error=str(exc))
         except StorageError as exc:
             log.warning("work_left_to_its_lease", **about, error=str(exc))
         except Exception:  # The last net: the row's lease runs out and it is tried again.
             log.exception("work_failed_unforeseen", **about)
-        finally:
-            with self._lock:
-                self._running.pop(key, None)
-            self._changed.set()
+        with self._lock:
+            self._held.pop(_key(work), None)
+            self._held.update({_key(delivery): owner for delivery in taken})
+        return taken
+
+    def _run(self, work: Work, owner: str) -> list[Delivery]:
+        if isinstance(work, Event):
+            return self.event_job.run(work, owner=owner, takes=_TAKES)
+        self.delivery_job.run(work, owner=owner)
+        return []
 
     def _take_name(self) -> workers.WorkerName | None:
         """Wait for the database if need be; take back at once what an earlier process of this name held."""
@@ -181,11 +217,11 @@ class Worker:
 
     def _renew(self, connection: Connection, now: datetime) -> None:
         with self._lock:
-            running = list(self._running.items())
+            held = list(self._held.items())
         for queue in leases.QUEUES:
-            for (row_id, claim), (held_in, owner) in running:
-                if held_in is queue:
-                    leases.renew(connection, queue, held=[(row_id, claim)], owner=owner, until=now + self.lease)
+            for owner in {owner for _key, owner in held}:
+                mine = [(row_id, claim) for (name, row_id, claim), holder in held if name == queue.name and holder == owner]
+                leases.renew(connection, queue, held=mine, owner=owner, until=now + self.lease)
 
     def _hold_name(self) -> None:
         """A database restart frees our name on PostgreSQL. Take one again; what runs keeps the old one, and its fencing token."""
@@ -207,7 +243,9 @@ class Worker:
             return
         try:
             with self.database.begin() as connection:
-                workers.stopped(connection, self._name.name, now=self.database.now(connection))
+                now = self.database.now(connection)
+                leases.take_back(connection, owner=self._name.name, now=now)
+                workers.stopped(connection, self._name.name, now=now)
         except StorageError as exc:
             log.warning("heartbeat_failed", error=str(exc))
         self._name.release()
