@@ -75,7 +75,7 @@ def look(job: EventJob, event_id: str, *, as_stored: bool, notify_customer: bool
         event = replace(events.load(connection, event_id), lane=Lane.REPLAY, attempts=0, waits=0)
     try:
         with calls_in(Lane.REPLAY):
-            return event, job.gather(event, Wish("", event_id, as_stored, notify_customer))
+            return event, job.gather(event, Wish("", event_id, as_stored, notify_customer, event.received_at))
     except BridgeError as exc:
         return event, str(exc)
 
@@ -138,7 +138,12 @@ def _would(connection: Connection, decision: Decision, found: Found) -> dict[str
     ]
     beside = [*(f"differs from what was sent before: {change}" for change in changes), *([] if changes else [same])]
     beside += [f"{order.reference} is {order.status or 'of unknown status'} in Purple Dot now", *lines]
-    return about | {"sentence": f"{parcel}: would be sent", "body": body, "sent_before": before, "beside": beside}
+    how = (
+        "would be sent"
+        if known.unclear_at is None
+        else "would be sent only if reading shows that it never was: this ledger is an older copy"
+    )
+    return about | {"sentence": f"{parcel}: {how}", "body": body, "sent_before": before, "beside": beside}
 
 
 def differences(before: Any, after: Any) -> list[str]:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import click
 import pytest
 import structlog
 from click.testing import CliRunner, Result
@@ -111,6 +112,31 @@ def test_every_command_explains_itself_without_any_settings(run: Run, name: str,
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: main {name}")
     assert main.commands[name].help
+
+
+def every_command(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Command]]:
+    for part, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from every_command(command, f"{name}{part} ")
+        else:
+            yield f"{name}{part}", command
+
+
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in every_command(main)])
+def test_every_command_explains_each_of_its_options_and_prints_json_unless_it_goes_on(run: Run, name: str, command: click.Command) -> None:
+    """What README says of `--json`: all but `export`, `init` and the processes."""
+    help_text = run(*name.split(), "--help", env={}).output
+    options = {opt for param in command.params if isinstance(param, click.Option) for opt in param.opts}
+
+    goes_on = {"init", "run", "serve", "work", "migrate", "simulator", "demo"}
+    assert ("--json" in options) == (name not in goes_on | {"export"})
+    assert [opt for opt in options if opt not in help_text] == []
+
+
+@pytest.mark.parametrize("name", ["events", "deliveries", "audit"])
+def test_lists_print_one_json_document_whatever_is_in_them(run: Run, name: str) -> None:
+    assert isinstance(rows(run, name), list)
+    assert isinstance(rows(run, name, "--since", "2020-01-01", "--limit", "1"), list)
 
 
 def test_help_names_every_command(run: Run) -> None:

@@ -73,6 +73,13 @@ def test_dry_run_shows_it_and_leaves_it(run: Run, world: World) -> None:
     assert json.loads(run("events", "--json").stdout) == []
 
 
+def test_who_swept_by_hand_is_in_the_audit_list(run: Run) -> None:
+    run("reconcile", "--dry-run")
+    run("reconcile", "--since", "3h")
+
+    assert [act["what"] for act in json.loads(run("audit", "--json").stdout)] == ["reconcile"]
+
+
 def test_difference_is_told_with_what_to_do_and_exit_code_1(run: Run, world: World) -> None:
     order = world.add_order(status="FULFILLED")
 

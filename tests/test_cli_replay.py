@@ -257,6 +257,20 @@ def test_range_is_narrowed_as_the_lists_are(bridge: Clockwork, run: Run, narrowe
     assert json.loads(result.stdout)["count"] == count
 
 
+def test_all_that_failed_are_those_whose_deliveries_did_too(bridge: Clockwork, run: Run) -> None:
+    """The event of a refused parcel was processed; what failed is its delivery."""
+    delivered(bridge)
+    failed = dead(bridge, 2)
+    order = bridge.world.add_order(lines=[("TEE", 1)])
+    [held] = bridge.travel(
+        bridge.world.label_created_v2(bridge.world.buy_labels(bridge.world.add_shipstation_order(order, [("SHIRT", 1)])))
+    )
+
+    chosen = [[event["event_id"] for event in plan(run, "--status", status)["events"]] for status in ("dead", "held")]
+
+    assert chosen == [failed, [held]]
+
+
 def test_one_failed_event_needs_no_reason_several_or_a_delivered_one_do(bridge: Clockwork, run: Run) -> None:
     first, second = dead(bridge, 2)
     done, _ = delivered(bridge)

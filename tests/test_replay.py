@@ -7,7 +7,7 @@ import pytest
 
 from bridge.errors import RefusedError
 from bridge.events import DeliveryStatus
-from bridge.store import events, mending, replays, reports, tables
+from bridge.store import events, mending, replays, reports, restores, tables
 from bridge.store.replays import AT_ONCE
 from tests.clockwork import OWNER, Clockwork
 from tests.fakes import Clock
@@ -199,6 +199,24 @@ def test_replay_of_a_replay_is_one_of_its_original_and_a_range_holds_no_replays(
         found = replays.candidates(connection, ids=[item["replay_event_id"], event_id])
 
     assert [candidate.id for candidate in found] == chosen(bridge.database) == [event_id]
+
+
+@pytest.mark.parametrize("days", [0, 30])
+def test_ledger_that_was_put_back_from_an_old_copy_sends_nothing_by_replay_without_reading(bridge: Clockwork, days: int) -> None:
+    """However long ago it was put back: the original came before that, and was perhaps told."""
+    order = bridge.world.add_order(lines=[("TEE", 2)])
+    [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, [("TEE", 1)]))
+    row_ = bridge.world.inline_row(label.order, str(label.tracking_number))
+    bridge.simulator.inject("purple_dot.create_fulfillment", "status:422")
+    [event_id] = bridge.travel(bridge.world.inline_fulfillments([row_]))
+    with bridge.database.begin() as connection:
+        restores.note(connection, copied_at=None, now=bridge.clock.now)
+    bridge.clock.advance(days * 86_400)
+
+    run = replay(bridge, event_id)
+
+    assert run["deliveries"] == [{"status": "held", "reason": "unconfirmed_partial", "before": False, "count": 1}]
+    assert bridge.accepted() == []
 
 
 # Nobody is e-mailed

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.ledger import load_settings, opened
+from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, tell
+from bridge.store import audit, restores
 from bridge.store import backup as backups
-from bridge.store import restores
 from bridge.store.database import Database
 
 
@@ -33,6 +33,7 @@ def restored(as_json: bool) -> None:
     themselves."""
     with opened() as database, database.begin() as connection:
         count = restores.note(connection, copied_at=None, now=database.now(connection))
+        audit.note(connection, who=who(), what="restored", subject="the ledger", now=database.now(connection))
     told = (
         f"Noted. What left before now and is not known here goes out only after reading; {count} waiting deliveries are read first as well."
     )

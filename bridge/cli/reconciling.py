@@ -8,10 +8,10 @@ from typing import Any
 
 import click
 
-from bridge.cli.ledger import load_settings, opened
+from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import MOMENT, json_option, table, tell
 from bridge.logs import configure_logs
-from bridge.store import reports
+from bridge.store import audit, reports
 
 _COUNTS = ("event_type", "listed", "missed", "finished", "voided")
 
@@ -32,6 +32,9 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
     configure_logs(settings.log_format, settings.log_level)
     with opened(settings) as database:
         fetcher, purple_dot = create_clients(settings, database, stopping=stopping)
+        if not dry_run:
+            with database.begin() as connection:
+                audit.note(connection, who=who(), what="reconcile", subject=f"since {since:%Y-%m-%d %H:%M}", now=database.now(connection))
         tally = Sweep(database, fetcher, _progress).run(since, stopping, started_by="person", dry_run=dry_run)
         _progress("Purple Dot: orders are compared")
         orders, differences = compare(database, purple_dot, settings, since=since)

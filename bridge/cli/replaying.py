@@ -19,14 +19,14 @@ from bridge.store.replays import RunStatus
 from bridge.store.reports import Query
 
 Story = Mapping[str, Any]
-_STATUSES = [str(status) for status in EventStatus if status is not EventStatus.RECEIVED]
+_STATUSES = [*(str(status) for status in EventStatus if status is not EventStatus.RECEIVED), str(DeliveryStatus.HELD)]
 _SOON = {DeliveryStatus.PENDING, DeliveryStatus.DELIVERING}
 _LOOK_EVERY, _WORKER_IS_SILENT = 0.5, timedelta(seconds=30)
 
 
 @click.command()
 @click.argument("wanted", metavar="EVENT...", nargs=-1)
-@click.option("--status", type=click.Choice(_STATUSES), help="All events that ended so.")
+@click.option("--status", type=click.Choice(_STATUSES), help="All events that ended so, or of whose deliveries one did.")
 @click.option("--type", "event_type", metavar="EVENT_TYPE", help="Only of this type, such as LABEL_CREATED_V2.")
 @click.option("--since", type=MOMENT, help="An age such as 2d, or an ISO date or time.")
 @click.option("--until", type=MOMENT, help="Likewise.")
@@ -46,8 +46,8 @@ def replay(
     from bridge.replay import look, plan, plan_as_json
 
     settings = load_settings()
-    narrowed = {name: given.pop(name) for name in ("status", "event_type", "since", "until")}
-    if sum((bool(wanted), any(narrowed.values()), bool(resume), bool(cancel))) != 1:
+    status, narrowed = given.pop("status"), {name: given.pop(name) for name in ("event_type", "since", "until")}
+    if sum((bool(wanted), bool(status or any(narrowed.values())), bool(resume), bool(cancel))) != 1:
         raise click.UsageError("Say either which events (ids), or which range (--since --until --status --type), or --resume, or --cancel.")
     job = create_worker(settings).event_job
     if cancel or resume:
@@ -56,7 +56,7 @@ def replay(
         return
     with job.database.read() as connection:
         ids = [the_one([id_ for id_ in reports.find_ids(connection, text) if id_.startswith("evt_")], text) for text in wanted]
-        found = replays.candidates(connection, ids=ids, query=None if wanted else Query(**narrowed))
+        found = replays.candidates(connection, ids=ids, query=None if wanted else Query(**narrowed), standing=status)
     chosen = plan(found, as_stored=given["as_stored"], origins=known_origins(settings))
     if yes and chosen.needs_reason and not why:
         raise click.UsageError(f"{len(chosen.events)} events, or one of which Purple Dot has a parcel, need a --reason.")
@@ -68,7 +68,7 @@ def replay(
         if not (asks and click.confirm(f"Replay {told['counted']}?", err=True)):
             raise SystemExit(0 if chosen.events else 1)
         why = why or (click.prompt("Why", err=True) if chosen.needs_reason else None)
-    by = {"ids": ids} if wanted else {name: value and str(value) for name, value in narrowed.items()}
+    by = {"ids": ids} if wanted else {name: value and str(value) for name, value in {"status": status, **narrowed}.items()}
     with job.database.begin() as connection:
         now, ids = job.database.now(connection), [event.id for event in chosen.events]
         run_id = replays.start(connection, ids, chosen=by, who=who(), why=why, **given, now=now)

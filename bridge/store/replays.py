@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, select, update
+from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
 
 from bridge.errors import RefusedError
 from bridge.events import DeliveryStatus, EventStatus, Lane
@@ -36,6 +36,8 @@ class Wish:
     event_id: str
     as_stored: bool
     notify_customer: bool
+    received_at: datetime
+    """When the original came: what is asked of it since, such as whether an old copy of the ledger has forgotten it, depends on that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +55,11 @@ class Candidate:
     was_delivered: bool
 
 
-def candidates(connection: Connection, *, ids: Collection[str] = (), query: reports.Query | None = None) -> list[Candidate]:
-    """The events of these ids, or those that fit `query` and are no replays themselves; the oldest first. The id of a replay stands for
-    its original's."""
+def candidates(
+    connection: Connection, *, ids: Collection[str] = (), query: reports.Query | None = None, standing: str | None = None
+) -> list[Candidate]:
+    """The events of these ids, or those that fit `query` and are no replays themselves, the oldest first; with `standing` only those that
+    stand so themselves, or of whose deliveries one does. The id of a replay stands for its original's."""
     stored = exists(select(records.c.id).where(records.c.event_id == events.c.id)).label("has_records")
     linked = select(deliveries.c.id).join_from(event_deliveries, deliveries).where(event_deliveries.c.event_id == events.c.id)
     told = exists(linked.where(deliveries.c.status == DeliveryStatus.DELIVERED)).label("was_delivered")
@@ -67,6 +71,8 @@ def candidates(connection: Connection, *, ids: Collection[str] = (), query: repo
         found = found.where(events.c.id.in_({originals.get(id_, id_) for id_ in ids}))
     else:
         found = found.where(*reports.fitting_events(query), events.c.source != REPLAY)
+    if standing is not None:
+        found = found.where(or_(events.c.status == standing, exists(linked.where(deliveries.c.status == standing))))
     rows = connection.execute(found.order_by(events.c.id)).mappings()
     return [Candidate(**{**row, "status": EventStatus(row["status"])}) for row in rows]
 
@@ -138,8 +144,9 @@ def _is_moving(connection: Connection, run_id: str) -> bool:
 
 def wish_of(connection: Connection, event_id: str) -> Wish | None:
     """What the run of a replay asks for; None for any other event."""
-    told = (replay_items.c.run_id, replay_items.c.event_id, replay_runs.c.as_stored, replay_runs.c.notify_customer)
-    row = connection.execute(select(*told).join(replay_runs).where(replay_items.c.replay_event_id == event_id)).one_or_none()
+    told = (replay_items.c.run_id, replay_items.c.event_id, replay_runs.c.as_stored, replay_runs.c.notify_customer, events.c.received_at)
+    joined = select(*told).select_from(replay_items.join(replay_runs).join(events, events.c.id == replay_items.c.event_id))
+    row = connection.execute(joined.where(replay_items.c.replay_event_id == event_id)).one_or_none()
     return Wish(**row._mapping) if row else None
 
 

@@ -7,6 +7,7 @@ from sqlalchemy import Connection, Table, func, select
 from bridge.events import EXCEPTIONS, EventStatus, Lane
 from bridge.store import notes
 from bridge.store.ids import first_id
+from bridge.store.reports import replayed_well
 from bridge.store.tables import deliveries, events
 
 _MOST = 1000
@@ -19,7 +20,8 @@ def exceptions(connection: Connection) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
     for table, statuses in ((deliveries, EXCEPTIONS), (events, [EventStatus.DEAD])):
         for status in sorted(statuses):
-            chosen = select(table.c.id, table.c.reason).where(table.c.status == status).order_by(table.c.id.desc()).limit(_MOST)
+            open_ = [~replayed_well()] if table is events else []
+            chosen = select(table.c.id, table.c.reason).where(table.c.status == status, *open_).order_by(table.c.id.desc()).limit(_MOST)
             found += [(row.id, row.reason or "") for row in connection.execute(chosen)]
     return found
 

@@ -153,7 +153,7 @@ class EventJob:
         origin = Origin(
             lane=event.lane,
             trigger=TRIGGERS[event.lane] if facts.wish is None else Trigger.REPLAY,
-            received_at=event.received_at,
+            received_at=event.received_at if facts.wish is None else facts.wish.received_at,
             fetched_at=facts.fetched_at,
             now=now,
             as_stored=facts.is_stored,
