@@ -18,7 +18,7 @@ INSERT INTO events (id, source, event_type, status, reason, received_at, resourc
                     claims, attempts, waits, processed_at, decisions)
 SELECT 'evt_' || {hex} || {low}, 'shipstation',
        CASE WHEN n % {rare} = 7 THEN 'FULFILLMENT_SHIPPED' WHEN n % 10 = 3 THEN 'SHIP_NOTIFY' ELSE 'LABEL_CREATED_V2' END,
-       CASE WHEN n % {rare} = 5 THEN 'dead' WHEN n % 20 = 1 THEN 'ignored' ELSE 'processed' END, NULL, {moment},
+       CASE WHEN n % {rare} = 5 THEN 'dead' WHEN n % 10 = 1 THEN 'ignored' ELSE 'processed' END, NULL, {moment},
        'https://api.shipstation.com/v2/labels?batch_id=se-' || n, {body}, '{headers}', 'verified', 0, 0, NULL, 1, 0, 0, {moment}, '[]'
 FROM numbers"""
 _DELIVERY = """

@@ -45,5 +45,5 @@ def mebibytes(pid: int) -> float:
 
 def family(pid: int) -> list[int]:
     """A process and all that it started."""
-    children = (Path(f"/proc/{pid}/task/{pid}/children")).read_text(encoding="ascii").split()
+    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text(encoding="ascii").split()]
     return [pid, *(one for child in children for one in family(int(child)))]

@@ -6,13 +6,13 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 from bridge.simulator import Simulator
 from tests.stack import free_port
-from tests.waiting import wait_until
 
 TOKEN = "benchmark-token-0123456789"
 ROOT = Path(__file__).parents[2]
@@ -21,7 +21,7 @@ Request = tuple[bytes, dict[str, str]]
 
 def environ(simulator: Simulator, url: str) -> dict[str, str]:
     """Budgets that stop nobody; everything else as a user has it, the log included."""
-    rates = {f"BRIDGE_{system}_RATE_PER_MINUTE": "1000000" for system in ("SHIPSTATION", "SHIPSTATION_V1", "PURPLE_DOT")}
+    rates = {f"BRIDGE_{system}_RATE_PER_MINUTE": "100000" for system in ("SHIPSTATION", "SHIPSTATION_V1", "PURPLE_DOT")}
     own = {"BRIDGE_WEBHOOK_TOKENS": TOKEN, "BRIDGE_DATABASE_URL": url, "BRIDGE_RECONCILE_EVERY": "0", "PYTHONPATH": str(ROOT)}
     return {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")} | simulator.env() | rates | own
 
@@ -32,7 +32,7 @@ def receiver(simulator: Simulator, url: str, folder: Path) -> Iterator[tuple[int
     port = free_port()
     command = [sys.executable, "-m", "bridge", "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2"]
     with running(command, environ(simulator, url), folder) as pid:
-        wait_until(lambda: _is_answering(port), seconds=30, what="the receiver to answer")
+        _wait_for(port, folder)
         yield port, pid
 
 
@@ -44,7 +44,7 @@ def bare(folder: Path) -> Iterator[int]:
     same = ["--workers", "2", "--worker-class", "gthread", "--threads", "8", "--keep-alive", "5", "--log-level", "error"]
     same += ["--worker-tmp-dir", "/dev/shm"] if Path("/dev/shm").is_dir() else []
     with running([*command, *same], os.environ | {"BARE_DATABASE": f"{folder}/bare.db", "PYTHONPATH": str(ROOT)}, folder):
-        wait_until(lambda: _is_answering(port), seconds=30, what="the baseline to answer")
+        _wait_for(port, folder)
         yield port
 
 
@@ -61,6 +61,8 @@ def running(command: Sequence[str], variables: Mapping[str, str], folder: Path) 
     with (folder / "log.txt").open("ab") as log, subprocess.Popen(command, env=variables, cwd=folder, stdout=log, stderr=log) as process:
         try:
             yield process.pid
+            if process.poll() is not None:
+                raise RuntimeError(f"{command[2]} died: {(folder / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
         finally:
             process.terminate()
             process.wait(40)
@@ -74,6 +76,14 @@ def per_second(port: int, requests: Sequence[Request]) -> float:
         command = [sys.executable, "-m", "tests.benchmarks.sender", str(port), TOKEN, file.name]
         said = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     return len(requests) / float(said.stdout)
+
+
+def _wait_for(port: int, folder: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not _is_answering(port):
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"nothing answers: {(folder / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
+        time.sleep(0.05)
 
 
 def _is_answering(port: int) -> bool:
