@@ -1,5 +1,6 @@
 """Webhooks a second through gunicorn: ours, with token, RSA signature and durable store, beside bare Flask with one durable insert."""
 
+import os
 from contextlib import ExitStack
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from tests.benchmarks.figures import Figure
 from tests.benchmarks.servers import Request
 from tests.waiting import wait_until
 
-_ROUNDS = 9
+_ROUNDS = int(os.environ.get("ROUNDS", "7"))
 _WEBHOOKS = 400
 _BACKLOG = 120
 
