@@ -3,6 +3,7 @@
 import os
 import sqlite3
 import threading
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from datetime import UTC, datetime
@@ -131,11 +132,32 @@ def _sqlite(url: str, busy_timeout: float) -> Engine:
             if durability is not None and connection.info.get(_BEGIN) != durability:
                 driver.execute(durability)
                 connection.info[_BEGIN] = durability
-            driver.execute("BEGIN" if durability is None else "BEGIN IMMEDIATE")
+            if durability is None:
+                driver.execute("BEGIN")
+            else:
+                _begin_in_turn(driver, busy_timeout)
         except sqlite3.Error as exc:
             raise _not_taken(exc) from exc
 
     return engine
+
+
+def _begin_in_turn(driver: Any, timeout: float) -> None:
+    """Ask for the write lock every millisecond. SQLite's own waiting grows to a tenth of a second between two looks, and whoever
+    writes without a pause, as a busy worker does, would leave a receiver hardly a gap. https://www.sqlite.org/c3ref/busy_timeout.html"""
+    deadline = time.monotonic() + timeout
+    driver.execute("PRAGMA busy_timeout=1")
+    try:
+        while True:
+            try:
+                driver.execute("BEGIN IMMEDIATE")
+            except sqlite3.OperationalError as exc:
+                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                    raise
+            else:
+                return
+    finally:
+        driver.execute(f"PRAGMA busy_timeout={int(timeout * 1000)}")
 
 
 def _postgresql(url: str, pool_size: int) -> Engine:
