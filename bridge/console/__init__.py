@@ -102,7 +102,7 @@ def add_to(app: Flask, desk: Desk) -> None:
 
 def _answer(route: Route, desk: Desk, **parts: str) -> Answer:
     """Who asks, with which token, and may they? Only then the view."""
-    if auth.enter(desk) is None and route.role is not None:
+    if not auth.enter(desk) and route.role is not None:
         return auth.to_sign_in()
     if any("\0" in text for text in (*parts.values(), *request.values.values())):
         abort(400, "There is a character in this that nothing here is named with.")  # Nor does a database take it.

@@ -16,12 +16,8 @@ from bridge.reasons import MEANINGS, Meaning, Reason
 LONGEST = 60_000
 """Characters of one text that a page shows; the rest is counted."""
 
+page = render_template
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
-
-
-def page(template: str, **facts: Any) -> str:
-    """A whole page."""
-    return render_template(template, **facts)
 
 
 def nowhere(desk: Desk, rest: str) -> str:
