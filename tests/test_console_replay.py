@@ -12,7 +12,7 @@ from bridge.app import create_app
 from bridge.console import ROUTES
 from bridge.console.auth import Role
 from bridge.settings import Settings
-from bridge.store import replays
+from bridge.store import replays, watching
 from tests.clockwork import Clockwork
 from tests.fakes import Clock
 from tests.ledger import row, rows
@@ -79,6 +79,23 @@ def test_single_failed_event_is_one_click(bridge: Clockwork, anna: Person) -> No
     assert len(bridge.accepted()) == 1
     assert f"replays/{run.id}" in anna.see(f"events/{event_id}")
     assert "1 <span" in anna.see(f"replays/{run.id}")
+
+
+def test_dead_event_that_a_replay_brought_to_a_good_end_waits_for_nobody(bridge: Clockwork, anna: Person) -> None:
+    bridge.simulator.inject("shipstation.labels", "status:500", None)
+    order = bridge.world.add_shipstation_order(bridge.world.add_order(lines=[("TEE", 1)]))
+    [event_id] = bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(order)))
+    bridge.simulator.faults.clear()
+    before = anna.see("exceptions")
+
+    anna.press(anna.see(f"events/{event_id}"), "replays")
+    bridge.settle()
+    after = anna.see("exceptions")
+
+    with bridge.database.read() as connection:
+        assert watching.exceptions(connection) == []
+    assert (event_id in before, event_id in after) == (True, False)
+    assert "Nothing waits for you" in after
 
 
 def test_delivered_event_shows_its_plan_instead_and_asks_why(bridge: Clockwork, anna: Person) -> None:

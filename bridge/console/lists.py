@@ -56,7 +56,7 @@ def exceptions(desk: Desk) -> str:
 def _oldest(desk: Desk, connection: Connection, status: str, reason: str | None, events_wanted: bool) -> Rows:
     """The first of a group, each with what can be done about it."""
     read, prefix = (reports.list_events, "evt_") if events_wanted else (reports.list_deliveries, "dlv_")
-    rows = list(reversed(read(connection, Query(status=status, reason=reason, after=prefix, limit=OLDEST))))
+    rows = list(reversed(read(connection, Query(status=status, reason=reason, after=prefix, limit=OLDEST, is_open=True))))
     details = reports.details_of(connection, [row["id"] for row in rows])
     return [row | {"detail": details[row["id"]]} | ({} if events_wanted else ways(desk, connection, row)) for row in rows]
 

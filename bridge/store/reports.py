@@ -20,7 +20,8 @@ _USUAL = 2000
 class Query:
     """What a list is narrowed to; None means any. `search` fits an id, order number, reference or tracking number exactly; `order` and
     `tracking` fit those alone. Events are also searched by what was decided in them, from `scan_since` on: of a parcel that was ignored
-    nothing else tells. `before` and `after` are ids: the page below one, or above it."""
+    nothing else tells. `before` and `after` are ids: the page below one, or above it. `is_open`: without dead events that
+    a replay brought to a good end."""
 
     status: str | None = None
     event_type: str | None = None
@@ -34,6 +35,7 @@ class Query:
     scan_since: datetime | None = None
     before: str | None = None
     after: str | None = None
+    is_open: bool = False
 
 
 def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
@@ -177,7 +179,7 @@ def _page(connection: Connection, chosen: Select[Any], table: Table, query: Quer
 
 
 def fitting_events(query: Query) -> list[ColumnElement[bool]]:
-    fitting = _narrow(events, query, moment=events.c.received_at, prefix="evt")
+    fitting = _narrow(events, query, moment=events.c.received_at, prefix="evt") + ([~replayed_well()] if query.is_open else [])
     if query.event_type:
         fitting.append(events.c.event_type == query.event_type)
     for text, found in _sought(query):
