@@ -15,12 +15,14 @@ from bridge.store.tables import deliveries, events
 @dataclass(frozen=True)
 class Balance:
     """Tracking numbers: `sent` to us, `told` to Purple Dot and accepted there, and `excepted`, each with its reason; and ids of rows that
-    are `stuck`. A number may be told and excepted: the answer was lost, and only a person can know."""
+    are `stuck`. `over` are lines of which more was told than ordered. A number may be told and excepted: the answer was lost, and only a
+    person can know."""
 
     sent: frozenset[str]
     told: Counter[str]
     excepted: dict[str, str]
     stuck: list[str]
+    over: set[str]
 
     @property
     def lost(self) -> set[str]:
@@ -38,7 +40,14 @@ def balance(world: World, database: Database, sent: Collection[str]) -> Balance:
         excepted = {row.tracking_number: row.reason for row in connection.execute(open_rows) if row.reason}
     mine = frozenset(sent)
     told = Counter({number: count for number, count in told.items() if number in mine})
-    return Balance(mine, told, {number: why for number, why in excepted.items() if number in mine}, stuck_rows(database))
+    return Balance(mine, told, {number: why for number, why in excepted.items() if number in mine}, stuck_rows(database), _over(world))
+
+
+def _over(world: World) -> set[str]:
+    units: Counter[str] = Counter()
+    for body in world.fulfillments:
+        units.update({line["id"]: line["quantity"] for line in body["fulfillment"]["line_items"]})
+    return {line.id for order in world.known_orders for line in order.lines if units[line.id] > line.quantity}
 
 
 def stuck_rows(database: Database) -> list[str]:
@@ -56,6 +65,6 @@ def stuck_rows(database: Database) -> list[str]:
 def assert_balanced(world: World, database: Database, sent: Collection[str], *, may_be: Collection[str] = ()) -> Balance:
     """Each parcel once at Purple Dot, or an exception for one of the reasons that it `may_be`."""
     found = balance(world, database, sent)
-    assert (found.lost, found.twice, found.stuck) == (set(), set(), [])
+    assert (found.lost, found.twice, found.stuck, found.over) == (set(), set(), [], set())
     assert set(found.excepted.values()) <= set(may_be), found.excepted
     return found

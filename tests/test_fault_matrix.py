@@ -57,7 +57,7 @@ def test_worker_killed_at_each_named_point_loses_nothing_and_tells_nothing_twice
         dead = stack.start_worker(program=dying(point))
         wait_until(partial(is_killed, dead), 30, f"the worker to die: {point}")
     last = stack.start_worker()
-    stack.settle()
+    stack.settle(60)
 
     assert last.logged("work_taken_back")
     found = assert_balanced(world, stack.database, numbers_of(parcels), may_be={"unconfirmed_partial"})
@@ -82,7 +82,7 @@ def test_receiver_killed_at_each_named_point_keeps_what_it_answered_and_is_sent_
     for body in bodies + unanswered:
         stack.send(body)
     stack.start_worker()
-    stack.settle()
+    stack.settle(60)
 
     assert answered <= {event["id"] for event in stack.events()}
     assert_balanced(world, stack.database, numbers_of(parcels))

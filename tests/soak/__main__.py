@@ -108,6 +108,7 @@ def _report(stack: Stack, traffic: Traffic, trouble: Trouble, watch: Watch, sett
     wrong = {
         "lost": lost,
         "told twice": found.twice,
+        "more told than ordered": found.over,
         "foreign, and told all the same": traffic.foreign & told,
         "stuck rows": found.stuck,
         "never accepted": traffic.unheard,
