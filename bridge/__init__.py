@@ -26,6 +26,7 @@ console/        the operator's pages: overview, exceptions, lists, one event's w
 simulator/      both vendors on loopback, signing for real and able to fail
 cli/            the commands
 scrape          /metrics: what the processes counted, and what stands in the database
+brake           wrong tokens without end are sent away unheard; gunicorn_worker: slow senders hold no thread
 app             the only wiring
 
 Foundations: events, shipments, orders, actions (the things), reasons, errors (the verdicts), settings, logs, metrics, alerts, notify.

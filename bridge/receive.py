@@ -2,6 +2,8 @@
 
 import hmac
 import json
+import math
+import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -10,8 +12,10 @@ import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from flask import Blueprint, Response, request
 from pydantic import SecretStr
+from werkzeug.exceptions import TooManyRequests
 
 from bridge import metrics
+from bridge.brake import Brake
 from bridge.errors import AuthenticationError, PayloadError
 from bridge.events import EventStatus
 from bridge.reasons import MEANINGS, Reason
@@ -43,6 +47,7 @@ class Door:
 
     def __post_init__(self) -> None:
         self.ledger = GroupCommit(self.database)
+        self.brake = Brake()
         self.token_bytes = [token.get_secret_value().encode() for token in self.tokens]
 
 
@@ -62,7 +67,11 @@ def blueprint(door: Door) -> Blueprint:
     @routes.post("/webhooks/shipstation/<token>")
     def shipstation(token: str | None = None) -> Response:
         asked = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy would cost as much as what it finds
-        _check_token(token or asked.headers.get("X-Bridge-Token", ""), door.token_bytes)
+        try:
+            _check_token(token or asked.headers.get("X-Bridge-Token", ""), door.token_bytes)
+        except AuthenticationError:
+            _slow_down(door.brake, asked.remote_addr or "")
+            raise
         raw = asked.get_data(cache=False)
         asked.stream.read(1)  # A chunked body is cut at the limit without a word; asking for more of it is answered with 413.
         headers = {name: value for name in KEPT_HEADERS if (value := asked.headers.get(name)) is not None}
@@ -102,6 +111,14 @@ def _check_token(given: str, tokens: Sequence[bytes]) -> None:
     if not any(fits):
         cause = "token_wrong" if given else "token_missing"
         raise AuthenticationError("the webhook token is missing or wrong", cause=cause)
+
+
+def _slow_down(brake: Brake, address: str) -> None:
+    """The address is the connection's own: what a header claims, anybody can write. No line of log: there would be no end of them."""
+    wait = brake.wait(address, now=time.monotonic())
+    if wait:
+        metrics.REJECTIONS.labels(cause="throttled").inc()
+        raise TooManyRequests("Too many wrong webhook tokens from this address.", retry_after=math.ceil(wait))
 
 
 def _check_signature(door: Door, raw: bytes, headers: Mapping[str, str]) -> str:

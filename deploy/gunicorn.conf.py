@@ -16,7 +16,7 @@ except SettingsError as exc:
 
 bind = _settings.bind
 workers = _settings.web_workers
-worker_class = "gthread"
+worker_class = "bridge.gunicorn_worker.Threads"  # gunicorn's gthread, and slow senders hold none of them for long
 threads = 8
 timeout = 30
 graceful_timeout = 25  # under the 30 seconds that Docker, systemd and Kubernetes are usually told to wait
