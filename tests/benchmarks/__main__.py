@@ -10,12 +10,8 @@ from pathlib import Path
 
 import click
 
-from bridge.simulator import Simulator
-from tests.benchmarks import acknowledging, delivering, growth, idle, light, memory
+from tests.benchmarks import acknowledging, delivering, growth, idle, light, memory, scale
 from tests.benchmarks.figures import Figure, save, show
-
-_ROUNDS = 5
-_JOURNEYS = 60
 
 
 def main() -> None:
@@ -30,30 +26,15 @@ def main() -> None:
     click.echo(f"\nEvery round: {save(figures, Path(__file__).parents[2] / '.bench')}")
 
 
-def _delivering(folder: Path) -> list[Figure]:
-    calls, spent = (
-        Figure("calls to vendors, one worker / plain POSTs", "per s", "0.6"),
-        Figure("worker's CPU for two parcels", "ms", "4, with the receiver"),
-    )
-    with Simulator() as simulator:
-        for turn in range(_ROUNDS + 1):
-            base = delivering.plain_posts_per_second(simulator, 300)
-            ours, cpu = delivering.calls_per_second(simulator, folder, _JOURNEYS, turn)
-            if turn:  # The first round warms up.
-                calls.baseline.append(base)
-                calls.ours.append(ours)
-                spent.ours.append(cpu)
-    return [calls, spent]
-
-
 SHORT: dict[str, Callable[[Path], list[Figure]]] = {
     "acknowledging": acknowledging.measure,
-    "delivering": _delivering,
+    "delivering": delivering.measure,
     "idle": idle.measure,
 }
 LONG: dict[str, Callable[[Path], list[Figure]]] = {
     "light": light.measure,
     "growth": growth.measure,
+    "scale": scale.measure,
     "memory": memory.measure,
 }
 

@@ -1,10 +1,8 @@
-"""Webhooks a second that one worker carries to Purple Dot (split labels, two shipments each), in outbound calls beside plain POSTs."""
+"""What one worker carries to Purple Dot: split labels, two parcels each, in calls beside plain POSTs; and how many calls it takes."""
 
 import os
-import subprocess
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import requests
@@ -13,20 +11,101 @@ from bridge.simulator import Simulator
 from bridge.store import migrate
 from bridge.store.database import Database
 from bridge.store.events import Arrival, receive
+from bridge.store.wake import announce
+from tests.benchmarks import servers
+from tests.benchmarks.figures import Figure
+from tests.waiting import wait_until
 
 _SPLIT = [[("ALDER-TEE-S", 1)], [("ALDER-CAP", 1)]]
+_ROUNDS = 5
+_WEBHOOKS = 150
+_POSTS = 400
+_TICKS = os.sysconf("SC_CLK_TCK")
 
 
-def calls_per_second(simulator: Simulator, folder: Path, webhooks: int, turn: int) -> tuple[float, float]:
-    """(outbound calls a second, CPU milliseconds of the worker for each webhook), start-up of the process included in neither."""
-    url = f"sqlite:///{folder}/worker-{turn}.db"
-    _fill(simulator, url, webhooks)
-    before = len(simulator.world.calls)
-    environ = os.environ | simulator.env() | settings(url)
-    idle = _seconds(environ, folder, drain=False)
-    spent = _seconds(environ, folder, drain=True)
-    calls = len(simulator.world.calls) - before
-    return calls / max(0.001, spent[0] - idle[0]), max(0.0, spent[1] - idle[1]) * 1000 / webhooks
+class TimedCalls(list[tuple[str, str]]):
+    """The simulator's list of calls, which remembers when the last one came."""
+
+    last = 0.0
+
+    def append(self, call: tuple[str, str]) -> None:
+        self.last = time.perf_counter()
+        super().append(call)
+
+
+def measure(folder: Path) -> list[Figure]:
+    """On SQLite, budgets off; the worker runs already when the webhooks come, all at once."""
+    rate = Figure("calls to vendors, one worker / plain POSTs", "per s", "0.6")
+    cpu = Figure("worker's CPU for a webhook of two parcels", "ms", "4 with receiver")
+    with Simulator() as simulator:
+        url = new_database(f"sqlite:///{folder}/worker.db")
+        with servers.worker(simulator, url, folder) as pid:
+            for turn in range(_ROUNDS + 1):
+                base = plain_posts_per_second(simulator, _POSTS)
+                spent = cpu_seconds(pid)
+                _, calls = webhooks_and_calls_per_second(simulator, url, _WEBHOOKS)
+                if turn:  # The first round warms up.
+                    rate.baseline.append(base)
+                    rate.ours.append(calls)
+                    cpu.ours.append((cpu_seconds(pid) - spent) * 1000 / _WEBHOOKS)
+    return [rate, cpu, *_counted(folder)]
+
+
+def _counted(folder: Path) -> list[Figure]:
+    """How many calls a batch of fifty labels takes, and one label alone."""
+    batch = Figure("calls to ShipStation for a batch of 50 labels", "calls", "4")
+    each = Figure("calls to Purple Dot for each fulfillment of it", "calls", "1.04")
+    one = Figure("calls for one label, both vendors", "calls", "4")
+    with Simulator() as simulator:
+        world, url = simulator.world, new_database(f"sqlite:///{folder}/counted.db")
+        with servers.worker(simulator, url, folder):
+            for size in (50, 1):
+                orders = [world.add_shipstation_order(world.add_order()) for _ in range(size)]
+                before, told = len(world.calls), len(world.fulfillments)
+                store(simulator, url, [world.label_created_v2(world.buy_labels(orders))])
+                wait_until(lambda told=told, size=size: len(world.fulfillments) >= told + size, seconds=60, what="the batch to be told")
+                systems = [system for system, _operation in world.calls[before:]]
+                ours = systems.count("purple_dot")
+                if size == 1:
+                    one.ours.append(len(systems))
+                else:
+                    batch.ours.append(len(systems) - ours)
+                    each.ours.append(ours / size)
+    return [batch, each, one]
+
+
+def webhooks_and_calls_per_second(simulator: Simulator, url: str, count: int) -> tuple[float, float]:
+    """From the moment the webhooks are stored until the last fulfillment was asked for."""
+    world = simulator.world
+    bodies = []
+    for _ in range(count):
+        order = world.add_shipstation_order(world.add_order(lines=[("ALDER-TEE-S", 1), ("ALDER-CAP", 1)]))
+        bodies.append(world.label_created_v2(world.buy_labels(world.split(order, _SPLIT))))
+    world.calls = calls = TimedCalls(world.calls)
+    before, told = len(calls), len(world.fulfillments)
+    store(simulator, url, bodies)
+    begin = time.perf_counter()
+    wait_until(lambda: len(world.fulfillments) >= told + 2 * count, seconds=120, what="all parcels to be told")
+    seconds = calls.last - begin
+    return count / seconds, (len(calls) - before) / seconds
+
+
+def store(simulator: Simulator, url: str, bodies: Sequence[dict[str, str]]) -> None:
+    """All webhooks at once, as if the receiver had stored them."""
+    database = Database(url)
+    arrivals: Iterable[Arrival] = [Arrival(body["resource_type"], simulator.webhook(body)[0], body["resource_url"]) for body in bodies]
+    with database.begin() as connection:
+        for arrival in arrivals:
+            receive(connection, arrival, now=database.now(connection))
+        announce(connection)
+    database.close()
+
+
+def new_database(url: str) -> str:
+    database = Database(url)
+    migrate.upgrade(database)
+    database.close()
+    return url
 
 
 def plain_posts_per_second(simulator: Simulator, posts: int) -> float:
@@ -39,31 +118,7 @@ def plain_posts_per_second(simulator: Simulator, posts: int) -> float:
         return posts / (time.perf_counter() - begin)
 
 
-def settings(url: str) -> Mapping[str, str]:
-    """Budgets that stop nobody, and a quiet log."""
-    rates = {f"BRIDGE_{system}_RATE_PER_MINUTE": "100000" for system in ("SHIPSTATION", "SHIPSTATION_V1", "PURPLE_DOT")}
-    return rates | {"BRIDGE_WEBHOOK_TOKENS": "benchmark-token-0123456789", "BRIDGE_DATABASE_URL": url, "BRIDGE_LOG_LEVEL": "ERROR"}
-
-
-def _fill(simulator: Simulator, url: str, webhooks: int) -> None:
-    database = Database(url)
-    migrate.upgrade(database)
-    world = simulator.world
-    for _ in range(webhooks):
-        order = world.add_shipstation_order(world.add_order(lines=[("ALDER-TEE-S", 1), ("ALDER-CAP", 1)]))
-        body = world.label_created_v2(world.buy_labels(world.split(order, _SPLIT)))
-        with database.begin() as connection:
-            arrival = Arrival(body["resource_type"], simulator.webhook(body)[0], body["resource_url"])
-            receive(connection, arrival, now=database.now(connection))
-    database.close()
-
-
-def _seconds(environ: Mapping[str, str], folder: Path, *, drain: bool) -> tuple[float, float]:
-    """Wall and CPU seconds of `bridge work --once`, or of a start that finds no work."""
-    url = environ["BRIDGE_DATABASE_URL"] if drain else f"sqlite:///{folder}/idle.db"
-    begin, cpu = time.perf_counter(), os.times()
-    command = [sys.executable, "-m", "bridge", "work", "--once"]
-    subprocess.run(command, env={**environ, "BRIDGE_DATABASE_URL": url}, cwd=folder, check=True)
-    after = os.times()
-    used = after.children_user + after.children_system - cpu.children_user - cpu.children_system
-    return time.perf_counter() - begin, used
+def cpu_seconds(pid: int) -> float:
+    """What a process has used so far, in user and system time."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
