@@ -23,6 +23,7 @@ _BEAT_EVERY = 5.0
 _LONGEST_WAIT = 5.0
 _BROKEN_WAIT = 1.0
 _TAKEN_WAIT = 0.05
+_BREATH = 0.02
 _TAKES = 4
 """How many of an event's new deliveries the worker that placed them takes at once; the others are for whoever is free."""
 
@@ -235,6 +236,8 @@ class Worker:
             while not self._stopped.is_set():
                 waker.wait(1.0)
                 self._changed.set()
+                # Our own commits wake us as well: threads that spin would keep the working ones from running.
+                self._stopped.wait(_BREATH)
         finally:
             waker.close()
 
