@@ -85,25 +85,34 @@ class Worker:
             self._changed.clear()
             idle = not self._tasks
             try:
-                started = self._start_due(pool)
-                wait = 0.0 if started else self._until_next_due()
+                # While all threads are busy nothing is asked: the end of a task wakes us.
+                waits = {} if self._is_busy() else self._waits()
+                started = self._start(pool, {queue for queue, wait in waits.items() if wait <= 0})
             except StorageError as exc:
                 log.warning("worker_waits_for_database", error=str(exc))
                 self._changed.wait(_BROKEN_WAIT)
                 continue
             if once and idle and not started:
                 return
-            if wait > 0:
-                self._changed.wait(wait)
+            if not started:
+                # What is due and yet not claimed waits for a thread of ours, whose end wakes us, or another worker has it already.
+                self._changed.wait(min(max(min(waits.values(), default=_LONGEST_WAIT), _TAKEN_WAIT), _LONGEST_WAIT))
 
-    def _start_due(self, pool: ThreadPoolExecutor) -> int:
+    def _waits(self) -> dict[str, float]:
+        """Seconds until each queue has something due, where there is anything to wait for."""
+        with self.database.read() as connection:
+            now, waits = self.database.now(connection), dict[str, float]()
+            for (queue, _lane), due in leases.earliest(connection).items():
+                waits[queue] = min((due - now).total_seconds(), waits.get(queue, _LONGEST_WAIT))
+        return waits
+
+    def _start(self, pool: ThreadPoolExecutor, due: set[str]) -> int:
         """Claim more than there are threads for, so that none stands idle until the next claim: deliveries first, as they finish what
         was begun, but only for half of the threads, so that a backlog of them does not keep new events out."""
-        with self._lock:
-            room, posting = 2 * self.threads - len(self._tasks), sum(isinstance(work, Delivery) for work in self._tasks.values())
-        due = self._due_queues() if room > self.threads else ()
         if not due:
             return 0
+        with self._lock:
+            room, posting = 2 * self.threads - len(self._tasks), sum(isinstance(work, Delivery) for work in self._tasks.values())
         owner = self._name.name if self._name else ""
         with self.database.begin(durable=False) as connection:
             now = self.database.now(connection)
@@ -113,27 +122,13 @@ class Worker:
             due_events = events.claim(connection, owner=owner, limit=left, lease=self.lease, now=now)
         works: list[Work] = [*due_deliveries, *due_events]
         for work in works:
-            self._start(pool, work, owner)
+            self._submit(pool, work, owner)
         return len(works)
-
-    def _due_queues(self) -> set[str]:
-        with self.database.read() as connection:
-            now = self.database.now(connection)
-            return {queue for (queue, _lane), due in leases.earliest(connection).items() if due <= now}
-
-    def _until_next_due(self) -> float:
-        if self._is_busy():
-            return _LONGEST_WAIT  # The end of a task wakes us.
-        with self.database.read() as connection:
-            due = leases.next_due(connection)
-            now = self.database.now(connection)
-        # What is due and yet not claimed waits for a thread of ours, whose end wakes us, or another worker has it already.
-        return _LONGEST_WAIT if due is None else min(max((due - now).total_seconds(), _TAKEN_WAIT), _LONGEST_WAIT)
 
     def _is_busy(self) -> bool:
         return len(self._tasks) >= self.threads
 
-    def _start(self, pool: ThreadPoolExecutor, work: Work, owner: str) -> None:
+    def _submit(self, pool: ThreadPoolExecutor, work: Work, owner: str) -> None:
         with self._lock:
             self._held[_key(work)] = owner
             self._tasks[_key(work)] = work
@@ -145,7 +140,7 @@ class Worker:
             taken = self._do(work, owner)
             here = taken if self._is_busy() else taken[:1]
             for delivery in taken[len(here) :]:
-                self._start(pool, delivery, owner)
+                self._submit(pool, delivery, owner)
             for delivery in here:
                 self._do(delivery, owner)
         finally:
