@@ -127,6 +127,9 @@ class FakePurpleDot(_Scripted):
     def orders_created_since(self, since: datetime) -> Iterator[FulfillmentOrder]:
         yield from self._answer("orders_created_since", since, lambda: list(self.orders.values()))
 
+    def sample(self) -> object:
+        return self._answer("sample", None, lambda: {"data": []})
+
     def create_fulfillment(self, body: dict[str, Any]) -> FulfillmentReceipt:
         receipt = FulfillmentReceipt(f"ful-{len(self.posted) + 1}", 200, '{"meta":{"result":"success"}}')
         return self._answer("create_fulfillment", body, lambda: receipt)
