@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo run test lint format bench soak
+.PHONY: help demo run test lint format bench soak fuzz audit
 .DEFAULT_GOAL := help
 
 help:
@@ -16,6 +16,8 @@ help:
 	@echo "make lint     linters, types, import rules"
 	@echo "make format   put the code into shape"
 	@echo "make bench    how much it carries on this machine (FULL=1 adds what takes long)"
+	@echo "make fuzz     100,000 mutated requests to the receiver (COUNT=1000 SEED=2)"
+	@echo "make audit    known vulnerabilities of what is installed, by PyPI's list (says so where it can't be had)"
 	@echo "make soak     half an hour under mixed faults (MINUTES=5 SEED=2 DATABASE=postgresql)"
 
 demo: $(VENV)/.runtime
@@ -32,6 +34,7 @@ lint: $(VENV)/.dev
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive bridge
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
@@ -42,6 +45,12 @@ bench: $(VENV)/.dev
 
 soak: $(VENV)/.dev
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --database $(or $(DATABASE),sqlite)
+
+fuzz: $(VENV)/.dev
+	$(BIN)/python -m tests.fuzz --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
+
+audit: $(VENV)/.dev
+	$(BIN)/python -m tests.audit
 
 # Two stamps: what runs is installed without what only develops, so the demo is there sooner.
 $(VENV)/.python:

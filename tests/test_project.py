@@ -89,7 +89,7 @@ def test_version_of_the_changelog_is_the_packages(project: Path) -> None:
 # The commands of a developer
 
 
-@pytest.mark.parametrize("target", ["demo", "run", "test", "lint", "format", "bench"])
+@pytest.mark.parametrize("target", ["demo", "run", "test", "lint", "format", "bench", "fuzz", "audit"])
 def test_every_target_makes_its_own_venv_with_plain_python_and_pip(project: Path, target: str) -> None:
     plan = planned(project, target)
 
@@ -106,7 +106,7 @@ def test_demo_is_kept_running_on_wish(project: Path) -> None:
     assert "--keep" not in planned(project, "demo")
 
 
-@pytest.mark.parametrize("tool", ["ruff check", "ruff format --check", "mypy", "lint-imports", "pytest"])
+@pytest.mark.parametrize("tool", ["ruff check", "ruff format --check", "mypy", "lint-imports", "bandit", "pytest"])
 def test_make_test_runs_every_judge(project: Path, tool: str) -> None:
     assert f".venv/bin/{tool}" in planned(project, "test")
 
