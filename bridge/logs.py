@@ -55,7 +55,16 @@ def _last(format: Format) -> tuple[Processor, ...]:
         return (format_exc_info, mask_secrets, _TIME, lambda _logger, _name, line: _TO_JSON(line))
     # The pretty tracebacks would print local variables, secrets among them.
     plain = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
-    return (format_exc_info, mask_secrets, _TIME, plain)
+    return (format_exc_info, mask_secrets, _printable, _TIME, plain)
+
+
+def _printable(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
+    """A terminal obeys what it shows: no text from outside may clear it, or begin a line. JSON escapes all that by itself."""
+
+    def safe(text: str, kept: str) -> str:
+        return "".join(char if char.isprintable() or char in kept else "\ufffd" for char in text)
+
+    return {key: safe(value, "\n" if key == "exception" else "") if isinstance(value, str) else value for key, value in event_dict.items()}
 
 
 def configure_logs(format: Format = "json", level: str = "INFO") -> None:

@@ -94,6 +94,19 @@ def test_line_break_in_a_value_cannot_forge_a_second_line(capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("format", ["json", "console"])
+def test_nothing_in_a_text_from_outside_moves_the_cursor_or_begins_a_line(format: str, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logs(format, "INFO")  # type: ignore[arg-type]
+
+    structlog.get_logger().info("event_rejected", detail="x\x1b[2J\ny")
+    logging.getLogger("gunicorn.error").warning("Invalid request: %s", "x\x1b[2J\r\nforged line")
+
+    told = capsys.readouterr().err
+    assert told.count("\n") == 2
+    assert "\x1b" not in told
+    assert "\r" not in told
+
+
+@pytest.mark.parametrize("format", ["json", "console"])
 def test_traceback_is_written_without_variables_and_without_secrets(format: str, capsys: pytest.CaptureFixture[str]) -> None:
     configure_logs(format, "INFO")
     local_secret = "hunter2"
