@@ -1,7 +1,9 @@
 """The console's door: who comes in, what a page may do, and that no form can be sent by another site or by a viewer."""
 
+import hmac
 import re
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -198,6 +200,23 @@ def test_another_password_or_key_ends_the_sessions(opened_app: Open, change: dic
     after.set_cookie("bridge_console", cookie.value, path="/console/")
 
     assert (is_in(before), is_in(after)) == (True, False)
+
+
+def test_key_of_the_sessions_opens_nothing_without_the_password(client: FlaskClient) -> None:
+    """It stands in the ledger, of which somebody may have a copy."""
+    client.get(SIGN_IN)
+    app = client.application
+    key = str(app.secret_key).encode()
+    serializer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
+
+    def opens(password: str) -> bool:
+        proof = hmac.new(key, f"operator\n{password}".encode(), "sha256").hexdigest()
+        session = {"role": "operator", "name": "x", "until": time.time() + 1000, "proof": proof}
+        client.set_cookie("bridge_console", serializer.dumps(session), path="/console/")
+        return is_in(client)
+
+    assert [opens(password) for password in ("", "None", "a guess")] == [False] * 3
+    assert opens(OPERATOR)  # So it was only the password that the others lacked.
 
 
 def test_session_ends_after_its_time(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
