@@ -178,7 +178,7 @@ class Stack:
         return kept | self.simulator.env() | SETTINGS | own | dict(self.settings)
 
     def _wait_for(self, process: Process, is_ready: Callable[[], object]) -> None:
-        wait_until(lambda: process.exit_code is not None or is_ready(), 20, f"{process.name} to be ready")
+        wait_until(lambda: process.exit_code is not None or is_ready(), 60, f"{process.name} to be ready")
         if process.exit_code is not None:
             pytest.fail(f"{process.name} ended with {process.exit_code}:\n{process.output()}")
 
