@@ -6,7 +6,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo run test lint format bench soak fuzz audit
+.PHONY: help demo run test lint format bench soak fuzz audit lowest
 .DEFAULT_GOAL := help
 
 help:
@@ -19,6 +19,7 @@ help:
 	@echo "make fuzz     100,000 mutated requests to the receiver (COUNT=1000 SEED=2)"
 	@echo "make audit    known vulnerabilities of what is installed, by PyPI's list (says so where it can't be had)"
 	@echo "make soak     half an hour under mixed faults (MINUTES=5 SEED=2 DATABASE=postgresql)"
+	@echo "make lowest   all tests once more, on the lowest versions of the dependencies that pyproject.toml allows"
 
 demo: $(VENV)/.runtime
 	$(BIN)/bridge demo $(if $(KEEP),--keep)
@@ -51,6 +52,13 @@ fuzz: $(VENV)/.dev
 
 audit: $(VENV)/.dev
 	$(BIN)/python -m tests.audit
+
+# A venv of its own, made anew each time. What only develops is as new as ever.
+lowest: $(VENV)/.dev
+	$(PYTHON) -m venv --clear build/lowest
+	$(BIN)/python -m tests.lowest > build/lowest/constraints.txt
+	build/lowest/bin/python -m pip --disable-pip-version-check --quiet install --constraint build/lowest/constraints.txt --editable '.[dev]'
+	build/lowest/bin/pytest --numprocesses=auto --maxprocesses=4 $(TESTS)
 
 # Two stamps: what runs is installed without what only develops, so the demo is there sooner.
 $(VENV)/.python:
