@@ -16,10 +16,13 @@ from time import monotonic
 from typing import Any
 
 from flask import Flask
+from sqlalchemy import select
 
 from bridge.app import create_app
 from bridge.settings import Settings
 from bridge.simulator import Simulator
+from bridge.store import migrate, tables
+from bridge.store.database import Database
 
 TOKEN = "t0ken-of-the-front-door"
 MARK = "Quillmark-66-secret"
@@ -104,14 +107,15 @@ def originals(simulator: Simulator) -> list[tuple[bytes, Mapping[str, str]]]:
 
 @dataclass
 class Fuzzed:
-    """An application of its own in `folder`, what it answered by status, and all that it logged."""
+    """An application of its own on an empty database, what it answered by status, and all that it logged."""
 
     simulator: Simulator
-    folder: Path
+    database_url: str
 
     def __post_init__(self) -> None:
-        own = {"BRIDGE_WEBHOOK_TOKENS": TOKEN, "BRIDGE_DATABASE_URL": f"sqlite:///{self.folder / 'bridge.db'}", "BRIDGE_LOG_LEVEL": "DEBUG"}
+        own = {"BRIDGE_WEBHOOK_TOKENS": TOKEN, "BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_LOG_LEVEL": "DEBUG"}
         self.app: Flask = create_app(Settings.load(self.simulator.env() | own | {"BRIDGE_MAX_BODY_BYTES": "65536"}))
+        migrate.upgrade(self.app.extensions["database"])
         self.answers: Counter[int] = Counter()
         self.leaks = 0
 
@@ -127,8 +131,14 @@ class Fuzzed:
         return status
 
     def leaked_files(self) -> list[str]:
-        """Files of the database with a secret in them."""
-        return [path.name for path in self.folder.glob("bridge.db*") if self._holds_a_secret(path.read_bytes())]
+        """What of the database has a secret in it: the files of SQLite, the tables of PostgreSQL."""
+        database: Database = self.app.extensions["database"]
+        if database.is_sqlite:
+            file = Path(str(database.url.database))
+            return [path.name for path in file.parent.glob(f"{file.name}*") if self._holds_a_secret(path.read_bytes())]
+        with database.read() as connection:
+            rows = {table.name: connection.execute(select(table)).all() for table in tables.metadata.sorted_tables}
+        return [name for name, told in rows.items() if self._holds_a_secret(repr(told).encode())]
 
     def _holds_a_secret(self, text: bytes) -> bool:
         return TOKEN.encode() in text or MARK.encode() in text
@@ -174,7 +184,7 @@ def main() -> int:
     dice, early, started = random.Random(asked.seed), 0.0, monotonic()
     failed: list[Knock] = []
     with tempfile.TemporaryDirectory(prefix="fuzz-") as folder, Simulator() as simulator:
-        fuzzed, seeds = Fuzzed(simulator, Path(folder)), originals(simulator)
+        fuzzed, seeds = Fuzzed(simulator, f"sqlite:///{folder}/bridge.db"), originals(simulator)
         for number in range(asked.count):
             if number % 2000 == 0:
                 seeds = originals(simulator)  # A signature is good for five minutes.

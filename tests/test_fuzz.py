@@ -29,14 +29,14 @@ class Fuzzing(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def fuzzing(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fuzzing]:
+def fuzzing(module_database_url: str) -> Iterator[Fuzzing]:
     with Simulator() as simulator:
-        fuzzed = Fuzzed(simulator, tmp_path_factory.mktemp("fuzz"))
+        fuzzed = Fuzzed(simulator, module_database_url)
         yield Fuzzing(fuzzed, originals(simulator))
         fuzzed.close()
 
 
-@settings(max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(seed=st.integers(0, 4), changes=CHANGES, headers=HEADERS, told=st.sampled_from([None, "chunked", "", "-1", "3", "9" * 20, "x"]))
 def test_any_body_and_headers_are_answered_by_rule(
     fuzzing: Fuzzing, seed: int, changes: list[Change], headers: dict[str, str], told: str | None
@@ -47,10 +47,10 @@ def test_any_body_and_headers_are_answered_by_rule(
     assert fuzzing.fuzzed.knock(Knock(changed(body, changes), {**own, **kept}, told_length=told)) in RULES
 
 
-def test_a_thousand_mutated_requests_are_answered_by_rule_and_leave_no_secret(fuzzing: Fuzzing) -> None:
+def test_hundreds_of_mutated_requests_are_answered_by_rule_and_leave_no_secret(fuzzing: Fuzzing) -> None:
     dice = random.Random(66)
 
-    statuses = {fuzzing.fuzzed.knock(a_knock(dice, fuzzing.seeds)) for _ in range(1000)}
+    statuses = {fuzzing.fuzzed.knock(a_knock(dice, fuzzing.seeds)) for _ in range(700)}
 
     assert statuses <= RULES
     assert {202, 400, 401, 413} <= statuses
