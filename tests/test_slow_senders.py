@@ -1,4 +1,4 @@
-"""A real gunicorn among strangers: who sends slowly, and who sends wrong tokens without end."""
+"""A real gunicorn among strangers: who sends slowly, who sends wrong tokens without end, and what a proxy's headers do."""
 
 import socket
 import threading
@@ -12,6 +12,7 @@ from bridge.simulator import Simulator
 from tests.stack import TOKEN, WEBHOOKS, Json, Stack
 from tests.waiting import wait_until
 
+CONSOLE = {"BRIDGE_CONSOLE_PASSWORD": "the-operators-password"}
 THREADS = 8
 """Of one process of the receiver."""
 
@@ -24,7 +25,7 @@ UNREAD_BODY_FOR_EVER = BODY_FOR_EVER.replace(TOKEN, "a-guess")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One process of the receiver."""
     folder = tmp_path_factory.mktemp("door")
-    with Simulator() as simulator, Stack(simulator, f"sqlite:///{folder / 'bridge.db'}", folder) as stack:
+    with Simulator() as simulator, Stack(simulator, f"sqlite:///{folder / 'bridge.db'}", folder, CONSOLE) as stack:
         stack.start_receiver(workers=1)
         yield stack
 
@@ -97,6 +98,21 @@ def test_address_that_a_sender_claims_for_itself_counts_for_nothing(door: Stack)
     claims = [{"X-Forwarded-For": f"198.51.100.{number}", "X-Real-IP": f"203.0.113.{number}"} for number in range(TRIES_PER_MINUTE * 2)]
 
     assert 429 in [door.post(b"{}", claim, token="a-guess").status for claim in claims]
+
+
+def test_cookie_of_the_console_is_for_https_alone_behind_a_proxy_on_this_machine_that_speaks_it(door: Stack) -> None:
+    behind_tls, plain = (
+        door.ask("GET", "/console/sign-in", headers=sent).headers["Set-Cookie"] for sent in ({"X-Forwarded-Proto": "https"}, {})
+    )
+
+    assert ("; Secure" in behind_tls, "; Secure" in plain) == (True, False)
+
+
+def test_name_that_a_sender_gives_our_host_leads_nobody_there(door: Stack) -> None:
+    answer = door.ask("GET", "/console/", headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+
+    assert (answer.status, answer.headers["Location"]) == (303, "/console/sign-in?next=/console/")
+    assert b"evil.example" not in answer.raw
 
 
 def test_brake_counts_by_address_and_lets_go_again() -> None:
