@@ -90,11 +90,17 @@ class Budget:
         journey.calls += 1
 
     def _wait(self, operation: str, journey: Journey, turn: float) -> None:
+        longest = self._patience(journey)
         with self._seat(operation, journey):
             while turn > 0:
-                if turn > _LONGEST_WAIT or self.stopping.wait(turn):
+                if turn > longest or self.stopping.wait(turn):
                     raise ThrottledError(f"no budget left for {self.system} {operation}", retry_after=turn)
                 turn = self._take(journey.lane)
+
+    def _patience(self, journey: Journey) -> float:
+        """Whoever has made calls already waits for the next one of even the smallest budget: come back later, they would begin anew and
+        never end."""
+        return max(_LONGEST_WAIT, 2 * 60 / self.allowed * (1 + journey.lane)) if journey.calls else _LONGEST_WAIT
 
     @contextmanager
     def _seat(self, operation: str, journey: Journey) -> Iterator[None]:

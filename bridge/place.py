@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from bridge.actions import Action, CreateFulfillment, Held, Ignored, Tracking
-from bridge.errors import RefusedError
+from bridge.errors import RefusedError, TemporaryError
 from bridge.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.resolve import Found
@@ -83,11 +83,17 @@ def place(
     connection: Connection, shipments: Sequence[Shipment], found: Found, *, policy: Policy, origin: Origin, taking: Taking | None = None
 ) -> list[Decision]:
     """Decide every shipment of a page, in the vendor's order, inside the caller's transaction. Pure rules decide; this writes."""
-    orders.remember(connection, found.fresh, now=found.seen_at or origin.now, stored=found.stored)
-    orders.lock(connection, [order.id for order in found.orders])
+    lock(connection, found, now=origin.now)
     page = _Page(connection, found, policy, origin, taking or Taking(Claim("", origin.now), most=0))
     page.prefetch(shipments)
     return [decision for shipment in shipments for decision in page.decide(shipment)]
+
+
+def lock(connection: Connection, found: Found, *, now: datetime) -> None:
+    """Keep what was found and hold its orders. Whoever changes deliveries as well does this first: in another order of locks, two workers
+    would wait for each other in a ring."""
+    orders.remember(connection, found.fresh, now=found.seen_at or now, stored=found.stored)
+    orders.lock(connection, [order.id for order in found.orders])
 
 
 @dataclass(slots=True)
@@ -319,7 +325,10 @@ def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carrier
     orders.lock(connection, [delivery.fulfillment_order_id or ""])
     action = rest_for(connection, delivery, carriers=carriers)
     draft = Draft(delivery.identity, delivery.shipment, action, Lane.RETRY, delivery.received_at, delivery.rule, Trigger.MANUAL)
-    deliveries.place(connection, delivery, draft, now=now)
+    try:
+        deliveries.place(connection, delivery, draft, now=now)
+    except TemporaryError as exc:
+        raise RefusedError(f"{delivery.id} has just moved on; look at it again") from exc
     wake.announce(connection)
     return action
 
@@ -381,7 +390,9 @@ def _is_of_another_order(delivery: Delivery, shipment: Shipment) -> bool:
 
 
 def _is_being_told(delivery: Delivery) -> bool:
-    return delivery.status in (DeliveryStatus.DELIVERING, DeliveryStatus.UNCONFIRMED) and bool(delivery.lines)
+    """Or was perhaps told, and waits to be settled by reading."""
+    is_begun = delivery.posting_at is not None or delivery.status in (DeliveryStatus.DELIVERING, DeliveryStatus.UNCONFIRMED)
+    return is_begun and delivery.status in CLAIMABLE and bool(delivery.lines)
 
 
 def _earlier(delivery: Delivery) -> Earlier:

@@ -207,3 +207,33 @@ def deaf_server() -> Callable[[], str]:
         return f"http://127.0.0.1:{listening.getsockname()[1]}"
 
     return start
+
+
+class _VirtualWait(threading.Event):
+    """A worker that does not stop, and whose waits take no time."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self.clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self.clock.advance(timeout or 0)
+        return self.is_set()
+
+
+@pytest.mark.parametrize("per_minute", [1, 2, 6, 12])
+@pytest.mark.parametrize("lane", Lane)
+def test_journey_of_many_calls_ends_however_small_the_budget_is(ledger: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane) -> None:
+    ours = Budget(ledger, "purple_dot", per_minute, _VirtualWait(clock))
+    with calls_in(lane):
+        for _ in range(20):
+            ours.before_call("order")
+
+
+def test_journey_that_made_calls_comes_back_after_a_long_pause(ledger: WatchedDatabase) -> None:
+    ours = budget(ledger, hurried=False)
+    with calls_in(Lane.LIVE):
+        ours.before_call("order")
+        ours.after_call("order", "throttled", 0.1, {"Retry-After": "600"})
+        with pytest.raises(ThrottledError, match="no budget left"):
+            ours.before_call("order")

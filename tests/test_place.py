@@ -1,7 +1,7 @@
 """Placing: one delivery per parcel and order, never more than is left, the second time harmless, a void taken back or told."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 from itertools import count
@@ -12,15 +12,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from bridge.errors import LeaseLostError
 from bridge.events import DeliveryStatus, Lane, Trigger
 from bridge.orders import OrderLine, OrderStatus
-from bridge.place import Decision, Origin, place, summary
+from bridge.place import Decision, Origin, lock, place, summary
 from bridge.reasons import Reason
 from bridge.resolve import Found
 from bridge.shipments import Shipment, ShipmentState
-from bridge.store import deliveries, mending, orders
+from bridge.store import deliveries, mending, orders, restores
 from bridge.store.database import Database
 from bridge.store.tables import deliveries as table
+from tests.desk import Desk
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import (
     CAP,
@@ -483,6 +485,38 @@ def test_void_of_what_is_being_told_holds_it_once_it_was_told(ledger: WatchedDat
     record(ledger, delivery, DeliveryStatus.DELIVERED)
 
     assert [(stored.status, stored.reason) for stored in rows(ledger)] == [("held", "voided_after_delivery")]
+
+
+def test_void_of_what_an_older_copy_of_the_ledger_may_have_told_is_remembered(ledger: WatchedDatabase) -> None:
+    put(ledger, a_parcel())
+    with ledger.begin() as connection:
+        restores.note(connection, copied_at=None, now=ledger.now(connection))
+
+    put(ledger, a_parcel(state=ShipmentState.VOIDED))
+    record(ledger, claim_delivery(ledger), DeliveryStatus.DELIVERED)
+
+    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [("held", "voided_after_delivery")]
+
+
+def test_search_that_goes_on_while_an_event_finds_the_order_waits_for_it(
+    desk: Desk, opened: Callable[[], Database], clock: Clock, ledger: WatchedDatabase
+) -> None:
+    put(ledger, a_parcel(), orders=())
+    clock.advance(10)
+    looking, theirs, order = claim_delivery(ledger), opened(), an_order()
+    desk.ledger = opened()  # type: ignore[assignment]
+    found = Found(orders=(order,), fresh=(order,), seen_at=clock.now)
+    origin = Origin(Lane.LIVE, Trigger.LIVE, received_at=clock.now, fetched_at=clock.now, now=clock.now)
+    with ThreadPoolExecutor(1) as pool:
+        with theirs.begin() as connection:
+            lock(connection, found, now=clock.now)
+            search = pool.submit(desk.run, looking)
+            wait([search], timeout=0.5)
+            place(connection, [a_parcel()], found, policy=POLICY, origin=origin)
+        with pytest.raises(LeaseLostError):
+            search.result(10)
+
+    assert [stored.status for stored in rows(ledger)] == ["pending"]
 
 
 def test_order_known_from_the_cache_alone_is_read_again_before_posting(ledger: WatchedDatabase) -> None:

@@ -6,6 +6,7 @@ import pytest
 
 from bridge.actions import CreateFulfillment
 from bridge.errors import RefusedError
+from bridge.events import DeliveryStatus
 from bridge.place import fulfil_rest
 from bridge.shipments import ShipmentItem
 from bridge.store import mending
@@ -68,3 +69,13 @@ def test_unknown_line_may_be_mended_too(ledger: WatchedDatabase, clock: Clock) -
 
     assert delivery.reason == "unknown_line"
     assert mend(ledger, clock, delivery).lines
+
+
+def test_parcel_that_a_person_closed_meanwhile_is_refused(ledger: WatchedDatabase, clock: Clock) -> None:
+    delivery = held(ledger, items=())
+    with ledger.begin() as connection:
+        mending.resolve(connection, delivery, status=DeliveryStatus.CANCELLED, why="told by hand", now=clock.now)
+
+    with pytest.raises(RefusedError):
+        mend(ledger, clock, delivery)
+    assert [stored.status for stored in rows(ledger)] == ["cancelled"]

@@ -1,5 +1,7 @@
 """The mapping log and its quantity ledger: what counts against an order, what is fenced, what a decision anew replaces."""
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
 from datetime import timedelta
 from typing import Any
@@ -290,7 +292,7 @@ def test_delivery_that_a_worker_took_up_meanwhile_is_not_decided_anew(ledger: Wa
     as_read = loaded(ledger)
     claim_delivery(ledger)
 
-    with ledger.begin() as connection, pytest.raises(TemporaryError, match="is being told at this moment"):
+    with ledger.begin() as connection, pytest.raises(TemporaryError, match="has just moved on"):
         deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
 
 
@@ -343,3 +345,41 @@ def test_deliveries_are_found_by_record_and_by_parcel(ledger: WatchedDatabase, c
     assert mine in [delivery.id for delivery in by_parcel]
     assert of_other_kind == {}
     assert of_other_order == []
+
+
+def test_what_a_person_closed_meanwhile_is_not_decided_anew(ledger: WatchedDatabase, clock: Clock) -> None:
+    held = a_draft(clock, Held(Reason.NO_ITEMS, "which?", fulfillment_order_id=ORDER_ID, reference="#PD100"))
+    create(ledger, held)
+    with ledger.read() as connection:
+        [as_read] = mending.find(connection, "dlv_")
+    with ledger.begin() as connection:
+        mending.resolve(connection, as_read, status=DeliveryStatus.DELIVERED, why="told by hand", now=clock.now)
+
+    with pytest.raises(TemporaryError), ledger.begin() as connection:
+        deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
+    assert [stored.status for stored in rows(ledger)] == ["delivered"]
+
+
+def test_void_that_comes_just_after_it_was_told_is_not_noted_in_silence(ledger: WatchedDatabase, clock: Clock) -> None:
+    create(ledger, a_draft(clock))
+    as_read = claim_delivery(ledger)
+    record(ledger, as_read, DeliveryStatus.DELIVERED)
+
+    with pytest.raises(TemporaryError), ledger.begin() as connection:
+        deliveries.mark_voided(connection, as_read)
+    assert [stored.shipment["state"] for stored in rows(ledger)] == ["shipped"]
+
+
+def test_void_that_is_noted_while_the_outcome_is_written_is_seen(
+    ledger: WatchedDatabase, opened: Callable[[], Database], clock: Clock
+) -> None:
+    create(ledger, a_draft(clock))
+    delivery, theirs = claim_delivery(ledger), opened()
+    with ThreadPoolExecutor(1) as pool:
+        with theirs.begin() as connection:
+            deliveries.mark_voided(connection, delivery)
+            told = pool.submit(record, opened(), delivery, DeliveryStatus.DELIVERED)
+            wait([told], timeout=0.5)
+        told.result(10)
+
+    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [("held", "voided_after_delivery")]

@@ -242,10 +242,11 @@ def test_next_due_is_the_earliest_of_both_queues_and_all_lanes(ledger: WatchedDa
     assert next_due(ledger) == start + timedelta(seconds=90)
 
 
-def test_claim_asked_for_nothing_takes_nothing(ledger: WatchedDatabase) -> None:
+@pytest.mark.parametrize("limit", [0, -4])
+def test_claim_asked_for_nothing_takes_nothing(ledger: WatchedDatabase, limit: int) -> None:
     received(ledger, 1)
 
-    assert claim_events(ledger, limit=0) == []
+    assert claim_events(ledger, limit=limit) == []
 
 
 def test_two_processes_share_the_queue(ledger: WatchedDatabase, opened: Callable[[], Database]) -> None:

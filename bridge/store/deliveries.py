@@ -11,7 +11,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
 from bridge.errors import TemporaryError
-from bridge.events import COMMITTED, DeliveryStatus, Lane, Trigger
+from bridge.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.shipments import Shipment, ShipmentState
 from bridge.store import leases
@@ -31,7 +31,8 @@ _BY_IDENTITY = select(deliveries).where(deliveries.c.identity.in_(_ids))
 _is_of_record = (deliveries.c.record_kind == bindparam("kind"), deliveries.c.shipstation_record_id.in_(_ids))
 _BY_RECORD = select(deliveries).where(*_is_of_record).order_by(deliveries.c.id)
 _LINES_OF = select(delivery_lines).where(delivery_lines.c.delivery_id.in_(_ids)).order_by(delivery_lines.c.position)
-_SHIPMENT_OF = select(deliveries.c.shipment).where(deliveries.c.id == bindparam("delivery_id"))
+_SHIPMENT_OF = select(deliveries.c.shipment).where(deliveries.c.id == bindparam("delivery_id")).with_for_update()
+"""Locked, so that a void which is being noted at this moment is seen."""
 _EVENTS_OF = (
     select(event_deliveries.c.event_id)
     .where(event_deliveries.c.delivery_id == bindparam("of_delivery"))
@@ -146,13 +147,14 @@ def create(connection: Connection, draft: Draft, *, now: datetime, claim: Claim 
 def place(connection: Connection, known: Delivery, draft: Draft, *, now: datetime) -> Delivery:
     """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay unless the search goes on or a
     replay gives it the whole schedule once more. A claim on it is over. Raises TemporaryError, and writes nothing, when a worker took it
-    up since it was read."""
+    up, or a person closed it, since it was read."""
     values = _values(draft, now) | {"owner": None, "posting_at": None, "unclear_at": None, "redacted_at": None}
     if draft.action is not None and draft.trigger is not Trigger.REPLAY:
         values.pop("attempts")
     unchanged = (deliveries.c.id == known.id, deliveries.c.claims == known.claim, deliveries.c.posting_at.is_(None))
-    if connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount != 1:
-        raise TemporaryError(f"{known.id} is being told at this moment; what is new about it is decided after that")
+    is_open = deliveries.c.status.not_in({DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED} - {known.status})
+    if connection.execute(update(deliveries).where(*unchanged, is_open).values(values)).rowcount != 1:
+        raise TemporaryError(f"{known.id} has just moved on; what is new about it is decided after that")
     drop_lines(connection, known.id)
     _write_lines(connection, known.id, draft.action)
     stays = {"id": known.id, "claims": known.claim, "created_at": known.created_at, "linked_order_id": known.linked_order_id}
@@ -349,9 +351,12 @@ def void(connection: Connection, delivery: Delivery, *, status: DeliveryStatus, 
 
 
 def mark_voided(connection: Connection, delivery: Delivery) -> None:
-    """Remember on a delivery that is being told that its label is void by now: told, it becomes an exception; not told, it never is."""
+    """Remember on a delivery that is being told that its label is void by now: told, it becomes an exception; not told, it never is.
+    Raises TemporaryError, and writes nothing, when that came to its end since it was read."""
     shipment = _SHIPMENT.dump_python(replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json")
-    connection.execute(update(deliveries).where(deliveries.c.id == delivery.id).values(shipment=shipment, label_seen_at=None))
+    being_told = (deliveries.c.id == delivery.id, deliveries.c.status.in_(CLAIMABLE))
+    if connection.execute(update(deliveries).where(*being_told).values(shipment=shipment, label_seen_at=None)).rowcount != 1:
+        raise TemporaryError(f"{delivery.id} has just moved on; that its label is void is decided after that")
 
 
 def _was_voided(connection: Connection, delivery: Delivery) -> bool:

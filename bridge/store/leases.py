@@ -44,7 +44,7 @@ def claim(
     connection: Connection, queue: Queue, *, owner: str, limit: int, lease: timedelta, now: datetime, also: Mapping[str, Any] | None = None
 ) -> list[Row[Any]]:
     """Take up to `limit` due rows, best lane first. Rows that another transaction holds are passed over (PostgreSQL)."""
-    ids = _due_ids(connection, queue, limit=limit, now=now) if limit else []
+    ids = _due_ids(connection, queue, limit=limit, now=now) if limit > 0 else []
     if not ids:
         return []
     values = {"owner": owner, "due_at": now + lease, **(also or {})}

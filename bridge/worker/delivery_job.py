@@ -24,7 +24,7 @@ from bridge.errors import (
 )
 from bridge.events import DeliveryStatus, Record, Trigger
 from bridge.orders import OrderStatus
-from bridge.place import Origin, Policy, place
+from bridge.place import Origin, Policy, lock, place
 from bridge.purple_dot.client import FulfillmentReceipt, PurpleDot
 from bridge.reasons import Reason
 from bridge.resolve import Resolver
@@ -159,6 +159,7 @@ class _Step:
         shipment = self._as_it_is_now()
         found = job.resolver.find([shipment], linked_order_id=delivery.linked_order_id)
         with job.database.begin() as connection:
+            lock(connection, found, now=job.database.now(connection))
             leases.fence(connection, leases.DELIVERIES, row_id=delivery.id, owner=self.owner, claim=delivery.claim)
             origin = Origin(
                 lane=delivery.lane,
