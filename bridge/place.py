@@ -92,8 +92,8 @@ def place(
 def lock(connection: Connection, found: Found, *, now: datetime) -> None:
     """Keep what was found and hold its orders. Whoever changes deliveries as well does this first: in another order of locks, two workers
     would wait for each other in a ring."""
-    orders.remember(connection, found.fresh, now=found.seen_at or now, stored=found.stored)
-    orders.lock(connection, [order.id for order in found.orders])
+    ids = [order.id for order in found.orders]
+    orders.remember(connection, found.fresh, now=found.seen_at or now, stored=found.stored, hold=ids)
 
 
 @dataclass(slots=True)

@@ -519,6 +519,26 @@ def test_search_that_goes_on_while_an_event_finds_the_order_waits_for_it(
     assert [stored.status for stored in rows(ledger)] == ["pending"]
 
 
+def test_pages_that_share_orders_never_wait_for_each_other_in_a_ring(opened: Callable[[], Database], clock: Clock) -> None:
+    first, second = an_order(), an_order(id=OTHER_ID, reference="#PD101")
+    put(opened(), orders=(first, second))
+    news = replace(second, status=OrderStatus.FULFILLED)
+    found = Found(orders=(first, news), stored=(first, second), fresh=(first, news), seen_at=clock.now)
+    mine, theirs = opened(), opened()
+
+    def hold_both() -> None:
+        with theirs.begin() as connection:
+            lock(connection, found, now=clock.now)
+
+    with ThreadPoolExecutor(1) as pool:
+        with mine.begin() as connection:
+            orders.lock(connection, [first.id])
+            other = pool.submit(hold_both)
+            wait([other], timeout=0.5)
+            orders.lock(connection, [second.id])
+        other.result(10)
+
+
 def test_order_known_from_the_cache_alone_is_read_again_before_posting(ledger: WatchedDatabase) -> None:
     with ledger.begin() as connection:
         now = ledger.moment()

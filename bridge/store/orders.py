@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
+from itertools import groupby
 from typing import Any
 
 from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, insert, or_, select
@@ -45,28 +46,33 @@ _BOUND = (
 )
 
 
-def remember(connection: Connection, orders: Iterable[FulfillmentOrder], *, now: datetime, stored: Iterable[FulfillmentOrder] = ()) -> None:
+def remember(
+    connection: Connection,
+    orders: Iterable[FulfillmentOrder],
+    *,
+    now: datetime,
+    stored: Iterable[FulfillmentOrder] = (),
+    hold: Collection[str] = (),
+) -> None:
     """Keep what Purple Dot just said; `stored` are orders as they were read here a moment ago, and of those only what changed is written.
-    In id order, so that two workers never wait for each other in a ring."""
+    `hold` are orders to `lock` as well. All in one pass in id order, so that two workers never wait for each other in a ring."""
     as_stored = {order.id: order for order in stored}
-    changed = [order for _id, order in sorted({order.id: order for order in orders}.items()) if as_stored.get(order.id) != order]
-    if not changed:
-        return
-    heads = [
-        {
-            "id": order.id,
-            "reference": order.reference,
-            "reference_key": normalise_reference(order.reference),
-            "status": order.status,
-            "seen_at": now,
-        }
-        for order in changed
-    ]
-    connection.execute(_UPSERT[connection.dialect.name], heads)
-    connection.execute(_FORGET_LINES, [{"order_id": order.id} for order in changed])
-    rows = [row for order in changed for row in _line_rows(order)]
+    changed = {order.id: order for order in orders if as_stored.get(order.id) != order}
+    for is_changed, ids in groupby(sorted({*changed, *hold}), key=changed.__contains__):
+        if is_changed:
+            connection.execute(_UPSERT[connection.dialect.name], [_head(changed[order_id], now) for order_id in ids])
+        else:
+            lock(connection, list(ids))
+    if changed:
+        connection.execute(_FORGET_LINES, [{"order_id": order_id} for order_id in changed])
+    rows = [row for order in changed.values() for row in _line_rows(order)]
     if rows:
         connection.execute(_INSERT_LINES, rows)
+
+
+def _head(order: FulfillmentOrder, now: datetime) -> dict[str, Any]:
+    told = {"id": order.id, "reference": order.reference, "reference_key": normalise_reference(order.reference)}
+    return told | {"status": order.status, "seen_at": now}
 
 
 def _line_rows(order: FulfillmentOrder) -> Iterable[dict[str, Any]]:
