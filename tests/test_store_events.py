@@ -1,7 +1,7 @@
 """What came in is kept byte for byte, and a pointer that still waits is counted rather than stored twice."""
 
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier
 
 import pytest
@@ -15,7 +15,7 @@ from bridge.store import events
 from bridge.store.database import Database
 from bridge.store.events import Arrival, pointer_of
 from tests.fakes import Clock, WatchedDatabase
-from tests.ledger import claim_event, claim_events, due_in, receive, row, rows
+from tests.ledger import URL, claim_event, claim_events, due_in, receive, row, rows
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
@@ -273,3 +273,23 @@ def test_empty_page_leaves_no_records(ledger: WatchedDatabase, clock: Clock) -> 
 
     with ledger.read() as connection:
         assert events.records_of(connection, event_id) == []
+
+
+def test_event_is_put_off_while_the_same_notification_comes_in(ledger: WatchedDatabase, opened: Callable[[], Database]) -> None:
+    receive(ledger)
+    event, door = claim_event(ledger), opened()
+
+    def put_off() -> None:
+        mine = opened()
+        with mine.begin() as connection:
+            now = mine.now(connection)
+            events.postpone(connection, event, owner="worker-1", at=now, attempts=1, waits=0, detail="")
+
+    with ThreadPoolExecutor(1) as pool:
+        with door.begin() as connection:
+            events.receive(connection, Arrival("SHIP_NOTIFY", b"{}", URL), now=door.now(connection))
+            job = pool.submit(put_off)
+            wait([job], timeout=0.5)
+        job.result(10)
+
+    assert {stored.id == event.id: stored.waiting_pointer is None for stored in rows(ledger, "events")} == {True: True, False: False}

@@ -2,12 +2,14 @@
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ClauseElement, Connection, Dialect, Row, bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import IntegrityError
 
 from bridge.events import Event, EventStatus, Lane, Record
 from bridge.reasons import Reason
@@ -151,7 +153,8 @@ def postpone(connection: Connection, event: Event, *, owner: str, at: datetime, 
     other = events.alias()
     free = ~exists(select(other.c.id).where(other.c.waiting_pointer == pointer))
     live = events.c.source != REPLAY  # What comes in meanwhile is work of its own: a replay may be at work with what is stored.
-    connection.execute(update(events).where(events.c.id == event.id, live, free).values(waiting_pointer=pointer))
+    with suppress(IntegrityError), connection.begin_nested():  # Raised on PostgreSQL where the newer one comes in at this very moment.
+        connection.execute(update(events).where(events.c.id == event.id, live, free).values(waiting_pointer=pointer))
 
 
 def save_records(connection: Connection, event_id: str, fetched: Iterable[Record], *, now: datetime) -> None:
