@@ -7,6 +7,8 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.store.tables import chores
 
+_DUE_TIMES = select(chores.c.name, chores.c.due_at)
+
 
 def take(connection: Connection, name: str, *, every: timedelta, now: datetime) -> bool:
     """True for the one worker that shall do the chore now; its next time is set by the same statement."""
@@ -17,6 +19,11 @@ def take(connection: Connection, name: str, *, every: timedelta, now: datetime) 
     # A shorter interval in the settings brings a time forward that was set under a longer one.
     due = (chores.c.due_at <= now) | (chores.c.due_at > again)
     return connection.execute(update(chores).where(chores.c.name == name, due).values(due_at=again)).rowcount == 1
+
+
+def due_times(connection: Connection) -> dict[str, datetime]:
+    """When each chore that was ever taken is next due."""
+    return {row.name: row.due_at for row in connection.execute(_DUE_TIMES)}
 
 
 def done(connection: Connection, name: str, *, now: datetime) -> None:
