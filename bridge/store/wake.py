@@ -12,7 +12,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from bridge.store.database import Database
 
 _CHANNEL = "bridge_work"
-_LOOK_EVERY = 0.02
+_LOOK_EVERY = 0.025
 """Seconds between two looks at SQLite's `data_version`, which costs microseconds."""
 
 

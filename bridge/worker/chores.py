@@ -13,7 +13,7 @@ from bridge.store.database import Database
 
 log = structlog.get_logger(__name__)
 
-_LOOK_EVERY = 1.0
+_LOOK_EVERY = 5.0
 _AGAIN_AFTER = timedelta(minutes=1)
 
 
