@@ -2,6 +2,8 @@
 # Another Python: make demo PYTHON=python3.13
 
 PYTHON ?= python3
+# More than the two cores of a small machine: most tests wait for processes.
+JOBS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
@@ -28,7 +30,7 @@ run: $(VENV)/.runtime
 	$(BIN)/bridge run
 
 test: lint
-	$(BIN)/pytest --numprocesses=auto --maxprocesses=4 --cov --cov-report=term
+	$(BIN)/pytest --numprocesses=$(JOBS) --cov --cov-report=term
 
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
@@ -58,7 +60,7 @@ lowest: $(VENV)/.dev
 	$(PYTHON) -m venv --clear build/lowest
 	$(BIN)/python -m tests.lowest > build/lowest/constraints.txt
 	build/lowest/bin/python -m pip --disable-pip-version-check --quiet install --constraint build/lowest/constraints.txt --editable '.[dev]'
-	build/lowest/bin/pytest --numprocesses=auto --maxprocesses=4 $(TESTS)
+	build/lowest/bin/pytest --numprocesses=$(JOBS) $(TESTS)
 
 # Two stamps: what runs is installed without what only develops, so the demo is there sooner.
 $(VENV)/.python:
