@@ -16,6 +16,7 @@ from sqlalchemy import Connection, Float, Row, bindparam, case, not_, select, up
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.events import Lane
+from bridge.store.prepared import Prepared
 from bridge.store.tables import budgets
 
 FAILURES_IN_A_ROW = 5
@@ -33,7 +34,7 @@ _WELL = {"failures": 0, "failing_since": 0.0, "opened_at": 0.0, "open_until": 0.
 _now, _span, _ahead = (bindparam(name, type_=Float) for name in ("now", "span", "ahead"))
 _start = case((budgets.c.free_at.between(_now, _now + _FURTHEST), budgets.c.free_at), else_=_now)
 _is_shut = budgets.c.open_until.between(_now + _ROUNDING, _now + _PROBE_LATEST)
-_TAKE = (
+_TAKE = Prepared(
     update(budgets)
     .where(budgets.c.system == bindparam("name"), budgets.c.paused_until <= _now, not_(_is_shut))
     .where(_start + _span <= _now + _ahead + _ROUNDING)
@@ -83,7 +84,7 @@ def take(connection: Connection, system: str, *, per_minute: int, now: datetime,
     moment, (interval, ahead) = now.timestamp(), _pace(per_minute, lane)
     for count in dict.fromkeys((calls, 1)):
         values = {"name": system, "now": moment, "span": interval * count, "ahead": ahead}
-        taken = connection.execute(_TAKE, values).one_or_none()
+        taken = _TAKE.one_or_none(connection, values)
         if taken is not None:
             return Turn(0.0, count, taken.failures > 0, taken.told_per_minute)
     row = connection.execute(_ROW, {"name": system}).one_or_none()

@@ -1,12 +1,12 @@
 """Deliveries as stored: the mapping log and its quantity ledger. Every function works inside the caller's transaction."""
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import BindParameter, Connection, Row, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Dialect, Executable, and_, bindparam, delete, insert, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
@@ -16,33 +16,47 @@ from bridge.reasons import Reason
 from bridge.shipments import Shipment, ShipmentState
 from bridge.store import leases
 from bridge.store.ids import new_id
+from bridge.store.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries
 
 _SHIPMENT = TypeAdapter(Shipment)
-_CHUNK = 400
-"""Bound variables of one statement stay far below SQLite's limit."""
 
 _MAY_STAND = [Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY]
-_was_sent = or_(deliveries.c.posting_at.is_not(None), deliveries.c.reason.in_(_MAY_STAND))
-_counts = or_(deliveries.c.status.in_(list(COMMITTED)), and_(deliveries.c.status == DeliveryStatus.HELD, _was_sent))
-_ids: BindParameter[str] = bindparam("ids", expanding=True)
-_OF_ORDERS = select(deliveries).where(deliveries.c.fulfillment_order_id.in_(_ids), _counts).order_by(deliveries.c.id)
-_BY_IDENTITY = select(deliveries).where(deliveries.c.identity.in_(_ids))
-_is_of_record = (deliveries.c.record_kind == bindparam("kind"), deliveries.c.shipstation_record_id.in_(_ids))
-_BY_RECORD = select(deliveries).where(*_is_of_record).order_by(deliveries.c.id)
-_LINES_OF = select(delivery_lines).where(delivery_lines.c.delivery_id.in_(_ids)).order_by(delivery_lines.c.position)
-_SHIPMENT_OF = select(deliveries.c.shipment).where(deliveries.c.id == bindparam("delivery_id")).with_for_update()
+_was_sent = or_(deliveries.c.posting_at.is_not(None), *(deliveries.c.reason == reason for reason in _MAY_STAND))
+_is_committed = (deliveries.c.status == status for status in COMMITTED)
+_counts = or_(*_is_committed, and_(deliveries.c.status == DeliveryStatus.HELD, _was_sent))
+_OF_ORDERS = Prepared(
+    lambda dialect: select(deliveries).where(one_of(deliveries.c.fulfillment_order_id, "ids", dialect), _counts).order_by(deliveries.c.id)
+)
+_BY_IDENTITY = Prepared(lambda dialect: select(deliveries).where(one_of(deliveries.c.identity, "ids", dialect)))
+_is_of_kind = deliveries.c.record_kind == bindparam("kind")
+_BY_RECORD = Prepared(
+    lambda dialect: (
+        select(deliveries).where(_is_of_kind, one_of(deliveries.c.shipstation_record_id, "ids", dialect)).order_by(deliveries.c.id)
+    )
+)
+_LINES_OF = Prepared(
+    lambda dialect: select(delivery_lines).where(one_of(delivery_lines.c.delivery_id, "ids", dialect)).order_by(delivery_lines.c.position)
+)
+_SHIPMENT_OF = Prepared(select(deliveries.c.shipment).where(deliveries.c.id == bindparam("delivery_id")).with_for_update())
 """Locked, so that a void which is being noted at this moment is seen."""
-_EVENTS_OF = (
+_EVENTS_OF = Prepared(
     select(event_deliveries.c.event_id)
     .where(event_deliveries.c.delivery_id == bindparam("of_delivery"))
     .order_by(event_deliveries.c.event_id)
 )
-_INSERT, _INSERT_LINES, _INSERT_ATTEMPT = insert(deliveries), insert(delivery_lines), insert(attempts)
-_LINK_EVENT = {
-    "sqlite": sqlite.insert(event_deliveries).on_conflict_do_nothing(),
-    "postgresql": postgresql.insert(event_deliveries).on_conflict_do_nothing(),
-}
+_NOTHING = dict.fromkeys(deliveries.columns.keys())
+_INSERT = Prepared(insert(deliveries).values(slots(deliveries)))
+_INSERT_LINES = Prepared(insert(delivery_lines).values(slots(delivery_lines)))
+_INSERT_ATTEMPT = Prepared(insert(attempts).values(slots(attempts, {*attempts.columns.keys()} - {"id"})))
+
+
+def _link_event(dialect: Dialect) -> Executable:
+    insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    return insert(event_deliveries).values(slots(event_deliveries)).on_conflict_do_nothing()
+
+
+_LINK_EVENT = Prepared(_link_event)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +153,7 @@ def create(connection: Connection, draft: Draft, *, now: datetime, claim: Claim 
     }
     if claim is not None:
         values |= {"status": DeliveryStatus.DELIVERING, "owner": claim.owner, "due_at": claim.until, "claims": 1}
-    connection.execute(_INSERT, values)
+    _INSERT.many(connection, [_NOTHING | values])
     _write_lines(connection, values["id"], draft.action)
     return _written(values, draft)
 
@@ -237,14 +251,13 @@ def _write_lines(connection: Connection, delivery_id: str, action: CreateFulfill
             }
             for place, line in enumerate(action.lines)
         ]
-        connection.execute(_INSERT_LINES, rows)
+        _INSERT_LINES.many(connection, rows)
 
 
 def link_event(connection: Connection, event_id: str, delivery_ids: Collection[str]) -> None:
     """Remember which event led to which deliveries; saying it twice is harmless."""
     rows = [{"event_id": event_id, "delivery_id": delivery_id} for delivery_id in dict.fromkeys(delivery_ids)]
-    if rows:
-        connection.execute(_LINK_EVENT[connection.dialect.name], rows)
+    _LINK_EVENT.many(connection, rows)
 
 
 def claim(connection: Connection, *, owner: str, limit: int, lease: timedelta, now: datetime) -> list[Delivery]:
@@ -285,12 +298,12 @@ def add_attempt(connection: Connection, delivery_id: str, attempt: Attempt) -> N
     """Append one attempt."""
     row = {name: getattr(attempt, name) for name in ("number", "trigger", "started_at", "finished_at", "outcome", "http_status", "answer")}
     request = dict(attempt.request) if attempt.request is not None else None
-    connection.execute(_INSERT_ATTEMPT, row | {"delivery_id": delivery_id, "detail": attempt.detail[:2000], "request": request})
+    _INSERT_ATTEMPT.many(connection, [row | {"delivery_id": delivery_id, "detail": attempt.detail[:2000], "request": request}])
 
 
 def events_of(connection: Connection, delivery_id: str) -> list[str]:
     """The events that led to a delivery, the first one first."""
-    return list(connection.execute(_EVENTS_OF, {"of_delivery": delivery_id}).scalars())
+    return [row.event_id for row in _EVENTS_OF.all(connection, {"of_delivery": delivery_id})]
 
 
 def was_unclear(connection: Connection, delivery_id: str) -> bool:
@@ -303,30 +316,22 @@ def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, l
     """For each fulfillment order, the deliveries that count against what is left of it: all committed ones, and held ones whose
     fulfillment may stand in Purple Dot all the same, whatever they are held for."""
     grouped: dict[str, list[Delivery]] = {}
-    for chunk in _chunks(order_ids):
-        for delivery in load(connection, connection.execute(_OF_ORDERS, {"ids": chunk}).all()):
-            grouped.setdefault(str(delivery.fulfillment_order_id), []).append(delivery)
+    for delivery in load(connection, _OF_ORDERS.all(connection, {"ids": list(order_ids)})):
+        grouped.setdefault(str(delivery.fulfillment_order_id), []).append(delivery)
     return grouped
 
 
 def by_identity(connection: Connection, identities: Collection[str]) -> dict[str, Delivery]:
     """Existing deliveries of these identities."""
-    found = (load(connection, connection.execute(_BY_IDENTITY, {"ids": chunk}).all()) for chunk in _chunks(identities))
-    return {delivery.identity: delivery for some in found for delivery in some}
+    return {delivery.identity: delivery for delivery in load(connection, _BY_IDENTITY.all(connection, {"ids": list(identities)}))}
 
 
 def by_record(connection: Connection, kind: str, record_ids: Collection[str]) -> dict[str, list[Delivery]]:
     """Existing deliveries made from these records of the vendor, the oldest first."""
     grouped: dict[str, list[Delivery]] = {}
-    for chunk in _chunks(record_ids):
-        for delivery in load(connection, connection.execute(_BY_RECORD, {"kind": kind, "ids": chunk}).all()):
-            grouped.setdefault(delivery.shipment.record_id, []).append(delivery)
+    for delivery in load(connection, _BY_RECORD.all(connection, {"kind": kind, "ids": list(record_ids)})):
+        grouped.setdefault(delivery.shipment.record_id, []).append(delivery)
     return grouped
-
-
-def _chunks(values: Collection[str]) -> Iterable[list[str]]:
-    ordered = sorted(values)
-    return (ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK))
 
 
 def by_tracking(connection: Connection, tracking_number: str, *, order_number: str | None) -> list[Delivery]:
@@ -360,8 +365,8 @@ def mark_voided(connection: Connection, delivery: Delivery) -> None:
 
 
 def _was_voided(connection: Connection, delivery: Delivery) -> bool:
-    stored = connection.execute(_SHIPMENT_OF, {"delivery_id": delivery.id}).scalar_one()
-    return bool(stored["state"] == ShipmentState.VOIDED)
+    [stored] = _SHIPMENT_OF.all(connection, {"delivery_id": delivery.id})
+    return bool(stored.shipment["state"] == ShipmentState.VOIDED)
 
 
 def _decide_again(connection: Connection, fulfillment_order_id: str | None, *, now: datetime) -> None:
@@ -372,12 +377,12 @@ def _decide_again(connection: Connection, fulfillment_order_id: str | None, *, n
     connection.execute(update(deliveries).where(*held, deliveries.c.posting_at.is_(None)).values(again))
 
 
-def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
+def load(connection: Connection, rows: Sequence[Row]) -> list[Delivery]:
     """Rows as deliveries, with their lines."""
     ids = [row.id for row in rows]
     lines: dict[str, list[FulfilledLine]] = {}
     if ids:
-        for row in connection.execute(_LINES_OF, {"ids": ids}):
+        for row in _LINES_OF.all(connection, {"ids": ids}):
             lines.setdefault(row.delivery_id, []).append(FulfilledLine(id=row.line_item_id, quantity=row.quantity, sku=row.sku))
     return [_delivery(row, tuple(lines.get(row.id, ()))) for row in rows]
 
@@ -385,7 +390,7 @@ def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
 _AS_STORED = tuple({f.name for f in fields(Delivery)} & set(deliveries.c.keys()) - {"shipment"})
 
 
-def _delivery(row: Row[Any], lines: tuple[FulfilledLine, ...]) -> Delivery:
+def _delivery(row: Row, lines: tuple[FulfilledLine, ...]) -> Delivery:
     values = {name: getattr(row, name) for name in _AS_STORED} | {
         "status": DeliveryStatus(row.status),
         "reason": Reason(row.reason) if row.reason else None,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ClauseElement, Connection, Dialect, Row, bindparam, delete, exists, insert, select, update
+from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, exists, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -15,7 +15,7 @@ from bridge.events import Event, EventStatus, Lane, Record
 from bridge.reasons import Reason
 from bridge.store import leases
 from bridge.store.ids import new_id
-from bridge.store.prepared import Prepared
+from bridge.store.prepared import Prepared, Row, slots
 from bridge.store.tables import REPLAY, events, records
 
 
@@ -41,11 +41,11 @@ def pointer_of(event_type: str, resource_url: str | None, body: bytes) -> str:
 def receive(connection: Connection, arrival: Arrival, *, now: datetime) -> tuple[str, bool]:
     """Store work. Returns (event id, False), or (the first's id, True) when the same pointer still waits: counted there, and due anew."""
     row = _row(arrival, EventStatus.RECEIVED, now) | {"waiting_pointer": pointer_of(arrival.event_type, arrival.resource_url, arrival.body)}
-    [(event_id,)] = _STORE_OR_COUNT(connection, row)
-    return event_id, event_id != row["id"]
+    [stored] = _STORE_OR_COUNT.all(connection, row)
+    return stored.id, stored.id != row["id"]
 
 
-def _store_or_count(dialect: Dialect) -> ClauseElement:
+def _store_or_count(dialect: Dialect) -> Executable:
     insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     names = (
         "id",
@@ -61,8 +61,7 @@ def _store_or_count(dialect: Dialect) -> ClauseElement:
         "lane",
     )
     now = bindparam("received_at", type_=events.c.received_at.type)
-    given = {name: bindparam(name, type_=events.c[name].type) for name in (*names, "waiting_pointer")}
-    stored = insert(events).values(given | _FRESH | {"due_at": now})
+    stored = insert(events).values(slots(events, (*names, "waiting_pointer")) | _FRESH | {"due_at": now})
     again = {"duplicates": events.c.duplicates + 1, "last_duplicate_at": now, "due_at": now, "attempts": 0, "waits": 0}
     return stored.on_conflict_do_update(index_elements=[events.c.waiting_pointer], set_=again).returning(events.c.id)
 
@@ -105,7 +104,7 @@ def claim(connection: Connection, *, owner: str, limit: int, lease: timedelta, n
     return [_event(row) for row in rows]
 
 
-def _event(row: Row[Any]) -> Event:
+def _event(row: Row) -> Event:
     return Event(
         id=row.id,
         event_type=row.event_type,
@@ -159,14 +158,13 @@ def postpone(connection: Connection, event: Event, *, owner: str, at: datetime, 
 
 def save_records(connection: Connection, event_id: str, fetched: Iterable[Record], *, now: datetime) -> None:
     """Keep what was fetched beside its event; a newer fetch replaces the older."""
-    connection.execute(_FORGET_RECORDS, {"of_event": event_id})
+    _FORGET_RECORDS.count(connection, {"of_event": event_id})
     rows = [{"event_id": event_id, "fetched_at": now, "kind": r.kind, "record_id": r.record_id, "body": r.body} for r in fetched]
-    if rows:
-        connection.execute(_INSERT_RECORDS, rows)
+    _INSERT_RECORDS.many(connection, rows)
 
 
-_FORGET_RECORDS = delete(records).where(records.c.event_id == bindparam("of_event"))
-_INSERT_RECORDS = insert(records)
+_FORGET_RECORDS = Prepared(delete(records).where(records.c.event_id == bindparam("of_event")))
+_INSERT_RECORDS = Prepared(insert(records).values(slots(records, ("event_id", "fetched_at", "kind", "record_id", "body"))))
 
 
 def load(connection: Connection, event_id: str) -> Event:

@@ -9,10 +9,11 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, Update, bindparam, func, literal, select, union_all, update
+from sqlalchemy import Connection, Dialect, Table, Update, bindparam, func, literal, select, union_all, update
 
 from bridge.errors import LeaseLostError
 from bridge.events import Lane
+from bridge.store.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, events
 
 Queue = Table
@@ -20,61 +21,63 @@ EVENTS: Queue = events
 DELIVERIES: Queue = deliveries
 QUEUES = (DELIVERIES, EVENTS)
 
-# Asked at every turn of the loop, so statements are built once.
 _DUE = {
-    queue.name: select(queue.c.id)
-    .where(queue.c.lane == bindparam("lane"), queue.c.due_at <= bindparam("now"))
-    .order_by(queue.c.due_at)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
+    queue.name: Prepared(
+        select(queue.c.id)
+        .where(queue.c.lane == bindparam("lane"), queue.c.due_at <= bindparam("now"))
+        .order_by(queue.c.due_at)
+        .limit(bindparam("most"))
+        .with_for_update(skip_locked=True)
+    )
     for queue in QUEUES
 }
-_EARLIEST = union_all(
-    *(
-        select(literal(queue.name).label("queue"), literal(int(lane)).label("lane"), func.min(queue.c.due_at).label("due_at")).where(
-            queue.c.lane == int(lane)
+_EARLIEST = Prepared(
+    union_all(
+        *(
+            select(literal(queue.name).label("queue"), literal(int(lane)).label("lane"), func.min(queue.c.due_at).label("due_at")).where(
+                queue.c.lane == int(lane)
+            )
+            for queue in QUEUES
+            for lane in Lane
         )
-        for queue in QUEUES
-        for lane in Lane
     )
 )
 
 
 def claim(
     connection: Connection, queue: Queue, *, owner: str, limit: int, lease: timedelta, now: datetime, also: Mapping[str, Any] | None = None
-) -> list[Row[Any]]:
+) -> list[Row]:
     """Take up to `limit` due rows, best lane first. Rows that another transaction holds are passed over (PostgreSQL)."""
     ids = _due_ids(connection, queue, limit=limit, now=now) if limit > 0 else []
     if not ids:
         return []
     values = {"owner": owner, "due_at": now + lease, **(also or {})}
-    taken = connection.execute(_claim(queue, tuple(values)), {"ids": ids, "due_by": now} | _given(values))
+    taken = _claim(queue, tuple(values)).all(connection, {"ids": ids, "due_by": now} | _given(values))
     return sorted(taken, key=lambda row: (row.lane, row.id))
 
 
 def _due_ids(connection: Connection, queue: Queue, *, limit: int, now: datetime) -> list[str]:
     ids: list[str] = []
     for lane in Lane:
-        ids += connection.execute(_DUE[queue.name], {"lane": int(lane), "now": now, "most": limit - len(ids)}).scalars()
+        ids += [row.id for row in _DUE[queue.name].all(connection, {"lane": int(lane), "now": now, "most": limit - len(ids)})]
         if len(ids) >= limit:
             break
     return ids
 
 
 @cache
-def _claim(queue: Queue, names: tuple[str, ...]) -> Update:
-    due = (queue.c.id.in_(bindparam("ids", expanding=True)), queue.c.due_at <= bindparam("due_by", type_=queue.c.due_at.type))
-    return update(queue).where(*due).values(_slots(queue, names) | {"claims": queue.c.claims + 1}).returning(queue)
+def _claim(queue: Queue, names: tuple[str, ...]) -> Prepared:
+    def make(dialect: Dialect) -> Update:
+        due = (one_of(queue.c.id, "ids", dialect), queue.c.due_at <= bindparam("due_by", type_=queue.c.due_at.type))
+        return update(queue).where(*due).values(slots(queue, names, "to_") | {"claims": queue.c.claims + 1}).returning(queue)
+
+    return Prepared(make)
 
 
 @cache
-def _write(queue: Queue, names: tuple[str, ...]) -> Update:
+def _write(queue: Queue, names: tuple[str, ...]) -> Prepared:
     mine = (queue.c.id == bindparam("row_id"), queue.c.owner == bindparam("of_owner"), queue.c.claims == bindparam("of_claim"))
-    return update(queue).where(*mine, queue.c.due_at.is_not(None)).values(_slots(queue, names))
-
-
-def _slots(queue: Queue, names: tuple[str, ...]) -> dict[str, Any]:
-    return {name: bindparam(f"to_{name}", type_=queue.c[name].type) for name in names}
+    return Prepared(update(queue).where(*mine, queue.c.due_at.is_not(None)).values(slots(queue, names, "to_")))
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -84,7 +87,7 @@ def _given(values: Mapping[str, Any]) -> dict[str, Any]:
 def write(connection: Connection, queue: Queue, *, row_id: str, owner: str, claim: int, values: Mapping[str, Any]) -> None:
     """Record an outcome, fenced. Raises LeaseLostError, and writes nothing, when someone else took the work over."""
     mine = {"row_id": row_id, "of_owner": owner, "of_claim": claim}
-    if connection.execute(_write(queue, tuple(values)), mine | _given(values)).rowcount != 1:
+    if _write(queue, tuple(values)).count(connection, mine | _given(values)) != 1:
         raise LeaseLostError(f"{row_id} was taken over by another worker; this outcome is not written")
 
 
@@ -96,8 +99,7 @@ def fence(connection: Connection, queue: Queue, *, row_id: str, owner: str, clai
 def renew(connection: Connection, queue: Queue, *, held: Collection[tuple[str, int]], owner: str, until: datetime) -> None:
     """Keep what really runs in this process: (id, claim) pairs."""
     rows = [{"row_id": row_id, "of_owner": owner, "of_claim": taken, "to_due_at": until} for row_id, taken in held]
-    if rows:
-        connection.execute(_write(queue, ("due_at",)), rows)
+    _write(queue, ("due_at",)).many(connection, rows)
 
 
 def take_back(connection: Connection, *, owner: str, now: datetime) -> int:
@@ -111,7 +113,7 @@ def take_back(connection: Connection, *, owner: str, now: datetime) -> int:
 
 def earliest(connection: Connection) -> dict[tuple[str, Lane], datetime]:
     """When the first row of each queue and lane becomes due, where there is one. Index look-ups only."""
-    return {(row.queue, Lane(row.lane)): row.due_at for row in connection.execute(_EARLIEST) if row.due_at is not None}
+    return {(row.queue, Lane(row.lane)): row.due_at for row in _EARLIEST.all(connection, {}) if row.due_at is not None}
 
 
 def next_due(connection: Connection) -> datetime | None:

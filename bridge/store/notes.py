@@ -3,9 +3,10 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, select
+from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
+from bridge.store.prepared import Prepared
 from bridge.store.tables import notes
 
 SUBSCRIBED = "webhooks_subscribed"
@@ -17,6 +18,8 @@ TOLD = "alerts_told_"
 REFUSED = "credentials_refused_"
 """Before a system's name: it refuses our credentials."""
 
+_GET = Prepared(select(notes.c.value, notes.c.noted_at).where(notes.c.name == bindparam("name")))
+
 
 def put(connection: Connection, name: str, value: Any, *, now: datetime) -> None:
     """Write down a JSON value, over an older one."""
@@ -27,7 +30,7 @@ def put(connection: Connection, name: str, value: Any, *, now: datetime) -> None
 
 def get(connection: Connection, name: str) -> tuple[Any, datetime] | None:
     """The value and when it was written down."""
-    row = connection.execute(select(notes.c.value, notes.c.noted_at).where(notes.c.name == name)).one_or_none()
+    row = _GET.one_or_none(connection, {"name": name})
     return (row.value, row.noted_at) if row else None
 
 

@@ -5,44 +5,54 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import BindParameter, Connection, Select, bindparam, delete, insert, or_, select
+from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
+from bridge.store.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, fulfillment_orders, order_lines
 
-_CHUNK = 400
-"""Bound variables of one statement stay far below SQLite's limit."""
 
-
-def _upsert(dialect: Any) -> Any:
-    stored = dialect.insert(fulfillment_orders)
+def _upsert(dialect: Dialect) -> Executable:
+    insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
+    stored = insert(fulfillment_orders).values(slots(fulfillment_orders))
     changed = {column.name: stored.excluded[column.name] for column in fulfillment_orders.c if column.name != "id"}
     return stored.on_conflict_do_update(index_elements=["id"], set_=changed)
 
 
-_ids: BindParameter[str] = bindparam("ids", expanding=True)
-_UPSERT = {"sqlite": _upsert(sqlite), "postgresql": _upsert(postgresql)}
-_FORGET_LINES = delete(order_lines).where(order_lines.c.fulfillment_order_id == bindparam("order_id"))
-_INSERT_LINES = insert(order_lines)
-_LOCK = select(fulfillment_orders.c.id).where(fulfillment_orders.c.id.in_(_ids)).order_by(fulfillment_orders.c.id).with_for_update()
+_UPSERT = Prepared(_upsert)
+_FORGET_LINES = Prepared(delete(order_lines).where(order_lines.c.fulfillment_order_id == bindparam("order_id")))
+_INSERT_LINES = Prepared(insert(order_lines).values(slots(order_lines)))
+_LOCK = Prepared(
+    lambda dialect: (
+        select(fulfillment_orders.c.id)
+        .where(one_of(fulfillment_orders.c.id, "ids", dialect))
+        .order_by(fulfillment_orders.c.id)
+        .with_for_update()
+    )
+)
 _ORDERS = (
     select(fulfillment_orders, order_lines.c.line_item_id, order_lines.c.sku, order_lines.c.quantity)
     .select_from(fulfillment_orders.outerjoin(order_lines))
     .order_by(fulfillment_orders.c.id, order_lines.c.position)
 )
-_BY_ID = _ORDERS.where(fulfillment_orders.c.id.in_(_ids))
-_BY_REFERENCE = _ORDERS.where(fulfillment_orders.c.reference_key.in_(_ids))
-_BY_LINE = _ORDERS.where(
-    fulfillment_orders.c.id.in_(
-        select(order_lines.c.fulfillment_order_id.label("owner")).where(order_lines.c.line_item_id.in_(_ids)).correlate(None)
+_BY_ID = Prepared(lambda dialect: _ORDERS.where(one_of(fulfillment_orders.c.id, "ids", dialect)))
+_BY_REFERENCE = Prepared(lambda dialect: _ORDERS.where(one_of(fulfillment_orders.c.reference_key, "ids", dialect)))
+
+
+def _by_line(dialect: Dialect) -> Executable:
+    owners = select(order_lines.c.fulfillment_order_id.label("owner")).where(one_of(order_lines.c.line_item_id, "ids", dialect))
+    return _ORDERS.where(fulfillment_orders.c.id.in_(owners.correlate(None)))
+
+
+_BY_LINE = Prepared(_by_line)
+_BOUND = Prepared(
+    lambda dialect: (
+        select(deliveries.c.shipstation_shipment_id, deliveries.c.fulfillment_order_id)
+        .where(one_of(deliveries.c.shipstation_shipment_id, "ids", dialect), deliveries.c.fulfillment_order_id.is_not(None))
+        .where(or_(deliveries.c.status == "delivered", deliveries.c.rule == "linked"))
+        .distinct()
     )
-)
-_BOUND = (
-    select(deliveries.c.shipstation_shipment_id, deliveries.c.fulfillment_order_id)
-    .where(deliveries.c.shipstation_shipment_id.in_(_ids), deliveries.c.fulfillment_order_id.is_not(None))
-    .where(or_(deliveries.c.status == "delivered", deliveries.c.rule == "linked"))
-    .distinct()
 )
 
 
@@ -60,14 +70,11 @@ def remember(
     changed = {order.id: order for order in orders if as_stored.get(order.id) != order}
     for is_changed, ids in groupby(sorted({*changed, *hold}), key=changed.__contains__):
         if is_changed:
-            connection.execute(_UPSERT[connection.dialect.name], [_head(changed[order_id], now) for order_id in ids])
+            _UPSERT.many(connection, [_head(changed[order_id], now) for order_id in ids])
         else:
             lock(connection, list(ids))
-    if changed:
-        connection.execute(_FORGET_LINES, [{"order_id": order_id} for order_id in changed])
-    rows = [row for order in changed.values() for row in _line_rows(order)]
-    if rows:
-        connection.execute(_INSERT_LINES, rows)
+    _FORGET_LINES.many(connection, [{"order_id": order_id} for order_id in changed])
+    _INSERT_LINES.many(connection, [row for order in changed.values() for row in _line_rows(order)])
 
 
 def _head(order: FulfillmentOrder, now: datetime) -> dict[str, Any]:
@@ -87,7 +94,7 @@ def lock(connection: Connection, order_ids: Collection[str]) -> None:
     """Hold these orders until the transaction ends, so that two decisions about one order come one after the other.
     On SQLite the whole transaction is alone already."""
     if order_ids and connection.dialect.name != "sqlite":
-        connection.execute(_LOCK, {"ids": sorted(order_ids)}).all()
+        _LOCK.all(connection, {"ids": list(order_ids)})
 
 
 def known(
@@ -100,25 +107,23 @@ def known(
     """Cached orders with any of these ids, normalised references, or lines."""
     found: dict[str, FulfillmentOrder] = {}
     for query, values in ((_BY_ID, order_ids), (_BY_REFERENCE, references), (_BY_LINE, line_ids)):
-        for chunk in _chunks(values):
-            found |= {order.id: order for order in _load(connection, query, chunk)}
+        if values:
+            found |= {order.id: order for order in _load(query.all(connection, {"ids": list(values)}))}
     return list(found.values())
 
 
 def bindings(connection: Connection, shipstation_shipment_ids: Collection[str]) -> dict[str, set[str]]:
     """Which fulfillment orders earlier deliveries bound each ShipStation order to."""
     bound: dict[str, set[str]] = {}
-    for chunk in _chunks(shipstation_shipment_ids):
-        rows = connection.execute(_BOUND, {"ids": chunk})
-        for shipment_id, order_id in rows:
-            bound.setdefault(shipment_id, set()).add(order_id)
+    for row in _BOUND.all(connection, {"ids": list(shipstation_shipment_ids)}):
+        bound.setdefault(row.shipstation_shipment_id, set()).add(row.fulfillment_order_id)
     return bound
 
 
-def _load(connection: Connection, query: Select[Any], ids: list[str]) -> list[FulfillmentOrder]:
+def _load(rows: Iterable[Row]) -> list[FulfillmentOrder]:
     lines: dict[str, list[OrderLine]] = {}
     heads: dict[str, Any] = {}
-    for row in connection.execute(query, {"ids": ids}):
+    for row in rows:
         heads[row.id] = row
         lines.setdefault(row.id, [])
         if row.line_item_id is not None:
@@ -127,8 +132,3 @@ def _load(connection: Connection, query: Select[Any], ids: list[str]) -> list[Fu
         FulfillmentOrder(id=key, reference=row.reference, status=OrderStatus(row.status) if row.status else None, lines=tuple(lines[key]))
         for key, row in heads.items()
     ]
-
-
-def _chunks(values: Collection[str]) -> Iterable[list[str]]:
-    ordered = sorted(values)
-    return (ordered[start : start + _CHUNK] for start in range(0, len(ordered), _CHUNK))
