@@ -20,9 +20,8 @@ __all__ = ["Connection", "Database", "storage_errors"]
 
 T = TypeVar("T")
 
-_BEGIN = "bridge_begin"
-"""Execution option: what to say before a writing transaction begins on SQLite; None for one that only reads."""
-_SYNCHRONOUS = {True: "PRAGMA synchronous=FULL", False: "PRAGMA synchronous=NORMAL"}
+_WRITES = "bridge_writes"
+"""Execution option: whether a transaction writes; SQLite takes its lock then at once."""
 
 
 class Database:
@@ -43,8 +42,8 @@ class Database:
         from bridge.store.group_commit import GroupCommit  # which needs this module first
 
         self._group = GroupCommit(self)
-        self._reading = self.engine.execution_options(**{_BEGIN: None})
-        self._writing = {durable: self.engine.execution_options(**{_BEGIN: _SYNCHRONOUS[durable]}) for durable in (True, False)}
+        self._writing = self.engine.execution_options(**{_WRITES: True})
+        self._writers: dict[bool, Connection] = {}
 
     @contextmanager
     def begin(self, *, durable: bool = True) -> Iterator[Connection]:
@@ -52,13 +51,30 @@ class Database:
 
         `durable=False` is for what may be lost in a power cut, such as a claim or a heartbeat: on SQLite it does not wait for the disk.
         """
-        with self._turn(), storage_errors(), self._writing[durable].begin() as connection:
-            yield connection
+        with self._turn(), storage_errors():
+            if not self.is_sqlite:
+                with self._writing.begin() as connection:
+                    yield connection
+                return
+            connection = self._writers.get(durable) or self._open_writer(durable)
+            try:
+                with connection.begin():
+                    yield connection
+            except BaseException:  # Whatever state it is in now, the next transaction begins on a new one.
+                self._writers.pop(durable).close()
+                raise
+
+    def _open_writer(self, durable: bool) -> Connection:
+        """One of two connections that stay open, as one writes at a time: taking one from the pool costs as much as writing a row."""
+        connection = self._writers[durable] = self._writing.connect()
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
+        return connection
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
         """A transaction that only reads, and never waits for a writer."""
-        with storage_errors(), self._reading.begin() as connection:
+        with storage_errors(), self.engine.begin() as connection:
             yield connection
 
     def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
@@ -86,6 +102,9 @@ class Database:
             return self.now(connection)
 
     def close(self) -> None:
+        """End all connections; a later transaction opens new ones."""
+        while self._writers:
+            self._writers.popitem()[1].close()
         self.engine.dispose()
 
 
@@ -126,16 +145,12 @@ def _sqlite(url: str, busy_timeout: float) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         """Said to the driver itself, as this happens for each transaction."""
-        durability = connection.get_execution_options().get(_BEGIN)
         driver: Any = connection.connection.driver_connection
         try:
-            if durability is not None and connection.info.get(_BEGIN) != durability:
-                driver.execute(durability)
-                connection.info[_BEGIN] = durability
-            if durability is None:
-                driver.execute("BEGIN")
-            else:
+            if connection.get_execution_options().get(_WRITES):
                 _begin_in_turn(driver, busy_timeout)
+            else:
+                driver.execute("BEGIN")
         except sqlite3.Error as exc:
             raise _not_taken(exc) from exc
 
