@@ -64,6 +64,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     _add_error_answers(app)
     if settings.console_password is not None:
         console.add_to(app, _desk(settings, database, settings.console_password))
+    database.close()  # gunicorn may fork now, and a connection is for one process. https://www.sqlite.org/howtocorrupt.html
     return app
 
 

@@ -18,6 +18,7 @@ bind = _settings.bind
 workers = _settings.web_workers
 worker_class = "bridge.gunicorn_worker.Threads"  # gunicorn's gthread, and slow senders hold none of them for long
 threads = 8
+preload_app = True  # what is loaded before gunicorn forks is in memory once
 timeout = 30
 graceful_timeout = 25  # under the 30 seconds that Docker, systemd and Kubernetes are usually told to wait
 keepalive = 5  # longer than the pause between two webhooks of a batch, shorter than a proxy's idle limit
