@@ -22,6 +22,7 @@ T = TypeVar("T")
 
 _WRITES = "bridge_writes"
 """Execution option: whether a transaction writes; SQLite takes its lock then at once."""
+_PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_store=MEMORY")
 
 
 class Database:
@@ -139,7 +140,7 @@ def _sqlite(url: str, busy_timeout: float) -> Engine:
         if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
             # It can be chosen only while the file is empty. https://www.sqlite.org/pragma.html#pragma_auto_vacuum
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
-        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", f"busy_timeout={int(busy_timeout * 1000)}"):
+        for pragma in (*_PRAGMAS, f"busy_timeout={int(busy_timeout * 1000)}"):
             connection.execute(f"PRAGMA {pragma}")
 
     @event.listens_for(engine, "begin")

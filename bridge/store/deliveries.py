@@ -6,7 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Dialect, Executable, and_, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
@@ -21,12 +21,9 @@ from bridge.store.tables import attempts, deliveries, delivery_lines, event_deli
 
 _SHIPMENT = TypeAdapter(Shipment)
 
-_MAY_STAND = [Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY]
-_was_sent = or_(deliveries.c.posting_at.is_not(None), *(deliveries.c.reason == reason for reason in _MAY_STAND))
-_is_committed = (deliveries.c.status == status for status in COMMITTED)
-_counts = or_(*_is_committed, and_(deliveries.c.status == DeliveryStatus.HELD, _was_sent))
+_MAY_STAND = frozenset({Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY})
 _OF_ORDERS = Prepared(
-    lambda dialect: select(deliveries).where(one_of(deliveries.c.fulfillment_order_id, "ids", dialect), _counts).order_by(deliveries.c.id)
+    lambda dialect: select(deliveries).where(one_of(deliveries.c.fulfillment_order_id, "ids", dialect)).order_by(deliveries.c.id)
 )
 _BY_IDENTITY = Prepared(lambda dialect: select(deliveries).where(one_of(deliveries.c.identity, "ids", dialect)))
 _is_of_kind = deliveries.c.record_kind == bindparam("kind")
@@ -316,9 +313,15 @@ def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, l
     """For each fulfillment order, the deliveries that count against what is left of it: all committed ones, and held ones whose
     fulfillment may stand in Purple Dot all the same, whatever they are held for."""
     grouped: dict[str, list[Delivery]] = {}
-    for delivery in load(connection, _OF_ORDERS.all(connection, {"ids": list(order_ids)})):
+    rows = [row for row in _OF_ORDERS.all(connection, {"ids": list(order_ids)}) if _counts(row)]
+    for delivery in load(connection, rows):
         grouped.setdefault(str(delivery.fulfillment_order_id), []).append(delivery)
     return grouped
+
+
+def _counts(row: Row) -> bool:
+    may_stand = row.status == DeliveryStatus.HELD and (row.posting_at is not None or row.reason in _MAY_STAND)
+    return row.status in COMMITTED or may_stand
 
 
 def by_identity(connection: Connection, identities: Collection[str]) -> dict[str, Delivery]:
