@@ -87,9 +87,9 @@ class _Text:
     def __init__(self, statement: Executable, dialect: Dialect) -> None:
         compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # every executable clause has it
         self.sql: str = compiled.string
-        constants = compiled.params
+        self._constants = {name: value for name, value in compiled.params.items() if not compiled.binds[name].required}
         processors = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in compiled.binds.items()}
-        self._order = [(name, constants.get(name), processors.get(name)) for name in compiled.positiontup]
+        self._order = [(name, processors.get(name)) for name in compiled.positiontup]
         columns = compiled._result_columns
         row: Any = namedtuple("Row", [column.keyname for column in columns])  # type: ignore[misc]  # they are known only now
         self._row = row._make
@@ -97,8 +97,9 @@ class _Text:
         self._processors = [(place, processor) for place, processor in enumerate(found) if processor is not None]
 
     def bound(self, values: Mapping[str, Any]) -> list[Any]:
-        given = [(values.get(name, constant), processor) for name, constant, processor in self._order]
-        return [value if processor is None else processor(value) for value, processor in given]
+        """KeyError where a value is missing."""
+        given = {**self._constants, **values}
+        return [given[name] if processor is None else processor(given[name]) for name, processor in self._order]
 
     def rows(self, found: Iterable[Sequence[Any]]) -> list[Row]:
         rows = []
