@@ -27,7 +27,8 @@ simulator/      both vendors on loopback, signing for real and able to fail
 cli/            the commands
 scrape          /metrics: what the processes counted, and what stands in the database
 brake           wrong tokens without end are sent away unheard; gunicorn_worker: slow senders hold no thread
-app             the only wiring
+app             the receiver as a WSGI application
+wiring          settings in; the ledger, the clients and the worker out
 
 Foundations: events, shipments, orders, actions (the things), reasons, errors (the verdicts), settings, logs, metrics, alerts, notify.
 Who may import whom is written in pyproject.toml and checked by `make test`.

@@ -8,7 +8,6 @@ from typing import Any, Self
 
 from flask import Flask
 
-from bridge.app import create_clients
 from bridge.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.place import Policy
 from bridge.receive import Door, blueprint
@@ -21,6 +20,7 @@ from bridge.store.database import Database
 from bridge.store.deliveries import Delivery
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
+from bridge.wiring import create_clients
 from bridge.worker.delivery_job import DeliveryJob
 from bridge.worker.event_job import EventJob
 from bridge.worker.schedules import Schedules

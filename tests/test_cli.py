@@ -17,7 +17,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import update
 
 from bridge import __version__
-from bridge.app import create_app, create_worker
+from bridge.app import create_app
 from bridge.cli import main
 from bridge.reasons import MEANINGS, Reason
 from bridge.settings import Settings
@@ -25,6 +25,8 @@ from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store.database import Database
 from bridge.store.migrate import newest
 from bridge.store.tables import events
+from bridge.wiring import create_worker
+from tests.commands import COMMANDS
 
 Run = Callable[..., Result]
 
@@ -104,25 +106,25 @@ def rows(run: Run, *arguments: str) -> list[dict[str, Any]]:
 # Help
 
 
-@pytest.mark.parametrize("name", main.commands)
+@pytest.mark.parametrize("name", COMMANDS)
 @pytest.mark.parametrize("flag", ["--help", "-h"])
 def test_every_command_explains_itself_without_any_settings(run: Run, name: str, flag: str) -> None:
     result = run(name, flag, env={})
 
     assert result.exit_code == 0
     assert result.output.startswith(f"Usage: main {name}")
-    assert main.commands[name].help
+    assert COMMANDS[name].help
 
 
-def every_command(group: click.Group, name: str = "") -> Iterator[tuple[str, click.Command]]:
-    for part, command in group.commands.items():
+def every_command(commands: dict[str, click.Command], name: str = "") -> Iterator[tuple[str, click.Command]]:
+    for part, command in commands.items():
         if isinstance(command, click.Group):
-            yield from every_command(command, f"{name}{part} ")
+            yield from every_command(command.commands, f"{name}{part} ")
         else:
             yield f"{name}{part}", command
 
 
-@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in every_command(main)])
+@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in every_command(COMMANDS)])
 def test_every_command_explains_each_of_its_options_and_prints_json_unless_it_goes_on(run: Run, name: str, command: click.Command) -> None:
     """What README says of `--json`: all but `export`, `init` and the processes."""
     help_text = run(*name.split(), "--help", env={}).output
@@ -142,7 +144,7 @@ def test_lists_print_one_json_document_whatever_is_in_them(run: Run, name: str) 
 def test_help_names_every_command(run: Run) -> None:
     output = run("--help", env={}).output
 
-    assert [name for name in main.commands if f"\n  {name} " not in output] == []
+    assert [name for name in COMMANDS if f"\n  {name} " not in output] == []
 
 
 def test_version_is_the_packages(run: Run) -> None:
@@ -390,7 +392,7 @@ WHATEVER = {
 }
 
 
-@pytest.mark.parametrize("name", sorted(set(main.commands) - OFFLINE - TOLERANT))
+@pytest.mark.parametrize("name", sorted(set(COMMANDS) - OFFLINE - TOLERANT))
 def test_all_mistakes_in_the_settings_are_told_at_once_and_no_value(run: Run, name: str) -> None:
     wrong = {"BRIDGE_WEBHOOK_TOKENS": "too-short-secret!", "BRIDGE_HOLD_SECONDS": "soon", "BRIDGE_BINDD": "127.0.0.1:1"}
 

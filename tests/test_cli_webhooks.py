@@ -9,11 +9,11 @@ from urllib.request import Request, urlopen
 import pytest
 from click.testing import CliRunner, Result
 
-from bridge.app import create_worker
 from bridge.cli import main
 from bridge.settings import Settings
 from bridge.simulator import Simulator, Subscription, World
 from bridge.store import notes
+from bridge.wiring import create_worker
 from tests.stack import Stack
 
 pytest_plugins = ["tests.simulator_fixtures"]

@@ -21,6 +21,7 @@ import yaml
 
 from bridge.cli import main
 from bridge.settings import PREFIX, Settings
+from tests.commands import COMMANDS
 from tests.stack import free_port
 from tests.waiting import wait_until
 
@@ -81,7 +82,7 @@ def test_every_command_that_is_started_is_understood(where: str, line: str) -> N
 
     assert program == "bridge", where
     context = click.Context(main, **main.context_settings)
-    main.commands[name].make_context(name, arguments, parent=context, resilient_parsing=False).close()
+    COMMANDS[name].make_context(name, arguments, parent=context, resilient_parsing=False).close()
 
 
 def test_every_file_is_explained_to_who_looks_for_one() -> None:

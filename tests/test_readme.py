@@ -15,6 +15,7 @@ from bridge.reasons import MEANINGS
 from bridge.settings import Settings, env_example
 from bridge.shipstation import webhook
 from bridge.translate import EVENT_TYPES
+from tests.commands import COMMANDS
 
 PROJECT = Path(__file__).parent.parent
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -95,12 +96,12 @@ def test_table_of_routes_is_the_codes(app: Flask) -> None:
 
 
 def test_table_of_commands_names_every_command() -> None:
-    assert {code(row[0])[0].split()[1] for row in table("## Commands")} == set(main.commands)
+    assert {code(row[0])[0].split()[1] for row in table("## Commands")} == set(COMMANDS)
 
 
 @pytest.mark.parametrize("row", table("## Commands"), ids=lambda row: row[0])
 def test_options_in_the_table_of_commands_exist(row: list[str]) -> None:
-    command = main.commands[code(row[0])[0].split()[1]]
+    command = COMMANDS[code(row[0])[0].split()[1]]
     known = {option for parameter in command.params for option in parameter.opts}
 
     assert {option for text in row for span in code(text) for option in re.findall(r"--[\w-]+", span)} <= known
@@ -121,7 +122,7 @@ def command_lines() -> list[str]:
 def test_command_line_is_understood(line: str) -> None:
     _, name, *arguments = shlex.split(line)
 
-    command = main.commands[name]
+    command = COMMANDS[name]
     if arguments:  # A bare name only speaks of the command.
         # Under its parent, as when it is called: click keeps the first help option it makes, and `-h` comes from there.
         command.make_context(name, arguments, parent=click.Context(main, **main.context_settings)).close()

@@ -11,6 +11,7 @@ from click.testing import CliRunner
 
 from bridge.cli import main
 from tests.clockwork import Clockwork
+from tests.commands import COMMANDS
 from tests.fakes import Clock
 from tests.test_readme import command_lines
 
@@ -67,6 +68,6 @@ def test_command_line_of_readme_runs(bridge: Clockwork, line: str, tmp_path: Pat
 
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_of_readme_has_a_test_that_runs_it(name: str, project: Path) -> None:
-    assert name in main.commands
+    assert name in COMMANDS
     texts = [(project / "tests" / file).read_text(encoding="utf-8") for file in (PROCESSES[name], "stack.py")]
     assert any(f'"{name}"' in text for text in texts)

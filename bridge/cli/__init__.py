@@ -1,28 +1,40 @@
 """The commands. One file a group: init, running, looking, mending, replaying, reconciling, ship, webhooks, doctor, simulator, demo."""
 
+from importlib import import_module
 from typing import Any
 
 import click
 
 from bridge import __version__
-from bridge.cli.alerting import alerts
-from bridge.cli.demo import demo
-from bridge.cli.doctor import doctor
-from bridge.cli.init import init
-from bridge.cli.keeping import backup, restored
-from bridge.cli.looking import audit, deliveries, events, show
-from bridge.cli.mending import explain, export, link, resolve, retry
-from bridge.cli.reconciling import reconcile
-from bridge.cli.replaying import replay
-from bridge.cli.running import migrate, run, serve, work
-from bridge.cli.ship import ship
-from bridge.cli.simulator import simulator
-from bridge.cli.webhooks import webhooks
 from bridge.errors import BridgeError, SettingsError, StorageError
+
+_FILES = {
+    "init": ("init",),
+    "running": ("run", "serve", "work", "migrate"),
+    "looking": ("events", "deliveries", "show", "audit"),
+    "mending": ("explain", "retry", "link", "resolve", "export"),
+    "replaying": ("replay",),
+    "reconciling": ("reconcile",),
+    "keeping": ("backup", "restored"),
+    "ship": ("ship",),
+    "webhooks": ("webhooks",),
+    "doctor": ("doctor",),
+    "alerting": ("alerts",),
+    "simulator": ("simulator",),
+    "demo": ("demo",),
+}
+"""A file is loaded when one of its commands is asked for: a worker needs neither the simulator's web server nor the console's."""
 
 
 class _Commands(click.Group):
     """Any error of ours that a command does not tell itself is told in a sentence, never as a stack trace."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature is click's
+        return [name for names in _FILES.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # the same
+        file = next((file for file, names in _FILES.items() if cmd_name in names), None)
+        return getattr(import_module(f"bridge.cli.{file}"), cmd_name) if file else None
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
@@ -42,8 +54,3 @@ class _Commands(click.Group):
 @click.version_option(__version__, prog_name="bridge")
 def main() -> None:
     """Tells Purple Dot what ShipStation shipped: once, correctly, provably."""
-
-
-_MENDING = (explain, retry, replay, link, resolve, audit, reconcile, export, backup, restored, ship)
-for command in (init, run, serve, work, migrate, events, deliveries, show, *_MENDING, webhooks, doctor, alerts, simulator, demo):
-    main.add_command(command)

@@ -42,8 +42,8 @@ def replay(
     wanted: tuple[str, ...], why: str | None, show: int, yes: bool, resume: str | None, cancel: str | None, as_json: bool, **given: Any
 ) -> None:
     """Take stored events through the journey again: the exact count and a dry run first. Nothing that Purple Dot has is sent twice."""
-    from bridge.app import create_worker, known_origins
     from bridge.replay import look, plan, plan_as_json
+    from bridge.wiring import create_worker, known_origins
 
     settings = load_settings()
     status, narrowed = given.pop("status"), {name: given.pop(name) for name in ("event_type", "since", "until")}
