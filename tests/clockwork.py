@@ -8,6 +8,7 @@ from typing import Any, Self
 
 from flask import Flask
 
+from bridge.errors import BridgeError
 from bridge.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.place import Policy
 from bridge.receive import Door, blueprint
@@ -25,6 +26,7 @@ from bridge.worker.delivery_job import DeliveryJob
 from bridge.worker.event_job import EventJob
 from bridge.worker.schedules import Schedules
 from tests.fakes import Clock, WatchedDatabase
+from tests.waiting import wait_until
 
 Json = dict[str, Any]
 
@@ -48,7 +50,8 @@ class Crash(BaseException):
 
 class Mortal:
     """A vendor's client; the process dies at the point that `Clockwork.dies_at` names, once: before a call of that name, or, as
-    `posted`, when a fulfillment was accepted but nobody has read it yet."""
+    `posted`, when a fulfillment was accepted but nobody has read it yet. A call that was given up may be under way still: no virtual
+    time passes before the vendor is done with it."""
 
     def __init__(self, client: Any, clockwork: "Clockwork") -> None:
         self._client, self._clockwork = client, clockwork
@@ -59,7 +62,11 @@ class Mortal:
             if name == "create_fulfillment":
                 self._clockwork.sent.append(arguments[0]["fulfillment"])
                 self._clockwork.sent_at.append(self._clockwork.clock.now)
-            answer = getattr(self._client, name)(*arguments)
+            try:
+                answer = getattr(self._client, name)(*arguments)
+            except BridgeError:
+                wait_until(self._clockwork.simulator.is_idle, 60, "the vendors to be done with what was given up")
+                raise
             if name == "create_fulfillment":
                 self._clockwork.reach("posted")
             return answer

@@ -22,10 +22,8 @@ PART = {"unconfirmed_partial"}
 
 
 @pytest.fixture
-def bridge(ledger_url: str, logged: list[MutableMapping[str, Any]], monkeypatch: pytest.MonkeyPatch) -> Iterator[Clockwork]:  # noqa: ARG001  # keeps the log quiet
-    """With the schedule that is the default, and clients that wait for a slow vendor as long as a test may last."""
-    defaults = ApiClient.__init__.__kwdefaults__ | {"timeout": (5.0, 0.2)}
-    monkeypatch.setattr(ApiClient.__init__, "__kwdefaults__", defaults)
+def bridge(ledger_url: str, logged: list[MutableMapping[str, Any]]) -> Iterator[Clockwork]:  # noqa: ARG001  # keeps the log quiet
+    """With the schedule that is the default."""
     with Clockwork(ledger_url, Clock(), BRIDGE_RETRY_SCHEDULE="10s,1m,5m,30m,2h,6h,12h,24h") as bridge:
         yield bridge
 
@@ -96,12 +94,20 @@ def test_storm_of_429s_is_waited_out_and_spends_no_attempt(bridge: Clockwork, fa
 # Answers that are none
 
 
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that wait for a slow vendor only as long as a test may last."""
+    defaults = ApiClient.__init__.__kwdefaults__ | {"timeout": (5.0, 0.2)}
+    monkeypatch.setattr(ApiClient.__init__, "__kwdefaults__", defaults)
+
+
 RUBBISH = ("huge", "truncated", "not_json", "drip:0.01", "drop_after_commit", "error_after_commit", "delay:0.3")
 
 
 @pytest.mark.parametrize("fault", RUBBISH)
 @pytest.mark.parametrize("operation", [*ANY_CALL, POST])
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("impatient")
 def test_answer_that_is_slow_huge_or_rubbish_loses_nothing_and_tells_nothing_twice(bridge: Clockwork, operation: str, fault: str) -> None:
     parcels = _parcels(bridge)
     bridge.simulator.inject(operation, fault, count=2)

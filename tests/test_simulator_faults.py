@@ -1,7 +1,9 @@
 """Every named fault shows a client what it says, does what it says, and strikes nothing else."""
 
+from contextlib import closing
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from http.client import HTTPConnection
 from typing import Any
 
 import pytest
@@ -9,6 +11,7 @@ import requests
 
 from bridge.simulator import FAULTS, Simulator, World
 from bridge.simulator.faults import FaultBox, parse_fault
+from tests.waiting import wait_until
 
 pytest_plugins = ["tests.simulator_fixtures"]
 
@@ -54,6 +57,19 @@ def test_each_fault_shows_what_it_says_and_the_next_call_is_whole(
     assert _attempt(fulfil, order.id) == seen
     assert (order.status == "FULFILLED", len(world.fulfillments)) == (done, int(done))
     assert _attempt(fulfil, next_order.id) == "200 yes"
+
+
+def test_simulator_is_not_idle_before_it_is_done_with_what_its_client_no_longer_waits_for(simulator: Simulator, world: World) -> None:
+    order, body = world.add_order(), b'{"fulfillment": {"fulfillment_order_id": "%s"}}'
+    simulator.inject("purple_dot.create_fulfillment", "delay:0.1")
+    headers = {"X-Purple-Dot-Access-Token": simulator.credentials.purple_dot_token, "Content-Type": "application/json"}
+    with closing(HTTPConnection("127.0.0.1", simulator.port)) as client:
+        client.request("POST", "/admin/api/v1/fulfillment", body % order.id.encode(), headers)
+
+    was_idle = simulator.is_idle()
+    wait_until(simulator.is_idle, 20, "the simulator to be done")
+
+    assert (was_idle, order.status) == (False, "FULFILLED")
 
 
 def test_every_fault_is_tested_above() -> None:

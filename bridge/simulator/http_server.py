@@ -7,9 +7,9 @@ import socket
 import threading
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler
+from select import select
 from socketserver import ThreadingTCPServer
 from typing import Any
-from weakref import WeakSet
 from wsgiref.types import WSGIApplication
 
 from werkzeug.test import EnvironBuilder, run_wsgi_app
@@ -26,14 +26,35 @@ class Server(ThreadingTCPServer):
 
     def __init__(self, host: str, port: int, app: WSGIApplication) -> None:
         self.app = app
-        self._open: WeakSet[socket.socket] = WeakSet()
+        self._lock = threading.Lock()
+        self._open: dict[Any, bool] = {}
+        """Each connection that was taken, and whether it waits for its client's next word."""
         super().__init__((host, port), _Handler)
         threading.Thread(target=self.serve_forever, args=(_LOOK_EVERY,), name="simulator", daemon=True).start()
 
     def get_request(self) -> tuple[socket.socket, Any]:
-        connection, address = super().get_request()
-        self._open.add(connection)
+        with self._lock:
+            connection, address = super().get_request()
+            self._open[connection] = False
         return connection, address
+
+    def shutdown_request(self, request: Any) -> None:
+        with self._lock:
+            self._open.pop(request, None)
+        super().shutdown_request(request)
+
+    def wait_for_word(self, connection: socket.socket) -> None:
+        """Until the client says something more, or goes."""
+        self._open[connection] = True
+        select([connection], [], [])
+        self._open[connection] = False
+
+    def is_idle(self) -> bool:
+        """Whether all that was sent so far is done with, whoever has gone meanwhile."""
+        with self._lock:
+            # Looked at first: who takes what came has said before that it waits no more.
+            came, _, _ = select([self.socket, *self._open], [], [], 0)
+            return not came and all(self._open.values())
 
     def stop(self) -> None:
         """Accept nothing more, cut what is open, wait for the threads to let go."""
@@ -52,6 +73,10 @@ class _Handler(BaseHTTPRequestHandler):
         """A client that went away is nothing to tell of."""
         with suppress(ConnectionError, TimeoutError):
             super().handle()
+
+    def handle_one_request(self) -> None:
+        self.server.wait_for_word(self.connection)
+        super().handle_one_request()
 
     def log_message(self, format: str, *args: Any) -> None:
         """Quiet: `World.calls` is the log."""

@@ -68,6 +68,10 @@ class Simulator:
     def __exit__(self, *_exc_info: object) -> None:
         self.stop()
 
+    def is_idle(self) -> bool:
+        """Whether all that was sent so far is done with, also what its client no longer waits for."""
+        return self._server is None or self._server.is_idle()
+
     def inject(self, operation: str, fault: str, count: int | None = 1) -> None:
         """Put in a fault, such as `("purple_dot.create_fulfillment", "status:503", 2)`; a count of None is for ever."""
         self.faults.append(parse_fault(f"{fault}:{operation}:{count or 'always'}"))
