@@ -34,7 +34,7 @@ WEBHOOKS = "/webhooks/shipstation"
 SETTINGS = {
     "BRIDGE_WEBHOOK_TOKENS": TOKEN,
     "BRIDGE_RETRY_SCHEDULE": "50ms,100ms,150ms,300ms",
-    "BRIDGE_WAIT_SCHEDULE": "50ms,100ms,200ms,1500ms",
+    "BRIDGE_WAIT_SCHEDULE": "50ms,100ms,200ms,3s",
     "BRIDGE_CONFIRM_SCHEDULE": "50ms,50ms,100ms",
     "BRIDGE_SHIPSTATION_RATE_PER_MINUTE": "100000",
     "BRIDGE_SHIPSTATION_V1_RATE_PER_MINUTE": "100000",
@@ -111,7 +111,7 @@ class Process:
         self.send(signal.SIGKILL)
         self._child.wait()
 
-    def stop(self, seconds: float = 15) -> int:
+    def stop(self, seconds: float = 60) -> int:
         """SIGTERM to the process alone, as a service manager does; its exit code."""
         self._child.terminate()
         return self._child.wait(seconds)

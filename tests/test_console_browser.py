@@ -213,7 +213,7 @@ def test_many_are_replayed_plan_first_and_the_run_is_cancelled(
     browser.press("form[action$='/replays/plan'] button", "Replay 12 events")
     plan, faults = browser.words(), faults_of(browser) if script else []
     told = [stack.fulfillments(order) for order in orders]
-    stack.simulator.inject("shipstation.labels", "delay:2", count=None)
+    stack.simulator.inject("shipstation.labels", "delay:4", count=None)
     browser.type("#reason", "Purple Dot mended the orders")
     browser.press("form[action$='/replays'] button", "of 12 events ended")
     browser.press("form[action$='/cancel'] button", "The run is cancelled")
@@ -232,7 +232,7 @@ def test_progress_of_a_run_is_fresh_while_it_is_looked_at(browser: Browser, stac
     order = stack.world.add_order(lines=[("TEE", 1)])
     stack.simulator.inject("purple_dot.create_fulfillment", "status:422")
     [event_id] = stack.travel(stack.world.label_created_v2(stack.world.buy_labels(stack.world.add_shipstation_order(order))))
-    stack.simulator.inject("shipstation.labels", "delay:2")
+    stack.simulator.inject("shipstation.labels", "delay:5")
     browser.see(f"/console/events/{event_id}")
 
     browser.press("form[action$='/replays'] button", "0 of 1 events ended")

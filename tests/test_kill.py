@@ -148,7 +148,7 @@ def test_parcels_told_by_every_api_at_once_to_two_workers_are_told_on_once(stack
 def test_restarted_worker_has_its_old_name_and_takes_its_work_back_at_once(stack: Stack) -> None:
     stack.settings = {"BRIDGE_LEASE_SECONDS": "600"} | CONFIRM_SLOWLY
     [label] = _parcels(stack.world, 1)
-    stack.simulator.inject(POST, "delay:0.3")
+    stack.simulator.inject(POST, "delay:1.5")
     stack.start_receiver(workers=1)
     killed = stack.start_worker()
     stack.send(stack.world.label_created_v2(label))
@@ -164,12 +164,12 @@ def test_restarted_worker_has_its_old_name_and_takes_its_work_back_at_once(stack
 
 
 def test_worker_frozen_past_its_lease_finds_what_it_comes_back_with_refused(stack: Stack) -> None:
-    stack.settings = {"BRIDGE_LEASE_SECONDS": "2"} | CONFIRM_SLOWLY
+    stack.settings = {"BRIDGE_LEASE_SECONDS": "2", "BRIDGE_CONFIRM_SCHEDULE": "1s,4s,4s"}
     world, (posted, fetched) = stack.world, _parcels(stack.world, 2)
     stack.start_receiver(workers=1)
     frozen = stack.start_worker()
     for label, operation in ((posted, POST), (fetched, "shipstation.labels")):
-        stack.simulator.inject(operation, "delay:2")
+        stack.simulator.inject(operation, "delay:4")
         stack.send(world.label_created_v2(label) if label is fetched else world.ship_notify(label))
         wait_until(partial(world.count, operation), 10, f"{operation} to be called")
     frozen.send(signal.SIGSTOP)
@@ -188,7 +188,7 @@ def test_worker_frozen_past_its_lease_finds_what_it_comes_back_with_refused(stac
 def test_sigterm_finishes_what_is_in_flight_and_once_drains_the_rest(stack: Stack) -> None:
     stack.settings = {"BRIDGE_LEASE_SECONDS": "600", "BRIDGE_WORKER_THREADS": "2"}
     parcels = _parcels(stack.world, 8)
-    stack.simulator.inject(POST, "delay:0.3", count=None)
+    stack.simulator.inject(POST, "delay:1", count=None)
     stack.start_receiver(workers=1)
     worker = stack.start_worker()
     for body in _webhooks(stack.world, parcels):

@@ -194,7 +194,7 @@ def test_worker_says_which_address_for_its_counters_is_wrong_or_taken(stack: Sta
     with socket.create_server(("127.0.0.1", 0)) as taken:
         for address in ("nonsense", f"127.0.0.1:{taken.getsockname()[1]}", "127.0.0.1:99999999"):
             worker = stack.start("worker", "work", "--once", "--metrics-bind", address)
-            assert worker._child.wait(20) == 2
+            assert worker._child.wait(60) == 2
             assert f"--metrics-bind {address}: " in worker.output()
             assert "Traceback" not in worker.output()
 

@@ -63,7 +63,7 @@ def _test(stack: Stack, sickness: Callable[[Stack], AbstractContextManager[None]
     stack.start_receiver(workers=1, program=program)
     worker = stack.start_worker(program=program)
     parcels, bodies = _parcels(stack, 40)
-    stack.simulator.inject(POST, "delay:0.3")
+    stack.simulator.inject(POST, "delay:1")
     stack.send(bodies[0])
     wait_until(lambda: stack.world.count(POST), 10, "the first to be posted")
 

@@ -10,11 +10,14 @@ import pytest
 T = TypeVar("T")
 
 _LOOK_EVERY = 0.02
+_PATIENCE = 4
+"""How much slower than the writer's a busy machine may be. Only a test that fails waits so long."""
 
 
 def wait_until(predicate: Callable[[], T], seconds: float, what: str) -> T:
-    """The first true answer of `predicate`; the test fails, naming `what` was waited for, when none comes within `seconds`."""
-    pause, deadline = threading.Event(), time.monotonic() + seconds
+    """The first true answer of `predicate`; the test fails, naming `what` was waited for, when none comes within `seconds`
+    of a calm machine."""
+    pause, deadline = threading.Event(), time.monotonic() + seconds * _PATIENCE
     while not (answer := predicate()):
         if time.monotonic() > deadline:
             pytest.fail(f"waited {seconds:g} s for {what}, in vain")
