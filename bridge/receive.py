@@ -24,7 +24,6 @@ from bridge.shipstation.payloads import record_of
 from bridge.store import events, wake
 from bridge.store.database import Connection, Database
 from bridge.store.events import Arrival
-from bridge.store.group_commit import GroupCommit
 from bridge.translate import EVENT_TYPES
 
 log = structlog.get_logger(__name__)
@@ -46,7 +45,6 @@ class Door:
     origins: Collection[str]
 
     def __post_init__(self) -> None:
-        self.ledger = GroupCommit(self.database)
         self.brake = Brake()
         self.token_bytes = [token.get_secret_value().encode() for token in self.tokens]
 
@@ -166,7 +164,7 @@ def _receive(door: Door, arrival: Arrival) -> Answered:
         wake.announce(connection)
         return stored
 
-    event_id, is_duplicate = door.ledger.run(store)
+    event_id, is_duplicate = door.database.write(store)
     return _accepted(arrival, "duplicate" if is_duplicate else "received", event_id)
 
 

@@ -45,6 +45,10 @@ def pool() -> Iterator[ThreadPoolExecutor]:
         yield pool
 
 
+def a_group(database: Database, *, most: int = 64) -> GroupCommit:
+    return GroupCommit(database.begin, patience=database.busy_timeout, most=most)
+
+
 def store(name: str, *, then: Exception | None = None) -> Work:
     """One event whose body is `name`; fails after it was written when `then` is given."""
 
@@ -91,7 +95,7 @@ def queued(group: GroupCommit, pool: ThreadPoolExecutor, works: list[Work]) -> "
 
 
 def test_whoever_waits_is_committed_together(sqlite: Database, pool: ThreadPoolExecutor) -> None:
-    group, commits = GroupCommit(sqlite), list[str]()
+    group, commits = a_group(sqlite), list[str]()
     event.listen(sqlite.engine, "commit", lambda _: commits.append("commit"))
 
     with held_up(group, pool) as leader:
@@ -104,7 +108,7 @@ def test_whoever_waits_is_committed_together(sqlite: Database, pool: ThreadPoolE
 
 
 def test_group_is_bounded_and_each_is_served_in_its_order(sqlite: Database, pool: ThreadPoolExecutor) -> None:
-    group, order = GroupCommit(sqlite, most=2), list[str]()
+    group, order = a_group(sqlite, most=2), list[str]()
     event.listen(sqlite.engine, "commit", lambda _: order.append("|"))
 
     def noted(name: str) -> Work:
@@ -122,7 +126,7 @@ def test_group_is_bounded_and_each_is_served_in_its_order(sqlite: Database, pool
 
 
 def test_what_must_survive_a_power_cut_is_never_in_a_commit_that_does_not(sqlite: Database, pool: ThreadPoolExecutor) -> None:
-    group, synchronous = GroupCommit(sqlite), dict[str, int]()
+    group, synchronous = a_group(sqlite), dict[str, int]()
 
     def noted(name: str) -> Work:
         def work(connection: Connection) -> str:
@@ -145,7 +149,7 @@ def test_what_must_survive_a_power_cut_is_never_in_a_commit_that_does_not(sqlite
 
 
 def test_nobody_hears_of_it_before_the_commit(sqlite: Database, pool: ThreadPoolExecutor) -> None:
-    group, told = GroupCommit(sqlite), list[bool]()
+    group, told = a_group(sqlite), list[bool]()
     with held_up(group, pool):
         futures = queued(group, pool, [store("a"), store("b")])
         event.listen(sqlite.engine, "commit", lambda _: told.extend(one.done() for one in futures))
@@ -156,7 +160,7 @@ def test_nobody_hears_of_it_before_the_commit(sqlite: Database, pool: ThreadPool
 
 @pytest.mark.parametrize("error", [RuntimeError("a fault of ours"), LeaseLostError("taken over"), StorageError("no")])
 def test_error_of_one_is_its_own_and_undoes_its_writes_only(sqlite: Database, pool: ThreadPoolExecutor, error: Exception) -> None:
-    group = GroupCommit(sqlite)
+    group = a_group(sqlite)
 
     with held_up(group, pool):
         good, bad, last = queued(group, pool, [store("good"), store("bad", then=error), store("last")])
@@ -168,7 +172,7 @@ def test_error_of_one_is_its_own_and_undoes_its_writes_only(sqlite: Database, po
 
 def test_error_of_the_database_in_one_is_its_own(database: Database, pool: ThreadPoolExecutor) -> None:
     """A value that the schema refuses."""
-    group = GroupCommit(database)
+    group = a_group(database)
 
     def wrong(connection: Connection) -> str:
         connection.execute(workers.insert().values(name=None, host="h", pid=1, started_at=None, beat_at=None))
@@ -181,7 +185,7 @@ def test_error_of_the_database_in_one_is_its_own(database: Database, pool: Threa
 
 
 def test_alone_it_is_an_ordinary_transaction(database: Database) -> None:
-    group = GroupCommit(database)
+    group = a_group(database)
 
     with pytest.raises(RuntimeError, match="ours"):
         group.run(store("bad", then=RuntimeError("a fault of ours")))
@@ -205,7 +209,7 @@ class FullAtCommit(Database):
 
 def test_failed_commit_is_everybodys_error_and_nothing_is_kept(file: Path, pool: ThreadPoolExecutor) -> None:
     database = FullAtCommit(f"sqlite:///{file}")
-    group = GroupCommit(database)
+    group = a_group(database)
     with held_up(group, pool) as leader:
         others = queued(group, pool, [store("a"), store("b", then=RuntimeError("too")), store("c")])
 
@@ -221,7 +225,7 @@ def test_failed_commit_is_everybodys_error_and_nothing_is_kept(file: Path, pool:
 
 
 def test_disk_that_is_full_in_the_middle_leaves_nobody_with_a_false_answer(sqlite: Database, pool: ThreadPoolExecutor) -> None:
-    group = GroupCommit(sqlite)
+    group = a_group(sqlite)
 
     def too_much(connection: Connection) -> str:
         pages = connection.execute(text("PRAGMA page_count")).scalar_one()
@@ -238,7 +242,7 @@ def test_disk_that_is_full_in_the_middle_leaves_nobody_with_a_false_answer(sqlit
 
 def test_locked_database_is_everybodys_storage_error_after_its_timeout(file: Path, pool: ThreadPoolExecutor) -> None:
     with closing(Database(f"sqlite:///{file}", busy_timeout=0.2)) as database, closing(sqlite3.connect(file, isolation_level=None)) as hog:
-        group = GroupCommit(database)
+        group = a_group(database)
         hog.execute("BEGIN IMMEDIATE")
         errors = [one.exception(10) for one in [pool.submit(group.run, store(f"w{number}")) for number in range(8)]]
         hog.execute("ROLLBACK")
@@ -251,7 +255,7 @@ def test_locked_database_is_everybodys_storage_error_after_its_timeout(file: Pat
 
 def test_who_waited_too_long_leaves_and_is_not_written_later(file: Path, pool: ThreadPoolExecutor) -> None:
     with closing(Database(f"sqlite:///{file}", busy_timeout=0.1)) as database:
-        group = GroupCommit(database)
+        group = a_group(database)
         with held_up(group, pool) as leader:
             errors = [one.exception(10) for one in [pool.submit(group.run, store(f"w{number}")) for number in range(3)]]
 
@@ -262,7 +266,7 @@ def test_who_waited_too_long_leaves_and_is_not_written_later(file: Path, pool: T
 
 
 def test_leader_that_is_broken_off_leaves_nobody_waiting(sqlite: Database, pool: ThreadPoolExecutor) -> None:
-    group, stopped = GroupCommit(sqlite), list[BaseException]()
+    group, stopped = a_group(sqlite), list[BaseException]()
 
     def stop(_: Connection) -> str:
         raise KeyboardInterrupt
@@ -289,7 +293,7 @@ def test_leader_that_is_broken_off_leaves_nobody_waiting(sqlite: Database, pool:
 def test_whoever_was_told_is_stored_and_whoever_failed_is_not(database: Database, pool: ThreadPoolExecutor) -> None:
     """Two groups on one ledger, as two processes would be, many threads, a third of the work failing at its end."""
     other, chance = Database(database.url.render_as_string(hide_password=False)), random.Random(4)
-    groups = (GroupCommit(database), GroupCommit(other))
+    groups = (a_group(database), a_group(other))
     works = {f"w{number}": RuntimeError("a fault") if chance.random() < 1 / 3 else None for number in range(200)}
 
     futures = {

@@ -11,12 +11,12 @@ from typing import Any, TypeVar
 
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import DataError, DBAPIError, IntegrityError
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 from bridge.errors import StorageError
+from bridge.store.driver_errors import not_taken, storage_errors
+from bridge.store.group_commit import GroupCommit
 
-__all__ = ["Connection", "Database", "storage_errors"]
+__all__ = ["Connection", "Database"]
 
 T = TypeVar("T")
 
@@ -40,9 +40,7 @@ class Database:
         self._clock = clock
         self._turn: Callable[[], AbstractContextManager[None]] = _one_writer(busy_timeout) if self.is_sqlite else nullcontext
         self.engine = _sqlite(url, busy_timeout) if self.is_sqlite else _postgresql(url, pool_size)
-        from bridge.store.group_commit import GroupCommit  # which needs this module first
-
-        self._group = GroupCommit(self)
+        self._group = GroupCommit(self.begin, patience=busy_timeout) if self.is_sqlite else None
         self._writing = self.engine.execution_options(**{_WRITES: True})
         self._writers: dict[bool, Connection] = {}
 
@@ -79,8 +77,12 @@ class Database:
             yield connection
 
     def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
-        """What `work` returns, once its writes are committed, together with those of other threads that wait at this moment."""
-        return self._group.run(work, durable=durable)
+        """What `work` returns, once its writes are committed: on SQLite together with those of other threads that wait at this moment.
+        PostgreSQL groups commits by itself, and work that locks rows must not wait for other work's locks in a common transaction."""
+        if self._group is not None:
+            return self._group.run(work, durable=durable)
+        with self.begin(durable=durable) as connection:
+            return work(connection)
 
     def now(self, connection: Connection) -> datetime:
         """The database's clock: leases of many machines must not depend on whose watch is right. SQLite is one machine."""
@@ -153,7 +155,7 @@ def _sqlite(url: str, busy_timeout: float) -> Engine:
             else:
                 driver.execute("BEGIN")
         except sqlite3.Error as exc:
-            raise _not_taken(exc) from exc
+            raise not_taken(exc) from exc
 
     return engine
 
@@ -187,20 +189,3 @@ def _postgresql(url: str, pool_size: int) -> Engine:
         pool_recycle=1800,
         connect_args={"connect_timeout": 5, "application_name": "purpledot-shipstation-bridge"},
     )
-
-
-@contextmanager
-def storage_errors() -> Iterator[None]:
-    """What the driver raises because the database can't take it, as StorageError; a fault of ours stays what it is."""
-    try:
-        yield
-    except (IntegrityError, DataError):  # The values are wrong, not the database.
-        raise
-    except (DBAPIError, PoolTimeoutError) as exc:
-        raise _not_taken(exc) from exc
-
-
-def _not_taken(exc: Exception) -> StorageError:
-    """In the driver's own words, without the statement and its values."""
-    words = str(getattr(exc, "orig", None) or exc).splitlines()[0][:200]
-    return StorageError(f"the database can't take it: {words}", retry_after=5)

@@ -3,27 +3,26 @@
 import threading
 from collections import deque
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
 from bridge.errors import StorageError
-from bridge.store.database import Database, storage_errors
+from bridge.store.driver_errors import storage_errors
 from bridge.store.prepared import run_on_sqlite
 
 T = TypeVar("T")
 
 
 class GroupCommit:
-    """`run` is one transaction for its caller. On SQLite, the first of the waiting threads leads: it runs the work of all of them in one.
+    """`run` is one transaction of SQLite's for its caller: the first of the waiting threads leads, and runs the work of all of them in one.
+    https://www.sqlite.org/wal.html#performance_considerations"""
 
-    PostgreSQL groups the commits of its connections by itself, and work that locks rows must not wait in a common transaction there.
-    https://www.sqlite.org/wal.html#performance_considerations
-    """
-
-    def __init__(self, database: Database, *, most: int = 64) -> None:
-        """`most` is how many may share a commit; whoever is too late for one is in the next, in the order of coming."""
-        self._database, self._most = database, most
+    def __init__(self, begin: Callable[..., AbstractContextManager[Connection]], *, patience: float, most: int = 64) -> None:
+        """`begin(durable=…)` opens a transaction; `patience` is how many seconds a thread waits for its turn. `most` is how many may share
+        a commit; whoever is too late for one is in the next, in the order of coming."""
+        self._begin, self._patience, self._most = begin, patience, most
         self._mutex, self._waiting, self._is_led = threading.Lock(), deque["_Turn[Any]"](), False
 
     def run(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
@@ -31,11 +30,8 @@ class GroupCommit:
 
         Raises StorageError when the database can't take it; nothing is kept then. `work` runs in any of the threads, and never calls `run`.
         """
-        if not self._database.is_sqlite:
-            with self._database.begin(durable=durable) as connection:
-                return work(connection)
         turn = _Turn(work, durable)
-        if not self._must_lead(turn) and not turn.called.acquire(timeout=self._database.busy_timeout):
+        if not self._must_lead(turn) and not turn.called.acquire(timeout=self._patience):
             self._give_up(turn)
         if not turn.is_over:
             self._lead()
@@ -66,7 +62,7 @@ class GroupCommit:
         try:
             with self._mutex:
                 durable = any(turn.durable for turn in self._waiting)
-            with self._database.begin(durable=durable) as connection:
+            with self._begin(durable=durable) as connection:
                 group = self._take(self._most, durable)  # Now, as waiting for the database's lock may have brought more.
                 for turn in group:
                     turn.do(connection, alone=len(group) == 1)
