@@ -4,15 +4,19 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeAlias
 
-from bridge.actions import CreateFulfillment
-from bridge.errors import RefusedError
-from bridge.events import DeliveryStatus
+from bridge.actions import CreateFulfillment, Tracking
+from bridge.errors import RefusedError, TemporaryError
+from bridge.events import DeliveryStatus, Lane, Trigger
 from bridge.orders import FulfillmentOrder
-from bridge.place import fulfil_rest
-from bridge.store import audit, events, mending, orders, wake
+from bridge.place import as_earlier
+from bridge.reasons import Reason
+from bridge.store import audit, deliveries, events, mending, orders, wake
 from bridge.store.database import Connection
-from bridge.store.deliveries import Delivery
+from bridge.store.deliveries import Delivery, Draft
+from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
+
+_LINES_IN_DOUBT = frozenset({Reason.NO_ITEMS, Reason.UNKNOWN_LINE, Reason.OVER_QUANTITY})
 
 Act: TypeAlias = Callable[[Connection, Delivery, datetime], str]
 """Changes one delivery and says in words what becomes of it; RefusedError where it must not, and then nothing is kept."""
@@ -81,6 +85,35 @@ def fulfil_what_is_left(carriers: Carriers, *, agrees: Callable[[str], bool], as
         return f"goes out now with {goods(action)} of {action.reference}"
 
     return act
+
+
+def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carriers, now: datetime) -> CreateFulfillment:
+    """Let a held parcel whose lines can't be known take all that is left of its order, because a person says so. Returns what will go
+    out. Raises RefusedError where that is not the question, or nothing is left."""
+    orders.lock(connection, [delivery.fulfillment_order_id or ""])
+    action = rest_for(connection, delivery, carriers=carriers)
+    draft = Draft(delivery.identity, delivery.shipment, action, Lane.RETRY, delivery.received_at, delivery.rule, Trigger.MANUAL)
+    try:
+        deliveries.place(connection, delivery, draft, now=now)
+    except TemporaryError as exc:
+        raise RefusedError(f"{delivery.id} has just moved on; look at it again") from exc
+    wake.announce(connection)
+    return action
+
+
+def rest_for(connection: Connection, delivery: Delivery, *, carriers: Carriers) -> CreateFulfillment:
+    """What `fulfil_rest` would let go out; nothing is changed, and the same is refused."""
+    order_id = delivery.fulfillment_order_id or ""
+    order = next(iter(orders.known(connection, order_ids=[order_id])), None)
+    if delivery.status is not DeliveryStatus.HELD or delivery.reason not in _LINES_IN_DOUBT or order is None or delivery.tracking is None:
+        raise RefusedError(
+            f"{delivery.id} is {delivery.status} ({delivery.reason}): its order, its number or its lines are not in doubt that way"
+        )
+    lines = fulfillments.rest_of(order, [as_earlier(other) for other in deliveries.of_orders(connection, [order_id]).get(order_id, [])])
+    if not lines:
+        raise RefusedError(f"nothing is left of {order.reference}")
+    tracking = Tracking(delivery.tracking.number, *carriers.of(delivery.shipment))
+    return CreateFulfillment(order_id, order.reference, lines, tracking, delivery.notify_customer, "all that is left, by hand")
 
 
 def goods(action: CreateFulfillment) -> str:

@@ -6,13 +6,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.actions import Action, CreateFulfillment, Held, Ignored, Tracking
-from bridge.errors import RefusedError, TemporaryError
+from bridge.actions import Action, CreateFulfillment, Held, Ignored
 from bridge.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.resolve import Found
 from bridge.shipments import Shipment, ShipmentState
-from bridge.store import deliveries, orders, restores, wake
+from bridge.store import deliveries, orders, restores
 from bridge.store.database import Connection
 from bridge.store.deliveries import Claim, Delivery, Draft
 from bridge.translate import fulfillments
@@ -20,7 +19,6 @@ from bridge.translate.carriers import Carriers
 from bridge.translate.fulfillments import Earlier, identity, normalise_tracking
 from bridge.translate.matching import Match, Unmatched, match
 
-_LINES_IN_DOUBT = frozenset({Reason.NO_ITEMS, Reason.UNKNOWN_LINE, Reason.OVER_QUANTITY})
 _MENDABLE = frozenset(Reason) - {Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY}
 """Held for one of these, nothing was ever told to Purple Dot: newer facts may decide it anew."""
 _NEWS_AFTER, _DATED_AHEAD = timedelta(hours=2), timedelta(days=10)
@@ -170,7 +168,7 @@ class _Page:
         decided: Action = action or fulfillments.decide(
             parcel,
             matched,
-            earlier=[_earlier(other) for other in others],
+            earlier=[as_earlier(other) for other in others],
             notify_default=self.policy.notify_customer,
             carriers=self.policy.carriers,
         )
@@ -319,35 +317,6 @@ def _voided(delivery: Delivery, status: DeliveryStatus, reason: Reason) -> Deliv
     return replace(delivery, status=status, reason=reason, shipment=replace(delivery.shipment, state=ShipmentState.VOIDED))
 
 
-def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carriers, now: datetime) -> CreateFulfillment:
-    """Let a held parcel whose lines can't be known take all that is left of its order, because a person says so. Returns what will go
-    out. Raises RefusedError where that is not the question, or nothing is left."""
-    orders.lock(connection, [delivery.fulfillment_order_id or ""])
-    action = rest_for(connection, delivery, carriers=carriers)
-    draft = Draft(delivery.identity, delivery.shipment, action, Lane.RETRY, delivery.received_at, delivery.rule, Trigger.MANUAL)
-    try:
-        deliveries.place(connection, delivery, draft, now=now)
-    except TemporaryError as exc:
-        raise RefusedError(f"{delivery.id} has just moved on; look at it again") from exc
-    wake.announce(connection)
-    return action
-
-
-def rest_for(connection: Connection, delivery: Delivery, *, carriers: Carriers) -> CreateFulfillment:
-    """What `fulfil_rest` would let go out; nothing is changed, and the same is refused."""
-    order_id = delivery.fulfillment_order_id or ""
-    order = next(iter(orders.known(connection, order_ids=[order_id])), None)
-    if delivery.status is not DeliveryStatus.HELD or delivery.reason not in _LINES_IN_DOUBT or order is None or delivery.tracking is None:
-        raise RefusedError(
-            f"{delivery.id} is {delivery.status} ({delivery.reason}): its order, its number or its lines are not in doubt that way"
-        )
-    lines = fulfillments.rest_of(order, [_earlier(other) for other in deliveries.of_orders(connection, [order_id]).get(order_id, [])])
-    if not lines:
-        raise RefusedError(f"nothing is left of {order.reference}")
-    tracking = Tracking(delivery.tracking.number, *carriers.of(delivery.shipment))
-    return CreateFulfillment(order_id, order.reference, lines, tracking, delivery.notify_customer, "all that is left, by hand")
-
-
 def may_be_forgotten(shipment: Shipment, origin: Origin, *, restored_at: datetime | None) -> bool:
     """Whether a shipment may have been told before `restored_at`, when an older copy of the ledger took its place: it had left by then, or
     no webhook of its own brought it since. ShipStation tries a webhook for about an hour; a label can bear a date some days ahead."""
@@ -395,7 +364,8 @@ def _is_being_told(delivery: Delivery) -> bool:
     return is_begun and delivery.status in CLAIMABLE and bool(delivery.lines)
 
 
-def _earlier(delivery: Delivery) -> Earlier:
+def as_earlier(delivery: Delivery) -> Earlier:
+    """A delivery as the rules see what came before."""
     return Earlier(
         shipstation_shipment_id=delivery.shipment.shipstation_shipment_id,
         record_id=delivery.shipment.record_id,

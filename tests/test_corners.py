@@ -7,8 +7,8 @@ import pytest
 
 from bridge.errors import PermanentError, RefusedError, UnclearError
 from bridge.events import Record
+from bridge.mend import fulfil_rest
 from bridge.orders import OrderLine, OrderStatus
-from bridge.place import fulfil_rest
 from bridge.shipstation.payloads import record_of
 from bridge.store import mending
 from bridge.store.deliveries import Delivery

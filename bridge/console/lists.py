@@ -14,7 +14,6 @@ from bridge.console.pages import page
 from bridge.errors import RefusedError
 from bridge.events import DeliveryStatus, EventStatus
 from bridge.filters import QUALIFIERS, read_filter
-from bridge.place import rest_for
 from bridge.reasons import Reason
 from bridge.store import audit, mending, replays, reports
 from bridge.store.database import Connection
@@ -78,7 +77,7 @@ def ways(desk: Desk, connection: Connection, row: Mapping[str, Any]) -> dict[str
     if is_exception:
         with suppress(RefusedError):
             [delivery] = mending.find(connection, row["id"])
-            rest = mend.goods(rest_for(connection, delivery, carriers=desk.carriers))
+            rest = mend.goods(mend.rest_for(connection, delivery, carriers=desk.carriers))
     return {"may_retry": may_retry, "may_link": may_link, "may_resolve": is_exception, "rest": rest}
 
 

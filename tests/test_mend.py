@@ -7,7 +7,7 @@ import pytest
 from bridge.actions import CreateFulfillment
 from bridge.errors import RefusedError
 from bridge.events import DeliveryStatus
-from bridge.place import fulfil_rest
+from bridge.mend import fulfil_rest
 from bridge.shipments import ShipmentItem
 from bridge.store import mending
 from bridge.store.deliveries import Delivery
