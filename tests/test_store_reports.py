@@ -9,8 +9,8 @@ from bridge.actions import Held
 from bridge.events import DeliveryStatus, EventStatus, Lane, Record, Trigger
 from bridge.reasons import Reason
 from bridge.store import deliveries, events, reports
+from bridge.store.attempts import Attempt
 from bridge.store.database import Database
-from bridge.store.deliveries import Attempt
 from bridge.store.reports import Query
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import ORDER_ID, URL, a_parcel, an_order, claim_delivery, claim_event, deliver_next, put, receive, record

@@ -14,10 +14,11 @@ from bridge.errors import TemporaryError
 from bridge.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
 from bridge.shipments import Shipment, ShipmentState
-from bridge.store import leases
+from bridge.store import attempts, leases
+from bridge.store.attempts import Attempt
 from bridge.store.ids import new_id
 from bridge.store.prepared import Prepared, Row, one_of, slots
-from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries
+from bridge.store.tables import deliveries, delivery_lines, event_deliveries
 
 _SHIPMENT = TypeAdapter(Shipment)
 
@@ -45,7 +46,6 @@ _EVENTS_OF = Prepared(
 _NOTHING = dict.fromkeys(deliveries.columns.keys())
 _INSERT = Prepared(insert(deliveries).values(slots(deliveries)))
 _INSERT_LINES = Prepared(insert(delivery_lines).values(slots(delivery_lines)))
-_INSERT_ATTEMPT = Prepared(insert(attempts).values(slots(attempts, {*attempts.columns.keys()} - {"id"})))
 
 
 def _link_event(dialect: Dialect) -> Executable:
@@ -114,21 +114,6 @@ class Draft:
     label_seen_at: datetime | None = None
     notify_customer: bool = False
     attempts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """One try as it happened. `outcome` is delivered, retrying, unconfirmed, held, dead, waiting or cancelled: where it led."""
-
-    number: int
-    trigger: Trigger
-    started_at: datetime
-    finished_at: datetime
-    outcome: str
-    detail: str = ""
-    request: Mapping[str, Any] | None = None
-    http_status: int | None = None
-    answer: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -288,25 +273,12 @@ def record(
     changed = {"due_at": None, "reason": None} | values | {"status": status, "owner": None, "updated_at": now}
     leases.write(connection, deliveries, row_id=delivery.id, owner=owner, claim=delivery.claim, values=changed)
     if attempt is not None:
-        add_attempt(connection, delivery.id, attempt)
-
-
-def add_attempt(connection: Connection, delivery_id: str, attempt: Attempt) -> None:
-    """Append one attempt."""
-    row = {name: getattr(attempt, name) for name in ("number", "trigger", "started_at", "finished_at", "outcome", "http_status", "answer")}
-    request = dict(attempt.request) if attempt.request is not None else None
-    _INSERT_ATTEMPT.many(connection, [row | {"delivery_id": delivery_id, "detail": attempt.detail[:2000], "request": request}])
+        attempts.add(connection, delivery.id, attempt)
 
 
 def events_of(connection: Connection, delivery_id: str) -> list[str]:
     """The events that led to a delivery, the first one first."""
     return [row.event_id for row in _EVENTS_OF.all(connection, {"of_delivery": delivery_id})]
-
-
-def was_unclear(connection: Connection, delivery_id: str) -> bool:
-    """Whether any earlier request for this delivery got no clear answer."""
-    unclear = select(attempts.c.id).where(attempts.c.delivery_id == delivery_id, attempts.c.outcome == DeliveryStatus.UNCONFIRMED)
-    return connection.execute(unclear.limit(1)).first() is not None
 
 
 def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:

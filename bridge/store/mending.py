@@ -9,8 +9,9 @@ from sqlalchemy import Connection, select, update
 from bridge.errors import RefusedError
 from bridge.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
 from bridge.reasons import Reason
-from bridge.store import wake
-from bridge.store.deliveries import Attempt, Delivery, add_attempt, drop_lines, load
+from bridge.store import attempts, wake
+from bridge.store.attempts import Attempt
+from bridge.store.deliveries import Delivery, drop_lines, load
 from bridge.store.tables import deliveries
 
 TOLD_ALREADY = frozenset({Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY})
@@ -48,7 +49,7 @@ def link(connection: Connection, delivery: Delivery, *, fulfillment_order_id: st
         raise RefusedError(f"{delivery.id} is {delivery.status} and belongs to {delivery.reference} already")
     values = {"linked_order_id": fulfillment_order_id, "status": DeliveryStatus.RETRYING, "due_at": now, "attempts": 0}
     _change(connection, delivery, values | {"lane": int(Lane.RETRY), "trigger": Trigger.MANUAL}, now=now)
-    add_attempt(connection, delivery.id, _act(delivery, "linked", f"linked to {reference} by hand", now=now))
+    attempts.add(connection, delivery.id, _act(delivery, "linked", f"linked to {reference} by hand", now=now))
     wake.announce(connection)
 
 
@@ -62,7 +63,7 @@ def resolve(connection: Connection, delivery: Delivery, *, status: DeliveryStatu
     values = {"status": status, "reason": None, "detail": f"resolved by hand: {why}"[:1000], "due_at": None}
     told = {"delivered_at": now} if status is DeliveryStatus.DELIVERED else {}
     _change(connection, delivery, values | told, now=now)
-    add_attempt(connection, delivery.id, _act(delivery, status.value, f"resolved by hand: {why}", now=now))
+    attempts.add(connection, delivery.id, _act(delivery, status.value, f"resolved by hand: {why}", now=now))
 
 
 def _change(connection: Connection, delivery: Delivery, values: Mapping[str, Any], *, now: datetime) -> None:

@@ -6,8 +6,9 @@ from datetime import UTC, datetime
 from sqlalchemy import Connection, exists, select, update
 
 from bridge.events import CLAIMABLE, DeliveryStatus, Trigger
-from bridge.store import notes
-from bridge.store.deliveries import Attempt, Delivery, add_attempt
+from bridge.store import attempts, notes
+from bridge.store.attempts import Attempt
+from bridge.store.deliveries import Delivery
 from bridge.store.tables import deliveries, delivery_lines
 
 _NOTE = "put_back"
@@ -48,4 +49,4 @@ def doubt(connection: Connection, delivery: Delivery, *, now: datetime) -> Deliv
 
 def _doubt(connection: Connection, delivery_id: str, *, now: datetime) -> None:
     connection.execute(update(deliveries).where(deliveries.c.id == delivery_id).values(posting_at=now, unclear_at=now, looks=0))
-    add_attempt(connection, delivery_id, Attempt(0, Trigger.LIVE, now, now, DeliveryStatus.UNCONFIRMED, _WHY))
+    attempts.add(connection, delivery_id, Attempt(0, Trigger.LIVE, now, now, DeliveryStatus.UNCONFIRMED, _WHY))

@@ -32,9 +32,10 @@ from bridge.retry import GiveUp, decide, next_look
 from bridge.shipments import Shipment, ShipmentState
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.payloads import record_of
-from bridge.store import deliveries, leases
+from bridge.store import attempts, deliveries, leases
+from bridge.store.attempts import Attempt
 from bridge.store.database import Connection, Database
-from bridge.store.deliveries import Attempt, Delivery
+from bridge.store.deliveries import Delivery
 from bridge.translate.shipments import shipped
 from bridge.worker.schedules import Schedules
 
@@ -103,7 +104,7 @@ class _Step:
 
     def _came_late(self) -> bool:
         """A refused fulfillment may be one that Purple Dot has by now: from an earlier request whose answer was lost."""
-        if not self._ask(lambda connection: deliveries.was_unclear(connection, self.delivery.id)):
+        if not self._ask(lambda connection: attempts.was_unclear(connection, self.delivery.id)):
             return False
         others = self._ask(lambda connection: deliveries.of_orders(connection, [self.delivery.fulfillment_order_id or ""]))
         order = self.job.purple_dot.order(self.delivery.fulfillment_order_id or "")
