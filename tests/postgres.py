@@ -2,12 +2,15 @@
 
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+
+from tests.waiting import wait_until
 
 _DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True) if Path("/usr/lib/postgresql").is_dir() else []
 
@@ -27,6 +30,7 @@ class Server:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._pid_file = folder / "data" / "postmaster.pid"
         self._user = {"user": "postgres"} if os.getuid() == 0 else {}
         self._made: set[str] = set()
 
@@ -41,6 +45,26 @@ class Server:
 
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", mode, "stop")
+
+    def is_ready(self) -> bool:
+        command = [_program("pg_isready"), "-q", "-h", str(self._folder), "-d", "postgres"]
+        return subprocess.run(command, check=False).returncode == 0
+
+    def processes(self) -> list[int]:
+        """The server, and then each of its own, the newest last."""
+        first = self._pid_file.read_text().split()[0]
+        return [int(pid) for pid in (first, *Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+
+    def kill(self, *pids: int) -> None:
+        """`kill -9`: no word to anybody, nothing written."""
+        first = self.processes()[0]
+        for pid in pids:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: not any(map(_is_running, pids)), 20, "PostgreSQL's processes to be dead")
+        if first in pids:  # In a container whose first process is slow to bury the dead, they would seem to live.
+            for file in (self._pid_file, self._folder / ".s.PGSQL.5432.lock"):
+                file.unlink()
 
     def url(self, name: str) -> str:
         if name not in self._made:
@@ -67,6 +91,13 @@ class Server:
         done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._user)  # type: ignore[call-overload]
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+
+
+def _is_running(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(") ")[2][0] != "Z"
+    except OSError:
+        return False
 
 
 @contextmanager

@@ -205,8 +205,30 @@ def test_sigterm_finishes_what_is_in_flight_and_once_drains_the_rest(stack: Stac
     _assert_all_told_once(stack, parcels)
 
 
+def _shut_down(server: Server) -> None:
+    server.stop()
+    server.start()
+
+
+def _kill_all(server: Server) -> None:
+    server.kill(*server.processes())
+    server.start()
+
+
+def _kill_newest(server: Server) -> None:
+    """The server notices, ends all its other processes, and recovers by itself."""
+    first, *others = server.processes()
+    server.kill(others[-1])
+    wait_until(lambda: not {*others} & {*server.processes()} and server.is_ready(), 20, "PostgreSQL to have recovered")
+    assert server.processes()[0] == first
+
+
+CRASHES = {"immediate shutdown": _shut_down, "kill -9 of all of it": _kill_all, "kill -9 of the newest connection": _kill_newest}
+
+
 @pytest.mark.postgres
-def test_postgresql_restarted_under_load_loses_nothing(postgres_server: Server, tmp_path: Path) -> None:
+@pytest.mark.parametrize("crash", CRASHES)
+def test_postgresql_that_crashes_under_load_loses_nothing(postgres_server: Server, tmp_path: Path, crash: str) -> None:
     settings = SHORT_LEASE | CONFIRM_SLOWLY
     with Simulator() as simulator, Stack(simulator, postgres_server.url("restarted"), tmp_path, settings) as stack:
         parcels = _parcels(stack.world, 50)
@@ -216,8 +238,7 @@ def test_postgresql_restarted_under_load_loses_nothing(postgres_server: Server, 
         with ThreadPoolExecutor(6) as senders:
             sent = [senders.submit(stack.send_until_accepted, body) for body in _webhooks(stack.world, parcels)]
             _wait_for_posts(stack, 10)
-            postgres_server.stop()
-            postgres_server.start()
+            CRASHES[crash](postgres_server)
         assert {one.result() for one in sent} <= {event["id"] for event in stack.events()}
         stack.settle()
 
