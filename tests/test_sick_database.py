@@ -9,9 +9,10 @@ import psycopg
 import pytest
 
 from bridge.simulator import Label, Simulator
-from tests import saboteur
+from tests import disk, saboteur
 from tests.balance import assert_balanced
-from tests.postgres import Server
+from tests.conftest import BOTH_DATABASES
+from tests.postgres import Server, running_server
 from tests.stack import BRIDGE, Json, Stack
 from tests.waiting import wait_until
 
@@ -101,6 +102,28 @@ def _is_refused(stack: Stack, body: Json) -> bool:
 def test_sick_sqlite_is_told_to_the_sender_and_waited_out_by_the_worker(tmp_path: Path, sickness: str) -> None:
     with Simulator() as simulator, Stack(simulator, f"sqlite:///{tmp_path / 'bridge.db'}", tmp_path, SETTINGS) as stack:
         _test(stack, SICKNESSES[sickness])
+
+
+@contextmanager
+def _database_on(folder: Path, kind: str) -> Iterator[str]:
+    if kind == "sqlite":
+        yield f"sqlite:///{folder / 'bridge.db'}"
+    else:
+        with running_server(folder) as server:
+            yield server.url("full")
+
+
+if disk.can_mount():  # Elsewhere SQLite's own error, above, has to do.
+
+    @pytest.mark.parametrize("kind", BOTH_DATABASES)
+    def test_full_disk_is_told_to_the_sender_and_waited_out_by_the_worker(tmp_path: Path, kind: str) -> None:
+        with (
+            disk.small_disk("160m") as folder,
+            _database_on(folder, kind) as url,
+            Simulator() as simulator,
+            Stack(simulator, url, tmp_path, SETTINGS) as stack,
+        ):
+            _test(stack, lambda _: disk.full(folder))
 
 
 @pytest.mark.postgres
