@@ -10,7 +10,7 @@ from pydantic import SecretStr
 
 from bridge import alerts, notify
 from bridge.alerts import Facts, Key, Trouble
-from bridge.store import budgets, notes, overview, watching
+from bridge.store import budgets, notes, overview, sweeps, watching
 from bridge.store.database import Connection, Database
 
 log = structlog.get_logger(__name__)
@@ -65,7 +65,9 @@ def facts(connection: Connection, rates: Mapping[str, int], *, now: datetime) ->
     last = overview.last_event_at(connection)
     quiet = now - last if last else timedelta(0)
     until = now - alerts.grace(quiet)
-    usual = watching.in_earlier_weeks(connection, last, until, weeks=alerts.WEEKS) if last and quiet >= alerts.SILENT_AT_LEAST else []
+    usual: list[int] = []
+    if last and quiet >= alerts.SILENT_AT_LEAST:
+        usual = overview.in_earlier_weeks(connection, last, until, weeks=alerts.WEEKS, most=200)
     lost = notes.get(connection, notes.LOST)
     return Facts(
         now=now,
@@ -75,6 +77,6 @@ def facts(connection: Connection, rates: Mapping[str, int], *, now: datetime) ->
         last_event_at=last,
         usual=usual,
         stalled=watching.next_since(connection),
-        missed=overview.missed_since(connection, now - timedelta(days=1)),
+        missed=sweeps.missed(connection, since=now - timedelta(days=1)).total(),
         lost=lost[0]["problems"] if lost else (),
     )

@@ -95,13 +95,13 @@ def test_usual_rhythm_is_that_of_the_same_hour_of_the_week(ledger: WatchedDataba
     assert ask(ledger, overview.usual_per_hour, now=clock.now) == 3.0
 
 
-def test_missed_webhooks_of_the_last_sweeps_are_added_up(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_missed_webhooks_of_the_last_sweeps_are_added_up_by_event_type(ledger: WatchedDatabase, clock: Clock) -> None:
     with ledger.begin() as connection:
         for days in (1, 2, 9):
             number = sweeps.start(connection, started_by="test", looked_back_to=clock.now, now=clock.now - timedelta(days=days))
             sweeps.note(connection, number, {"SHIP_NOTIFY": {"missed": days}, "LABEL_CREATED_V2": {"missed": 0}})
 
-    assert ask(ledger, overview.missed_since, clock.now - timedelta(days=7)) == 3
+    assert ask(ledger, sweeps.missed, since=clock.now - timedelta(days=7)) == {"SHIP_NOTIFY": 3, "LABEL_CREATED_V2": 0}
 
 
 # The verdict

@@ -12,7 +12,7 @@ from bridge.alerts import KINDS, SYSTEMS, Trouble, troubles
 from bridge.console.desk import Desk
 from bridge.console.pages import page, span
 from bridge.events import CLAIMABLE, EventStatus
-from bridge.store import overview, reports, workers
+from bridge.store import overview, reports, sweeps, workers
 from bridge.store.database import Connection
 
 _WORKER_IS_SILENT = timedelta(seconds=30)
@@ -69,7 +69,7 @@ def _numbers(connection: Connection, hours: Sequence[overview.Hour], now: dateti
         "delivered": sum(hour.delivered for hour in hours),
         "waiting": received.get(EventStatus.RECEIVED, 0) + sum(delivering.get(status, 0) for status in CLAIMABLE),
         "exceptions": reports.count_exceptions(connection),
-        "missed": overview.missed_since(connection, now - overview.WEEK),
+        "missed": sweeps.missed(connection, since=now - overview.WEEK).total(),
     }
 
 

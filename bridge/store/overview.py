@@ -8,7 +8,7 @@ from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, se
 
 from bridge.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus
 from bridge.store.ids import first_id
-from bridge.store.tables import attempts, deliveries, events, records, sweeps
+from bridge.store.tables import attempts, deliveries, events, records
 
 HOUR = timedelta(hours=1)
 WEEK = timedelta(weeks=1)
@@ -70,15 +70,19 @@ def last_event_at(connection: Connection) -> datetime | None:
 
 
 def usual_per_hour(connection: Connection, *, now: datetime, weeks: int = 4) -> float | None:
-    """How many notifications came in an hour, at this hour of the week, on average over the last weeks that there were any at all (an hour
+    """How many notifications came in an hour, at this hour of the week, on average over the last weeks that are known whole (an hour
     before and after count in). None before the first whole week."""
+    counts = in_earlier_weeks(connection, now - HOUR, now + HOUR, weeks=weeks)
+    return sum(counts) / (2.0 * len(counts)) if counts else None
+
+
+def in_earlier_weeks(connection: Connection, start: datetime, end: datetime, *, weeks: int, most: int | None = None) -> list[int]:
+    """How many notifications came between the same hours of each earlier week that lies wholly within what we know; with `most`, counting
+    ends there."""
     oldest = connection.execute(select(events.c.received_at).order_by(events.c.id).limit(1)).scalar_one_or_none()
-    known = min(weeks, int((now - oldest) / WEEK)) if oldest else 0
-    if not known:
-        return None
-    moments = [now - number * WEEK for number in range(1, known + 1)]
-    counts = [select(func.count()).select_from(events).where(_within(events, at - HOUR, at + HOUR)) for at in moments]
-    return sum(connection.execute(count).scalar_one() for count in counts) / (2.0 * known)
+    back = [number * WEEK for number in range(1, weeks + 1) if end > start and oldest is not None and start - number * WEEK >= oldest]
+    spans = [select(events.c.id).where(_within(events, start - one, end - one)).limit(most).subquery() for one in back]
+    return [connection.execute(select(func.count()).select_from(some)).scalar_one() for some in spans]
 
 
 def last_heard(connection: Connection) -> Mapping[str, datetime | None]:
@@ -88,9 +92,3 @@ def last_heard(connection: Connection) -> Mapping[str, datetime | None]:
     told = select(attempts.c.finished_at).where(attempts.c.http_status < 300).order_by(attempts.c.id.desc()).limit(1)
     seen = [moment for question in (accepted, told) if (moment := connection.execute(question).scalar_one_or_none())]
     return {"shipstation": connection.execute(fetched).scalar_one_or_none(), "purple_dot": max(seen, default=None)}
-
-
-def missed_since(connection: Connection, since: datetime) -> int:
-    """How many shipments no webhook told of, as the sweeps since then found."""
-    counted = connection.execute(select(sweeps.c.counts).where(sweeps.c.started_at >= since)).scalars()
-    return sum(told.get("missed", 0) for counts in counted for told in counts.values())

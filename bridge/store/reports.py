@@ -258,26 +258,11 @@ def _event(row: Row[Any], linked: list[str]) -> dict[str, Any]:
     return {name: getattr(row, name) for name in kept} | {"deliveries": linked}
 
 
-_DELIVERY_FIELDS = (
-    "id",
-    "status",
-    "reason",
-    "shipstation_shipment_id",
-    "shipstation_record_id",
-    "order_number",
-    "fulfillment_order_id",
-    "reference",
-    "purple_dot_fulfillment_id",
-    "carrier_code",
-    "tracking_number",
-    "tracking_company",
-    "tracking_url",
-    "all_tracking_numbers",
-    "notify_customer",
-    "attempts",
-    "created_at",
-    "delivered_at",
-)
+_DELIVERY_FIELDS = [
+    *("id", "status", "reason", "shipstation_shipment_id", "shipstation_record_id", "order_number", "fulfillment_order_id", "reference"),
+    *("purple_dot_fulfillment_id", "carrier_code", "tracking_number", "tracking_company", "tracking_url", "all_tracking_numbers"),
+    *("notify_customer", "attempts", "created_at", "delivered_at"),
+]
 
 
 def _delivery(row: Row[Any], lines: list[dict[str, Any]], linked: list[str]) -> dict[str, Any]:

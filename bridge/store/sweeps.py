@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, delete, insert, select, true, update
 
 from bridge.events import EventStatus, Lane, Record
 from bridge.store import events, wake
@@ -112,10 +112,10 @@ def covered_until(connection: Connection, started_by: str) -> datetime | None:
     return connection.execute(done.order_by(sweeps.c.id.desc()).limit(1)).scalar()
 
 
-def missed(connection: Connection) -> Mapping[str, int]:
-    """How many shipments no webhook told of, by the event type that should have, since the first sweep."""
+def missed(connection: Connection, *, since: datetime | None = None) -> Counter[str]:
+    """How many shipments no webhook told of, by the event type that should have, as the sweeps since then found; or all sweeps."""
     total: Counter[str] = Counter()
-    for counts in connection.execute(select(sweeps.c.counts)).scalars():
+    for counts in connection.execute(select(sweeps.c.counts).where(true() if since is None else sweeps.c.started_at >= since)).scalars():
         total.update({event_type: told["missed"] for event_type, told in counts.items()})
     return total
 

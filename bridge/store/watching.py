@@ -1,18 +1,16 @@
 """What the alerts ask of the ledger, by index look-ups alone."""
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, select
 
 from bridge.events import EXCEPTIONS, EventStatus, Lane
 from bridge.store import notes
-from bridge.store.ids import first_id
 from bridge.store.reports import replayed_well
 from bridge.store.tables import deliveries, events
 
 _MOST = 1000
 _NEXT = "next_in_line"
-_WEEK = timedelta(weeks=1)
 
 
 def exceptions(connection: Connection) -> list[tuple[str, str]]:
@@ -24,18 +22,6 @@ def exceptions(connection: Connection) -> list[tuple[str, str]]:
             chosen = select(table.c.id, table.c.reason).where(table.c.status == status, *open_).order_by(table.c.id.desc()).limit(_MOST)
             found += [(row.id, row.reason or "") for row in connection.execute(chosen)]
     return found
-
-
-def in_earlier_weeks(connection: Connection, start: datetime, end: datetime, *, weeks: int) -> list[int]:
-    """How many notifications came between the same hours of each earlier week that lies wholly within what we know; counted to 200."""
-    oldest = connection.execute(select(events.c.received_at).order_by(events.c.id).limit(1)).scalar_one_or_none()
-    counts: list[int] = []
-    for back in range(1, weeks + 1):
-        if end > start and oldest is not None and start - back * _WEEK >= oldest:
-            span = events.c.id >= first_id("evt", start - back * _WEEK), events.c.id < first_id("evt", end - back * _WEEK)
-            some = select(events.c.id).where(*span, events.c.source == "shipstation").limit(200).subquery()
-            counts.append(connection.execute(select(func.count()).select_from(some)).scalar_one())
-    return counts
 
 
 def note_next(connection: Connection, *, now: datetime) -> None:

@@ -5,8 +5,6 @@ from alembic import op
 
 revision = "0008"
 down_revision = "0007"
-branch_labels = None
-depends_on = None
 
 EVENTS = sa.text("redacted_at IS NULL AND status || '' IN ('processed', 'ignored', 'rejected')")
 DELIVERIES = sa.text("redacted_at IS NULL AND status || '' IN ('delivered', 'cancelled')")
