@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import padding, rsa
 
 from bridge.cli import main
+from bridge.settings import Settings
 from bridge.simulator import FAULTS, SCENARIOS, Credentials, Simulator, World
 
 pytest_plugins = ["tests.simulator_fixtures"]
@@ -304,3 +305,4 @@ def test_command_serves_until_it_is_asked_to_stop(number: int) -> None:
     assert statuses == [503, 200]
     assert process.returncode == 0
     assert settings["BRIDGE_PURPLE_DOT_BASE_URL"].endswith("/admin/api/v1")
+    assert Settings.load(settings).webhook_tokens, "a bridge starts with what was printed, and nothing else"
