@@ -17,7 +17,7 @@ from bridge.console.pages import LONGEST, age, shown
 from bridge.reasons import MEANINGS, Reason
 from bridge.settings import Settings
 from bridge.simulator import Label, PurpleDotOrder
-from bridge.store import audit
+from bridge.store import audit, sweeps
 from tests.clockwork import TOKEN, Clockwork, Json
 from tests.console import PASSWORDS, VIEWER, Page, Reader, reader
 from tests.fakes import Clock
@@ -453,6 +453,26 @@ def test_pages_stay_the_same_while_more_comes_in(bridge: Clockwork, anna: Reader
 
 
 # The overview
+
+
+def test_overview_tells_the_last_sweep_as_a_moment_that_is_turned_into_the_readers_zone(bridge: Clockwork, anna: Reader) -> None:
+    now = bridge.clock.now
+    with bridge.database.begin() as connection:
+        sweeps.start(connection, started_by="worker", looked_back_to=now, now=now)
+
+    page = anna.page("/console/")
+
+    assert ("time", f"{now:%Y-%m-%dT%H:%M:%SZ}") in [(tag, named.get("datetime")) for tag, named in page.elements]
+    assert now.isoformat() not in page
+
+
+def test_nothing_is_chosen_beforehand_of_what_a_resolved_delivery_counts_as(bridge: Clockwork, anna: Reader) -> None:
+    ambiguous(bridge)
+
+    options = [named for tag, named in anna.page(EXCEPTIONS).elements if tag in ("select", "option")]
+
+    assert "required" in options[0]
+    assert options[1]["value"] == ""
 
 
 def test_overview_tells_what_is_wrong_in_its_first_words(bridge: Clockwork, anna: Reader) -> None:

@@ -39,6 +39,8 @@ def show(desk: Desk) -> str:
         known = [row for row in workers.known(connection) if row.stopped_at is None]
         numbers = _numbers(connection, hours, now)
         standing = list(troubles(watch.facts(connection, desk.rates, now=now)))
+    sweep = health.get("last_sweep")
+    swept = datetime.fromisoformat(sweep["finished_at"] or sweep["started_at"]) if sweep else None
     concerns = judge(health, standing, numbers["exceptions"])
     alive = [(row, now - row.beat_at <= _WORKER_IS_SILENT) for row in known]
     facts = {"health": health, "hours": hours, "last": last, "usual": usual, "heard": heard, "systems": SYSTEMS, "at": now}
@@ -47,6 +49,7 @@ def show(desk: Desk) -> str:
         concerns=concerns,
         numbers=numbers,
         alive=alive,
+        swept=swept,
         bars=bars(hours),
         tallest=_tallest(hours),
         height=_CHART_HEIGHT,
