@@ -5,10 +5,18 @@ import time
 from contextlib import suppress
 from typing import Any
 
+from gunicorn.glogging import Logger
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 MOST_SECONDS = 5.0
 """From a connection's first byte to a request's last one. ShipStation waits ten for its answer, and what it sends fits into one packet."""
+
+
+class Log(Logger):
+    """Without an access log: the receiver logs each accepted event itself, and the path may hold the webhook token."""
+
+    def access(self, *_request: object) -> None:
+        """Nothing; gunicorn's own would make a line, only to throw it away."""
 
 
 class Threads(ThreadWorker):

@@ -164,7 +164,7 @@ def _receive(door: Door, arrival: Arrival) -> Answered:
         wake.announce(connection)
         return stored
 
-    event_id, is_duplicate = door.database.write(store)
+    event_id, is_duplicate = door.database.write(store, is_one_statement=True)
     return _accepted(arrival, "duplicate" if is_duplicate else "received", event_id)
 
 

@@ -33,7 +33,7 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="bridge-metrics-")
 
 # The path may hold the webhook token, and every accepted event is logged by the receiver: no access log.
-accesslog = None
+logger_class = "bridge.gunicorn_worker.Log"
 logconfig_dict = gunicorn_logging(_settings.log_format, _settings.log_level)
 
 # A heartbeat file on a slow disk can get a healthy worker killed. https://docs.gunicorn.org/en/stable/faq.html#blocking-os-fchmod

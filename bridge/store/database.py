@@ -76,11 +76,11 @@ class Database:
         with storage_errors(), self.engine.begin() as connection:
             yield connection
 
-    def write(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+    def write(self, work: Callable[[Connection], T], *, durable: bool = True, is_one_statement: bool = False) -> T:
         """What `work` returns, once its writes are committed: on SQLite together with those of other threads that wait at this moment.
         PostgreSQL groups commits by itself, and work that locks rows must not wait for other work's locks in a common transaction."""
         if self._group is not None:
-            return self._group.run(work, durable=durable)
+            return self._group.run(work, durable=durable, is_one_statement=is_one_statement)
         with self.begin(durable=durable) as connection:
             return work(connection)
 

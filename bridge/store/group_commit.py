@@ -25,12 +25,12 @@ class GroupCommit:
         self._begin, self._patience, self._most = begin, patience, most
         self._mutex, self._waiting, self._is_led = threading.Lock(), deque["_Turn[Any]"](), False
 
-    def run(self, work: Callable[[Connection], T], *, durable: bool = True) -> T:
+    def run(self, work: Callable[[Connection], T], *, durable: bool = True, is_one_statement: bool = False) -> T:
         """What `work` returns, once it is committed; or what it raised, with its own writes undone and nobody else's.
 
         Raises StorageError when the database can't take it; nothing is kept then. `work` runs in any of the threads, and never calls `run`.
         """
-        turn = _Turn(work, durable)
+        turn = _Turn(work, durable, is_one_statement)
         if not self._must_lead(turn) and not turn.called.acquire(timeout=self._patience):
             self._give_up(turn)
         if not turn.is_over:
@@ -97,31 +97,40 @@ class GroupCommit:
 class _Turn(Generic[T]):
     """One caller's work, and how it ended."""
 
-    __slots__ = ("called", "durable", "error", "is_committed", "is_over", "result", "work")
+    __slots__ = ("called", "durable", "error", "is_committed", "is_one_statement", "is_over", "result", "work")
 
     result: T
 
-    def __init__(self, work: Callable[[Connection], T], durable: bool) -> None:
-        self.work, self.durable = work, durable
+    def __init__(self, work: Callable[[Connection], T], durable: bool, is_one_statement: bool) -> None:
+        self.work, self.durable, self.is_one_statement = work, durable, is_one_statement
         self.error: Exception | None = None
         self.is_committed = self.is_over = False
         self.called = threading.Lock()
         self.called.acquire()
 
     def do(self, connection: Connection, *, alone: bool) -> None:
-        """In a savepoint of its own, so that an error undoes this work only; work that is alone needs none."""
+        """In a savepoint of its own, so that an error undoes this work only. Work that is alone needs none, nor does a single statement,
+        which SQLite undoes by itself when it fails."""
         if alone:
             self.result = self.work(connection)
-            return
-        run_on_sqlite(connection, "SAVEPOINT turn")
+        elif self.is_one_statement:
+            self._try(connection)
+        else:
+            run_on_sqlite(connection, "SAVEPOINT turn")
+            self._try(connection)
+            if self.error is not None:
+                run_on_sqlite(connection, "ROLLBACK TO turn")
+            run_on_sqlite(connection, "RELEASE turn")
+
+    def _try(self, connection: Connection) -> None:
         try:
             with storage_errors():
                 self.result = self.work(connection)
-        except Exception as exc:  # noqa: BLE001  # its caller raises it
-            self.error = exc
-            # Some errors, such as a full disk, take the whole transaction back; then this fails, and nobody is told that they are stored.
-            run_on_sqlite(connection, "ROLLBACK TO turn")
-        run_on_sqlite(connection, "RELEASE turn")
+        except Exception as exc:
+            self.error = exc  # Its caller raises it.
+            driver: Any = connection.connection.driver_connection
+            if not driver.in_transaction:  # Some errors, such as a full disk, take all of it back: then nobody may hear that it is stored.
+                raise
 
     def end(self) -> None:
         self.is_over = True
