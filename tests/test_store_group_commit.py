@@ -172,24 +172,39 @@ def test_error_of_one_is_its_own_and_undoes_its_writes_only(sqlite: Database, po
 
 def test_error_of_the_database_in_one_is_its_own(database: Database, pool: ThreadPoolExecutor) -> None:
     """A value that the schema refuses."""
-    group = a_group(database)
 
     def wrong(connection: Connection) -> str:
         connection.execute(workers.insert().values(name=None, host="h", pid=1, started_at=None, beat_at=None))
         return ""
 
-    futures = [pool.submit(group.run, work) for work in (store("a"), wrong, store("b"), wrong, store("c"))]
+    futures = [pool.submit(database.write, work) for work in (store("a"), wrong, store("b"), wrong, store("c"))]
 
     assert [type(one.exception(10)) for one in futures] == [type(None), IntegrityError, type(None), IntegrityError, type(None)]
     assert stored(database) == ["a", "b", "c"]
 
 
-def test_alone_it_is_an_ordinary_transaction(database: Database) -> None:
-    group = a_group(database)
+def test_single_statement_that_fails_in_a_group_undoes_itself_only(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+    row = {"name": "worker-1", "host": "h", "pid": 1, "started_at": MOMENT, "beat_at": MOMENT}
+    group = a_group(sqlite)
 
+    def taken(connection: Connection) -> str:
+        connection.execute(workers.insert(), row)
+        return "worker-1"
+
+    with held_up(group, pool):
+        works = (store("a"), taken, store("b"), taken, store("c"))
+        futures = [pool.submit(group.run, work, is_one_statement=True) for work in works]
+        wait_until(lambda: group.waiting() == len(works), seconds=10, what="all to wait")
+
+    assert sum(isinstance(one.exception(10), IntegrityError) for one in futures) == 1
+    assert stored(sqlite) == ["a", "b", "c", "leader"]
+    assert len(rows(sqlite, "workers")) == 1
+
+
+def test_alone_it_is_an_ordinary_transaction(database: Database) -> None:
     with pytest.raises(RuntimeError, match="ours"):
-        group.run(store("bad", then=RuntimeError("a fault of ours")))
-    group.run(store("good"))
+        database.write(store("bad", then=RuntimeError("a fault of ours")))
+    database.write(store("good"))
 
     assert stored(database) == ["good"]
 
@@ -291,13 +306,12 @@ def test_leader_that_is_broken_off_leaves_nobody_waiting(sqlite: Database, pool:
 
 
 def test_whoever_was_told_is_stored_and_whoever_failed_is_not(database: Database, pool: ThreadPoolExecutor) -> None:
-    """Two groups on one ledger, as two processes would be, many threads, a third of the work failing at its end."""
+    """Twice the same ledger, as two processes have it, many threads, a third of the work failing at its end."""
     other, chance = Database(database.url.render_as_string(hide_password=False)), random.Random(4)
-    groups = (a_group(database), a_group(other))
     works = {f"w{number}": RuntimeError("a fault") if chance.random() < 1 / 3 else None for number in range(200)}
 
     futures = {
-        name: pool.submit(groups[number % 2].run, store(name, then=error), durable=bool(number % 3))
+        name: pool.submit((database, other)[number % 2].write, store(name, then=error), durable=bool(number % 3))
         for number, (name, error) in enumerate(works.items())
     }
 
