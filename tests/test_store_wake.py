@@ -15,7 +15,7 @@ from tests.ledger import receive
 pytest_plugins = ["tests.ledger_fixtures"]
 
 Opener = Callable[[], Database]
-LONG = 8.0
+LONG = 60.0
 """Seconds that no wait here may really last."""
 
 

@@ -20,7 +20,7 @@ from tests.waiting import wait_until
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
-SOON = 10.0
+SOON = 60.0
 """Seconds after which a test gives up; nothing here takes as long."""
 
 

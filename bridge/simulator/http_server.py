@@ -46,7 +46,7 @@ class Server(ThreadingTCPServer):
     def wait_for_word(self, connection: socket.socket) -> None:
         """Until the client says something more, or goes."""
         self._open[connection] = True
-        select([connection], [], [])
+        connection.recv(1, socket.MSG_PEEK)
         self._open[connection] = False
 
     def is_idle(self) -> bool:
