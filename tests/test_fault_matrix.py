@@ -54,7 +54,7 @@ def test_worker_killed_at_each_named_point_loses_nothing_and_tells_nothing_twice
         for body in webhooks_of(world, told):
             stack.send(body)
         parcels += told
-        dead = stack.start_worker(program=dying(point))
+        dead = stack.start("worker", "work", program=dying(point))
         wait_until(partial(is_killed, dead), 30, f"the worker to die: {point}")
     last = stack.start_worker()
     stack.settle(60)
