@@ -17,7 +17,7 @@ from bridge.errors import (
     ThrottledError,
     UnclearError,
 )
-from bridge.orders import OrderStatus
+from bridge.orders import OrderLine, OrderStatus
 from bridge.reasons import MEANINGS, Reason
 from bridge.shipments import ShipmentState
 from bridge.store import deliveries
@@ -324,13 +324,26 @@ def test_last_lines_still_missing_after_the_last_look_are_posted_once_more(desk:
     assert desk.attempts() == [(1, "unconfirmed"), (1, "retrying"), (2, "delivered")]
 
 
-def test_order_fulfilled_between_the_last_look_and_the_second_post_stops_it(desk: Desk) -> None:
+@pytest.mark.parametrize(
+    ("order", "status", "reason"),
+    [
+        ({}, "delivered", None),
+        ({"lines": (*an_order().lines, OrderLine("line-mug", 1, "MUG"))}, "held", Reason.ALREADY_FULFILLED_ELSEWHERE),
+    ],
+    ids=["by exactly our units", "by more than ours"],
+)
+def test_order_fulfilled_between_the_last_look_and_the_second_post_stops_it(
+    desk: Desk, order: dict[str, Any], status: str, reason: Reason | None
+) -> None:
+    """The lost request arrived late, unless there is more than it told."""
     unclear(desk)
     for _ in CONFIRM:
         desk.deliver(after=400)
-    desk.order_becomes(status=OrderStatus.FULFILLED)
+    desk.order_becomes(status=OrderStatus.FULFILLED, **order)
 
-    assert desk.deliver(after=11).reason == Reason.ALREADY_FULFILLED_ELSEWHERE
+    stored = desk.deliver(after=11)
+
+    assert (stored.status, stored.reason) == (status, reason)
     assert len(desk.purple_dot.posted) == 1
 
 

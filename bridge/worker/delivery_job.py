@@ -103,7 +103,7 @@ class _Step:
         deliveries.intend(connection, self.delivery, owner=self.owner, now=now, lease=self.job.lease)
 
     def _came_late(self) -> bool:
-        """A refused fulfillment may be one that Purple Dot has by now: from an earlier request whose answer was lost."""
+        """What is refused, or seems to be fulfilled elsewhere, may be there from an earlier request whose answer was lost."""
         if not self._ask(lambda connection: attempts.was_unclear(connection, self.delivery.id)):
             return False
         others = self._ask(lambda connection: deliveries.of_orders(connection, [self.delivery.fulfillment_order_id or ""]))
@@ -130,6 +130,8 @@ class _Step:
 
     def _way_is_free(self) -> bool:
         verdict = look.look(self.delivery, purple_dot=self.job.purple_dot, fetcher=self.job.fetcher, now=self.started_at)
+        if verdict is not None and verdict.reason is Reason.ALREADY_FULFILLED_ELSEWHERE and self._came_late():
+            return False
         if verdict is not None:
             status = _S.HELD if isinstance(verdict, Held) else _S.CANCELLED
             self._record(status, detail=verdict.detail, reason=verdict.reason)
