@@ -9,7 +9,7 @@ from typing import Any
 from bridge import subscribe, watch
 from bridge.api_client import ApiClient, OriginRule, origin_of
 from bridge.budget import Budget, WaitingRoom
-from bridge.errors import SettingsError
+from bridge.errors import SettingsError, StorageError
 from bridge.place import Policy
 from bridge.purple_dot.client import PurpleDot
 from bridge.reconcile import Sweep
@@ -35,7 +35,11 @@ def open_database(settings: Settings, *, busy_timeout: float = 30.0) -> Database
     """The ledger. A SQLite file is created or upgraded on the way; on PostgreSQL that is `bridge migrate`'s work."""
     database = Database(settings.database_url, pool_size=settings.worker_threads + 4, busy_timeout=busy_timeout)
     if database.is_sqlite:
-        migrate.upgrade(database)
+        try:
+            migrate.upgrade(database)
+        except StorageError:
+            database.close()
+            raise
     return database
 
 

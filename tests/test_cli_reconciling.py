@@ -63,6 +63,14 @@ def test_missed_shipment_goes_in_and_is_delivered_by_the_worker(run: Run, world:
     assert "found by the sweep" in run("explain", json.loads(run("events", "--json").stdout)[0]["id"]).stdout
 
 
+def test_commands_close_the_ledger_when_they_end(run: Run, tmp_path: Path) -> None:
+    """SQLite keeps two files beside it for as long as anybody has it open."""
+    for command in (["reconcile"], ["work", "--once"], ["replay", "--since", "1d"]):
+        run(*command)
+
+        assert [path.name for path in tmp_path.glob("bridge.db*") if path.suffix != ".lock"] == ["bridge.db"], command
+
+
 def test_dry_run_shows_it_and_leaves_it(run: Run, world: World) -> None:
     world.buy_labels(world.add_shipstation_order(world.add_order()))
 

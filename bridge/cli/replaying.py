@@ -50,6 +50,7 @@ def replay(
     if sum((bool(wanted), bool(status or any(narrowed.values())), bool(resume), bool(cancel))) != 1:
         raise click.UsageError("Say either which events (ids), or which range (--since --until --status --type), or --resume, or --cancel.")
     job = create_worker(settings).event_job
+    click.get_current_context().call_on_close(job.database.close)
     if cancel or resume:
         _turn(job.database, resume, cancel)
         _watch(job.database, resume or cancel or "", as_json=as_json)

@@ -93,7 +93,7 @@ def work(once: bool, metrics_bind: str | None, **given: object) -> None:
     configure_logs(settings.log_format, settings.log_level)
     worker = create_worker(settings)
     _on_signals(worker.stop)
-    with _own_metrics(metrics_bind):
+    with _own_metrics(metrics_bind), closing(worker.database):
         worker.run(once=once)
 
 
