@@ -15,7 +15,7 @@ help:
 	@echo "make demo     both vendors simulated, webhooks sent, the fulfillments shown (KEEP=1 leaves it running)"
 	@echo "make run      receiver and worker, with the settings in .env"
 	@echo "make test     linters, types, import rules, all tests"
-	@echo "make lint     linters, types, import rules"
+	@echo "make lint     linters, types, import rules, known weaknesses"
 	@echo "make format   put the code into shape"
 	@echo "make bench    how much it carries on this machine (FULL=1 adds what takes long)"
 	@echo "make fuzz     100,000 mutated requests to the receiver (COUNT=1000 SEED=2)"
@@ -38,6 +38,7 @@ lint: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive bridge
+	$(BIN)/python -m tests.audit
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
