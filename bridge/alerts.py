@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
-from bridge.reasons import MEANINGS, Reason
+from bridge.domain.reasons import MEANINGS, Reason
 
 WEEKS = 6
 """How far back the account's own rhythm is learnt."""

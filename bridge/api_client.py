@@ -21,8 +21,9 @@ from pydantic import SecretStr
 from requests.adapters import HTTPAdapter
 from requests.structures import CaseInsensitiveDict
 
-from bridge import __version__, errors
-from bridge.reasons import Reason
+from bridge import __version__
+from bridge.domain import errors
+from bridge.domain.reasons import Reason
 
 OriginRule = Callable[[str], bool]
 """Given an exact origin such as `https://api.shipstation.com`, may our credentials go there?"""

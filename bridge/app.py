@@ -11,7 +11,7 @@ from pydantic import SecretStr
 from werkzeug.exceptions import HTTPException
 
 from bridge import __version__, console, metrics, receive, scrape
-from bridge.errors import AuthenticationError, KeysUnavailableError, StorageError
+from bridge.domain.errors import AuthenticationError, KeysUnavailableError, StorageError
 from bridge.logs import configure_logs
 from bridge.resolve import orders_named
 from bridge.settings import Settings

@@ -13,8 +13,8 @@ import structlog
 
 from bridge import metrics
 from bridge.api_client import retry_after_of
-from bridge.errors import StorageError, ThrottledError
-from bridge.events import Lane
+from bridge.domain.errors import StorageError, ThrottledError
+from bridge.domain.events import Lane
 from bridge.store import budgets, notes
 from bridge.store.database import Database
 

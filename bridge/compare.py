@@ -8,12 +8,12 @@ from itertools import groupby
 from typing import Any
 
 from bridge.budget import calls_in
-from bridge.errors import PayloadError
-from bridge.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, Lane
-from bridge.orders import FulfillmentOrder, OrderStatus, normalise_reference
+from bridge.domain.errors import PayloadError
+from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, Lane
+from bridge.domain.orders import FulfillmentOrder, OrderStatus, normalise_reference
+from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.purple_dot.client import PurpleDot
 from bridge.settings import Settings
-from bridge.shipments import Shipment, ShipmentState
 from bridge.store import deliveries, orders, sweeps
 from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Delivery

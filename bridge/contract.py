@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
-from bridge.errors import PayloadError
+from bridge.domain.errors import PayloadError
 from bridge.purple_dot.payloads import order_of, order_rows
 from bridge.shipstation.payloads import page_of, record_of
 

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from bridge.api_client import SYSTEMS, ApiClient
 from bridge.contract import VendorField, changes, has_rows, unreadable
-from bridge.errors import BridgeError, CredentialsError, StorageError, ThrottledError
+from bridge.domain.errors import BridgeError, CredentialsError, StorageError, ThrottledError
 from bridge.store.condition import journal_mode
 from bridge.store.database import Database
 

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from datetime import datetime
 from typing import Any
 
-from bridge.reasons import MEANINGS, Reason
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.translate import EVENT_TYPES
 
 Story = Mapping[str, Any]

@@ -5,8 +5,8 @@ from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from bridge.errors import RefusedError
-from bridge.reasons import Reason
+from bridge.domain.errors import RefusedError
+from bridge.domain.reasons import Reason
 from bridge.store.reports import Query
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}

@@ -4,12 +4,12 @@ from collections.abc import Callable
 from datetime import datetime
 from typing import TypeAlias
 
-from bridge.actions import CreateFulfillment, Tracking
-from bridge.errors import RefusedError, TemporaryError
-from bridge.events import DeliveryStatus, Lane, Trigger
-from bridge.orders import FulfillmentOrder
+from bridge.domain.actions import CreateFulfillment, Tracking
+from bridge.domain.errors import RefusedError, TemporaryError
+from bridge.domain.events import DeliveryStatus, Lane, Trigger
+from bridge.domain.orders import FulfillmentOrder
+from bridge.domain.reasons import Reason
 from bridge.place import as_earlier
-from bridge.reasons import Reason
 from bridge.store import audit, deliveries, events, mending, orders, wake
 from bridge.store.database import Connection
 from bridge.store.deliveries import Delivery, Draft

@@ -6,11 +6,11 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.actions import Action, CreateFulfillment, Held, Ignored
-from bridge.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
-from bridge.reasons import Reason
+from bridge.domain.actions import Action, CreateFulfillment, Held, Ignored
+from bridge.domain.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.resolve import Found
-from bridge.shipments import Shipment, ShipmentState
 from bridge.store import deliveries, orders, restores
 from bridge.store.database import Connection
 from bridge.store.deliveries import Claim, Delivery, Draft

@@ -16,9 +16,9 @@ from werkzeug.exceptions import TooManyRequests
 
 from bridge import metrics
 from bridge.brake import Brake
-from bridge.errors import AuthenticationError, PayloadError
-from bridge.events import EventStatus
-from bridge.reasons import MEANINGS, Reason
+from bridge.domain.errors import AuthenticationError, PayloadError
+from bridge.domain.events import EventStatus
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.shipstation import webhook
 from bridge.shipstation.payloads import record_of
 from bridge.store import events, wake

@@ -14,9 +14,9 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from bridge.budget import calls_in
-from bridge.errors import BridgeError, PayloadError, ThrottledError
-from bridge.events import COMMITTED, Lane, Record
-from bridge.shipments import Shipment, ShipmentState
+from bridge.domain.errors import BridgeError, PayloadError, ThrottledError
+from bridge.domain.events import COMMITTED, Lane, Record
+from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.shipstation.client import ShipStation
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.listing import AN_HOUR, LISTINGS, Listed, Listing, read

@@ -8,10 +8,10 @@ from typing import Any, TypeAlias
 
 from bridge.budget import calls_in
 from bridge.deliver import settle
-from bridge.errors import BridgeError, ForeignUrlError
-from bridge.events import Event, EventStatus, Lane
+from bridge.domain.errors import BridgeError, ForeignUrlError
+from bridge.domain.events import Event, EventStatus, Lane
+from bridge.domain.reasons import Reason
 from bridge.place import Decision
-from bridge.reasons import Reason
 from bridge.resolve import Found
 from bridge.shipstation.webhook import check_resource_url
 from bridge.store import deliveries, events, mending, reports

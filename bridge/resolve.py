@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from bridge.errors import NotFoundError
-from bridge.orders import FulfillmentOrder, normalise_reference
+from bridge.domain.errors import NotFoundError
+from bridge.domain.orders import FulfillmentOrder, normalise_reference
+from bridge.domain.shipments import Shipment
 from bridge.purple_dot.client import PurpleDot
-from bridge.shipments import Shipment
 from bridge.store import orders as order_store
 from bridge.store.database import Database
 from bridge.translate.matching import Wanted, is_uuid, wanted

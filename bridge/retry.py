@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bridge.errors import BridgeError, CredentialsError, PermanentError, TemporaryError, ThrottledError
-from bridge.reasons import Reason
+from bridge.domain.errors import BridgeError, CredentialsError, PermanentError, TemporaryError, ThrottledError
+from bridge.domain.reasons import Reason
 
 A_DAY = timedelta(days=1)
 

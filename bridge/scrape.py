@@ -10,8 +10,8 @@ from prometheus_client import REGISTRY, CollectorRegistry, generate_latest, mult
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bridge.errors import StorageError
-from bridge.events import DeliveryStatus
+from bridge.domain.errors import StorageError
+from bridge.domain.events import DeliveryStatus
 from bridge.store import budgets, overview, reports, sweeps, workers
 from bridge.store.database import Connection, Database
 

@@ -21,7 +21,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from pydantic_core import ErrorDetails, PydanticUndefined
 from pydantic_settings import BaseSettings, DotEnvSettingsSource
 
-from bridge.errors import SettingsError
+from bridge.domain.errors import SettingsError
 
 PREFIX = "BRIDGE_"
 _MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"

@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 
-from bridge.errors import BridgeError, PermanentError
+from bridge.domain.errors import BridgeError, PermanentError
 from bridge.shipstation.subscriptions import Step, Subscription, Subscriptions, is_ours, masked, plan
 from bridge.store import notes
 from bridge.store.database import Database

@@ -9,7 +9,7 @@ from typing import Any
 from bridge import subscribe, watch
 from bridge.api_client import ApiClient, OriginRule, origin_of
 from bridge.budget import Budget, WaitingRoom
-from bridge.errors import SettingsError, StorageError
+from bridge.domain.errors import SettingsError, StorageError
 from bridge.place import Policy
 from bridge.purple_dot.client import PurpleDot
 from bridge.reconcile import Sweep

@@ -5,7 +5,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from bridge.errors import SettingsError
+from bridge.domain.errors import SettingsError
 from bridge.logs import gunicorn_logging
 from bridge.settings import Settings
 

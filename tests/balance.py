@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import and_, or_, select
 
-from bridge.events import CLAIMABLE, EXCEPTIONS, EventStatus
+from bridge.domain.events import CLAIMABLE, EXCEPTIONS, EventStatus
 from bridge.simulator import World
 from bridge.store.database import Database
 from bridge.store.tables import deliveries, events

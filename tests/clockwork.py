@@ -8,8 +8,8 @@ from typing import Any, Self
 
 from flask import Flask
 
-from bridge.errors import BridgeError
-from bridge.events import CLAIMABLE, DeliveryStatus, EventStatus
+from bridge.domain.errors import BridgeError
+from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.place import Policy
 from bridge.receive import Door, blueprint
 from bridge.resolve import Resolver

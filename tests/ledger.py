@@ -7,12 +7,12 @@ from typing import Any
 
 from sqlalchemy import select
 
-from bridge.actions import FulfilledLine, Tracking
-from bridge.events import DeliveryStatus, Event, Lane, Record, Trigger
-from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus
+from bridge.domain.actions import FulfilledLine, Tracking
+from bridge.domain.events import DeliveryStatus, Event, Lane, Record, Trigger
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
+from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
 from bridge.place import Decision, Origin, Policy, place
 from bridge.resolve import Found
-from bridge.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
 from bridge.shipstation.payloads import record_of
 from bridge.store import deliveries, events, tables
 from bridge.store.database import Database

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bridge.events import Record
-from bridge.shipments import Shipment
+from bridge.domain.events import Record
+from bridge.domain.shipments import Shipment
 from bridge.shipstation.payloads import record_of
 from bridge.translate import EVENT_TYPES
 

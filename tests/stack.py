@@ -19,7 +19,7 @@ from typing import Any, Self
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from bridge.events import CLAIMABLE, DeliveryStatus, EventStatus
+from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.simulator import PurpleDotOrder, Simulator
 from bridge.store import migrate, reports
 from bridge.store.database import Database

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.actions import CreateFulfillment, FulfilledLine, Tracking
+from bridge.domain.actions import CreateFulfillment, FulfilledLine, Tracking
 
 ACTION = CreateFulfillment(
     fulfillment_order_id="7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01",

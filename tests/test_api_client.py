@@ -24,7 +24,7 @@ from pydantic import SecretStr
 from urllib3.exceptions import MaxRetryError, NameResolutionError
 
 from bridge.api_client import A_DAY, ApiClient, origin_of, outcome_of, retry_after_of, vendor_words
-from bridge.errors import (
+from bridge.domain.errors import (
     BridgeError,
     CredentialsError,
     ForeignUrlError,
@@ -35,7 +35,7 @@ from bridge.errors import (
     ThrottledError,
     UnclearError,
 )
-from bridge.reasons import Reason
+from bridge.domain.reasons import Reason
 
 BASE = "https://vendor.example"
 URL = f"{BASE}/things"

@@ -9,8 +9,8 @@ import pytest
 
 from bridge.api_client import ApiClient
 from bridge.budget import Budget, WaitingRoom, calls_in, lesson
-from bridge.errors import TemporaryError, ThrottledError, UnclearError
-from bridge.events import Lane
+from bridge.domain.errors import TemporaryError, ThrottledError, UnclearError
+from bridge.domain.events import Lane
 from bridge.store import budgets
 from bridge.store.database import Database
 from tests.fakes import Clock, WatchedDatabase

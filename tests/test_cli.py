@@ -19,7 +19,7 @@ from sqlalchemy import update
 from bridge import __version__
 from bridge.app import create_app
 from bridge.cli import main
-from bridge.reasons import MEANINGS, Reason
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store.database import Database

@@ -12,10 +12,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
-from bridge.events import DeliveryStatus, Lane, Trigger
-from bridge.orders import OrderStatus
+from bridge.domain.events import DeliveryStatus, Lane, Trigger
+from bridge.domain.orders import OrderStatus
+from bridge.domain.reasons import Reason
 from bridge.place import Origin, may_be_forgotten
-from bridge.reasons import Reason
 from bridge.store import migrate, restores
 from bridge.store.database import Database
 from tests.desk import Desk

@@ -13,7 +13,7 @@ import structlog
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
-from bridge.reasons import MEANINGS, Reason
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.simulator import Label, PurpleDotOrder
 from tests.clockwork import Clockwork, Json
 from tests.fakes import Clock

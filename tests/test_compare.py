@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from bridge.compare import compare
-from bridge.events import DeliveryStatus
+from bridge.domain.events import DeliveryStatus
 from bridge.settings import Settings
 from bridge.simulator import World
 from bridge.store import mending

@@ -14,7 +14,7 @@ import structlog
 
 from bridge.app import create_app
 from bridge.console.pages import LONGEST, age, shown
-from bridge.reasons import MEANINGS, Reason
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.settings import Settings
 from bridge.simulator import Label, PurpleDotOrder
 from bridge.store import audit, sweeps

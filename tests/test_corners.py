@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import PermanentError, RefusedError, UnclearError
-from bridge.events import Record
+from bridge.domain.errors import PermanentError, RefusedError, UnclearError
+from bridge.domain.events import Record
+from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.mend import fulfil_rest
-from bridge.orders import OrderLine, OrderStatus
 from bridge.shipstation.payloads import record_of
 from bridge.store import mending
 from bridge.store.deliveries import Delivery

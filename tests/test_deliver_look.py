@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.actions import Held, Ignored
 from bridge.deliver.look import LABEL_IS_FRESH, ORDER_IS_FRESH, judge_order, look
-from bridge.errors import CredentialsError, NotFoundError, TemporaryError, ThrottledError
-from bridge.orders import OrderStatus
-from bridge.reasons import Reason
+from bridge.domain.actions import Held, Ignored
+from bridge.domain.errors import CredentialsError, NotFoundError, TemporaryError, ThrottledError
+from bridge.domain.orders import OrderStatus
+from bridge.domain.reasons import Reason
 from bridge.store.deliveries import Delivery
 from tests.fakes import Clock, FakeFetcher, FakePurpleDot
 from tests.ledger import ORDER_ID, a_delivery, a_parcel, an_order, v1_label

@@ -1,6 +1,6 @@
 """The arrows between statuses: every status is drawn, and ends stay ends unless a person or newer facts reopen them."""
 
-from bridge.events import CLAIMABLE, COMMITTED, DELIVERY_ARROWS, EVENT_ARROWS, EXCEPTIONS, DeliveryStatus, EventStatus, Lane
+from bridge.domain.events import CLAIMABLE, COMMITTED, DELIVERY_ARROWS, EVENT_ARROWS, EXCEPTIONS, DeliveryStatus, EventStatus, Lane
 
 S = DeliveryStatus
 

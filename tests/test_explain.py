@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bridge.events import EventStatus
+from bridge.domain.events import EventStatus
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.explain import explain_delivery, explain_event
-from bridge.reasons import MEANINGS, Reason
 from bridge.translate import EVENT_TYPES
 
 NOON = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import RefusedError
-from bridge.events import DeliveryStatus
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import DeliveryStatus
 from bridge.filters import read_filter, read_moment
 from bridge.store.reports import Query
 

@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.actions import CreateFulfillment
-from bridge.errors import PayloadError
-from bridge.events import Record
-from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus
-from bridge.outline import LEFT_OUT
+from bridge.domain.actions import CreateFulfillment
+from bridge.domain.errors import PayloadError
+from bridge.domain.events import Record
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
+from bridge.domain.redaction import LEFT_OUT
+from bridge.domain.shipments import ClueKind, Shipment
 from bridge.place import Policy
-from bridge.shipments import ClueKind, Shipment
 from bridge.shipstation.webhook import storable
 from bridge.simulator import PurpleDotOrder, ShipStationOrder, World
 from bridge.store.database import Database

@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from bridge.actions import CreateFulfillment
-from bridge.errors import RefusedError
-from bridge.events import DeliveryStatus
+from bridge.domain.actions import CreateFulfillment
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import DeliveryStatus
+from bridge.domain.shipments import ShipmentItem
 from bridge.mend import fulfil_rest
-from bridge.shipments import ShipmentItem
 from bridge.store import mending
 from bridge.store.deliveries import Delivery
 from bridge.translate.carriers import Carriers

@@ -12,13 +12,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.errors import LeaseLostError
-from bridge.events import DeliveryStatus, Lane, Trigger
-from bridge.orders import OrderLine, OrderStatus
+from bridge.domain.errors import LeaseLostError
+from bridge.domain.events import DeliveryStatus, Lane, Trigger
+from bridge.domain.orders import OrderLine, OrderStatus
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.place import Decision, Origin, lock, place, summary
-from bridge.reasons import Reason
 from bridge.resolve import Found
-from bridge.shipments import Shipment, ShipmentState
 from bridge.store import deliveries, mending, orders, restores
 from bridge.store.database import Database
 from bridge.store.tables import deliveries as table

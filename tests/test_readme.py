@@ -11,7 +11,7 @@ from flask import Flask
 
 from bridge.app import create_app
 from bridge.cli import main
-from bridge.reasons import MEANINGS
+from bridge.domain.reasons import MEANINGS
 from bridge.settings import Settings, env_example
 from bridge.shipstation import webhook
 from bridge.translate import EVENT_TYPES

@@ -2,9 +2,9 @@
 
 import pytest
 
-from bridge import errors
-from bridge.events import DeliveryStatus, EventStatus
-from bridge.reasons import MEANINGS, Reason
+from bridge.domain import errors
+from bridge.domain.events import DeliveryStatus, EventStatus
+from bridge.domain.reasons import MEANINGS, Reason
 
 CONTRACT = {
     "ignored": "not_a_purple_dot_order return_label voided nothing_shipped event_type_not_handled already_delivered",

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import RefusedError
-from bridge.events import DeliveryStatus
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import DeliveryStatus
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.explain import explain_delivery, explain_event
-from bridge.reasons import MEANINGS, Reason
 from bridge.simulator import PurpleDotOrder, ShipStationOrder
 from bridge.store import mending
 from tests.clockwork import Clockwork, Json

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import TemporaryError
-from bridge.events import Lane
+from bridge.domain.errors import TemporaryError
+from bridge.domain.events import Lane
 from bridge.reconcile import Sweep, look_back
 from bridge.simulator import PurpleDotOrder, World
 from bridge.store import retention, sweeps

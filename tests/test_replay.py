@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import RefusedError
-from bridge.events import DeliveryStatus
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import DeliveryStatus
 from bridge.store import events, mending, replays, reports, restores, tables
 from bridge.store.replays import AT_ONCE
 from tests.clockwork import OWNER, Clockwork

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import CredentialsError, TemporaryError
-from bridge.orders import OrderLine, OrderStatus
+from bridge.domain.errors import CredentialsError, TemporaryError
+from bridge.domain.orders import OrderLine, OrderStatus
+from bridge.domain.shipments import Clue, ClueKind, Shipment
 from bridge.resolve import Found, Resolver
-from bridge.shipments import Clue, ClueKind, Shipment
 from bridge.store import orders as order_store
 from bridge.store.database import Database
 from tests.fakes import Clock, FakePurpleDot, WatchedDatabase

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import (
+from bridge.domain.errors import (
     BridgeError,
     CredentialsError,
     NotFoundError,
@@ -17,7 +17,7 @@ from bridge.errors import (
     ThrottledError,
     UnclearError,
 )
-from bridge.reasons import Reason
+from bridge.domain.reasons import Reason
 from bridge.retry import A_DAY, GiveUp, RetryAt, decide, next_look
 
 NOW = datetime(2026, 11, 4, 12, tzinfo=UTC)

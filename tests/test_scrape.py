@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event
 
 from bridge import metrics, scrape
-from bridge.events import DeliveryStatus, Lane
+from bridge.domain.events import DeliveryStatus, Lane
 from bridge.simulator import SCENARIOS
 from bridge.store import budgets, migrate, sweeps, workers
 from bridge.store.database import Database

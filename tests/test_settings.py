@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import SettingsError
+from bridge.domain.errors import SettingsError
 from bridge.settings import Settings, env_example, read_duration, read_pattern
 
 TOKEN = "t0ken-of-the-front-door"

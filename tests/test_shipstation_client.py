@@ -11,7 +11,7 @@ import responses
 from pydantic import SecretStr
 
 from bridge.api_client import ApiClient
-from bridge.errors import CredentialsError, ForeignUrlError, NotFoundError, PayloadError, PermanentError, TemporaryError
+from bridge.domain.errors import CredentialsError, ForeignUrlError, NotFoundError, PayloadError, PermanentError, TemporaryError
 from bridge.shipstation import client
 from bridge.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.shipstation.webhook import is_shipstation_origin

@@ -12,8 +12,8 @@ import requests
 import responses
 
 from bridge.api_client import ApiClient
-from bridge.errors import BridgeError, CredentialsError, ForeignUrlError, NotFoundError, TemporaryError
-from bridge.events import Record
+from bridge.domain.errors import BridgeError, CredentialsError, ForeignUrlError, NotFoundError, TemporaryError
+from bridge.domain.events import Record
 from bridge.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.shipstation.fetch import Fetcher
 from bridge.translate.shipments import shipped

@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from bridge.errors import PayloadError, TemporaryError
-from bridge.events import Record
-from bridge.reasons import Reason
+from bridge.domain.errors import PayloadError, TemporaryError
+from bridge.domain.events import Record
+from bridge.domain.reasons import Reason
 from bridge.shipstation.payloads import MODELS, Page, V1Fulfillment, V1Order, V1Shipment, V2Label, V2Shipment, page_of, parse, record_of
 from bridge.translate import EVENT_TYPES
 

@@ -12,8 +12,8 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import AuthenticationError, ForeignUrlError, KeysUnavailableError, PayloadError
-from bridge.reasons import Reason
+from bridge.domain.errors import AuthenticationError, ForeignUrlError, KeysUnavailableError, PayloadError
+from bridge.domain.reasons import Reason
 from bridge.shipstation.webhook import (
     INLINE_FULFILLMENTS,
     Notification,

@@ -8,7 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import Connection
 
-from bridge.events import Lane
+from bridge.domain.events import Lane
 from bridge.store import budgets
 from bridge.store.database import Database
 from tests.fakes import Clock, WatchedDatabase

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 from bridge.store import events, migrate
 from bridge.store.database import Database
 from bridge.store.tables import workers

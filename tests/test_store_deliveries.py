@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from sqlalchemy.exc import IntegrityError
 
-from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
-from bridge.errors import LeaseLostError, TemporaryError
-from bridge.events import COMMITTED, DeliveryStatus, Lane, Trigger
-from bridge.reasons import Reason
-from bridge.shipments import ShipmentState
+from bridge.domain.actions import CreateFulfillment, FulfilledLine, Held, Tracking
+from bridge.domain.errors import LeaseLostError, TemporaryError
+from bridge.domain.events import COMMITTED, DeliveryStatus, Lane, Trigger
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import ShipmentState
 from bridge.store import deliveries, mending
 from bridge.store.attempts import Attempt
 from bridge.store.database import Database

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.errors import LeaseLostError
-from bridge.events import EventStatus, Lane, Record
-from bridge.reasons import Reason
+from bridge.domain.errors import LeaseLostError
+from bridge.domain.events import EventStatus, Lane, Record
+from bridge.domain.reasons import Reason
 from bridge.store import events
 from bridge.store.database import Database
 from bridge.store.events import Arrival, pointer_of

@@ -13,7 +13,7 @@ import pytest
 from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError
 
-from bridge.errors import LeaseLostError, StorageError
+from bridge.domain.errors import LeaseLostError, StorageError
 from bridge.store import events, migrate
 from bridge.store.database import Database
 from bridge.store.group_commit import GroupCommit

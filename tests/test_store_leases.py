@@ -9,8 +9,8 @@ from threading import Barrier
 
 import pytest
 
-from bridge.errors import LeaseLostError
-from bridge.events import DeliveryStatus, EventStatus, Lane
+from bridge.domain.errors import LeaseLostError
+from bridge.domain.events import DeliveryStatus, EventStatus, Lane
 from bridge.store import deliveries, events, leases
 from bridge.store.database import Database
 from tests.fakes import Clock, WatchedDatabase

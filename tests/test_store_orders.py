@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.store import orders
 from bridge.store.database import Database
 from bridge.store.tables import deliveries

@@ -9,8 +9,8 @@ from sqlalchemy.event import listen
 
 from bridge.alerts import Key, Trouble
 from bridge.console.overview import bars, judge
-from bridge.events import EventStatus
-from bridge.reasons import Reason
+from bridge.domain.events import EventStatus
+from bridge.domain.reasons import Reason
 from bridge.store import events, overview, reports, secret_keys, sweeps
 from bridge.store.database import Database
 from bridge.store.events import Arrival

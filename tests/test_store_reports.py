@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from bridge.actions import Held
-from bridge.events import DeliveryStatus, EventStatus, Lane, Record, Trigger
-from bridge.reasons import Reason
+from bridge.domain.actions import Held
+from bridge.domain.events import DeliveryStatus, EventStatus, Lane, Record, Trigger
+from bridge.domain.reasons import Reason
 from bridge.store import deliveries, events, reports
 from bridge.store.attempts import Attempt
 from bridge.store.database import Database

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from sqlalchemy import update
 
-from bridge.events import DeliveryStatus
+from bridge.domain.events import DeliveryStatus
+from bridge.domain.reasons import Reason
 from bridge.explain import explain_event
-from bridge.reasons import Reason
 from bridge.store import mending, migrate, reports, retention, tables
 from bridge.store.database import Database
 from bridge.store.deliveries import load

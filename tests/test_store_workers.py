@@ -10,7 +10,7 @@ from threading import Barrier
 import pytest
 from sqlalchemy import text
 
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 from bridge.store import workers
 from bridge.store.database import Database
 from tests.fakes import Clock, WatchedDatabase

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from bridge.shipments import Shipment, ShipmentState
+from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.translate.carriers import TABLE, Carriers, Row, link, own_rows
 
 CARRIERS = Carriers()

@@ -6,11 +6,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.actions import Action, CreateFulfillment, FulfilledLine, Held, Ignored, Tracking
-from bridge.events import COMMITTED, DeliveryStatus
-from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus
-from bridge.reasons import Reason
-from bridge.shipments import Shipment, ShipmentItem, ShipmentState
+from bridge.domain.actions import Action, CreateFulfillment, FulfilledLine, Held, Ignored, Tracking
+from bridge.domain.events import COMMITTED, DeliveryStatus
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Shipment, ShipmentItem, ShipmentState
 from bridge.translate.carriers import Carriers
 from bridge.translate.fulfillments import Earlier, decide, identity, judge_state, normalise_tracking
 from bridge.translate.matching import Match

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
-from bridge.reasons import Reason
-from bridge.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
 from bridge.translate.matching import Match, Unmatched, Wanted, lines_with_sku, match, wanted
 from tests import payload_files
 

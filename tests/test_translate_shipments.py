@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.errors import PayloadError
-from bridge.events import Record
-from bridge.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
+from bridge.domain.errors import PayloadError
+from bridge.domain.events import Record
+from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
 from bridge.shipstation.payloads import record_of
 from bridge.translate import EVENT_TYPES, shipments
 from tests import payload_files

@@ -16,7 +16,7 @@ from pydantic import SecretStr
 from bridge import notify
 from bridge.budget import Budget
 from bridge.cli import main
-from bridge.events import DeliveryStatus
+from bridge.domain.events import DeliveryStatus
 from bridge.settings import Settings
 from bridge.store import budgets, mending, notes
 from bridge.store.database import Database

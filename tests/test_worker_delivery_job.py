@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import (
+from bridge.domain.errors import (
     BridgeError,
     CredentialsError,
     LeaseLostError,
@@ -17,9 +17,9 @@ from bridge.errors import (
     ThrottledError,
     UnclearError,
 )
-from bridge.orders import OrderLine, OrderStatus
-from bridge.reasons import MEANINGS, Reason
-from bridge.shipments import ShipmentState
+from bridge.domain.orders import OrderLine, OrderStatus
+from bridge.domain.reasons import MEANINGS, Reason
+from bridge.domain.shipments import ShipmentState
 from bridge.store import deliveries
 from bridge.store.database import Database
 from bridge.worker import delivery_job

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import (
+from bridge.domain.errors import (
     BridgeError,
     CredentialsError,
     ForeignUrlError,
@@ -17,9 +17,9 @@ from bridge.errors import (
     TemporaryError,
     ThrottledError,
 )
-from bridge.events import EventStatus, Lane, Record
+from bridge.domain.events import EventStatus, Lane, Record
+from bridge.domain.reasons import Reason
 from bridge.place import Decision
-from bridge.reasons import Reason
 from bridge.shipstation.payloads import record_of
 from bridge.store import events
 from bridge.worker.event_job import EventJob, conclude

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from bridge.errors import LeaseLostError, StorageError
-from bridge.events import DeliveryStatus, EventStatus
+from bridge.domain.errors import LeaseLostError, StorageError
+from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.store import deliveries, events, wake, workers
 from bridge.store.database import Database
 from bridge.worker import loop

@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from bridge import __version__
-from bridge.errors import BridgeError, SettingsError, StorageError
+from bridge.domain.errors import BridgeError, SettingsError, StorageError
 
 _FILES = {
     "init": ("init",),

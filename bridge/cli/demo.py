@@ -22,9 +22,9 @@ from typing import Any
 import click
 
 from bridge.cli.running import die_with_parent
-from bridge.events import CLAIMABLE, EventStatus
-from bridge.orders import normalise_reference
-from bridge.reasons import MEANINGS, Reason
+from bridge.domain.events import CLAIMABLE, EventStatus
+from bridge.domain.orders import normalise_reference
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.simulator import SCENARIOS, Label, MarkedShipped, Simulator, World
 from bridge.store import reports
 from bridge.store.database import Database

@@ -10,10 +10,10 @@ from typing import Any, TextIO
 import click
 
 from bridge.cli.ledger import opened
-from bridge.errors import RefusedError
-from bridge.events import DeliveryStatus, EventStatus
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import DeliveryStatus, EventStatus
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.filters import read_moment
-from bridge.reasons import MEANINGS, Reason
 from bridge.store import audit as audit_list
 from bridge.store import reports
 from bridge.store.reports import Query

@@ -11,10 +11,10 @@ import click
 from bridge import mend
 from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import MOMENT, json_option, story_of, tell, the_one, write_csv
-from bridge.errors import BridgeError
-from bridge.events import DeliveryStatus
+from bridge.domain.errors import BridgeError
+from bridge.domain.events import DeliveryStatus
+from bridge.domain.orders import FulfillmentOrder
 from bridge.explain import explain_delivery, explain_event
-from bridge.orders import FulfillmentOrder
 from bridge.resolve import orders_named
 from bridge.store import mending, reports
 from bridge.store.reports import Query

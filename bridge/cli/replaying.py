@@ -11,8 +11,8 @@ import click
 
 from bridge.cli.ledger import load_settings, who
 from bridge.cli.looking import MOMENT, json_option, tell, the_one
-from bridge.errors import RefusedError
-from bridge.events import EXCEPTIONS, DeliveryStatus, EventStatus
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
 from bridge.store import replays, reports, workers
 from bridge.store.database import Database
 from bridge.store.replays import RunStatus

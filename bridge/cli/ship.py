@@ -19,7 +19,7 @@ import click
 
 from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, printable, table, tell, write_csv
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 from bridge.shipstation.marking import LOOK_FIRST, Marker, MarkRow, read_row
 from bridge.store import audit, marking
 from bridge.store.database import Database

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter, ValidationError
 from bridge import subscribe
 from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, table, tell
-from bridge.errors import RefusedError
+from bridge.domain.errors import RefusedError
 from bridge.settings import Settings, Url
 from bridge.shipstation.subscriptions import Subscription, Subscriptions, is_ours, masked
 from bridge.store import audit, notes

@@ -20,7 +20,7 @@ from bridge.console import actions, auth, lists, overview, pages, replaying, sto
 from bridge.console.auth import Role
 from bridge.console.desk import Desk
 from bridge.console.pages import page
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 
 __all__ = ["Desk", "add_to"]
 

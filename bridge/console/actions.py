@@ -12,8 +12,8 @@ from bridge.console import auth
 from bridge.console.desk import Desk
 from bridge.console.lists import chosen_deliveries
 from bridge.console.pages import page
-from bridge.errors import BridgeError, RefusedError
-from bridge.events import DeliveryStatus
+from bridge.domain.errors import BridgeError, RefusedError
+from bridge.domain.events import DeliveryStatus
 from bridge.store import mending
 from bridge.store.database import Connection
 

@@ -16,7 +16,7 @@ from werkzeug.wrappers import Response
 
 from bridge.console.desk import Desk
 from bridge.console.pages import page
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 from bridge.store import budgets, secret_keys
 
 log = structlog.get_logger(__name__)

@@ -11,10 +11,10 @@ from flask import current_app, request, url_for
 from bridge import mend
 from bridge.console.desk import Desk
 from bridge.console.pages import page
-from bridge.errors import RefusedError
-from bridge.events import DeliveryStatus, EventStatus
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import DeliveryStatus, EventStatus
+from bridge.domain.reasons import Reason
 from bridge.filters import QUALIFIERS, read_filter
-from bridge.reasons import Reason
 from bridge.store import audit, mending, replays, reports
 from bridge.store.database import Connection
 from bridge.store.replays import Candidate

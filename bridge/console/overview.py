@@ -11,7 +11,7 @@ from bridge import watch
 from bridge.alerts import KINDS, SYSTEMS, Trouble, troubles
 from bridge.console.desk import Desk
 from bridge.console.pages import page, span
-from bridge.events import CLAIMABLE, EventStatus
+from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.store import overview, reports, sweeps, workers
 from bridge.store.database import Connection
 

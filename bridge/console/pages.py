@@ -10,8 +10,8 @@ from flask import abort, render_template
 from markupsafe import Markup, escape
 
 from bridge.console.desk import Desk
+from bridge.domain.reasons import MEANINGS, Meaning, Reason
 from bridge.logs import mask_secrets, masked_text
-from bridge.reasons import MEANINGS, Meaning, Reason
 
 LONGEST = 60_000
 """Characters of one text that a page shows; the rest is counted."""

@@ -8,14 +8,14 @@ from typing import Any
 from flask import abort, flash, request
 from markupsafe import Markup, escape
 
-from bridge.actions import CreateFulfillment, FulfilledLine, Tracking
 from bridge.console.desk import Desk
 from bridge.console.lists import ways
 from bridge.console.pages import page
-from bridge.errors import BridgeError
+from bridge.domain.actions import CreateFulfillment, FulfilledLine, Tracking
+from bridge.domain.errors import BridgeError
+from bridge.domain.orders import FulfillmentOrder, normalise_reference
 from bridge.explain import explain_delivery, explain_event, rule_in_words
 from bridge.logs import masked_text
-from bridge.orders import FulfillmentOrder, normalise_reference
 from bridge.store import audit, orders, reports
 from bridge.store.database import Connection
 from bridge.translate import EVENT_TYPES

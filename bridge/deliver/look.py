@@ -2,12 +2,12 @@
 
 from datetime import datetime, timedelta
 
-from bridge.actions import Held, Ignored
-from bridge.errors import TemporaryError
-from bridge.orders import FulfillmentOrder, OrderStatus
+from bridge.domain.actions import Held, Ignored
+from bridge.domain.errors import TemporaryError
+from bridge.domain.orders import FulfillmentOrder, OrderStatus
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import ShipmentState
 from bridge.purple_dot.client import PurpleDot
-from bridge.reasons import Reason
-from bridge.shipments import ShipmentState
 from bridge.shipstation.fetch import Fetcher
 from bridge.store.deliveries import Delivery
 from bridge.translate.shipments import state_of

@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from bridge.actions import FulfilledLine, Held
-from bridge.orders import FulfillmentOrder, OrderStatus
-from bridge.reasons import Reason
+from bridge.domain.actions import FulfilledLine, Held
+from bridge.domain.orders import FulfillmentOrder, OrderStatus
+from bridge.domain.reasons import Reason
 from bridge.retry import next_look
 
 

@@ -13,8 +13,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
-from bridge.errors import PayloadError
-from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus
+from bridge.domain.errors import PayloadError
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 
 DEFAULT_LIMIT = 50  # rows on a page where `limit` is not heeded
 

@@ -11,8 +11,8 @@ from typing import Any
 from urllib.parse import quote, urlencode, urljoin
 
 from bridge.api_client import ApiClient
-from bridge.errors import NotFoundError, PayloadError, PermanentError, TemporaryError
-from bridge.events import Record
+from bridge.domain.errors import NotFoundError, PayloadError, PermanentError, TemporaryError
+from bridge.domain.events import Record
 from bridge.shipstation.marking import Marker
 from bridge.shipstation.payloads import page_of, record_of
 from bridge.shipstation.subscriptions import SubscriptionsV1, SubscriptionsV2

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from bridge.errors import CredentialsError, ForeignUrlError, NotFoundError
-from bridge.events import Record
+from bridge.domain.errors import CredentialsError, ForeignUrlError, NotFoundError
+from bridge.domain.events import Record
 from bridge.shipstation.client import ShipStation, ShipStationV1, ShipStationV2
 
 LISTS = {

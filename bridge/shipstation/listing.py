@@ -16,7 +16,7 @@ from zoneinfo import ZoneInfo
 
 from pydantic import AliasChoices, BeforeValidator, Field
 
-from bridge.events import Record
+from bridge.domain.events import Record
 from bridge.shipstation.payloads import Row, Text, record_of
 
 PACIFIC = ZoneInfo("America/Los_Angeles")

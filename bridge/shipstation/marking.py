@@ -12,7 +12,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
 from bridge.api_client import ApiClient
-from bridge.errors import CredentialsError, PermanentError, TemporaryError, UnclearError
+from bridge.domain.errors import CredentialsError, PermanentError, TemporaryError, UnclearError
 from bridge.shipstation.payloads import Id, InlineRow, Items, Row
 
 LOOK_FIRST = "it may be marked already, so look in ShipStation before you send it again"

@@ -13,8 +13,8 @@ from typing import Annotated, Any, TypeVar
 from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator, model_validator
 from pydantic.alias_generators import to_camel
 
-from bridge.errors import PayloadError, TemporaryError
-from bridge.events import Record
+from bridge.domain.errors import PayloadError, TemporaryError
+from bridge.domain.events import Record
 
 
 def _text(value: object) -> object:

@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 from pydantic import Field, ValidationError
 
 from bridge.api_client import ApiClient, origin_of
-from bridge.errors import ForeignUrlError, PayloadError
+from bridge.domain.errors import ForeignUrlError, PayloadError
 from bridge.shipstation.payloads import Id, Items, Row, Text
 
 WANTED: Mapping[str, Sequence[Sequence[str]]] = {

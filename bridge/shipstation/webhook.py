@@ -17,9 +17,9 @@ from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from bridge.errors import AuthenticationError, ForeignUrlError, PayloadError
-from bridge.outline import outline
-from bridge.reasons import Reason
+from bridge.domain.errors import AuthenticationError, ForeignUrlError, PayloadError
+from bridge.domain.reasons import Reason
+from bridge.domain.redaction import outline
 from bridge.shipstation.payloads import InlineRow, record_of
 
 SIGNED_HEADERS = ("x-shipengine-rsa-sha256-key-id", "x-shipengine-rsa-sha256-signature", "x-shipengine-timestamp")

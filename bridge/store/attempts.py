@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, insert, select
 
-from bridge.events import DeliveryStatus, Trigger
+from bridge.domain.events import DeliveryStatus, Trigger
 from bridge.store.prepared import Prepared, slots
 from bridge.store.tables import attempts
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from sqlalchemy import URL
 
-from bridge.errors import RefusedError, StorageError
+from bridge.domain.errors import RefusedError, StorageError
 from bridge.store.database import Database
 
 _STEP = 1000

@@ -15,7 +15,7 @@ from typing import Any
 from sqlalchemy import Connection, Float, Row, bindparam, case, not_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.events import Lane
+from bridge.domain.events import Lane
 from bridge.store.prepared import Prepared
 from bridge.store.tables import budgets
 

@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 from bridge.store.driver_errors import not_taken, storage_errors
 from bridge.store.group_commit import GroupCommit
 

@@ -9,11 +9,11 @@ from pydantic import TypeAdapter
 from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.actions import CreateFulfillment, FulfilledLine, Held, Tracking
-from bridge.errors import TemporaryError
-from bridge.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
-from bridge.reasons import Reason
-from bridge.shipments import Shipment, ShipmentState
+from bridge.domain.actions import CreateFulfillment, FulfilledLine, Held, Tracking
+from bridge.domain.errors import TemporaryError
+from bridge.domain.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.store import attempts, leases
 from bridge.store.attempts import Attempt
 from bridge.store.ids import new_id

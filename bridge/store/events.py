@@ -11,8 +11,8 @@ from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, exist
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
-from bridge.events import Event, EventStatus, Lane, Record
-from bridge.reasons import Reason
+from bridge.domain.events import Event, EventStatus, Lane, Record
+from bridge.domain.reasons import Reason
 from bridge.store import leases
 from bridge.store.ids import new_id
 from bridge.store.prepared import Prepared, Row, slots

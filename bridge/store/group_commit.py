@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from sqlalchemy import Connection
 
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 from bridge.store.driver_errors import storage_errors
 from bridge.store.prepared import run_on_sqlite
 

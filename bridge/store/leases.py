@@ -11,8 +11,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Dialect, Table, Update, bindparam, func, literal, select, union_all, update
 
-from bridge.errors import LeaseLostError
-from bridge.events import Lane
+from bridge.domain.errors import LeaseLostError
+from bridge.domain.events import Lane
 from bridge.store.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, events
 

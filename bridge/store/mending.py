@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy import Connection, select, update
 
-from bridge.errors import RefusedError
-from bridge.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
-from bridge.reasons import Reason
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
+from bridge.domain.reasons import Reason
 from bridge.store import attempts, wake
 from bridge.store.attempts import Attempt
 from bridge.store.deliveries import Delivery, drop_lines, load

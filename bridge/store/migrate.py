@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection, inspect, text
 
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 from bridge.store.database import Database
 
 _MIGRATIONS = Path(__file__).parent / "migrations"

@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
 from bridge.store.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, fulfillment_orders, order_lines
 

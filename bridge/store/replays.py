@@ -8,8 +8,8 @@ from typing import Any
 
 from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
 
-from bridge.errors import RefusedError
-from bridge.events import DeliveryStatus, EventStatus, Lane
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import DeliveryStatus, EventStatus, Lane
 from bridge.store import audit, reports, wake
 from bridge.store.ids import new_id
 from bridge.store.tables import REPLAY, deliveries, event_deliveries, events, records, replay_items, replay_runs

@@ -7,8 +7,8 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Row, Select, Table, Text, and_, cast, exists, func, or_, select, union
 
-from bridge.events import EXCEPTIONS, DeliveryStatus, EventStatus, Lane
-from bridge.orders import normalise_reference
+from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus, Lane
+from bridge.domain.orders import normalise_reference
 from bridge.store.ids import first_id
 from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries, events, records, replay_items
 

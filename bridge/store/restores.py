@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Connection, exists, select, update
 
-from bridge.events import CLAIMABLE, DeliveryStatus, Trigger
+from bridge.domain.events import CLAIMABLE, DeliveryStatus, Trigger
 from bridge.store import attempts, notes
 from bridge.store.attempts import Attempt
 from bridge.store.deliveries import Delivery

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, true, update
 
-from bridge.events import EventStatus, Lane, Record
+from bridge.domain.events import EventStatus, Lane, Record
 from bridge.store import events, wake
 from bridge.store.deliveries import Delivery, load
 from bridge.store.events import Arrival

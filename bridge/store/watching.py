@@ -4,7 +4,7 @@ from datetime import datetime
 
 from sqlalchemy import Connection, Table, select
 
-from bridge.events import EXCEPTIONS, EventStatus, Lane
+from bridge.domain.events import EXCEPTIONS, EventStatus, Lane
 from bridge.store import notes
 from bridge.store.reports import replayed_well
 from bridge.store.tables import deliveries, events

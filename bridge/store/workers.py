@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Row, select, text, update
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 from bridge.store.database import Database
 from bridge.store.tables import workers
 

@@ -3,8 +3,8 @@
 from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
-from bridge.events import Record
-from bridge.shipments import Shipment
+from bridge.domain.events import Record
+from bridge.domain.shipments import Shipment
 from bridge.translate.shipments import rejected, shipped
 
 

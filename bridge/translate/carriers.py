@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.resources import files
 from urllib.parse import quote
 
-from bridge.shipments import Shipment
+from bridge.domain.shipments import Shipment
 
 Row = dict[str, str]
 TABLE: tuple[Row, ...] = tuple(csv.DictReader(files(__package__).joinpath("carriers.csv").read_text(encoding="utf-8").splitlines()))

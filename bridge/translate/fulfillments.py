@@ -4,11 +4,11 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from bridge.actions import Action, CreateFulfillment, FulfilledLine, Held, Ignored, Tracking
-from bridge.events import COMMITTED, DeliveryStatus
-from bridge.orders import FulfillmentOrder, OrderLine, OrderStatus
-from bridge.reasons import Reason
-from bridge.shipments import Shipment, ShipmentItem, ShipmentState
+from bridge.domain.actions import Action, CreateFulfillment, FulfilledLine, Held, Ignored, Tracking
+from bridge.domain.events import COMMITTED, DeliveryStatus
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Shipment, ShipmentItem, ShipmentState
 from bridge.translate.carriers import Carriers
 from bridge.translate.matching import Match, line_with_id, lines_with_sku
 

@@ -4,9 +4,9 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
-from bridge.orders import FulfillmentOrder, OrderLine, normalise_reference
-from bridge.reasons import Reason
-from bridge.shipments import Clue, ClueKind, Shipment, ShipmentItem
+from bridge.domain.orders import FulfillmentOrder, OrderLine, normalise_reference
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem
 
 Finding = tuple[str, tuple[FulfillmentOrder, ...]]
 Named = tuple[str, FulfillmentOrder]

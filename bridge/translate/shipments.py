@@ -8,9 +8,9 @@ V2: https://docs.shipstation.com/openapi/labels and /fulfillments · V1: https:/
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
-from bridge.errors import PayloadError
-from bridge.events import Record
-from bridge.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
+from bridge.domain.errors import PayloadError
+from bridge.domain.events import Record
+from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
 from bridge.shipstation.payloads import (
     InlineRow,
     V1Fulfillment,

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import structlog
 
-from bridge.errors import StorageError
+from bridge.domain.errors import StorageError
 from bridge.store import chores
 from bridge.store.database import Database
 

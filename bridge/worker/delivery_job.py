@@ -11,25 +11,17 @@ from typing import Any, TypeVar
 import structlog
 
 from bridge import metrics
-from bridge.actions import Held
 from bridge.deliver import look, settle
-from bridge.errors import (
-    BridgeError,
-    CredentialsError,
-    LeaseLostError,
-    PermanentError,
-    StorageError,
-    TemporaryError,
-    UnclearError,
-)
-from bridge.events import DeliveryStatus, Record, Trigger
-from bridge.orders import OrderStatus
+from bridge.domain.actions import Held
+from bridge.domain.errors import BridgeError, CredentialsError, LeaseLostError, PermanentError, StorageError, TemporaryError, UnclearError
+from bridge.domain.events import DeliveryStatus, Record, Trigger
+from bridge.domain.orders import OrderStatus
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.place import Origin, Policy, lock, place
 from bridge.purple_dot.client import FulfillmentReceipt, PurpleDot
-from bridge.reasons import Reason
 from bridge.resolve import Resolver
 from bridge.retry import GiveUp, decide, next_look
-from bridge.shipments import Shipment, ShipmentState
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.payloads import record_of
 from bridge.store import attempts, deliveries, leases

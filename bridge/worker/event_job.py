@@ -7,13 +7,13 @@ from datetime import datetime, timedelta
 import structlog
 
 from bridge import metrics
-from bridge.errors import BridgeError, CredentialsError, LeaseLostError, PermanentError, StorageError, TemporaryError, ThrottledError
-from bridge.events import DeliveryStatus, Event, EventStatus, Lane, Record, Trigger
+from bridge.domain.errors import BridgeError, CredentialsError, LeaseLostError, PermanentError, StorageError, TemporaryError, ThrottledError
+from bridge.domain.events import DeliveryStatus, Event, EventStatus, Lane, Record, Trigger
+from bridge.domain.reasons import MEANINGS, Reason
+from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.place import Decision, Origin, Policy, Taking, place, summary
-from bridge.reasons import MEANINGS, Reason
 from bridge.resolve import Found, Resolver
 from bridge.retry import RetryAt, decide, next_look
-from bridge.shipments import Shipment, ShipmentState
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.payloads import record_of
 from bridge.shipstation.webhook import identify

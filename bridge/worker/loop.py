@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from bridge.budget import calls_in
-from bridge.errors import LeaseLostError, StorageError
-from bridge.events import Event
+from bridge.domain.errors import LeaseLostError, StorageError
+from bridge.domain.events import Event
 from bridge.store import deliveries, events, leases, restores, wake, workers
 from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Delivery

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from bridge.events import DeliveryStatus, EventStatus
+from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.store import deliveries, events, leases, migrate, reports
 from bridge.store.database import Database
 from bridge.store.events import Arrival

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from sqlalchemy import select
 
-from bridge.events import DeliveryStatus
+from bridge.domain.events import DeliveryStatus
 from bridge.simulator import Simulator
 from bridge.simulator.faults import parse_fault
 from bridge.store.database import Database

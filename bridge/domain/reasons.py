@@ -46,7 +46,7 @@ class Meaning:
 
 
 def _read() -> dict[Reason, Meaning]:
-    rows = csv.DictReader(files("bridge").joinpath("reasons.csv").read_text(encoding="utf-8").splitlines())
+    rows = csv.DictReader(files(__package__).joinpath("reasons.csv").read_text(encoding="utf-8").splitlines())
     return {Reason(row["reason"]): Meaning(row["verdict"], row["sentence"], row["next_step"]) for row in rows}
 
 

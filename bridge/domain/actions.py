@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import Any
 
-from bridge.reasons import Reason
+from bridge.domain.reasons import Reason
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Every error of this product. An error carries the verdict: can trying again help, and may something have happened already?"""
 
-from bridge.reasons import Reason
+from bridge.domain.reasons import Reason
 
 
 class BridgeError(Exception):

@@ -1,0 +1,1 @@
+"""The types that every room shares: events, shipments, orders, actions, reasons, errors, redaction."""
