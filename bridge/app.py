@@ -16,8 +16,9 @@ from bridge.logs import configure_logs
 from bridge.resolve import orders_named
 from bridge.settings import Settings
 from bridge.shipstation.keys import KeySet, jwks_fetcher
-from bridge.store import budgets, migrate, reports, sweeps, workers
-from bridge.store.database import Database
+from bridge.store import rate_limits, reports, sweeps, workers
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from bridge.wiring import create_clients, create_event_job, known_origins, open_database, own_carriers, rates
 
 log = structlog.get_logger(__name__)
@@ -101,7 +102,7 @@ def readiness(database: Database, settings: Settings) -> dict[str, Any]:
                 "exceptions_waiting": reports.count_exceptions(connection),
                 "last_sweep": sweeps.last(connection),
                 "vendors": {
-                    system: budgets.state(connection, system, per_minute=per_minute, now=now).as_json()
+                    system: rate_limits.state(connection, system, per_minute=per_minute, now=now).as_json()
                     for system, per_minute in rates(settings).items()
                 },
             }

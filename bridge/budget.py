@@ -15,8 +15,8 @@ from bridge import metrics
 from bridge.api_client import retry_after_of
 from bridge.domain.errors import StorageError, ThrottledError
 from bridge.domain.events import Lane
-from bridge.store import budgets, notes
-from bridge.store.database import Database
+from bridge.store import notes, rate_limits
+from bridge.store.engine.database import Database
 
 log = structlog.get_logger(__name__)
 
@@ -132,7 +132,7 @@ class Budget:
             calls = max(1, int(self.allowed * _BLOCK_SECONDS / 60))
             with self.database.begin(durable=False) as connection:
                 now = self.database.now(connection)
-                turn = budgets.take(connection, self.system, per_minute=self.allowed, now=now, lane=lane, calls=calls)
+                turn = rate_limits.take(connection, self.system, per_minute=self.allowed, now=now, lane=lane, calls=calls)
             if turn.calls:
                 self._is_failing, self._told = turn.is_failing, turn.told_per_minute
                 self._block, self._block_until = turn.calls - 1, time.monotonic() + _BLOCK_LASTS
@@ -166,7 +166,7 @@ class Budget:
     def _failed(self) -> float | None:
         self._is_failing, self._block = True, 0
         with self.database.begin(durable=False) as connection:
-            wait = budgets.failed(connection, self.system, now=self.database.now(connection))
+            wait = rate_limits.failed(connection, self.system, now=self.database.now(connection))
         if wait is not None:
             log.warning("vendor_down", system=self.system, probe_after_seconds=round(wait))
         return wait
@@ -174,7 +174,7 @@ class Budget:
     def _worked(self) -> None:
         self._is_failing = False
         with self.database.begin(durable=False) as connection:
-            budgets.worked(connection, self.system)
+            rate_limits.worked(connection, self.system)
         log.info("vendor_well_again", system=self.system)
 
     def _learn(self, outcome: str, headers: Mapping[str, str]) -> None:
@@ -186,8 +186,8 @@ class Budget:
         with self.database.begin(durable=False) as connection:
             now = self.database.now(connection)
             if pause is not None:
-                budgets.pause(connection, self.system, seconds=pause, now=now)
-            budgets.learn(connection, self.system, allowed=allowed, remaining=remaining, per_minute=self.allowed, now=now)
+                rate_limits.pause(connection, self.system, seconds=pause, now=now)
+            rate_limits.learn(connection, self.system, allowed=allowed, remaining=remaining, per_minute=self.allowed, now=now)
 
 
 def lesson(outcome: str, headers: Mapping[str, str], *, now: datetime, per_minute: int) -> tuple[float | None, int | None, int | None]:

@@ -15,8 +15,8 @@ from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.purple_dot.client import PurpleDot
 from bridge.settings import Settings
 from bridge.store import deliveries, orders, sweeps
-from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Delivery
+from bridge.store.engine.database import Connection, Database
 from bridge.translate import EVENT_TYPES
 from bridge.translate.matching import Wanted, match, wanted
 

@@ -14,7 +14,7 @@ from bridge.api_client import SYSTEMS, ApiClient
 from bridge.contract import VendorField, changes, has_rows, unreadable
 from bridge.domain.errors import BridgeError, CredentialsError, StorageError, ThrottledError
 from bridge.store.condition import journal_mode
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 Status = Literal["ok", "warn", "fail"]
 Sample = Callable[[], object]

@@ -10,9 +10,10 @@ from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
 from bridge.domain.reasons import Reason
 from bridge.place import as_earlier
-from bridge.store import audit, deliveries, events, mending, orders, wake
-from bridge.store.database import Connection
+from bridge.store import audit, deliveries, events, mending, orders
 from bridge.store.deliveries import Delivery, Draft
+from bridge.store.engine import wakeup
+from bridge.store.engine.database import Connection
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
 
@@ -33,7 +34,7 @@ def retry_event(connection: Connection, event_id: str, *, who: str, why: str | N
     """Make a dead event work again, and write it down. RefusedError for any other."""
     if not events.revive(connection, event_id, now=now):
         raise RefusedError(f"{event_id} isn't dead: only a dead event is tried again")
-    wake.announce(connection)
+    wakeup.announce(connection)
     told = "is tried again now"
     audit.note(connection, who=who, what="retry", subject=event_id, why=why, outcome=told, now=now)
     return told
@@ -97,7 +98,7 @@ def fulfil_rest(connection: Connection, delivery: Delivery, *, carriers: Carrier
         deliveries.place(connection, delivery, draft, now=now)
     except TemporaryError as exc:
         raise RefusedError(f"{delivery.id} has just moved on; look at it again") from exc
-    wake.announce(connection)
+    wakeup.announce(connection)
     return action
 
 

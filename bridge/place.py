@@ -12,8 +12,8 @@ from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.resolve import Found
 from bridge.store import deliveries, orders, restores
-from bridge.store.database import Connection
 from bridge.store.deliveries import Claim, Delivery, Draft
+from bridge.store.engine.database import Connection
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
 from bridge.translate.fulfillments import Earlier, identity, normalise_tracking

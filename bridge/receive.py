@@ -21,8 +21,9 @@ from bridge.domain.events import EventStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.shipstation import webhook
 from bridge.shipstation.payloads import record_of
-from bridge.store import events, wake
-from bridge.store.database import Connection, Database
+from bridge.store import events
+from bridge.store.engine import wakeup
+from bridge.store.engine.database import Connection, Database
 from bridge.store.events import Arrival
 from bridge.translate import EVENT_TYPES
 
@@ -161,7 +162,7 @@ def _check_content(notification: webhook.Notification, origins: Collection[str])
 def _receive(door: Door, arrival: Arrival) -> Answered:
     def store(connection: Connection) -> tuple[str, bool]:
         stored = events.receive(connection, arrival, now=door.database.now(connection))
-        wake.announce(connection)
+        wakeup.announce(connection)
         return stored
 
     event_id, is_duplicate = door.database.write(store, is_one_statement=True)

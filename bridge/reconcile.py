@@ -21,8 +21,8 @@ from bridge.shipstation.client import ShipStation
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.listing import AN_HOUR, LISTINGS, Listed, Listing, read
 from bridge.store import deliveries, sweeps
-from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Delivery
+from bridge.store.engine.database import Connection, Database
 from bridge.store.sweeps import Found
 from bridge.translate.fulfillments import normalise_tracking
 from bridge.translate.shipments import shipped

@@ -15,7 +15,7 @@ from bridge.place import Decision
 from bridge.resolve import Found
 from bridge.shipstation.webhook import check_resource_url
 from bridge.store import deliveries, events, mending, reports
-from bridge.store.database import Connection
+from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate, Wish
 from bridge.translate import EVENT_TYPES
 from bridge.worker.event_job import EventJob, Facts

@@ -10,7 +10,7 @@ from bridge.domain.orders import FulfillmentOrder, normalise_reference
 from bridge.domain.shipments import Shipment
 from bridge.purple_dot.client import PurpleDot
 from bridge.store import orders as order_store
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.translate.matching import Wanted, is_uuid, wanted
 
 

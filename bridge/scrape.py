@@ -12,8 +12,8 @@ from prometheus_client.registry import Collector
 
 from bridge.domain.errors import StorageError
 from bridge.domain.events import DeliveryStatus
-from bridge.store import budgets, overview, reports, sweeps, workers
-from bridge.store.database import Connection, Database
+from bridge.store import rate_limits, reports, stats, sweeps, workers
+from bridge.store.engine.database import Connection, Database
 
 log = structlog.get_logger(__name__)
 
@@ -37,8 +37,8 @@ class Ledger(Collector):
 
     def _told(self, connection: Connection) -> Iterator[Metric]:
         now = self.database.now(connection)
-        last, beat = overview.last_event_at(connection), workers.last_beat(connection)
-        vendors = [budgets.state(connection, system, per_minute=rate, now=now) for system, rate in self.rates.items()]
+        last, beat = stats.last_event_at(connection), workers.last_beat(connection)
+        vendors = [rate_limits.state(connection, system, per_minute=rate, now=now) for system, rate in self.rates.items()]
         counts = reports.count_deliveries(connection, most=COUNTED_TO)
         told = {status: counts.get(status, 0) for status in DeliveryStatus}
         yield _gauge("bridge_deliveries", f"Deliveries by status; {COUNTED_TO} is that many or more", "status", told)

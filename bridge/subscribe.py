@@ -10,7 +10,7 @@ import structlog
 from bridge.domain.errors import BridgeError, PermanentError
 from bridge.shipstation.subscriptions import Step, Subscription, Subscriptions, is_ours, masked, plan
 from bridge.store import notes
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 log = structlog.get_logger(__name__)
 

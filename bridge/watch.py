@@ -10,8 +10,8 @@ from pydantic import SecretStr
 
 from bridge import alerts, notify
 from bridge.alerts import Facts, Key, Trouble
-from bridge.store import budgets, notes, overview, sweeps, watching
-from bridge.store.database import Connection, Database
+from bridge.store import notes, rate_limits, stats, sweeps, watching
+from bridge.store.engine.database import Connection, Database
 
 log = structlog.get_logger(__name__)
 
@@ -61,13 +61,13 @@ class Watch:
 
 def facts(connection: Connection, rates: Mapping[str, int], *, now: datetime) -> Facts:
     """Everything that is judged, by a few look-ups in indexes."""
-    vendors = [budgets.state(connection, system, per_minute=rate, now=now) for system, rate in rates.items()]
-    last = overview.last_event_at(connection)
+    vendors = [rate_limits.state(connection, system, per_minute=rate, now=now) for system, rate in rates.items()]
+    last = stats.last_event_at(connection)
     quiet = now - last if last else timedelta(0)
     until = now - alerts.grace(quiet)
     usual: list[int] = []
     if last and quiet >= alerts.SILENT_AT_LEAST:
-        usual = overview.in_earlier_weeks(connection, last, until, weeks=alerts.WEEKS, most=200)
+        usual = stats.in_earlier_weeks(connection, last, until, weeks=alerts.WEEKS, most=200)
     lost = notes.get(connection, notes.LOST)
     return Facts(
         now=now,

@@ -18,8 +18,9 @@ from bridge.settings import Settings
 from bridge.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.webhook import is_shipstation_origin
-from bridge.store import migrate, retention
-from bridge.store.database import Database
+from bridge.store import retention
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from bridge.translate.carriers import Carriers, own_rows
 from bridge.worker.chores import Chore, Chores
 from bridge.worker.delivery_job import DeliveryJob

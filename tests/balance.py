@@ -8,7 +8,7 @@ from sqlalchemy import and_, or_, select
 
 from bridge.domain.events import CLAIMABLE, EXCEPTIONS, EventStatus
 from bridge.simulator import World
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries, events
 
 

@@ -17,8 +17,8 @@ from bridge.settings import Settings
 from bridge.shipstation.keys import KeySet, jwks_fetcher
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store import deliveries, events, leases, mending, orders, reports, tables
-from bridge.store.database import Database
 from bridge.store.deliveries import Delivery
+from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
 from bridge.wiring import create_clients

@@ -11,8 +11,8 @@ from uuid import uuid4
 import pytest
 
 from bridge.simulator import Simulator
-from bridge.store import migrate
-from bridge.store.database import Database
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from tests.postgres import Server, running_server
 from tests.stack import Stack
 

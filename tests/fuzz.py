@@ -21,8 +21,9 @@ from sqlalchemy import select
 from bridge.app import create_app
 from bridge.settings import Settings
 from bridge.simulator import Simulator
-from bridge.store import migrate, tables
-from bridge.store.database import Database
+from bridge.store import tables
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 
 TOKEN = "t0ken-of-the-front-door"
 MARK = "Quillmark-66-secret"

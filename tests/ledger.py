@@ -15,8 +15,8 @@ from bridge.place import Decision, Origin, Policy, place
 from bridge.resolve import Found
 from bridge.shipstation.payloads import record_of
 from bridge.store import deliveries, events, tables
-from bridge.store.database import Database
 from bridge.store.deliveries import Delivery
+from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
 from bridge.translate.carriers import Carriers
 from bridge.worker.schedules import Schedules

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.store import migrate, tables
-from bridge.store.database import Database
+from bridge.store import tables
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from tests.conftest import BOTH_DATABASES
 from tests.desk import Desk
 from tests.fakes import Clock, FakeFetcher, FakePurpleDot, WatchedDatabase

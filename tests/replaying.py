@@ -3,7 +3,7 @@
 from typing import Any
 
 from bridge.store import replays
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from tests.clockwork import Clockwork, Json
 from tests.ledger import rows

@@ -21,8 +21,9 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.simulator import PurpleDotOrder, Simulator
-from bridge.store import migrate, reports
-from bridge.store.database import Database
+from bridge.store import reports
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from tests.waiting import wait_until
 

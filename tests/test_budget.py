@@ -11,8 +11,8 @@ from bridge.api_client import ApiClient
 from bridge.budget import Budget, WaitingRoom, calls_in, lesson
 from bridge.domain.errors import TemporaryError, ThrottledError, UnclearError
 from bridge.domain.events import Lane
-from bridge.store import budgets
-from bridge.store.database import Database
+from bridge.store import rate_limits
+from bridge.store.engine.database import Database
 from tests.fakes import Clock, WatchedDatabase
 
 pytest_plugins = ["tests.ledger_fixtures"]
@@ -53,7 +53,7 @@ def test_high_rate_asks_the_database_once_for_many_calls(ledger: WatchedDatabase
         ours.before_call("order")
 
     with ledger.read() as connection:
-        assert budgets.state(connection, "purple_dot", per_minute=60_000, now=ledger.now(connection)).calls_left == 5900
+        assert rate_limits.state(connection, "purple_dot", per_minute=60_000, now=ledger.now(connection)).calls_left == 5900
 
 
 def test_full_waiting_room_sends_back_who_has_made_no_call_yet_each_to_a_later_time(ledger: WatchedDatabase) -> None:

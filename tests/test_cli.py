@@ -22,8 +22,8 @@ from bridge.cli import main
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
-from bridge.store.database import Database
-from bridge.store.migrate import newest
+from bridge.store.engine.database import Database
+from bridge.store.engine.migrate import newest
 from bridge.store.tables import events
 from bridge.wiring import create_worker
 from tests.commands import COMMANDS

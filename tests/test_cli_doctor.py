@@ -17,8 +17,8 @@ from bridge.api_client import ApiClient
 from bridge.cli import main
 from bridge.simulator import Simulator
 from bridge.simulator.shapes import SHAPES
-from bridge.store import chores, workers
-from bridge.store.database import Database
+from bridge.store import periodic, workers
+from bridge.store.engine.database import Database
 from tests.fakes import Clock
 
 pytest_plugins = ["tests.simulator_fixtures"]
@@ -51,8 +51,8 @@ def ledger(run: Run, env: Mapping[str, str]) -> Any:
         with database.begin() as connection:
             now = datetime.now(UTC)
             workers.beat(connection, "worker-1", started_at=now, now=now)
-            chores.take(connection, "sweep", every=timedelta(minutes=15), now=now)
-            chores.done(connection, "sweep", now=now)
+            periodic.take(connection, "sweep", every=timedelta(minutes=15), now=now)
+            periodic.done(connection, "sweep", now=now)
         yield database
 
 

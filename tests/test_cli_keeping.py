@@ -16,8 +16,9 @@ from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.place import Origin, may_be_forgotten
-from bridge.store import migrate, restores
-from bridge.store.database import Database
+from bridge.store import restores
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from tests.desk import Desk
 from tests.ledger import CAP, SHAWL, a_parcel, an_order, deliver_next, put, receive, row, rows, units
 from tests.postgres import Server

@@ -14,7 +14,7 @@ from sqlalchemy import update
 from bridge.cli import main
 from bridge.cli.replaying import _watch
 from bridge.store import tables, workers
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.translate import EVENT_TYPES
 from tests.clockwork import Clockwork, Json
 from tests.fakes import Clock

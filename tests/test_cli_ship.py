@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 from bridge.cli import main
 from bridge.cli.ship import _checked
 from bridge.simulator import Simulator
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 OPERATION = "shipstation.create_fulfillments"
 HEADER = "shipment_id,tracking_number,carrier_code"

@@ -25,7 +25,7 @@ from bridge.domain.shipments import ClueKind, Shipment
 from bridge.place import Policy
 from bridge.shipstation.webhook import storable
 from bridge.simulator import PurpleDotOrder, ShipStationOrder, World
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.translate import EVENT_TYPES
 from bridge.translate.fulfillments import decide
 from bridge.translate.matching import Match, match

@@ -7,7 +7,7 @@ from random import Random
 from sqlalchemy import text
 
 from bridge.simulator import Label
-from bridge.store import migrate
+from bridge.store.engine import migrate
 from tests.balance import assert_balanced
 from tests.stack import Json, Stack, free_port
 from tests.waiting import wait_until

@@ -14,7 +14,7 @@ from bridge.cli import main
 from bridge.cli.demo import ACTS
 from bridge.simulator import Simulator
 from bridge.simulator.shapes import SHAPES
-from bridge.store import chores
+from bridge.store import periodic
 from tests.stack import TOKEN, Answer, Process, Stack
 from tests.test_watch import listener
 from tests.waiting import wait_until
@@ -76,7 +76,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
                 stack.travel(act.stage(stack.world))
             _knock(stack)
             with stack.database.begin() as connection:
-                chores.put_off(connection, "alerts", until=stack.database.now(connection))  # Not only in a minute.
+                periodic.put_off(connection, "alerts", until=stack.database.now(connection))  # Not only in a minute.
             wait_until(lambda: came, 20, "the worker to try an alert")
             wait_until(lambda: worker.logged("alert_not_sent"), 20, "its failure to be logged")
             given = {name: value for name, value in simulator.env().items() if re.search("KEY|SECRET|TOKEN", name)}

@@ -17,7 +17,7 @@ import requests
 
 from bridge.simulator import Credentials, PurpleDotOrder, Simulator, World
 from bridge.store import restores
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from tests.postgres import Server
 from tests.stack import SETTINGS, Answer, Json, Process, Stack
 from tests.waiting import wait_until

@@ -20,7 +20,7 @@ from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.place import Decision, Origin, lock, place, summary
 from bridge.resolve import Found
 from bridge.store import deliveries, mending, orders, restores
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table
 from tests.desk import Desk
 from tests.fakes import Clock, WatchedDatabase

@@ -14,7 +14,7 @@ from bridge.domain.events import Lane
 from bridge.reconcile import Sweep, look_back
 from bridge.simulator import PurpleDotOrder, World
 from bridge.store import retention, sweeps
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from tests.clockwork import Clockwork, Json
 from tests.fakes import Clock
 from tests.ledger import rows

@@ -10,7 +10,7 @@ from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment
 from bridge.resolve import Found, Resolver
 from bridge.store import orders as order_store
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from tests.fakes import Clock, FakePurpleDot, WatchedDatabase
 from tests.ledger import ORDER_ID, OTHER_ID, POLICY, a_parcel, an_order, deliver_next, put, units
 

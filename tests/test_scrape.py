@@ -16,8 +16,9 @@ from sqlalchemy import Engine, event
 from bridge import metrics, scrape
 from bridge.domain.events import DeliveryStatus, Lane
 from bridge.simulator import SCENARIOS
-from bridge.store import budgets, migrate, sweeps, workers
-from bridge.store.database import Database
+from bridge.store import rate_limits, sweeps, workers
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import a_parcel, deliver_next, put, receive
 from tests.stack import Json, Stack, free_port, samples
@@ -81,12 +82,12 @@ def test_event_that_the_bridge_fed_in_itself_is_no_sign_of_life_from_shipstation
 
 def test_vendor_that_is_down_or_told_us_to_wait_is_told(ledger: WatchedDatabase, clock: Clock) -> None:
     before = told(ledger)
-    for _ in range(budgets.FAILURES_IN_A_ROW):
+    for _ in range(rate_limits.FAILURES_IN_A_ROW):
         with ledger.begin() as connection:
-            budgets.failed(connection, "shipstation", now=clock.now)
-        clock.advance(budgets.FAILING_SECONDS)
+            rate_limits.failed(connection, "shipstation", now=clock.now)
+        clock.advance(rate_limits.FAILING_SECONDS)
     with ledger.begin() as connection:
-        budgets.pause(connection, "purple_dot", seconds=30, now=clock.now)
+        rate_limits.pause(connection, "purple_dot", seconds=30, now=clock.now)
 
     page = told(ledger)
 

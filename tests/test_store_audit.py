@@ -1,7 +1,7 @@
 """The audit list: what people did stands there, newest first, whatever they wrote."""
 
 from bridge.store import audit
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from tests.fakes import Clock
 from tests.ledger import rows
 

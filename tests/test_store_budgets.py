@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from sqlalchemy import Connection
 
 from bridge.domain.events import Lane
-from bridge.store import budgets
-from bridge.store.database import Database
+from bridge.store import rate_limits
+from bridge.store.engine.database import Database
 from tests.fakes import Clock, WatchedDatabase
 
 pytest_plugins = ["tests.ledger_fixtures"]
@@ -20,17 +20,17 @@ GAPS = st.lists(st.floats(0, 20, allow_nan=False) | st.sampled_from([0.0, 0.001,
 
 def take(database: Database, per_minute: int = 60, system: str = "purple_dot") -> float:
     with database.begin() as connection:
-        return budgets.take(connection, system, per_minute=per_minute, now=database.now(connection)).wait
+        return rate_limits.take(connection, system, per_minute=per_minute, now=database.now(connection)).wait
 
 
 def left(database: Database, per_minute: int = 60, system: str = "purple_dot") -> int:
     with database.read() as connection:
-        return budgets.state(connection, system, per_minute=per_minute, now=database.now(connection)).calls_left
+        return rate_limits.state(connection, system, per_minute=per_minute, now=database.now(connection)).calls_left
 
 
 def pause(database: Database, seconds: float, system: str = "purple_dot") -> None:
     with database.begin() as connection:
-        budgets.pause(connection, system, seconds=seconds, now=database.now(connection))
+        rate_limits.pause(connection, system, seconds=seconds, now=database.now(connection))
 
 
 def busiest_minute(moments: list[float]) -> int:
@@ -42,11 +42,11 @@ def busiest_minute(moments: list[float]) -> int:
 def test_no_minute_sees_more_calls_than_allowed(ledger: WatchedDatabase, per_minute: int, gaps: list[float], impatient: bool) -> None:
     clock, calls = Clock(), []
     with Database.begin(ledger) as connection:
-        connection.execute(budgets.budgets.delete())
+        connection.execute(rate_limits.budgets.delete())
         for gap in gaps:
             clock.advance(gap)
             for _ in range(6):
-                wait = budgets.take(connection, "x", per_minute=per_minute, now=clock.now).wait
+                wait = rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now).wait
                 if wait and impatient:
                     break
                 if wait:
@@ -62,7 +62,7 @@ def test_patient_caller_is_always_served_in_the_end(ledger: WatchedDatabase, clo
     start, calls = clock.now, 0
     with Database.begin(ledger) as connection:
         while clock.now < start + timedelta(minutes=3):
-            wait = budgets.take(connection, "x", per_minute=per_minute, now=clock.now).wait
+            wait = rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now).wait
             calls += not wait
             clock.advance(wait)
 
@@ -134,14 +134,14 @@ def test_pause_of_one_vendor_stops_no_other(ledger: WatchedDatabase) -> None:
 def test_what_is_left_can_be_taken_and_no_more(ledger: WatchedDatabase, per_minute: int, gaps: list[float], burst: int) -> None:
     clock = Clock()
     with Database.begin(ledger) as connection:
-        connection.execute(budgets.budgets.delete())
+        connection.execute(rate_limits.budgets.delete())
         for gap in gaps:
             clock.advance(gap)
             for _ in range(burst):
-                budgets.take(connection, "x", per_minute=per_minute, now=clock.now)
-        promised = budgets.state(connection, "x", per_minute=per_minute, now=clock.now).calls_left
+                rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now)
+        promised = rate_limits.state(connection, "x", per_minute=per_minute, now=clock.now).calls_left
         taken = 0
-        while budgets.take(connection, "x", per_minute=per_minute, now=clock.now).calls:
+        while rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now).calls:
             taken += 1
 
     assert taken == promised
@@ -160,7 +160,7 @@ def test_unused_budget_is_whole_and_never_more(ledger: WatchedDatabase, clock: C
 
 def taken_in(connection: Connection, lane: Lane, clock: Clock, per_minute: int = 120) -> int:
     count = 0
-    while budgets.take(connection, "x", per_minute=per_minute, now=clock.now, lane=lane).calls:
+    while rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now, lane=lane).calls:
         count += 1
     return count
 
@@ -179,7 +179,7 @@ def test_lower_lanes_get_no_turn_while_live_calls_wait_for_theirs(ledger: Watche
         for _tick in range(200):
             clock.advance(0.1)
             for lane in (Lane.SWEEP, Lane.REPLAY, Lane.RETRY, Lane.LIVE):
-                turns += [lane] * budgets.take(connection, "x", per_minute=120, now=clock.now, lane=lane).calls
+                turns += [lane] * rate_limits.take(connection, "x", per_minute=120, now=clock.now, lane=lane).calls
 
     assert set(turns) == {Lane.LIVE}
 
@@ -199,13 +199,13 @@ def test_smallest_budget_serves_every_lane(ledger: WatchedDatabase, clock: Clock
     with Database.begin(ledger) as connection:
         for lane in Lane:
             clock.advance(300)
-            assert budgets.take(connection, "x", per_minute=per_minute, now=clock.now, lane=lane).calls == 1
+            assert rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now, lane=lane).calls == 1
 
 
 def test_block_of_calls_counts_as_so_many(ledger: WatchedDatabase, clock: Clock) -> None:
     with Database.begin(ledger) as connection:
-        assert budgets.take(connection, "x", per_minute=120, now=clock.now, calls=8).calls == 8
-        assert budgets.take(connection, "x", per_minute=120, now=clock.now, calls=8).calls == 1
+        assert rate_limits.take(connection, "x", per_minute=120, now=clock.now, calls=8).calls == 8
+        assert rate_limits.take(connection, "x", per_minute=120, now=clock.now, calls=8).calls == 1
         assert taken_in(connection, Lane.LIVE, clock) == 3
 
 
@@ -214,26 +214,26 @@ def test_block_of_calls_counts_as_so_many(ledger: WatchedDatabase, clock: Clock)
 
 def test_vendor_that_has_less_left_than_we_think_is_believed(ledger: WatchedDatabase, clock: Clock) -> None:
     with Database.begin(ledger) as connection:
-        budgets.take(connection, "x", per_minute=120, now=clock.now)
-        budgets.learn(connection, "x", allowed=None, remaining=3, per_minute=120, now=clock.now)
+        rate_limits.take(connection, "x", per_minute=120, now=clock.now)
+        rate_limits.learn(connection, "x", allowed=None, remaining=3, per_minute=120, now=clock.now)
 
         assert taken_in(connection, Lane.LIVE, clock) == 3
 
 
 def test_vendor_that_has_more_left_changes_nothing(ledger: WatchedDatabase, clock: Clock) -> None:
     with Database.begin(ledger) as connection:
-        budgets.take(connection, "x", per_minute=120, now=clock.now)
-        budgets.learn(connection, "x", allowed=None, remaining=90, per_minute=120, now=clock.now)
+        rate_limits.take(connection, "x", per_minute=120, now=clock.now)
+        rate_limits.learn(connection, "x", allowed=None, remaining=90, per_minute=120, now=clock.now)
 
         assert taken_in(connection, Lane.LIVE, clock) == 11
 
 
 def test_rate_that_the_vendor_told_is_handed_on(ledger: WatchedDatabase, clock: Clock) -> None:
     with Database.begin(ledger) as connection:
-        budgets.take(connection, "x", per_minute=120, now=clock.now)
-        budgets.learn(connection, "x", allowed=40, remaining=None, per_minute=120, now=clock.now)
+        rate_limits.take(connection, "x", per_minute=120, now=clock.now)
+        rate_limits.learn(connection, "x", allowed=40, remaining=None, per_minute=120, now=clock.now)
 
-        assert budgets.take(connection, "x", per_minute=120, now=clock.now).told_per_minute == 40
+        assert rate_limits.take(connection, "x", per_minute=120, now=clock.now).told_per_minute == 40
 
 
 # A vendor that fails as a whole
@@ -243,14 +243,14 @@ def fail(database: Database, clock: Clock, times: int, *, every: float = 20) -> 
     waits = []
     for _ in range(times):
         with database.begin() as connection:
-            waits.append(budgets.failed(connection, "x", now=clock.now))
+            waits.append(rate_limits.failed(connection, "x", now=clock.now))
         clock.advance(every)
     return waits
 
 
 def standing(database: Database, clock: Clock) -> str:
     with database.read() as connection:
-        return budgets.state(connection, "x", per_minute=60, now=clock.now).state
+        return rate_limits.state(connection, "x", per_minute=60, now=clock.now).state
 
 
 def test_few_failures_or_quick_ones_close_nothing(ledger: WatchedDatabase, clock: Clock) -> None:
@@ -282,7 +282,7 @@ def test_probe_that_fails_makes_the_next_one_rarer(ledger: WatchedDatabase, cloc
 def test_one_success_opens_the_way_for_everyone(ledger: WatchedDatabase, clock: Clock) -> None:
     fail(ledger, clock, 6)
     with ledger.begin() as connection:
-        budgets.worked(connection, "x")
+        rate_limits.worked(connection, "x")
 
     assert standing(ledger, clock) == "ok"
     assert [take(ledger, system="x") for _caller in range(3)] == [0, 0, 0]
@@ -292,4 +292,4 @@ def test_success_in_between_starts_the_count_anew(ledger: WatchedDatabase, clock
     for _round in range(5):
         assert fail(ledger, clock, 4) == [None] * 4
         with ledger.begin() as connection:
-            budgets.worked(connection, "x")
+            rate_limits.worked(connection, "x")

@@ -16,8 +16,9 @@ from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError
 
 from bridge.domain.errors import StorageError
-from bridge.store import events, migrate
-from bridge.store.database import Database
+from bridge.store import events
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from bridge.store.tables import workers
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import receive, rows

@@ -16,8 +16,8 @@ from bridge.domain.reasons import Reason
 from bridge.domain.shipments import ShipmentState
 from bridge.store import deliveries, mending
 from bridge.store.attempts import Attempt
-from bridge.store.database import Database
 from bridge.store.deliveries import Claim, Delivery, Draft
+from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import ORDER_ID, OTHER_ID, a_parcel, claim_deliveries, claim_delivery, deliver_next, due_in, receive, record, row, rows

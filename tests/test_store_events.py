@@ -12,7 +12,7 @@ from bridge.domain.errors import LeaseLostError
 from bridge.domain.events import EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
 from bridge.store import events
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.events import Arrival, pointer_of
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import URL, claim_event, claim_events, due_in, receive, row, rows

@@ -14,9 +14,10 @@ from sqlalchemy import Connection, event, text
 from sqlalchemy.exc import IntegrityError
 
 from bridge.domain.errors import LeaseLostError, StorageError
-from bridge.store import events, migrate
-from bridge.store.database import Database
-from bridge.store.group_commit import GroupCommit
+from bridge.store import events
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
+from bridge.store.engine.group_commit import GroupCommit
 from bridge.store.tables import workers
 from tests.ledger import rows
 from tests.waiting import wait_until

@@ -12,7 +12,7 @@ import pytest
 from bridge.domain.errors import LeaseLostError
 from bridge.domain.events import DeliveryStatus, EventStatus, Lane
 from bridge.store import deliveries, events, leases
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import (
     LEASE,

@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import pytest
 
 from bridge.shipstation.marking import RowResult
-from bridge.store import marking
-from bridge.store.database import Database
+from bridge.store import marked_shipments
+from bridge.store.engine.database import Database
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 KEY = ("se-1", "1Z1")
@@ -15,19 +15,19 @@ MARKED, REFUSED, UNCLEAR = RowResult("marked"), RowResult("refused", "Shipment n
 NOT_SENT = RowResult("not_sent", "busy")
 
 
-def begin(database: Database, key: marking.Key = KEY, *, again_unclear: bool = False) -> bool:
+def begin(database: Database, key: marked_shipments.Key = KEY, *, again_unclear: bool = False) -> bool:
     with database.begin() as connection:
-        return marking.begin(connection, key, file_name="rows.csv", again_unclear=again_unclear, now=NOW)
+        return marked_shipments.begin(connection, key, file_name="rows.csv", again_unclear=again_unclear, now=NOW)
 
 
 def end(database: Database, result: RowResult) -> None:
     with database.begin() as connection:
-        marking.end(connection, KEY, result, now=NOW)
+        marked_shipments.end(connection, KEY, result, now=NOW)
 
 
-def known(database: Database, *keys: marking.Key) -> dict[marking.Key, str]:
+def known(database: Database, *keys: marked_shipments.Key) -> dict[marked_shipments.Key, str]:
     with database.read() as connection:
-        return {key: status for key, (status, _) in marking.known(connection, keys or [KEY]).items()}
+        return {key: status for key, (status, _) in marked_shipments.known(connection, keys or [KEY]).items()}
 
 
 def send(database: Database, result: RowResult) -> None:

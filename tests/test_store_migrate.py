@@ -9,8 +9,8 @@ from alembic.runtime.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy import inspect
 
-from bridge.store import migrate
-from bridge.store.database import Database
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from bridge.store.tables import metadata
 
 

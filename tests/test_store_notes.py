@@ -1,7 +1,7 @@
 """One row a name; the newest stands, on both databases."""
 
 from bridge.store import notes
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from tests.fakes import Clock
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.store import orders
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries
 from tests.fakes import WatchedDatabase
 from tests.ledger import CAP, ORDER_ID, OTHER_ID, SHAWL, a_parcel, an_order, deliver_next, put

@@ -11,11 +11,11 @@ from bridge.alerts import Key, Trouble
 from bridge.console.overview import bars, judge
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import Reason
-from bridge.store import events, overview, reports, secret_keys, sweeps
-from bridge.store.database import Database
+from bridge.store import events, reports, secret_keys, stats, sweeps
+from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
-from bridge.store.overview import Hour
 from bridge.store.reports import Query
+from bridge.store.stats import Hour
 from bridge.store.tables import events as event_rows
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import a_parcel, an_order, deliver_next, put
@@ -52,7 +52,7 @@ def test_hours_count_what_came_and_how_its_deliveries_stand(ledger: WatchedDatab
     put(ledger, a_parcel())
     deliver_next(ledger)
     put(ledger, a_parcel(record="502", number="1Z2"), orders=(an_order(),))
-    hours = ask(ledger, overview.by_hour, now=clock.now)
+    hours = ask(ledger, stats.by_hour, now=clock.now)
 
     assert [hour.received for hour in hours] == [0] * 20 + [2, 0, 0, 3]
     assert (hours[-1].delivered, hours[-1].exceptions + hours[-1].waiting) == (1, 1)
@@ -64,8 +64,8 @@ def test_what_a_sweep_fed_in_is_no_webhook(ledger: WatchedDatabase, clock: Clock
     arrive(ledger, clock.now - timedelta(minutes=10))
     arrive(ledger, clock.now, source=sweeps.SOURCE)
 
-    assert ask(ledger, overview.last_event_at) == clock.now - timedelta(minutes=10)
-    assert ask(ledger, overview.by_hour, now=clock.now)[-1].received <= 1
+    assert ask(ledger, stats.last_event_at) == clock.now - timedelta(minutes=10)
+    assert ask(ledger, stats.by_hour, now=clock.now)[-1].received <= 1
 
 
 def test_chart_is_as_high_as_its_tallest_hour() -> None:
@@ -83,16 +83,16 @@ def test_chart_is_as_high_as_its_tallest_hour() -> None:
 
 
 def test_usual_rhythm_is_that_of_the_same_hour_of_the_week(ledger: WatchedDatabase, clock: Clock) -> None:
-    nothing = ask(ledger, overview.usual_per_hour, now=clock.now)
+    nothing = ask(ledger, stats.usual_per_hour, now=clock.now)
     arrive(ledger, clock.now - timedelta(days=3), 50)
-    young = ask(ledger, overview.usual_per_hour, now=clock.now)
+    young = ask(ledger, stats.usual_per_hour, now=clock.now)
     for week in (1, 2):
         arrive(ledger, clock.now - timedelta(weeks=week, minutes=40), 4)
         arrive(ledger, clock.now - timedelta(weeks=week, minutes=-40), 2)
         arrive(ledger, clock.now - timedelta(weeks=week, hours=5), 30)
 
     assert (nothing, young) == (None, None)
-    assert ask(ledger, overview.usual_per_hour, now=clock.now) == 3.0
+    assert ask(ledger, stats.usual_per_hour, now=clock.now) == 3.0
 
 
 def test_missed_webhooks_of_the_last_sweeps_are_added_up_by_event_type(ledger: WatchedDatabase, clock: Clock) -> None:

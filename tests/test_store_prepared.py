@@ -7,8 +7,8 @@ import pytest
 from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.exc import IntegrityError
 
-from bridge.store import budgets, deliveries, events, leases, notes, orders
-from bridge.store.prepared import Prepared, one_of, slots
+from bridge.store import deliveries, events, leases, notes, orders, rate_limits
+from bridge.store.engine.prepared import Prepared, one_of, slots
 from bridge.store.tables import events as table
 from tests.fakes import WatchedDatabase
 
@@ -80,7 +80,7 @@ def test_forgotten_value_is_an_error_and_no_null(ledger: WatchedDatabase) -> Non
 
 _NAMED = {
     f"{module.__name__}.{name}": statement
-    for module in (budgets, deliveries, events, leases, notes, orders)
+    for module in (rate_limits, deliveries, events, leases, notes, orders)
     for name, found in vars(module).items()
     for statement in (found.values() if isinstance(found, dict) else [found])
     if isinstance(statement, Prepared)

@@ -10,7 +10,7 @@ from bridge.domain.events import DeliveryStatus, EventStatus, Lane, Record, Trig
 from bridge.domain.reasons import Reason
 from bridge.store import deliveries, events, reports
 from bridge.store.attempts import Attempt
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import ORDER_ID, URL, a_parcel, an_order, claim_delivery, claim_event, deliver_next, put, receive, record

@@ -13,9 +13,10 @@ from sqlalchemy import update
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.reasons import Reason
 from bridge.explain import explain_event
-from bridge.store import mending, migrate, reports, retention, tables
-from bridge.store.database import Database
+from bridge.store import mending, reports, retention, tables
 from bridge.store.deliveries import load
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from bridge.store.tables import RESOLVED_DELIVERY, RESOLVED_EVENT
 from tests.desk import Desk
 from tests.ledger import claim_delivery, claim_event, receive, record, row, rows

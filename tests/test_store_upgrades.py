@@ -14,9 +14,10 @@ from sqlalchemy import JSON, Boolean, Connection, DateTime, LargeBinary, MetaDat
 from sqlalchemy.types import Integer, TypeEngine
 
 from bridge.explain import explain_event
-from bridge.store import migrate, reports, tables
-from bridge.store.database import Database
+from bridge.store import reports, tables
 from bridge.store.deliveries import load
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 
 Rows = dict[str, list[dict[str, Any]]]
 

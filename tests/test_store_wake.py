@@ -8,8 +8,8 @@ from contextlib import contextmanager
 import pytest
 from sqlalchemy import text
 
-from bridge.store import wake
-from bridge.store.database import Database
+from bridge.store.engine import wakeup
+from bridge.store.engine.database import Database
 from tests.ledger import receive
 
 pytest_plugins = ["tests.ledger_fixtures"]
@@ -20,7 +20,7 @@ LONG = 60.0
 
 
 @contextmanager
-def waiting(waker: wake.Waker, seconds: float = LONG) -> Iterator[threading.Thread]:
+def waiting(waker: wakeup.Waker, seconds: float = LONG) -> Iterator[threading.Thread]:
     """A thread inside `wait`, and at the end the proof that it came out early."""
     started, thread = threading.Event(), threading.Thread(target=lambda: (started.set(), waker.wait(seconds)))
     began = time.monotonic()
@@ -34,7 +34,7 @@ def waiting(waker: wake.Waker, seconds: float = LONG) -> Iterator[threading.Thre
 def tell(database: Database) -> None:
     with database.begin() as connection:
         connection.execute(text("DELETE FROM workers WHERE name = 'nobody'"))
-        wake.announce(connection)
+        wakeup.announce(connection)
     receive(database)
 
 
@@ -44,39 +44,39 @@ def stop() -> threading.Event:
 
 
 @pytest.fixture
-def waker(opened: Opener, stop: threading.Event) -> Iterator[wake.Waker]:
-    listening = wake.waker(opened(), stop)
+def waker(opened: Opener, stop: threading.Event) -> Iterator[wakeup.Waker]:
+    listening = wakeup.waker(opened(), stop)
     listening.wait(0.001)  # From here on it listens.
     yield listening
     listening.close()
 
 
-def test_another_process_that_commits_ends_the_wait(opened: Opener, waker: wake.Waker) -> None:
+def test_another_process_that_commits_ends_the_wait(opened: Opener, waker: wakeup.Waker) -> None:
     with waiting(waker):
         tell(opened())
 
 
-def test_what_was_committed_between_two_waits_ends_the_next(opened: Opener, waker: wake.Waker) -> None:
+def test_what_was_committed_between_two_waits_ends_the_next(opened: Opener, waker: wakeup.Waker) -> None:
     tell(opened())
 
     with waiting(waker):
         pass
 
 
-def test_stop_ends_the_wait(waker: wake.Waker, stop: threading.Event) -> None:
+def test_stop_ends_the_wait(waker: wakeup.Waker, stop: threading.Event) -> None:
     with waiting(waker):
         stop.set()
 
 
-def test_quiet_wait_ends_by_itself(waker: wake.Waker) -> None:
+def test_quiet_wait_ends_by_itself(waker: wakeup.Waker) -> None:
     with waiting(waker, 0.01):
         pass
 
 
-def test_transaction_that_was_rolled_back_wakes_nobody_up_for_good(opened: Opener, waker: wake.Waker) -> None:
+def test_transaction_that_was_rolled_back_wakes_nobody_up_for_good(opened: Opener, waker: wakeup.Waker) -> None:
     def break_off() -> None:
         with opened().begin() as connection:
-            wake.announce(connection)
+            wakeup.announce(connection)
             raise RuntimeError
 
     with pytest.raises(RuntimeError):
@@ -92,7 +92,7 @@ def cut_all_connections(database: Database) -> None:
         connection.execute(text(others)).all()
 
 
-def test_broken_connection_is_replaced(opened: Opener, waker: wake.Waker) -> None:
+def test_broken_connection_is_replaced(opened: Opener, waker: wakeup.Waker) -> None:
     database = opened()
     if database.is_sqlite:
         return  # A file has no connection to break.
@@ -106,7 +106,7 @@ def test_broken_connection_is_replaced(opened: Opener, waker: wake.Waker) -> Non
 
 def test_closing_twice_is_harmless(opened: Opener, stop: threading.Event) -> None:
     database = opened()
-    listening = wake.waker(database, stop)
+    listening = wakeup.waker(database, stop)
     listening.wait(0.001)
     if not database.is_sqlite:
         cut_all_connections(opened())
@@ -118,7 +118,7 @@ def test_server_that_is_gone_is_waited_for(opened: Opener, stop: threading.Event
     if opened().is_sqlite:
         return
     stop.set()
-    listening = wake.waker(Database(f"postgresql+psycopg://bridge@/bridge?host={tmp_path}"), stop)
+    listening = wakeup.waker(Database(f"postgresql+psycopg://bridge@/bridge?host={tmp_path}"), stop)
 
     listening.wait(5)
 

@@ -12,7 +12,7 @@ from sqlalchemy import text
 
 from bridge.domain.errors import StorageError
 from bridge.store import workers
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import rows
 

@@ -18,8 +18,8 @@ from bridge.budget import Budget
 from bridge.cli import main
 from bridge.domain.events import DeliveryStatus
 from bridge.settings import Settings
-from bridge.store import budgets, mending, notes
-from bridge.store.database import Database
+from bridge.store import mending, notes, rate_limits
+from bridge.store.engine.database import Database
 from bridge.watch import Watch
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import a_parcel, claim_event, claim_events, put, receive, rows
@@ -113,13 +113,13 @@ def test_no_url_is_kept_in_the_database(watch: Watch, ledger: WatchedDatabase) -
 
 
 def test_vendor_that_fails_and_recovers_is_told(watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock) -> None:
-    for _ in range(budgets.FAILURES_IN_A_ROW):
+    for _ in range(rate_limits.FAILURES_IN_A_ROW):
         with ledger.begin() as connection:
-            budgets.failed(connection, "purple_dot", now=clock.now)
-        clock.advance(budgets.FAILING_SECONDS)
+            rate_limits.failed(connection, "purple_dot", now=clock.now)
+        clock.advance(rate_limits.FAILING_SECONDS)
     look(watch)
     with ledger.begin() as connection:
-        budgets.worked(connection, "purple_dot")
+        rate_limits.worked(connection, "purple_dot")
     look(watch)
 
     assert post.titles() == ["Purple Dot can't be called", "Purple Dot can be called again"]

@@ -4,8 +4,8 @@ import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 
-from bridge.store import chores
-from bridge.store.database import Database
+from bridge.store import periodic
+from bridge.store.engine.database import Database
 from bridge.worker.chores import Chore, Chores
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -14,7 +14,7 @@ HOUR = timedelta(hours=1)
 
 def due(database: Database, now: datetime, *, every: timedelta = HOUR) -> bool:
     with database.begin() as connection:
-        return chores.take(connection, "sweep", every=every, now=now)
+        return periodic.take(connection, "sweep", every=every, now=now)
 
 
 def chores_of(database: Database, do: Callable[[threading.Event], None]) -> Chores:
@@ -43,7 +43,7 @@ def test_what_is_done_is_remembered(database: Database) -> None:
     chores_of(database, lambda _stopping: done.append("swept")).do_due(threading.Event())
 
     with database.read() as connection:
-        assert chores.last_done(connection, "sweep") is not None
+        assert periodic.last_done(connection, "sweep") is not None
     assert done == ["swept"]
 
 
@@ -54,7 +54,7 @@ def test_failed_chore_ends_nothing_and_is_due_again_within_the_minute(database: 
     chores_of(database, fail).do_due(threading.Event())
 
     with database.read() as connection:
-        assert chores.last_done(connection, "sweep") is None
+        assert periodic.last_done(connection, "sweep") is None
         now = database.now(connection)
     assert not due(database, now)
     assert due(database, now + timedelta(minutes=1))

@@ -21,7 +21,7 @@ from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import ShipmentState
 from bridge.store import deliveries
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.worker import delivery_job
 from tests.desk import Desk
 from tests.fakes import WatchedDatabase

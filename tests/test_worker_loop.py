@@ -10,8 +10,9 @@ import pytest
 
 from bridge.domain.errors import LeaseLostError, StorageError
 from bridge.domain.events import DeliveryStatus, EventStatus
-from bridge.store import deliveries, events, wake, workers
-from bridge.store.database import Database
+from bridge.store import deliveries, events, workers
+from bridge.store.engine import wakeup
+from bridge.store.engine.database import Database
 from bridge.worker import loop
 from bridge.worker.loop import Worker
 from tests.fakes import WatchedDatabase
@@ -175,7 +176,7 @@ def test_event_that_arrives_wakes_the_waiting_worker(real: Database, ledger_url:
         with outside.begin() as connection:
             arrival = events.Arrival("SHIP_NOTIFY", b"{}", URL)
             events.receive(connection, arrival, now=outside.now(connection))
-            wake.announce(connection)
+            wakeup.announce(connection)
         outside.close()
 
         assert done.wait(SOON)

@@ -27,7 +27,7 @@ from bridge.domain.orders import normalise_reference
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.simulator import SCENARIOS, Label, MarkedShipped, Simulator, World
 from bridge.store import reports
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 Json = dict[str, Any]
 _QUICK = "CONFIRM_SCHEDULE=500ms,1s RETRY_SCHEDULE=1s,1s WAIT_SCHEDULE=1s,1s RECONCILE_EVERY=0 LOG_FORMAT=console"

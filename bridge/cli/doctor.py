@@ -16,8 +16,8 @@ from bridge.purple_dot.client import PurpleDot
 from bridge.settings import Settings
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.keys import jwks_fetcher, rsa_keys
-from bridge.store import chores
-from bridge.store.database import Database
+from bridge.store import periodic
+from bridge.store.engine.database import Database
 
 
 @click.command()
@@ -88,7 +88,7 @@ def _from_ledger(settings: Settings, problems: list[str], database: Database, fe
     if not any("WEBHOOK_TOKENS" in problem for problem in problems):
         yield from checks.subscriptions(subscription_check(settings, database, fetcher).look)
     with database.read() as connection:
-        last, now = chores.last_done(connection, "sweep"), database.now(connection)
+        last, now = periodic.last_done(connection, "sweep"), database.now(connection)
     yield checks.sweep(last, every=settings.reconcile_every, now=now)
 
 

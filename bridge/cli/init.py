@@ -13,7 +13,7 @@ import click
 
 from bridge.doctor import Ear, Finding, vendor
 from bridge.settings import PREFIX, Settings, env_example
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 
 @dataclass(frozen=True, slots=True)

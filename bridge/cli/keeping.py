@@ -9,7 +9,7 @@ from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, tell
 from bridge.store import audit, restores
 from bridge.store import backup as backups
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 
 @click.command()

@@ -5,7 +5,7 @@ import os
 from contextlib import closing
 
 from bridge.settings import Settings
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 
 def load_settings(**given: object) -> Settings:

@@ -14,7 +14,7 @@ from bridge.cli.looking import MOMENT, json_option, tell, the_one
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
 from bridge.store import replays, reports, workers
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.replays import RunStatus
 from bridge.store.reports import Query
 

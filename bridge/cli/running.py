@@ -20,8 +20,8 @@ from gunicorn.app.base import BaseApplication
 
 from bridge.cli.ledger import load_settings
 from bridge.logs import configure_logs, gunicorn_logging
-from bridge.store import migrate as migrations
-from bridge.store.database import Database
+from bridge.store.engine import migrate as migrations
+from bridge.store.engine.database import Database
 
 log = structlog.get_logger(__name__)
 

@@ -21,8 +21,8 @@ from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, printable, table, tell, write_csv
 from bridge.domain.errors import StorageError
 from bridge.shipstation.marking import LOOK_FIRST, Marker, MarkRow, read_row
-from bridge.store import audit, marking
-from bridge.store.database import Database
+from bridge.store import audit, marked_shipments
+from bridge.store.engine.database import Database
 from bridge.translate.fulfillments import normalise_tracking
 
 _COLUMNS = ("row", "shipment_id", "shipment_number", "tracking_number", "carrier_code", "status", "message")
@@ -40,7 +40,7 @@ class Line:
     shipment_number: str | None = None
 
     @property
-    def key(self) -> marking.Key:
+    def key(self) -> marked_shipments.Key:
         return self.row.shipment_id, normalise_tracking(self.row.tracking_number) or self.row.tracking_number
 
     def cells(self) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def ship(file: Path, chunk: int, results: Path | None, again_unclear: bool, dry_
             with database.begin() as connection:
                 told, now = f"{len(todo)} rows to send", database.now(connection)
                 audit.note(connection, who=who(), what="ship", subject=file.name, outcome=told, now=now)
-            intent = partial(marking.begin, file_name=file.name, again_unclear=again_unclear)
+            intent = partial(marked_shipments.begin, file_name=file.name, again_unclear=again_unclear)
             _send(todo, chunk, partial(_send_chunk, database, v2.marker(), intent), stopping)
     if dry_run:
         for line in todo:
@@ -142,7 +142,7 @@ def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
 
 def _without_skipped(database: Database, lines: Sequence[Line], *, again_unclear: bool) -> list[Line]:
     with database.read() as connection:
-        known = marking.known(connection, [line.key for line in lines])
+        known = marked_shipments.known(connection, [line.key for line in lines])
     for line in lines:
         status, at = known.get(line.key, (None, None))
         if status == "marked":
@@ -179,7 +179,7 @@ def _send_chunk(database: Database, marker: Marker, intent: Callable[..., bool],
         line.status, line.message, line.shipment_number = result
     with database.begin() as connection:
         for line, result in zip(going, results, strict=True):
-            marking.end(connection, line.key, result, now=database.now(connection))
+            marked_shipments.end(connection, line.key, result, now=database.now(connection))
     return any(result.status in ("marked", "refused") for result in results)
 
 

@@ -16,7 +16,7 @@ from bridge.domain.errors import RefusedError
 from bridge.settings import Settings, Url
 from bridge.shipstation.subscriptions import Subscription, Subscriptions, is_ours, masked
 from bridge.store import audit, notes
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 PATH = "/webhooks/shipstation"
 

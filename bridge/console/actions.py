@@ -15,7 +15,7 @@ from bridge.console.pages import page
 from bridge.domain.errors import BridgeError, RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.store import mending
-from bridge.store.database import Connection
+from bridge.store.engine.database import Connection
 
 log = structlog.get_logger(__name__)
 

@@ -17,7 +17,7 @@ from werkzeug.wrappers import Response
 from bridge.console.desk import Desk
 from bridge.console.pages import page
 from bridge.domain.errors import StorageError
-from bridge.store import budgets, secret_keys
+from bridge.store import rate_limits, secret_keys
 
 log = structlog.get_logger(__name__)
 
@@ -196,7 +196,7 @@ def _brake(desk: Desk) -> float:
     bucket = int.from_bytes(_digest(_address())[:4]) % _BUCKETS
     with desk.database.begin(durable=False) as connection:
         now = desk.database.now(connection)
-        return budgets.take(connection, f"console:{bucket}", per_minute=TRIES_PER_MINUTE, now=now).wait
+        return rate_limits.take(connection, f"console:{bucket}", per_minute=TRIES_PER_MINUTE, now=now).wait
 
 
 def _address() -> str:

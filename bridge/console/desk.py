@@ -7,7 +7,7 @@ from typing import Any
 from pydantic import SecretStr
 
 from bridge.domain.orders import FulfillmentOrder
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.translate.carriers import Carriers
 from bridge.worker.event_job import EventJob
 

@@ -16,7 +16,7 @@ from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.domain.reasons import Reason
 from bridge.filters import QUALIFIERS, read_filter
 from bridge.store import audit, mending, replays, reports
-from bridge.store.database import Connection
+from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate
 from bridge.store.reports import Query
 

@@ -12,8 +12,8 @@ from bridge.alerts import KINDS, SYSTEMS, Trouble, troubles
 from bridge.console.desk import Desk
 from bridge.console.pages import page, span
 from bridge.domain.events import CLAIMABLE, EventStatus
-from bridge.store import overview, reports, sweeps, workers
-from bridge.store.database import Connection
+from bridge.store import reports, stats, sweeps, workers
+from bridge.store.engine.database import Connection
 
 _WORKER_IS_SILENT = timedelta(seconds=30)
 _CHART_HEIGHT = 120
@@ -33,9 +33,9 @@ def show(desk: Desk) -> str:
     health = desk.health()
     with desk.database.read() as connection:
         now = desk.database.now(connection)
-        hours = overview.by_hour(connection, now=now)
-        last, usual = overview.last_event_at(connection), overview.usual_per_hour(connection, now=now)
-        heard = overview.last_heard(connection)
+        hours = stats.by_hour(connection, now=now)
+        last, usual = stats.last_event_at(connection), stats.usual_per_hour(connection, now=now)
+        heard = stats.last_heard(connection)
         known = [row for row in workers.known(connection) if row.stopped_at is None]
         numbers = _numbers(connection, hours, now)
         standing = list(troubles(watch.facts(connection, desk.rates, now=now)))
@@ -61,18 +61,18 @@ def counts(desk: Desk) -> Response:
     """The numbers that a page which is looked at keeps fresh."""
     with desk.database.read() as connection:
         now = desk.database.now(connection)
-        numbers = _numbers(connection, overview.by_hour(connection, now=now), now)
+        numbers = _numbers(connection, stats.by_hour(connection, now=now), now)
     return jsonify({name: f"{count:,}" for name, count in numbers.items()})
 
 
-def _numbers(connection: Connection, hours: Sequence[overview.Hour], now: datetime) -> dict[str, int]:
+def _numbers(connection: Connection, hours: Sequence[stats.Hour], now: datetime) -> dict[str, int]:
     delivering, received = reports.count_deliveries(connection), reports.count_events(connection)
     return {
         "received": sum(hour.received for hour in hours),
         "delivered": sum(hour.delivered for hour in hours),
         "waiting": received.get(EventStatus.RECEIVED, 0) + sum(delivering.get(status, 0) for status in CLAIMABLE),
         "exceptions": reports.count_exceptions(connection),
-        "missed": sweeps.missed(connection, since=now - overview.WEEK).total(),
+        "missed": sweeps.missed(connection, since=now - stats.WEEK).total(),
     }
 
 
@@ -96,7 +96,7 @@ def _concern(trouble: Trouble) -> Concern:
     return Concern(level, f"{kind.begun.format(about=trouble.key.about)}. {trouble.sentence}")
 
 
-def bars(hours: Sequence[overview.Hour]) -> list[dict[str, Any]]:
+def bars(hours: Sequence[stats.Hour]) -> list[dict[str, Any]]:
     """Where each part of the chart stands, in its own units: every hour is 20 wide, the tallest is as high as the chart."""
     tallest = max(1, _tallest(hours))
     drawn: list[dict[str, Any]] = []
@@ -112,5 +112,5 @@ def bars(hours: Sequence[overview.Hour]) -> list[dict[str, Any]]:
     return [bar for bar in drawn if bar["size"]]
 
 
-def _tallest(hours: Sequence[overview.Hour]) -> int:
+def _tallest(hours: Sequence[stats.Hour]) -> int:
     return max(max(hour.received, hour.delivered + hour.waiting + hour.exceptions) for hour in hours)

@@ -17,7 +17,7 @@ from bridge.domain.orders import FulfillmentOrder, normalise_reference
 from bridge.explain import explain_delivery, explain_event, rule_in_words
 from bridge.logs import masked_text
 from bridge.store import audit, orders, reports
-from bridge.store.database import Connection
+from bridge.store.engine.database import Connection
 from bridge.translate import EVENT_TYPES
 
 Story = Mapping[str, Any]

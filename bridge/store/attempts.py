@@ -8,7 +8,7 @@ from typing import Any
 from sqlalchemy import Connection, insert, select
 
 from bridge.domain.events import DeliveryStatus, Trigger
-from bridge.store.prepared import Prepared, slots
+from bridge.store.engine.prepared import Prepared, slots
 from bridge.store.tables import attempts
 
 _INSERT = Prepared(insert(attempts).values(slots(attempts, {*attempts.columns.keys()} - {"id"})))

@@ -11,7 +11,7 @@ from pathlib import Path
 from sqlalchemy import URL
 
 from bridge.domain.errors import RefusedError, StorageError
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 _STEP = 1000
 """Pages copied at a time; other processes read and write meanwhile."""

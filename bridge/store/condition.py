@@ -2,7 +2,7 @@
 
 from sqlalchemy import text
 
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 
 def journal_mode(database: Database) -> str:

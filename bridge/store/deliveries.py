@@ -16,8 +16,8 @@ from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.store import attempts, leases
 from bridge.store.attempts import Attempt
-from bridge.store.ids import new_id
-from bridge.store.prepared import Prepared, Row, one_of, slots
+from bridge.store.engine.ids import new_id
+from bridge.store.engine.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, delivery_lines, event_deliveries
 
 _SHIPMENT = TypeAdapter(Shipment)

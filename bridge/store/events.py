@@ -14,8 +14,8 @@ from sqlalchemy.exc import IntegrityError
 from bridge.domain.events import Event, EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
 from bridge.store import leases
-from bridge.store.ids import new_id
-from bridge.store.prepared import Prepared, Row, slots
+from bridge.store.engine.ids import new_id
+from bridge.store.engine.prepared import Prepared, Row, slots
 from bridge.store.tables import REPLAY, events, records
 
 

@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Dialect, Table, Update, bindparam, func, lite
 
 from bridge.domain.errors import LeaseLostError
 from bridge.domain.events import Lane
-from bridge.store.prepared import Prepared, Row, one_of, slots
+from bridge.store.engine.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, events
 
 Queue = Table

@@ -9,9 +9,10 @@ from sqlalchemy import Connection, select, update
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
 from bridge.domain.reasons import Reason
-from bridge.store import attempts, wake
+from bridge.store import attempts
 from bridge.store.attempts import Attempt
 from bridge.store.deliveries import Delivery, drop_lines, load
+from bridge.store.engine import wakeup
 from bridge.store.tables import deliveries
 
 TOLD_ALREADY = frozenset({Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY})
@@ -40,7 +41,7 @@ def retry(connection: Connection, delivery: Delivery, *, now: datetime) -> None:
         status = DeliveryStatus.PENDING if keeps_lines else DeliveryStatus.RETRYING
         again |= {"status": status, "posting_at": None, "unclear_at": None, "attempts": 0, "looks": 0, "label_seen_at": None}
     _change(connection, delivery, again | {"due_at": now, "order_seen_at": None}, now=now)
-    wake.announce(connection)
+    wakeup.announce(connection)
 
 
 def link(connection: Connection, delivery: Delivery, *, fulfillment_order_id: str, reference: str, now: datetime) -> None:
@@ -50,7 +51,7 @@ def link(connection: Connection, delivery: Delivery, *, fulfillment_order_id: st
     values = {"linked_order_id": fulfillment_order_id, "status": DeliveryStatus.RETRYING, "due_at": now, "attempts": 0}
     _change(connection, delivery, values | {"lane": int(Lane.RETRY), "trigger": Trigger.MANUAL}, now=now)
     attempts.add(connection, delivery.id, _act(delivery, "linked", f"linked to {reference} by hand", now=now))
-    wake.announce(connection)
+    wakeup.announce(connection)
 
 
 def resolve(connection: Connection, delivery: Delivery, *, status: DeliveryStatus, why: str, now: datetime) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 from sqlalchemy import Connection, bindparam, delete, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.store.prepared import Prepared
+from bridge.store.engine.prepared import Prepared
 from bridge.store.tables import notes
 
 SUBSCRIBED = "webhooks_subscribed"

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, inser
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
-from bridge.store.prepared import Prepared, Row, one_of, slots
+from bridge.store.engine.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, fulfillment_orders, order_lines
 
 

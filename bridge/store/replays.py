@@ -10,8 +10,9 @@ from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select,
 
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus, EventStatus, Lane
-from bridge.store import audit, reports, wake
-from bridge.store.ids import new_id
+from bridge.store import audit, reports
+from bridge.store.engine import wakeup
+from bridge.store.engine.ids import new_id
 from bridge.store.tables import REPLAY, deliveries, event_deliveries, events, records, replay_items, replay_runs
 
 AT_ONCE = 4
@@ -119,7 +120,7 @@ def feed(connection: Connection, run_id: str, *, now: datetime) -> None:
             item = (mine, replay_items.c.position == original.position)
             connection.execute(update(replay_items).where(*item).values(replay_event_id=_begin(connection, original, now)))
             fed += 1
-        wake.announce(connection)
+        wakeup.announce(connection)
         connection.execute(update(replay_runs).where(replay_runs.c.id == run_id).values(fed=fed))
     if run.status in (RunStatus.RUNNING, RunStatus.PAUSED) and fed == run.total and not _is_moving(connection, run_id):
         connection.execute(update(replay_runs).where(replay_runs.c.id == run_id).values(status=RunStatus.DONE, finished_at=now))

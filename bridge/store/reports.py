@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Connection, Row, Select, Table, Text, and_
 
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus, Lane
 from bridge.domain.orders import normalise_reference
-from bridge.store.ids import first_id
+from bridge.store.engine.ids import first_id
 from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries, events, records, replay_items
 
 _USUAL = 2000

@@ -8,7 +8,7 @@ from typing import Any
 import structlog
 from sqlalchemy import Connection, bindparam, delete, exists, null, select, update
 
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.tables import RESOLVED_DELIVERY, RESOLVED_EVENT, attempts, deliveries, event_deliveries, events, records
 
 log = structlog.get_logger(__name__)

@@ -11,10 +11,11 @@ from typing import Any
 from sqlalchemy import Connection, delete, insert, select, true, update
 
 from bridge.domain.events import EventStatus, Lane, Record
-from bridge.store import events, wake
+from bridge.store import events
 from bridge.store.deliveries import Delivery, load
+from bridge.store.engine import wakeup
+from bridge.store.engine.ids import new_id
 from bridge.store.events import Arrival
-from bridge.store.ids import new_id
 from bridge.store.tables import deliveries, records, sweeps
 from bridge.store.tables import events as event_rows
 
@@ -76,7 +77,7 @@ def feed(connection: Connection, found: Sequence[Found], *, now: datetime) -> li
         arrival = Arrival(one.event_type, body, one.resource_url, source=SOURCE, lane=Lane.SWEEP)
         fed += [one] * (not events.receive(connection, arrival, now=now)[1])  # Else another sweep was faster.
     if fed:
-        wake.announce(connection)
+        wakeup.announce(connection)
     return fed
 
 

@@ -19,7 +19,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bridge.domain.errors import StorageError
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.tables import workers
 
 _MOST_WORKERS = 64

@@ -8,8 +8,8 @@ from datetime import timedelta
 import structlog
 
 from bridge.domain.errors import StorageError
-from bridge.store import chores
-from bridge.store.database import Database
+from bridge.store import periodic
+from bridge.store.engine.database import Database
 
 log = structlog.get_logger(__name__)
 
@@ -42,7 +42,7 @@ class Chores:
         """One look at the table: a single read, as nearly always nothing is due."""
         try:
             with self.database.read() as connection:
-                now, times = self.database.now(connection), chores.due_times(connection)
+                now, times = self.database.now(connection), periodic.due_times(connection)
             for chore in self.table:
                 is_due = not now < times.get(chore.name, now) <= now + chore.every
                 if is_due and not stopping.is_set():
@@ -52,14 +52,14 @@ class Chores:
 
     def _do_if_due(self, chore: Chore, stopping: threading.Event) -> None:
         with self.database.begin(durable=False) as connection:
-            if not chores.take(connection, chore.name, every=chore.every, now=self.database.now(connection)):
+            if not periodic.take(connection, chore.name, every=chore.every, now=self.database.now(connection)):
                 return
         try:
             chore.do(stopping)
         except Exception:  # A chore must never end the worker; it is logged, and tried again.
             log.exception("chore_failed", chore=chore.name)
             with self.database.begin(durable=False) as connection:
-                chores.put_off(connection, chore.name, until=self.database.now(connection) + min(chore.every, _AGAIN_AFTER))
+                periodic.put_off(connection, chore.name, until=self.database.now(connection) + min(chore.every, _AGAIN_AFTER))
         else:
             with self.database.begin(durable=False) as connection:
-                chores.done(connection, chore.name, now=self.database.now(connection))
+                periodic.done(connection, chore.name, now=self.database.now(connection))

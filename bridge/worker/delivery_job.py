@@ -26,8 +26,8 @@ from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.payloads import record_of
 from bridge.store import attempts, deliveries, leases
 from bridge.store.attempts import Attempt
-from bridge.store.database import Connection, Database
 from bridge.store.deliveries import Delivery
+from bridge.store.engine.database import Connection, Database
 from bridge.translate.shipments import shipped
 from bridge.worker.schedules import Schedules
 

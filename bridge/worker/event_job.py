@@ -17,9 +17,10 @@ from bridge.retry import RetryAt, decide, next_look
 from bridge.shipstation.fetch import Fetcher
 from bridge.shipstation.payloads import record_of
 from bridge.shipstation.webhook import identify
-from bridge.store import deliveries, events, leases, replays, wake
-from bridge.store.database import Connection, Database
+from bridge.store import deliveries, events, leases, replays
 from bridge.store.deliveries import Claim, Delivery
+from bridge.store.engine import wakeup
+from bridge.store.engine.database import Connection, Database
 from bridge.store.replays import Wish
 from bridge.translate import EVENT_TYPES
 from bridge.worker.schedules import Schedules
@@ -145,7 +146,7 @@ class EventJob:
             leases.fence(connection, leases.EVENTS, row_id=event.id, owner=owner, claim=event.claim)
         if facts.wish is not None:
             replays.feed(connection, facts.wish.run_id, now=now)
-        wake.announce(connection)
+        wakeup.announce(connection)
         return decisions, taking.taken, again
 
     def judge(self, connection: Connection, event: Event, facts: Facts, *, now: datetime, taking: Taking | None = None) -> list[Decision]:

@@ -10,9 +10,10 @@ import structlog
 from bridge.budget import calls_in
 from bridge.domain.errors import LeaseLostError, StorageError
 from bridge.domain.events import Event
-from bridge.store import deliveries, events, leases, restores, wake, workers
-from bridge.store.database import Connection, Database
+from bridge.store import deliveries, events, leases, restores, workers
 from bridge.store.deliveries import Delivery
+from bridge.store.engine import wakeup
+from bridge.store.engine.database import Connection, Database
 from bridge.worker.chores import Chores
 from bridge.worker.delivery_job import DeliveryJob
 from bridge.worker.event_job import EventJob
@@ -226,7 +227,7 @@ class Worker:
             log.warning("worker_renamed", worker=self._name.name)
 
     def _listen(self) -> None:
-        waker = wake.waker(self.database, self._stopped)
+        waker = wakeup.waker(self.database, self._stopped)
         try:
             while not self._stopped.is_set():
                 waker.wait(1.0)

@@ -8,10 +8,10 @@ from pathlib import Path
 import requests
 
 from bridge.simulator import Simulator
-from bridge.store import migrate
-from bridge.store.database import Database
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
+from bridge.store.engine.wakeup import announce
 from bridge.store.events import Arrival, receive
-from bridge.store.wake import announce
 from tests.benchmarks import servers
 from tests.benchmarks.figures import Figure
 from tests.waiting import wait_until

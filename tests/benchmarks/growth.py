@@ -12,8 +12,9 @@ from pathlib import Path
 from sqlalchemy import Connection
 
 from bridge.domain.events import DeliveryStatus, EventStatus
-from bridge.store import deliveries, events, leases, migrate, reports
-from bridge.store.database import Database
+from bridge.store import deliveries, events, leases, reports
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
 from bridge.store.reports import Query
 from tests.benchmarks import history

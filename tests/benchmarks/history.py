@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 from sqlalchemy import text
 
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 LAST = datetime(2026, 11, 1, tzinfo=UTC)
 """When the newest was received; one came a second."""

@@ -4,8 +4,8 @@ import time
 from pathlib import Path
 
 from bridge.simulator import Simulator
-from bridge.store import migrate
-from bridge.store.database import Database
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from tests.benchmarks import servers
 from tests.benchmarks.figures import Figure
 

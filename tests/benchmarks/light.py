@@ -10,7 +10,7 @@ from sqlalchemy import select
 from bridge.domain.events import DeliveryStatus
 from bridge.simulator import Simulator
 from bridge.simulator.faults import parse_fault
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries
 from tests.benchmarks import servers
 from tests.benchmarks.figures import Figure

@@ -13,7 +13,7 @@ import click
 from sqlalchemy import func, select, text
 
 from bridge.simulator import Simulator
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 from bridge.store.tables import attempts, deliveries, events
 from tests.balance import balance
 from tests.postgres import Server, running_server

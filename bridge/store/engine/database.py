@@ -13,8 +13,8 @@ from sqlalchemy import Connection, Engine, create_engine, event, text
 from sqlalchemy.engine import make_url
 
 from bridge.domain.errors import StorageError
-from bridge.store.driver_errors import not_taken, storage_errors
-from bridge.store.group_commit import GroupCommit
+from bridge.store.engine.driver_errors import not_taken, storage_errors
+from bridge.store.engine.group_commit import GroupCommit
 
 __all__ = ["Connection", "Database"]
 

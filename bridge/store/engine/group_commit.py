@@ -9,8 +9,8 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection
 
 from bridge.domain.errors import StorageError
-from bridge.store.driver_errors import storage_errors
-from bridge.store.prepared import run_on_sqlite
+from bridge.store.engine.driver_errors import storage_errors
+from bridge.store.engine.prepared import run_on_sqlite
 
 T = TypeVar("T")
 

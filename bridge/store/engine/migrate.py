@@ -10,7 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, inspect, text
 
 from bridge.domain.errors import StorageError
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x5044534D

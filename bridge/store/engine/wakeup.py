@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from sqlalchemy import Connection, text
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
-from bridge.store.database import Database
+from bridge.store.engine.database import Database
 
 _CHANNEL = "bridge_work"
 _LOOK_EVERY = 0.025

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, select, true, union_all
 
 from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus
-from bridge.store.ids import first_id
+from bridge.store.engine.ids import first_id
 from bridge.store.tables import attempts, deliveries, events, records
 
 HOUR = timedelta(hours=1)

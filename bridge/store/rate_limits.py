@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Float, Row, bindparam, case, not_, select, up
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.domain.events import Lane
-from bridge.store.prepared import Prepared
+from bridge.store.engine.prepared import Prepared
 from bridge.store.tables import budgets
 
 FAILURES_IN_A_ROW = 5

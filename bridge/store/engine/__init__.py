@@ -1,0 +1,1 @@
+"""How SQL is run: database, transactions and group commit, migrations, wakeup, ids."""
