@@ -7,18 +7,18 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import Any
 
-from bridge.budget import calls_in
 from bridge.domain.errors import PayloadError
 from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, Lane
 from bridge.domain.orders import FulfillmentOrder, OrderStatus, normalise_reference
 from bridge.domain.shipments import Shipment, ShipmentState
-from bridge.purple_dot.client import PurpleDot
 from bridge.settings import Settings
 from bridge.store import deliveries, orders, sweeps
 from bridge.store.deliveries import Delivery
 from bridge.store.engine.database import Connection, Database
 from bridge.translate import EVENT_TYPES
 from bridge.translate.matching import Wanted, match, wanted
+from bridge.vendors.purple_dot.client import PurpleDot
+from bridge.vendors.rate_limit import calls_in
 
 WHAT = {
     "shipped_not_told": ("ShipStation shipped it, Purple Dot still waits for it, and nothing of ours is on the way.",

@@ -12,8 +12,8 @@ from importlib.resources import files
 from typing import Any
 
 from bridge.domain.errors import PayloadError
-from bridge.purple_dot.payloads import order_of, order_rows
-from bridge.shipstation.payloads import page_of, record_of
+from bridge.vendors.purple_dot.payloads import order_of, order_rows
+from bridge.vendors.shipstation.payloads import page_of, record_of
 
 _MISSING = object()
 _NAMES = {str: "string", bool: "boolean", int: "integer", float: "number", list: "list", dict: "object"}

@@ -10,11 +10,11 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from bridge.api_client import SYSTEMS, ApiClient
 from bridge.contract import VendorField, changes, has_rows, unreadable
 from bridge.domain.errors import BridgeError, CredentialsError, StorageError, ThrottledError
 from bridge.store.condition import journal_mode
 from bridge.store.engine.database import Database
+from bridge.vendors.http import SYSTEMS, ApiClient
 
 Status = Literal["ok", "warn", "fail"]
 Sample = Callable[[], object]

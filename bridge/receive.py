@@ -19,13 +19,13 @@ from bridge.brake import Brake
 from bridge.domain.errors import AuthenticationError, PayloadError
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.shipstation import webhook
-from bridge.shipstation.payloads import record_of
 from bridge.store import events
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection, Database
 from bridge.store.events import Arrival
 from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation import webhook
+from bridge.vendors.shipstation.payloads import record_of
 
 log = structlog.get_logger(__name__)
 

@@ -13,19 +13,19 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from bridge.budget import calls_in
 from bridge.domain.errors import BridgeError, PayloadError, ThrottledError
 from bridge.domain.events import COMMITTED, Lane, Record
 from bridge.domain.shipments import Shipment, ShipmentState
-from bridge.shipstation.client import ShipStation
-from bridge.shipstation.fetch import Fetcher
-from bridge.shipstation.listing import AN_HOUR, LISTINGS, Listed, Listing, read
 from bridge.store import deliveries, sweeps
 from bridge.store.deliveries import Delivery
 from bridge.store.engine.database import Connection, Database
 from bridge.store.sweeps import Found
 from bridge.translate.fulfillments import normalise_tracking
-from bridge.translate.shipments import shipped
+from bridge.vendors.rate_limit import calls_in
+from bridge.vendors.shipstation.client import ShipStation
+from bridge.vendors.shipstation.fetch import Fetcher
+from bridge.vendors.shipstation.lists import AN_HOUR, LISTINGS, Listed, Listing, read
+from bridge.vendors.shipstation.shipments import shipped
 
 log = structlog.get_logger(__name__)
 

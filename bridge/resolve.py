@@ -8,10 +8,10 @@ from datetime import datetime
 from bridge.domain.errors import NotFoundError
 from bridge.domain.orders import FulfillmentOrder, normalise_reference
 from bridge.domain.shipments import Shipment
-from bridge.purple_dot.client import PurpleDot
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
 from bridge.translate.matching import Wanted, is_uuid, wanted
+from bridge.vendors.purple_dot.client import PurpleDot
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,9 +8,9 @@ from typing import Any
 import structlog
 
 from bridge.domain.errors import BridgeError, PermanentError
-from bridge.shipstation.subscriptions import Step, Subscription, Subscriptions, is_ours, masked, plan
 from bridge.store import notes
 from bridge.store.engine.database import Database
+from bridge.vendors.shipstation.subscriptions import Step, Subscription, Subscriptions, is_ours, masked, plan
 
 log = structlog.get_logger(__name__)
 

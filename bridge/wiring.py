@@ -7,21 +7,21 @@ from functools import partial
 from typing import Any
 
 from bridge import subscribe, watch
-from bridge.api_client import ApiClient, OriginRule, origin_of
-from bridge.budget import Budget, WaitingRoom
 from bridge.domain.errors import SettingsError, StorageError
 from bridge.place import Policy
-from bridge.purple_dot.client import PurpleDot
 from bridge.reconcile import Sweep
 from bridge.resolve import Resolver
 from bridge.settings import Settings
-from bridge.shipstation.client import ShipStationV1, ShipStationV2
-from bridge.shipstation.fetch import Fetcher
-from bridge.shipstation.webhook import is_shipstation_origin
 from bridge.store import retention
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.translate.carriers import Carriers, own_rows
+from bridge.vendors.http import ApiClient, OriginRule, origin_of
+from bridge.vendors.purple_dot.client import PurpleDot
+from bridge.vendors.rate_limit import Budget, WaitingRoom
+from bridge.vendors.shipstation.client import ShipStationV1, ShipStationV2
+from bridge.vendors.shipstation.fetch import Fetcher
+from bridge.vendors.shipstation.webhook import is_shipstation_origin
 from bridge.worker.chores import Chore, Chores
 from bridge.worker.delivery_job import DeliveryJob
 from bridge.worker.event_job import EventJob

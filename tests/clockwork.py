@@ -14,13 +14,13 @@ from bridge.place import Policy
 from bridge.receive import Door, blueprint
 from bridge.resolve import Resolver
 from bridge.settings import Settings
-from bridge.shipstation.keys import KeySet, jwks_fetcher
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store import deliveries, events, leases, mending, orders, reports, tables
 from bridge.store.deliveries import Delivery
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
+from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
 from bridge.wiring import create_clients
 from bridge.worker.delivery_job import DeliveryJob
 from bridge.worker.event_job import EventJob

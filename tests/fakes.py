@@ -11,9 +11,9 @@ from sqlalchemy import Connection, Table, select
 from bridge.domain.errors import NotFoundError, StorageError
 from bridge.domain.events import DELIVERY_ARROWS, EVENT_ARROWS, DeliveryStatus, EventStatus, Record
 from bridge.domain.orders import FulfillmentOrder, normalise_reference
-from bridge.purple_dot.client import FulfillmentReceipt
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries, events
+from bridge.vendors.purple_dot.client import FulfillmentReceipt
 
 
 class Clock:

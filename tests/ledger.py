@@ -13,12 +13,12 @@ from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
 from bridge.place import Decision, Origin, Policy, place
 from bridge.resolve import Found
-from bridge.shipstation.payloads import record_of
 from bridge.store import deliveries, events, tables
 from bridge.store.deliveries import Delivery
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
 from bridge.translate.carriers import Carriers
+from bridge.vendors.shipstation.payloads import record_of
 from bridge.worker.schedules import Schedules
 from tests.fakes import Clock
 

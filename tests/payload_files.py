@@ -7,8 +7,8 @@ from typing import Any
 
 from bridge.domain.events import Record
 from bridge.domain.shipments import Shipment
-from bridge.shipstation.payloads import record_of
 from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.payloads import record_of
 
 FOLDER = Path(__file__).parent / "payloads"
 

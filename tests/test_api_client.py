@@ -23,7 +23,6 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 from urllib3.exceptions import MaxRetryError, NameResolutionError
 
-from bridge.api_client import A_DAY, ApiClient, origin_of, outcome_of, retry_after_of, vendor_words
 from bridge.domain.errors import (
     BridgeError,
     CredentialsError,
@@ -36,6 +35,7 @@ from bridge.domain.errors import (
     UnclearError,
 )
 from bridge.domain.reasons import Reason
+from bridge.vendors.http import A_DAY, ApiClient, origin_of, outcome_of, retry_after_of, vendor_words
 
 BASE = "https://vendor.example"
 URL = f"{BASE}/things"

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bridge.api_client import ApiClient
 from bridge.simulator import Label
+from bridge.vendors.http import ApiClient
 from tests.balance import Balance, assert_balanced
 from tests.clockwork import Clockwork
 from tests.fakes import Clock

@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.api_client import ApiClient
-from bridge.budget import Budget, WaitingRoom, calls_in, lesson
 from bridge.domain.errors import TemporaryError, ThrottledError, UnclearError
 from bridge.domain.events import Lane
 from bridge.store import rate_limits
 from bridge.store.engine.database import Database
+from bridge.vendors.http import ApiClient
+from bridge.vendors.rate_limit import Budget, WaitingRoom, calls_in, lesson
 from tests.fakes import Clock, WatchedDatabase
 
 pytest_plugins = ["tests.ledger_fixtures"]

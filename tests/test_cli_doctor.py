@@ -13,12 +13,12 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge import doctor
-from bridge.api_client import ApiClient
 from bridge.cli import main
 from bridge.simulator import Simulator
 from bridge.simulator.shapes import SHAPES
 from bridge.store import periodic, workers
 from bridge.store.engine.database import Database
+from bridge.vendors.http import ApiClient
 from tests.fakes import Clock
 
 pytest_plugins = ["tests.simulator_fixtures"]

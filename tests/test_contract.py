@@ -8,12 +8,12 @@ import pytest
 from pydantic import BaseModel
 
 from bridge.contract import changes, has_rows, unreadable, vendor_fields
-from bridge.purple_dot import payloads as purple_dot
-from bridge.shipstation.marking import MarkRow
-from bridge.shipstation.payloads import MODELS
-from bridge.shipstation.subscriptions import V1Webhook, V2Webhook
 from bridge.simulator import World
 from bridge.simulator.shapes import row
+from bridge.vendors.purple_dot import payloads as purple_dot
+from bridge.vendors.shipstation.mark_shipped import MarkRow
+from bridge.vendors.shipstation.payloads import MODELS
+from bridge.vendors.shipstation.subscriptions import V1Webhook, V2Webhook
 
 FIELDS = vendor_fields()
 PAGING = {"total", "pages", "links.next.href"}

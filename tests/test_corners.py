@@ -9,11 +9,11 @@ from bridge.domain.errors import PermanentError, RefusedError, UnclearError
 from bridge.domain.events import Record
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.mend import fulfil_rest
-from bridge.shipstation.payloads import record_of
 from bridge.store import mending
 from bridge.store.deliveries import Delivery
 from bridge.translate.carriers import Carriers
-from bridge.translate.shipments import shipped
+from bridge.vendors.shipstation.payloads import record_of
+from bridge.vendors.shipstation.shipments import shipped
 from tests.desk import Desk
 from tests.ledger import OTHER_ID, an_order, put, rows, units, v1_label
 

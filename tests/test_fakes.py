@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from bridge.purple_dot.client import PurpleDot
-from bridge.shipstation.fetch import Fetcher
+from bridge.vendors.purple_dot.client import PurpleDot
+from bridge.vendors.shipstation.fetch import Fetcher
 from tests.fakes import FakeFetcher, FakePurpleDot
 
 

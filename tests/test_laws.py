@@ -23,12 +23,12 @@ from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.redaction import LEFT_OUT
 from bridge.domain.shipments import ClueKind, Shipment
 from bridge.place import Policy
-from bridge.shipstation.webhook import storable
 from bridge.simulator import PurpleDotOrder, ShipStationOrder, World
 from bridge.store.engine.database import Database
 from bridge.translate import EVENT_TYPES
 from bridge.translate.fulfillments import decide
 from bridge.translate.matching import Match, match
+from bridge.vendors.shipstation.webhook import storable
 from tests import payload_files
 from tests.clockwork import Clockwork, Json
 from tests.fakes import Clock

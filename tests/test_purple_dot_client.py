@@ -13,7 +13,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from bridge.api_client import ApiClient
 from bridge.domain.errors import (
     BridgeError,
     CredentialsError,
@@ -27,9 +26,10 @@ from bridge.domain.errors import (
 )
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
 from bridge.domain.reasons import Reason
-from bridge.purple_dot import client
-from bridge.purple_dot.client import FulfillmentReceipt, PurpleDot
-from bridge.purple_dot.payloads import fulfillment_id_in, next_link, order_of, refusal_in, single_order
+from bridge.vendors.http import ApiClient
+from bridge.vendors.purple_dot import client
+from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot
+from bridge.vendors.purple_dot.payloads import fulfillment_id_in, next_link, order_of, refusal_in, single_order
 
 BASE = "https://purple.example/admin/api/v1"
 ID = "5f1c6d1e-0000-4000-8000-000000000001"

@@ -13,8 +13,8 @@ from bridge.app import create_app
 from bridge.cli import main
 from bridge.domain.reasons import MEANINGS
 from bridge.settings import Settings, env_example
-from bridge.shipstation import webhook
 from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation import webhook
 from tests.commands import COMMANDS
 
 PROJECT = Path(__file__).parent.parent

@@ -10,11 +10,11 @@ import requests
 import responses
 from pydantic import SecretStr
 
-from bridge.api_client import ApiClient
 from bridge.domain.errors import CredentialsError, ForeignUrlError, NotFoundError, PayloadError, PermanentError, TemporaryError
-from bridge.shipstation import client
-from bridge.shipstation.client import ShipStationV1, ShipStationV2
-from bridge.shipstation.webhook import is_shipstation_origin
+from bridge.vendors.http import ApiClient
+from bridge.vendors.shipstation import client
+from bridge.vendors.shipstation.client import ShipStationV1, ShipStationV2
+from bridge.vendors.shipstation.webhook import is_shipstation_origin
 
 V2 = "https://api.shipstation.com"
 V1 = "https://ssapi.shipstation.com"

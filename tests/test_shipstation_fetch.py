@@ -11,12 +11,12 @@ import pytest
 import requests
 import responses
 
-from bridge.api_client import ApiClient
 from bridge.domain.errors import BridgeError, CredentialsError, ForeignUrlError, NotFoundError, TemporaryError
 from bridge.domain.events import Record
-from bridge.shipstation.client import ShipStationV1, ShipStationV2
-from bridge.shipstation.fetch import Fetcher
-from bridge.translate.shipments import shipped
+from bridge.vendors.http import ApiClient
+from bridge.vendors.shipstation.client import ShipStationV1, ShipStationV2
+from bridge.vendors.shipstation.fetch import Fetcher
+from bridge.vendors.shipstation.shipments import shipped
 
 V2 = "https://api.shipstation.com"
 V1 = "https://ssapi.shipstation.com"

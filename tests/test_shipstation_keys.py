@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.errors import CredentialsError, KeysUnavailableError, PayloadError, TemporaryError
-from bridge.shipstation.keys import KeySet, jwks_fetcher, rsa_keys
+from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher, rsa_keys
 
 OLD = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
 NEW = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()

@@ -6,9 +6,9 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from bridge.shipstation.listing import LISTINGS, PACIFIC, Listed, Listing, read, v1_period, v2_period
-from bridge.shipstation.payloads import record_of
 from bridge.simulator.shapes import pacific, v1_instant
+from bridge.vendors.shipstation.lists import LISTINGS, PACIFIC, Listed, Listing, read, v1_period, v2_period
+from bridge.vendors.shipstation.payloads import record_of
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 AUTUMN = datetime(2026, 11, 1, 9, 0, tzinfo=UTC)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from bridge.api_client import ApiClient
-from bridge.shipstation.client import ShipStationV2
-from bridge.shipstation.marking import LOOK_FIRST, Marker, MarkRow, RowResult, read_row
+from bridge.vendors.http import ApiClient
+from bridge.vendors.shipstation.client import ShipStationV2
+from bridge.vendors.shipstation.mark_shipped import LOOK_FIRST, Marker, MarkRow, RowResult, read_row
 
 URL = "https://api.shipstation.com/v2/fulfillments"
 KEY = "the-key-of-the-account"

@@ -12,8 +12,19 @@ from pydantic import BaseModel
 from bridge.domain.errors import PayloadError, TemporaryError
 from bridge.domain.events import Record
 from bridge.domain.reasons import Reason
-from bridge.shipstation.payloads import MODELS, Page, V1Fulfillment, V1Order, V1Shipment, V2Label, V2Shipment, page_of, parse, record_of
 from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.payloads import (
+    MODELS,
+    Page,
+    V1Fulfillment,
+    V1Order,
+    V1Shipment,
+    V2Label,
+    V2Shipment,
+    page_of,
+    parse,
+    record_of,
+)
 
 PERSON = {
     "name": "Ada Person",

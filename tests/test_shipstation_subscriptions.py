@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.shipstation.subscriptions import Subscription, is_ours, masked, plan
+from bridge.vendors.shipstation.subscriptions import Subscription, is_ours, masked, plan
 
 HOME = "https://bridge.example.com/webhooks/shipstation"
 TOKEN = "a-token-of-the-tests"

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.errors import AuthenticationError, ForeignUrlError, KeysUnavailableError, PayloadError
 from bridge.domain.reasons import Reason
-from bridge.shipstation.webhook import (
+from bridge.vendors.shipstation.webhook import (
     INLINE_FULFILLMENTS,
     Notification,
     check_resource_url,

@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
-from bridge.shipstation.marking import RowResult
 from bridge.store import marked_shipments
 from bridge.store.engine.database import Database
+from bridge.vendors.shipstation.mark_shipped import RowResult
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 KEY = ("se-1", "1Z1")

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from bridge.domain.errors import PayloadError
 from bridge.domain.events import Record
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
-from bridge.shipstation.payloads import record_of
-from bridge.translate import EVENT_TYPES, shipments
+from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation import shipments
+from bridge.vendors.shipstation.payloads import record_of
 from tests import payload_files
 
 ORDER = "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01"

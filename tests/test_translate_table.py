@@ -2,8 +2,8 @@
 
 import pytest
 
-from bridge.shipstation.payloads import MODELS
 from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.payloads import MODELS
 from tests import payload_files
 
 ACCEPTED = {

@@ -20,8 +20,8 @@ from bridge.domain.errors import (
 from bridge.domain.events import EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
 from bridge.place import Decision
-from bridge.shipstation.payloads import record_of
 from bridge.store import events
+from bridge.vendors.shipstation.payloads import record_of
 from bridge.worker.event_job import EventJob, conclude
 from tests.desk import Desk
 from tests.ledger import LEASE, RETRY, SCHEDULES, URL, a_parcel, claim_event, claim_events, due_in, row, rows, v1_label

@@ -12,12 +12,12 @@ from bridge import doctor as checks
 from bridge.cli.looking import json_option, tell
 from bridge.contract import vendor_fields
 from bridge.doctor import STATUSES, Finding
-from bridge.purple_dot.client import PurpleDot
 from bridge.settings import Settings
-from bridge.shipstation.fetch import Fetcher
-from bridge.shipstation.keys import jwks_fetcher, rsa_keys
 from bridge.store import periodic
 from bridge.store.engine.database import Database
+from bridge.vendors.purple_dot.client import PurpleDot
+from bridge.vendors.shipstation.fetch import Fetcher
+from bridge.vendors.shipstation.signing_keys import jwks_fetcher, rsa_keys
 
 
 @click.command()

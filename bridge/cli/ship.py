@@ -20,10 +20,10 @@ import click
 from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, printable, table, tell, write_csv
 from bridge.domain.errors import StorageError
-from bridge.shipstation.marking import LOOK_FIRST, Marker, MarkRow, read_row
 from bridge.store import audit, marked_shipments
 from bridge.store.engine.database import Database
 from bridge.translate.fulfillments import normalise_tracking
+from bridge.vendors.shipstation.mark_shipped import LOOK_FIRST, Marker, MarkRow, read_row
 
 _COLUMNS = ("row", "shipment_id", "shipment_number", "tracking_number", "carrier_code", "status", "message")
 _NEEDED = [name for name, field in MarkRow.model_fields.items() if field.is_required()]

@@ -14,9 +14,9 @@ from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, table, tell
 from bridge.domain.errors import RefusedError
 from bridge.settings import Settings, Url
-from bridge.shipstation.subscriptions import Subscription, Subscriptions, is_ours, masked
 from bridge.store import audit, notes
 from bridge.store.engine.database import Database
+from bridge.vendors.shipstation.subscriptions import Subscription, Subscriptions, is_ours, masked
 
 PATH = "/webhooks/shipstation"
 

@@ -7,10 +7,10 @@ from bridge.domain.errors import TemporaryError
 from bridge.domain.orders import FulfillmentOrder, OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import ShipmentState
-from bridge.purple_dot.client import PurpleDot
-from bridge.shipstation.fetch import Fetcher
 from bridge.store.deliveries import Delivery
-from bridge.translate.shipments import state_of
+from bridge.vendors.purple_dot.client import PurpleDot
+from bridge.vendors.shipstation.fetch import Fetcher
+from bridge.vendors.shipstation.shipments import state_of
 
 ORDER_IS_FRESH = timedelta(seconds=10)
 LABEL_IS_FRESH = timedelta(seconds=60)

@@ -6,8 +6,8 @@ from datetime import datetime
 from sqlalchemy import Connection, case, or_, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.shipstation.marking import RowResult
 from bridge.store.tables import marked_shipments as table
+from bridge.vendors.shipstation.mark_shipped import RowResult
 
 Key = tuple[str, str]
 """A shipment's id, and its tracking number as `normalise_tracking` writes it."""

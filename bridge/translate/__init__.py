@@ -5,7 +5,7 @@ from typing import Literal, NamedTuple
 
 from bridge.domain.events import Record
 from bridge.domain.shipments import Shipment
-from bridge.translate.shipments import rejected, shipped
+from bridge.vendors.shipstation.shipments import rejected, shipped
 
 
 class EventType(NamedTuple):

@@ -19,16 +19,16 @@ from bridge.domain.orders import OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.place import Origin, Policy, lock, place
-from bridge.purple_dot.client import FulfillmentReceipt, PurpleDot
 from bridge.resolve import Resolver
 from bridge.retry import GiveUp, decide, next_look
-from bridge.shipstation.fetch import Fetcher
-from bridge.shipstation.payloads import record_of
 from bridge.store import attempts, deliveries, leases
 from bridge.store.attempts import Attempt
 from bridge.store.deliveries import Delivery
 from bridge.store.engine.database import Connection, Database
-from bridge.translate.shipments import shipped
+from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot
+from bridge.vendors.shipstation.fetch import Fetcher
+from bridge.vendors.shipstation.payloads import record_of
+from bridge.vendors.shipstation.shipments import shipped
 from bridge.worker.schedules import Schedules
 
 T = TypeVar("T")

@@ -14,15 +14,15 @@ from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.place import Decision, Origin, Policy, Taking, place, summary
 from bridge.resolve import Found, Resolver
 from bridge.retry import RetryAt, decide, next_look
-from bridge.shipstation.fetch import Fetcher
-from bridge.shipstation.payloads import record_of
-from bridge.shipstation.webhook import identify
 from bridge.store import deliveries, events, leases, replays
 from bridge.store.deliveries import Claim, Delivery
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection, Database
 from bridge.store.replays import Wish
 from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.fetch import Fetcher
+from bridge.vendors.shipstation.payloads import record_of
+from bridge.vendors.shipstation.webhook import identify
 from bridge.worker.schedules import Schedules
 
 log = structlog.get_logger(__name__)

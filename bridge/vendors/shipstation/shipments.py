@@ -11,7 +11,9 @@ from dataclasses import replace
 from bridge.domain.errors import PayloadError
 from bridge.domain.events import Record
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
-from bridge.shipstation.payloads import (
+from bridge.translate.fulfillments import normalise_tracking
+from bridge.translate.matching import is_uuid
+from bridge.vendors.shipstation.payloads import (
     InlineRow,
     V1Fulfillment,
     V1Item,
@@ -23,8 +25,6 @@ from bridge.shipstation.payloads import (
     V2Shipment,
     parse,
 )
-from bridge.translate.fulfillments import normalise_tracking
-from bridge.translate.matching import is_uuid
 
 Order = V2Shipment | V1Order
 Parcel = V2Label | V2Fulfillment | InlineRow | V1Shipment | V1Fulfillment

@@ -17,7 +17,7 @@ from zoneinfo import ZoneInfo
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from bridge.domain.events import Record
-from bridge.shipstation.payloads import Row, Text, record_of
+from bridge.vendors.shipstation.payloads import Row, Text, record_of
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 AN_HOUR = timedelta(hours=1)

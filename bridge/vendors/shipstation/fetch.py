@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from bridge.domain.errors import CredentialsError, ForeignUrlError, NotFoundError
 from bridge.domain.events import Record
-from bridge.shipstation.client import ShipStation, ShipStationV1, ShipStationV2
+from bridge.vendors.shipstation.client import ShipStation, ShipStationV1, ShipStationV2
 
 LISTS = {
     "/v2/labels": ("v2", "label"),

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 import structlog
 
 from bridge import metrics
-from bridge.api_client import retry_after_of
 from bridge.domain.errors import StorageError, ThrottledError
 from bridge.domain.events import Lane
 from bridge.store import notes, rate_limits
 from bridge.store.engine.database import Database
+from bridge.vendors.http import retry_after_of
 
 log = structlog.get_logger(__name__)
 

@@ -11,9 +11,9 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 
-from bridge.api_client import ApiClient
 from bridge.domain.errors import CredentialsError, PermanentError, TemporaryError, UnclearError
-from bridge.shipstation.payloads import Id, InlineRow, Items, Row
+from bridge.vendors.http import ApiClient
+from bridge.vendors.shipstation.payloads import Id, InlineRow, Items, Row
 
 LOOK_FIRST = "it may be marked already, so look in ShipStation before you send it again"
 _FACTS = ("error_source", "error_type", "error_code", "field_name", "field_value")

@@ -13,8 +13,8 @@ from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
 
-from bridge.api_client import ApiClient, origin_of
 from bridge.domain.errors import BridgeError, KeysUnavailableError, PayloadError
+from bridge.vendors.http import ApiClient, origin_of
 
 FIRST_COOLDOWN = 5.0  # while there are no keys at all, every signed webhook is put off
 Fetch = Callable[[], Mapping[str, Any]]

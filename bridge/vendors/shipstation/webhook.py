@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from bridge.domain.errors import AuthenticationError, ForeignUrlError, PayloadError
 from bridge.domain.reasons import Reason
 from bridge.domain.redaction import outline
-from bridge.shipstation.payloads import InlineRow, record_of
+from bridge.vendors.shipstation.payloads import InlineRow, record_of
 
 SIGNED_HEADERS = ("x-shipengine-rsa-sha256-key-id", "x-shipengine-rsa-sha256-signature", "x-shipengine-timestamp")
 TOLERANCE = timedelta(minutes=5)

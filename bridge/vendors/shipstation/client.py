@@ -10,12 +10,12 @@ from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode, urljoin
 
-from bridge.api_client import ApiClient
 from bridge.domain.errors import NotFoundError, PayloadError, PermanentError, TemporaryError
 from bridge.domain.events import Record
-from bridge.shipstation.marking import Marker
-from bridge.shipstation.payloads import page_of, record_of
-from bridge.shipstation.subscriptions import SubscriptionsV1, SubscriptionsV2
+from bridge.vendors.http import ApiClient
+from bridge.vendors.shipstation.mark_shipped import Marker
+from bridge.vendors.shipstation.payloads import page_of, record_of
+from bridge.vendors.shipstation.subscriptions import SubscriptionsV1, SubscriptionsV2
 
 MAX_PAGES = 1_000
 Query = Mapping[str, str]

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 
 from pydantic import Field, ValidationError
 
-from bridge.api_client import ApiClient, origin_of
 from bridge.domain.errors import ForeignUrlError, PayloadError
-from bridge.shipstation.payloads import Id, Items, Row, Text
+from bridge.vendors.http import ApiClient, origin_of
+from bridge.vendors.shipstation.payloads import Id, Items, Row, Text
 
 WANTED: Mapping[str, Sequence[Sequence[str]]] = {
     "v2": (("label_created_v2",), ("fulfillment_shipped_v2",), ("fulfillment_rejected_v2",)),

@@ -12,11 +12,11 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urljoin
 
-from bridge.api_client import Answer, ApiClient
 from bridge.domain.errors import PayloadError, PermanentError, TemporaryError, UnclearError
 from bridge.domain.orders import FulfillmentOrder, normalise_reference
 from bridge.domain.redaction import outline
-from bridge.purple_dot.payloads import fulfillment_id_in, next_cursor, next_link, order_of, order_rows, refusal_in, single_order
+from bridge.vendors.http import Answer, ApiClient
+from bridge.vendors.purple_dot.payloads import fulfillment_id_in, next_cursor, next_link, order_of, order_rows, refusal_in, single_order
 
 LIMIT = 250
 REFERENCES_A_CALL = 50
