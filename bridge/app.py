@@ -13,7 +13,7 @@ from werkzeug.exceptions import HTTPException
 from bridge import __version__, console, metrics, receive, scrape
 from bridge.domain.errors import AuthenticationError, KeysUnavailableError, StorageError
 from bridge.logs import configure_logs
-from bridge.resolve import orders_named
+from bridge.pipeline.find_orders import orders_named
 from bridge.settings import Settings
 from bridge.store import rate_limits, reports, sweeps, workers
 from bridge.store.engine import migrate

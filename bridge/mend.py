@@ -9,7 +9,7 @@ from bridge.domain.errors import RefusedError, TemporaryError
 from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
 from bridge.domain.reasons import Reason
-from bridge.place import as_earlier
+from bridge.pipeline.create_deliveries import as_earlier
 from bridge.store import audit, deliveries, events, mending, orders
 from bridge.store.deliveries import Delivery, Draft
 from bridge.store.engine import wakeup

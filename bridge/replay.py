@@ -6,19 +6,19 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
-from bridge.deliver import settle
 from bridge.domain.errors import BridgeError, ForeignUrlError
 from bridge.domain.events import Event, EventStatus, Lane
 from bridge.domain.reasons import Reason
-from bridge.place import Decision
-from bridge.resolve import Found
+from bridge.pipeline import settle
+from bridge.pipeline.create_deliveries import Decision
+from bridge.pipeline.find_orders import Found
+from bridge.pipeline.process_event import EventJob, Facts
 from bridge.store import deliveries, events, mending, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate, Wish
 from bridge.translate import EVENT_TYPES
 from bridge.vendors.rate_limit import calls_in
 from bridge.vendors.shipstation.webhook import check_resource_url
-from bridge.worker.event_job import EventJob, Facts
 
 NEVER_AGAIN = "What Purple Dot has is never sent again by a replay: nothing there can be taken back. No option changes that."
 Look: TypeAlias = tuple[Event, Facts | str]

@@ -8,9 +8,12 @@ from typing import Any
 
 from bridge import subscribe, watch
 from bridge.domain.errors import SettingsError, StorageError
-from bridge.place import Policy
+from bridge.pipeline.create_deliveries import Policy
+from bridge.pipeline.deliver import DeliveryJob
+from bridge.pipeline.find_orders import Resolver
+from bridge.pipeline.process_event import EventJob
+from bridge.pipeline.schedules import Schedules
 from bridge.reconcile import Sweep
-from bridge.resolve import Resolver
 from bridge.settings import Settings
 from bridge.store import retention
 from bridge.store.engine import migrate
@@ -23,10 +26,7 @@ from bridge.vendors.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.webhook import is_shipstation_origin
 from bridge.worker.chores import Chore, Chores
-from bridge.worker.delivery_job import DeliveryJob
-from bridge.worker.event_job import EventJob
 from bridge.worker.loop import Worker
-from bridge.worker.schedules import Schedules
 
 _RETENTION_EVERY = timedelta(hours=1)
 EachClient = Callable[[ApiClient], ApiClient]

@@ -10,9 +10,12 @@ from flask import Flask
 
 from bridge.domain.errors import BridgeError
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
-from bridge.place import Policy
+from bridge.pipeline.create_deliveries import Policy
+from bridge.pipeline.deliver import DeliveryJob
+from bridge.pipeline.find_orders import Resolver
+from bridge.pipeline.process_event import EventJob
+from bridge.pipeline.schedules import Schedules
 from bridge.receive import Door, blueprint
-from bridge.resolve import Resolver
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store import deliveries, events, leases, mending, orders, reports, tables
@@ -22,9 +25,6 @@ from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
 from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
 from bridge.wiring import create_clients
-from bridge.worker.delivery_job import DeliveryJob
-from bridge.worker.event_job import EventJob
-from bridge.worker.schedules import Schedules
 from tests.fakes import Clock, WatchedDatabase
 from tests.waiting import wait_until
 

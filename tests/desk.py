@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
-from bridge.place import Policy
-from bridge.resolve import Resolver
+from bridge.pipeline.create_deliveries import Policy
+from bridge.pipeline.deliver import DeliveryJob
+from bridge.pipeline.find_orders import Resolver
+from bridge.pipeline.process_event import EventJob
 from bridge.store.deliveries import Delivery
-from bridge.worker.delivery_job import DeliveryJob
-from bridge.worker.event_job import EventJob
 from tests.fakes import Clock, FakeFetcher, FakePurpleDot, WatchedDatabase
 from tests.ledger import LEASE, POLICY, SCHEDULES, a_parcel, claim_delivery, claim_event, put, receive, row, rows
 

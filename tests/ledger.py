@@ -11,15 +11,15 @@ from bridge.domain.actions import FulfilledLine, Tracking
 from bridge.domain.events import DeliveryStatus, Event, Lane, Record, Trigger
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
-from bridge.place import Decision, Origin, Policy, place
-from bridge.resolve import Found
+from bridge.pipeline.create_deliveries import Decision, Origin, Policy, place
+from bridge.pipeline.find_orders import Found
+from bridge.pipeline.schedules import Schedules
 from bridge.store import deliveries, events, tables
 from bridge.store.deliveries import Delivery
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
 from bridge.translate.carriers import Carriers
 from bridge.vendors.shipstation.payloads import record_of
-from bridge.worker.schedules import Schedules
 from tests.fakes import Clock
 
 ORDER_ID = "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01"

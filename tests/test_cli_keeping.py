@@ -15,7 +15,7 @@ from bridge.cli import main
 from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import OrderStatus
 from bridge.domain.reasons import Reason
-from bridge.place import Origin, may_be_forgotten
+from bridge.pipeline.create_deliveries import Origin, may_be_forgotten
 from bridge.store import restores
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database

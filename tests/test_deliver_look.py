@@ -5,11 +5,11 @@ from datetime import timedelta
 
 import pytest
 
-from bridge.deliver.look import LABEL_IS_FRESH, ORDER_IS_FRESH, judge_order, look
 from bridge.domain.actions import Held, Ignored
 from bridge.domain.errors import CredentialsError, NotFoundError, TemporaryError, ThrottledError
 from bridge.domain.orders import OrderStatus
 from bridge.domain.reasons import Reason
+from bridge.pipeline.preflight import LABEL_IS_FRESH, ORDER_IS_FRESH, judge_order, look
 from bridge.store.deliveries import Delivery
 from tests.fakes import Clock, FakeFetcher, FakePurpleDot
 from tests.ledger import ORDER_ID, a_delivery, a_parcel, an_order, v1_label

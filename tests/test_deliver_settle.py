@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.deliver.settle import Arrived, LookAgain, PostAgain, Settlement, settle
 from bridge.domain.actions import FulfilledLine, Held
 from bridge.domain.orders import FulfillmentOrder, OrderStatus
 from bridge.domain.reasons import Reason
+from bridge.pipeline.settle import Arrived, LookAgain, PostAgain, Settlement, settle
 from tests.fakes import Clock
 from tests.ledger import CONFIRM, an_order
 

@@ -22,7 +22,7 @@ from bridge.domain.events import Record
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.redaction import LEFT_OUT
 from bridge.domain.shipments import ClueKind, Shipment
-from bridge.place import Policy
+from bridge.pipeline.create_deliveries import Policy
 from bridge.simulator import PurpleDotOrder, ShipStationOrder, World
 from bridge.store.engine.database import Database
 from bridge.translate import EVENT_TYPES

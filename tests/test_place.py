@@ -17,8 +17,8 @@ from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
-from bridge.place import Decision, Origin, lock, place, summary
-from bridge.resolve import Found
+from bridge.pipeline.create_deliveries import Decision, Origin, lock, place, summary
+from bridge.pipeline.find_orders import Found
 from bridge.store import deliveries, mending, orders, restores
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table

@@ -16,10 +16,10 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, invariant, multiple, rule, run_state_machine_as_test
 
-from bridge.deliver.look import LABEL_IS_FRESH
 from bridge.domain.errors import PermanentError, RefusedError, TemporaryError
 from bridge.domain.events import COMMITTED, DeliveryStatus
 from bridge.domain.reasons import MEANINGS, Reason
+from bridge.pipeline.preflight import LABEL_IS_FRESH
 from bridge.simulator import FAULTS, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder
 from bridge.store import mending
 from bridge.translate.fulfillments import normalise_tracking

@@ -8,7 +8,7 @@ import pytest
 from bridge.domain.errors import CredentialsError, TemporaryError
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment
-from bridge.resolve import Found, Resolver
+from bridge.pipeline.find_orders import Found, Resolver
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
 from tests.fakes import Clock, FakePurpleDot, WatchedDatabase

@@ -18,7 +18,7 @@ from bridge.domain.errors import (
     UnclearError,
 )
 from bridge.domain.reasons import Reason
-from bridge.retry import A_DAY, GiveUp, RetryAt, decide, next_look
+from bridge.pipeline.retry import A_DAY, GiveUp, RetryAt, decide, next_look
 
 NOW = datetime(2026, 11, 4, 12, tzinfo=UTC)
 SCHEDULE = tuple(timedelta(seconds=seconds) for seconds in (10, 60, 7200))

@@ -20,9 +20,9 @@ from bridge.domain.errors import (
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import ShipmentState
+from bridge.pipeline import deliver
 from bridge.store import deliveries
 from bridge.store.engine.database import Database
-from bridge.worker import delivery_job
 from tests.desk import Desk
 from tests.fakes import WatchedDatabase
 from tests.ledger import (
@@ -84,7 +84,7 @@ def test_intent_is_committed_before_the_request_leaves(desk: Desk, opened: Calla
 
     def look_from_outside() -> Any:
         seen.append(row(witness, delivery_id))
-        return delivery_job.FulfillmentReceipt("ful-9", 200, "{}")
+        return deliver.FulfillmentReceipt("ful-9", 200, "{}")
 
     desk.purple_dot.script("create_fulfillment", look_from_outside)
     desk.deliver()
@@ -445,14 +445,14 @@ def test_nobody_who_could_read_it_back_leaves_it_held_with_its_mark(desk: Desk) 
 def test_known_outcome_is_repeated_until_it_is_stored(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, answer: BridgeError | None, status: str
 ) -> None:
-    monkeypatch.setattr(delivery_job, "_STORE_AGAIN_AFTER", 0.001)
+    monkeypatch.setattr(deliver, "_STORE_AGAIN_AFTER", 0.001)
     desk.parcel()
 
     def answer_while_the_database_restarts() -> Any:
         desk.ledger.fail(times=5)
         if answer is not None:
             raise answer
-        return delivery_job.FulfillmentReceipt("ful-1", 200, "{}")
+        return deliver.FulfillmentReceipt("ful-1", 200, "{}")
 
     desk.purple_dot.script("create_fulfillment", answer_while_the_database_restarts)
 
@@ -462,7 +462,7 @@ def test_known_outcome_is_repeated_until_it_is_stored(
 
 def test_known_outcome_is_stored_though_the_databases_clock_is_away_too(ledger_url: str, desk: Desk, monkeypatch: Any) -> None:
     """Without a clock of the test's own, PostgreSQL is asked for the time; it may be restarting as well."""
-    monkeypatch.setattr(delivery_job, "_STORE_AGAIN_AFTER", 0.001)
+    monkeypatch.setattr(deliver, "_STORE_AGAIN_AFTER", 0.001)
     desk.ledger.close()
     desk.ledger = WatchedDatabase(ledger_url)
     desk.parcel()
@@ -488,7 +488,7 @@ def test_outcome_of_a_late_owner_overwrites_nothing(desk: Desk, answer: BridgeEr
         stands.append(row(desk.ledger, delivery_id))
         if answer is not None:
             raise answer
-        return delivery_job.FulfillmentReceipt("ful-1", 200, "{}")
+        return deliver.FulfillmentReceipt("ful-1", 200, "{}")
 
     desk.purple_dot.script("create_fulfillment", answer_after_another_took_over)
 

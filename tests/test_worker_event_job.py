@@ -19,10 +19,10 @@ from bridge.domain.errors import (
 )
 from bridge.domain.events import EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
-from bridge.place import Decision
+from bridge.pipeline.create_deliveries import Decision
+from bridge.pipeline.process_event import EventJob, conclude
 from bridge.store import events
 from bridge.vendors.shipstation.payloads import record_of
-from bridge.worker.event_job import EventJob, conclude
 from tests.desk import Desk
 from tests.ledger import LEASE, RETRY, SCHEDULES, URL, a_parcel, claim_event, claim_events, due_in, row, rows, v1_label
 

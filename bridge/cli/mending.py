@@ -15,7 +15,7 @@ from bridge.domain.errors import BridgeError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder
 from bridge.explain import explain_delivery, explain_event
-from bridge.resolve import orders_named
+from bridge.pipeline.find_orders import orders_named
 from bridge.store import mending, reports
 from bridge.store.reports import Query
 

@@ -7,9 +7,9 @@ from typing import Any
 from pydantic import SecretStr
 
 from bridge.domain.orders import FulfillmentOrder
+from bridge.pipeline.process_event import EventJob
 from bridge.store.engine.database import Database
 from bridge.translate.carriers import Carriers
-from bridge.worker.event_job import EventJob
 
 
 @dataclass(frozen=True, slots=True)

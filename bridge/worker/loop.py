@@ -9,14 +9,14 @@ import structlog
 
 from bridge.domain.errors import LeaseLostError, StorageError
 from bridge.domain.events import Event
+from bridge.pipeline.deliver import DeliveryJob
+from bridge.pipeline.process_event import EventJob
 from bridge.store import deliveries, events, leases, restores, workers
 from bridge.store.deliveries import Delivery
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection, Database
 from bridge.vendors.rate_limit import calls_in
 from bridge.worker.chores import Chores
-from bridge.worker.delivery_job import DeliveryJob
-from bridge.worker.event_job import EventJob
 
 log = structlog.get_logger(__name__)
 

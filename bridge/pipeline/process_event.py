@@ -11,9 +11,10 @@ from bridge.domain.errors import BridgeError, CredentialsError, LeaseLostError, 
 from bridge.domain.events import DeliveryStatus, Event, EventStatus, Lane, Record, Trigger
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import Shipment, ShipmentState
-from bridge.place import Decision, Origin, Policy, Taking, place, summary
-from bridge.resolve import Found, Resolver
-from bridge.retry import RetryAt, decide, next_look
+from bridge.pipeline.create_deliveries import Decision, Origin, Policy, Taking, place, summary
+from bridge.pipeline.find_orders import Found, Resolver
+from bridge.pipeline.retry import RetryAt, decide, next_look
+from bridge.pipeline.schedules import Schedules
 from bridge.store import deliveries, events, leases, replays
 from bridge.store.deliveries import Claim, Delivery
 from bridge.store.engine import wakeup
@@ -23,7 +24,6 @@ from bridge.translate import EVENT_TYPES
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.payloads import record_of
 from bridge.vendors.shipstation.webhook import identify
-from bridge.worker.schedules import Schedules
 
 log = structlog.get_logger(__name__)
 

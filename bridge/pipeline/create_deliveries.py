@@ -10,7 +10,7 @@ from bridge.domain.actions import Action, CreateFulfillment, Held, Ignored
 from bridge.domain.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
-from bridge.resolve import Found
+from bridge.pipeline.find_orders import Found
 from bridge.store import deliveries, orders, restores
 from bridge.store.deliveries import Claim, Delivery, Draft
 from bridge.store.engine.database import Connection

@@ -11,16 +11,17 @@ from typing import Any, TypeVar
 import structlog
 
 from bridge import metrics
-from bridge.deliver import look, settle
 from bridge.domain.actions import Held
 from bridge.domain.errors import BridgeError, CredentialsError, LeaseLostError, PermanentError, StorageError, TemporaryError, UnclearError
 from bridge.domain.events import DeliveryStatus, Record, Trigger
 from bridge.domain.orders import OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
-from bridge.place import Origin, Policy, lock, place
-from bridge.resolve import Resolver
-from bridge.retry import GiveUp, decide, next_look
+from bridge.pipeline import preflight, settle
+from bridge.pipeline.create_deliveries import Origin, Policy, lock, place
+from bridge.pipeline.find_orders import Resolver
+from bridge.pipeline.retry import GiveUp, decide, next_look
+from bridge.pipeline.schedules import Schedules
 from bridge.store import attempts, deliveries, leases
 from bridge.store.attempts import Attempt
 from bridge.store.deliveries import Delivery
@@ -29,7 +30,6 @@ from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.payloads import record_of
 from bridge.vendors.shipstation.shipments import shipped
-from bridge.worker.schedules import Schedules
 
 T = TypeVar("T")
 
@@ -121,7 +121,7 @@ class _Step:
         return None
 
     def _way_is_free(self) -> bool:
-        verdict = look.look(self.delivery, purple_dot=self.job.purple_dot, fetcher=self.job.fetcher, now=self.started_at)
+        verdict = preflight.look(self.delivery, purple_dot=self.job.purple_dot, fetcher=self.job.fetcher, now=self.started_at)
         if verdict is not None and verdict.reason is Reason.ALREADY_FULFILLED_ELSEWHERE and self._came_late():
             return False
         if verdict is not None:

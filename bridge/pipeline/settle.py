@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from bridge.domain.actions import FulfilledLine, Held
 from bridge.domain.orders import FulfillmentOrder, OrderStatus
 from bridge.domain.reasons import Reason
-from bridge.retry import next_look
+from bridge.pipeline.retry import next_look
 
 
 @dataclass(frozen=True, slots=True)
