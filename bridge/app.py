@@ -10,9 +10,10 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 from werkzeug.exceptions import HTTPException
 
-from bridge import __version__, console, metrics, receive, scrape
+from bridge import __version__, console, metrics, receive
 from bridge.domain.errors import AuthenticationError, KeysUnavailableError, StorageError
 from bridge.logs import configure_logs
+from bridge.operations import metrics_exporter
 from bridge.pipeline.find_orders import orders_named
 from bridge.settings import Settings
 from bridge.store import rate_limits, reports, sweeps, workers
@@ -72,7 +73,7 @@ def _desk(settings: Settings, database: Database, operator: SecretStr) -> consol
 
 
 def _add_health(app: Flask, settings: Settings, database: Database) -> None:
-    ledger = scrape.Ledger(database, rates(settings))
+    ledger = metrics_exporter.Ledger(database, rates(settings))
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -85,7 +86,7 @@ def _add_health(app: Flask, settings: Settings, database: Database) -> None:
 
     @app.get("/metrics")
     def metrics_page() -> Response:
-        return Response(scrape.page(ledger), content_type=CONTENT_TYPE_LATEST)
+        return Response(metrics_exporter.page(ledger), content_type=CONTENT_TYPE_LATEST)
 
 
 def readiness(database: Database, settings: Settings) -> dict[str, Any]:

@@ -6,14 +6,14 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 
-from bridge import subscribe, watch
 from bridge.domain.errors import SettingsError, StorageError
+from bridge.operations import alert_check, subscriptions
+from bridge.operations.sweep import Sweep
 from bridge.pipeline.create_deliveries import Policy
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.process_event import EventJob
 from bridge.pipeline.schedules import Schedules
-from bridge.reconcile import Sweep
 from bridge.settings import Settings
 from bridge.store import retention
 from bridge.store.engine import migrate
@@ -82,10 +82,10 @@ def _chores(settings: Settings, database: Database, fetcher: Fetcher) -> list[Ch
     every, sweep = settings.reconcile_every, Sweep(database, fetcher)
     keep = timedelta(days=settings.retention_days)
     chores = [Chore("retention", _RETENTION_EVERY, partial(retention.forget, database, keep))]
-    chores += [Chore(subscribe.CHECK, subscribe.CHECK_EVERY, subscription_check(settings, database, fetcher).do)]
+    chores += [Chore(subscriptions.CHECK, subscriptions.CHECK_EVERY, subscription_check(settings, database, fetcher).do)]
     if settings.alert_urls:
-        told = watch.Watch(database, settings.alert_urls, rates(settings), has_console=settings.console_password is not None)
-        chores.append(Chore("alerts", watch.EVERY, told.do))
+        told = alert_check.Watch(database, settings.alert_urls, rates(settings), has_console=settings.console_password is not None)
+        chores.append(Chore("alerts", alert_check.EVERY, told.do))
     return [*chores, Chore("sweep", every, partial(sweep.routine, every))] if every else chores
 
 
@@ -120,10 +120,10 @@ def create_clients(
     return Fetcher(v2, v1, settings.shipstation_v1_custom_fields), purple_dot
 
 
-def subscription_check(settings: Settings, database: Database, fetcher: Fetcher) -> subscribe.SubscriptionCheck:
+def subscription_check(settings: Settings, database: Database, fetcher: Fetcher) -> subscriptions.SubscriptionCheck:
     """What looks whether the webhooks still come to us: a chore of the worker, and a line of `bridge doctor`."""
     every = [one.subscriptions() for one in (fetcher.v2, fetcher.v1) if one is not None]
-    return subscribe.SubscriptionCheck(database, every, [token.get_secret_value() for token in settings.webhook_tokens])
+    return subscriptions.SubscriptionCheck(database, every, [token.get_secret_value() for token in settings.webhook_tokens])
 
 
 def own_carriers(settings: Settings) -> Carriers:

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.alerts import KINDS, Facts, Key, Message, Trouble, console_address, grace, is_silent, news, troubles
+from bridge.operations.alerts import KINDS, Facts, Key, Message, Trouble, console_address, grace, is_silent, news, troubles
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)

@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-from bridge import doctor
 from bridge.cli import main
+from bridge.operations import doctor
 from bridge.simulator import Simulator
 from bridge.simulator.shapes import SHAPES
 from bridge.store import periodic, workers

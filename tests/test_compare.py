@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from bridge.compare import compare
 from bridge.domain.events import DeliveryStatus
+from bridge.operations.compare import compare
 from bridge.settings import Settings
 from bridge.simulator import World
 from bridge.store import mending

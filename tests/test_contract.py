@@ -7,7 +7,7 @@ from typing import Any, get_args
 import pytest
 from pydantic import BaseModel
 
-from bridge.contract import changes, has_rows, unreadable, vendor_fields
+from bridge.operations.vendor_drift import changes, has_rows, unreadable, vendor_fields
 from bridge.simulator import World
 from bridge.simulator.shapes import row
 from bridge.vendors.purple_dot import payloads as purple_dot

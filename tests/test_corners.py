@@ -8,7 +8,7 @@ import pytest
 from bridge.domain.errors import PermanentError, RefusedError, UnclearError
 from bridge.domain.events import Record
 from bridge.domain.orders import OrderLine, OrderStatus
-from bridge.mend import fulfil_rest
+from bridge.operations.repair import fulfil_rest
 from bridge.store import mending
 from bridge.store.deliveries import Delivery
 from bridge.translate.carriers import Carriers

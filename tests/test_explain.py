@@ -7,7 +7,7 @@ import pytest
 
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.explain import explain_delivery, explain_event
+from bridge.operations.explain import explain_delivery, explain_event
 from bridge.translate import EVENT_TYPES
 
 NOON = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)

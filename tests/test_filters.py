@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
-from bridge.filters import read_filter, read_moment
+from bridge.operations.filters import read_filter, read_moment
 from bridge.store.reports import Query
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)

@@ -8,7 +8,7 @@ from bridge.domain.actions import CreateFulfillment
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.shipments import ShipmentItem
-from bridge.mend import fulfil_rest
+from bridge.operations.repair import fulfil_rest
 from bridge.store import mending
 from bridge.store.deliveries import Delivery
 from bridge.translate.carriers import Carriers

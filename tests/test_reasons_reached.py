@@ -10,7 +10,7 @@ import pytest
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.explain import explain_delivery, explain_event
+from bridge.operations.explain import explain_delivery, explain_event
 from bridge.simulator import PurpleDotOrder, ShipStationOrder
 from bridge.store import mending
 from tests.clockwork import Clockwork, Json

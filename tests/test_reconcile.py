@@ -11,7 +11,7 @@ import pytest
 
 from bridge.domain.errors import TemporaryError
 from bridge.domain.events import Lane
-from bridge.reconcile import Sweep, look_back
+from bridge.operations.sweep import Sweep, look_back
 from bridge.simulator import PurpleDotOrder, World
 from bridge.store import retention, sweeps
 from bridge.store.engine.database import Database

@@ -13,8 +13,9 @@ import pytest
 from prometheus_client import CollectorRegistry
 from sqlalchemy import Engine, event
 
-from bridge import metrics, scrape
+from bridge import metrics
 from bridge.domain.events import DeliveryStatus, Lane
+from bridge.operations import metrics_exporter
 from bridge.simulator import SCENARIOS
 from bridge.store import rate_limits, sweeps, workers
 from bridge.store.engine import migrate
@@ -32,7 +33,7 @@ RATES = {"purple_dot": 120, "shipstation": 200}
 def told(database: Database) -> dict[str, float]:
     """Each gauge of the database, as `name{label}`."""
     registry = CollectorRegistry()
-    registry.register(scrape.Ledger(database, RATES))
+    registry.register(metrics_exporter.Ledger(database, RATES))
     rows = [row for family in registry.collect() for row in family.samples]
     return {row.name + "".join(f"{{{value}}}" for value in row.labels.values()): row.value for row in rows}
 
@@ -110,7 +111,7 @@ def test_missed_webhooks_add_up_over_all_sweeps(ledger: WatchedDatabase) -> None
 
 
 def test_counting_ends_at_a_bound(ledger: WatchedDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scrape, "COUNTED_TO", 2)
+    monkeypatch.setattr(metrics_exporter, "COUNTED_TO", 2)
     for number in range(3):
         put(ledger, a_parcel(number=None, record=str(number)))
 
@@ -120,7 +121,7 @@ def test_counting_ends_at_a_bound(ledger: WatchedDatabase, monkeypatch: pytest.M
 def test_database_that_does_not_answer_leaves_the_counters(ledger: WatchedDatabase) -> None:
     ledger.fail()
 
-    page = scrape.page(scrape.Ledger(ledger, RATES)).decode()
+    page = metrics_exporter.page(metrics_exporter.Ledger(ledger, RATES)).decode()
 
     assert "bridge_exceptions" not in page
     assert "# TYPE bridge_events_total counter" in page
@@ -214,7 +215,7 @@ def known() -> dict[str, set[str]]:
     sweep(database, missed=1)
     with database.begin() as connection:
         workers.beat(connection, "worker-1", started_at=database.now(connection), now=database.now(connection))
-    families = list(scrape.Ledger(database, RATES).collect())
+    families = list(metrics_exporter.Ledger(database, RATES).collect())
     names = {row.name: set(row.labels) for family in families for row in family.samples}
     for one in vars(metrics).values():
         for family in one.collect() if hasattr(one, "_labelnames") else ():

@@ -7,10 +7,10 @@ from typing import Any
 import pytest
 from sqlalchemy.event import listen
 
-from bridge.alerts import Key, Trouble
 from bridge.console.overview import bars, judge
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import Reason
+from bridge.operations.alerts import Key, Trouble
 from bridge.store import events, reports, secret_keys, stats, sweeps
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival

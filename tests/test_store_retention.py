@@ -12,7 +12,7 @@ from sqlalchemy import update
 
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.reasons import Reason
-from bridge.explain import explain_event
+from bridge.operations.explain import explain_event
 from bridge.store import mending, reports, retention, tables
 from bridge.store.deliveries import load
 from bridge.store.engine import migrate

@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import JSON, Boolean, Connection, DateTime, LargeBinary, MetaData, Numeric, Table, insert, select
 from sqlalchemy.types import Integer, TypeEngine
 
-from bridge.explain import explain_event
+from bridge.operations.explain import explain_event
 from bridge.store import reports, tables
 from bridge.store.deliveries import load
 from bridge.store.engine import migrate

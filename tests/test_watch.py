@@ -13,14 +13,14 @@ import pytest
 from click.testing import CliRunner
 from pydantic import SecretStr
 
-from bridge import notify
 from bridge.cli import main
 from bridge.domain.events import DeliveryStatus
+from bridge.operations import notify
+from bridge.operations.alert_check import Watch
 from bridge.settings import Settings
 from bridge.store import mending, notes, rate_limits
 from bridge.store.engine.database import Database
 from bridge.vendors.rate_limit import Budget
-from bridge.watch import Watch
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import a_parcel, claim_event, claim_events, put, receive, rows
 from tests.test_scrape import sweep

@@ -4,9 +4,9 @@ import sys
 
 import click
 
-from bridge import notify
 from bridge.cli.ledger import load_settings
 from bridge.cli.looking import json_option, tell
+from bridge.operations import notify
 
 _TITLE = "Purple Dot bridge: a test"
 _BODY = "`bridge alerts test` sent this. So you will hear of exceptions, silence and vendors that fail, and when it is over."

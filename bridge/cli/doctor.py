@@ -8,10 +8,10 @@ from pathlib import Path
 
 import click
 
-from bridge import doctor as checks
 from bridge.cli.looking import json_option, tell
-from bridge.contract import vendor_fields
-from bridge.doctor import STATUSES, Finding
+from bridge.operations import doctor as checks
+from bridge.operations.doctor import STATUSES, Finding
+from bridge.operations.vendor_drift import vendor_fields
 from bridge.settings import Settings
 from bridge.store import periodic
 from bridge.store.engine.database import Database

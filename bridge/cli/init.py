@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from bridge.doctor import Ear, Finding, vendor
+from bridge.operations.doctor import Ear, Finding, vendor
 from bridge.settings import PREFIX, Settings, env_example
 from bridge.store.engine.database import Database
 

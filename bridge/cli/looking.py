@@ -13,7 +13,7 @@ from bridge.cli.ledger import opened
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.filters import read_moment
+from bridge.operations.filters import read_moment
 from bridge.store import audit as audit_list
 from bridge.store import reports
 from bridge.store.reports import Query

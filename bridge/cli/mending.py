@@ -8,13 +8,13 @@ from typing import Any
 
 import click
 
-from bridge import mend
 from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import MOMENT, json_option, story_of, tell, the_one, write_csv
 from bridge.domain.errors import BridgeError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder
-from bridge.explain import explain_delivery, explain_event
+from bridge.operations import repair
+from bridge.operations.explain import explain_delivery, explain_event
 from bridge.pipeline.find_orders import orders_named
 from bridge.store import mending, reports
 from bridge.store.reports import Query
@@ -48,10 +48,10 @@ def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, why: str | Non
     """Try deliveries now, as attempts of their own, or dead events (evt_…) anew. What Purple Dot already has is refused."""
     from bridge.wiring import own_carriers
 
-    act: mend.Act = mend.retry
+    act: repair.Act = repair.retry
     if what_is_left:
         carriers = own_carriers(load_settings())
-        act = mend.fulfil_what_is_left(carriers, agrees=lambda _: yes, ask="say --yes to do it")
+        act = repair.fulfil_what_is_left(carriers, agrees=lambda _: yes, ask="say --yes to do it")
     _act_on("retry", wanted, act, why=why, as_json=as_json)
 
 
@@ -63,7 +63,7 @@ def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, why: str | Non
 def link(shipment: str, fulfillment_order: str, why: str | None, as_json: bool) -> None:
     """Bind what was ambiguous to the right order, then let it go on. SHIPMENT is a delivery's id, a ShipStation shipment or record id, or
     a tracking number; FULFILLMENT_ORDER a Purple Dot id or reference."""
-    _act_on("link", (shipment,), mend.link_to(_order(fulfillment_order)), why=why, as_json=as_json)
+    _act_on("link", (shipment,), repair.link_to(_order(fulfillment_order)), why=why, as_json=as_json)
 
 
 @click.command()
@@ -73,7 +73,7 @@ def link(shipment: str, fulfillment_order: str, why: str | None, as_json: bool) 
 @json_option
 def resolve(wanted: str, status: str, why: str, as_json: bool) -> None:
     """Close an exception that was mended outside."""
-    _act_on("resolve", (wanted,), mend.resolve_as(DeliveryStatus(status), why), why=why, as_json=as_json)
+    _act_on("resolve", (wanted,), repair.resolve_as(DeliveryStatus(status), why), why=why, as_json=as_json)
 
 
 @click.command()
@@ -94,10 +94,10 @@ def _order(text: str) -> FulfillmentOrder:
 
     settings = load_settings()
     with opened(settings) as database:
-        return mend.the_only(orders_named(create_clients(settings, database, stopping=threading.Event())[1], text), text)
+        return repair.the_only(orders_named(create_clients(settings, database, stopping=threading.Event())[1], text), text)
 
 
-def _act_on(what: str, wanted: Sequence[str], act: mend.Act, *, why: str | None, as_json: bool) -> None:
+def _act_on(what: str, wanted: Sequence[str], act: repair.Act, *, why: str | None, as_json: bool) -> None:
     """One transaction for each; what is refused is told, the others go on. Exit 1 when any was refused."""
     results: list[dict[str, Any]] = []
     with opened() as database:
@@ -105,13 +105,13 @@ def _act_on(what: str, wanted: Sequence[str], act: mend.Act, *, why: str | None,
             try:
                 with database.begin() as connection:
                     by: dict[str, Any] = {"who": who(), "why": why, "now": database.now(connection)}
-                    if act is mend.retry and text.startswith("evt_"):
+                    if act is repair.retry and text.startswith("evt_"):
                         id_ = the_one(reports.find_ids(connection, text), text)
-                        told = mend.retry_event(connection, id_, **by)
+                        told = repair.retry_event(connection, id_, **by)
                     else:
                         found = {one.id: one for one in mending.find(connection, text)}
                         id_ = the_one(list(found), text)
-                        told = mend.on_delivery(connection, found[id_], what, act, **by)
+                        told = repair.on_delivery(connection, found[id_], what, act, **by)
                 results.append({"id": id_, "done": True, "message": told})
             except BridgeError as exc:
                 results.append({"id": text, "done": False, "message": str(exc)})

@@ -22,8 +22,8 @@ _COUNTS = ("event_type", "listed", "missed", "finished", "voided")
 @json_option
 def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
     """Find what no webhook told of and let it go its way, then compare ShipStation, Purple Dot and the ledger. Exit 1: see to something."""
-    from bridge.compare import compare
-    from bridge.reconcile import Sweep
+    from bridge.operations.compare import compare
+    from bridge.operations.sweep import Sweep
     from bridge.wiring import create_clients
 
     if since >= datetime.now(UTC):

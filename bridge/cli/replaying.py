@@ -42,7 +42,7 @@ def replay(
     wanted: tuple[str, ...], why: str | None, show: int, yes: bool, resume: str | None, cancel: str | None, as_json: bool, **given: Any
 ) -> None:
     """Take stored events through the journey again: the exact count and a dry run first. Nothing that Purple Dot has is sent twice."""
-    from bridge.replay import look, plan, plan_as_json
+    from bridge.operations.replay import look, plan, plan_as_json
     from bridge.wiring import create_worker, known_origins
 
     settings = load_settings()

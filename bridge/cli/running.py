@@ -100,7 +100,7 @@ def work(once: bool, metrics_bind: str | None, **given: object) -> None:
 @contextmanager
 def _own_metrics(bind: str | None) -> Iterator[None]:
     """While it lasts, Prometheus may scrape this process at host:port."""
-    from bridge.scrape import serve as serve_metrics
+    from bridge.operations.metrics_exporter import serve as serve_metrics
 
     host, _, port = (bind or "").rpartition(":")
     try:

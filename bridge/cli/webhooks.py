@@ -9,10 +9,10 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from bridge import subscribe
 from bridge.cli.ledger import load_settings, opened, who
 from bridge.cli.looking import json_option, table, tell
 from bridge.domain.errors import RefusedError
+from bridge.operations import subscriptions
 from bridge.settings import Settings, Url
 from bridge.store import audit, notes
 from bridge.store.engine.database import Database
@@ -72,7 +72,7 @@ def ensure(address: str, store: int | None, dry_run: bool, api: str | None, as_j
     path: that is brought up to date, whatever else is subscribed is left alone and told. Run it again after each change of a token."""
     with _at_shipstation(api) as (settings, database, every):
         token, wanted = settings.webhook_tokens[0].get_secret_value(), str(store) if store else None
-        done = list(subscribe.ensure(every, address=address, token=token, store=wanted, dry_run=dry_run))
+        done = list(subscriptions.ensure(every, address=address, token=token, store=wanted, dry_run=dry_run))
         if not dry_run:
             _note(database, address, done, {"url": address, "store": wanted, "apis": [one.api for one in every]})
     _report(done, as_json=as_json)
@@ -88,7 +88,7 @@ def remove(address: str | None, api: str | None, as_json: bool) -> None:
         address = address or _remembered(database).get("url")
         if address is None:
             raise RefusedError("`ensure` was never used with this database, so say which are ours: bridge webhooks remove https://HOST")
-        done = list(subscribe.remove(every, address=address))
+        done = list(subscriptions.remove(every, address=address))
         wanted = _remembered(database)
         is_over = api is None and address == wanted.get("url") and not any(row["outcome"] == "failed" for row in done)
         _note(database, address, done, {} if is_over else wanted)
@@ -110,9 +110,9 @@ def _at_shipstation(api: str | None) -> Iterator[tuple[Settings, Database, list[
 
 
 def _report(done: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
-    is_blocked = any(row["outcome"] == subscribe.DONE["blocked"] for row in done)
+    is_blocked = any(row["outcome"] == subscriptions.DONE["blocked"] for row in done)
     lines = table(done, ("api", "event", "outcome", "detail")) if done else ["There was none of ours."]
-    tell(done, [*lines, *([subscribe.NEXT] if is_blocked else [])], as_json=as_json)
+    tell(done, [*lines, *([subscriptions.NEXT] if is_blocked else [])], as_json=as_json)
     if is_blocked or any(row["outcome"] == "failed" for row in done):
         raise SystemExit(1)
 

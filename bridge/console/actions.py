@@ -7,13 +7,13 @@ import structlog
 from flask import abort, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from bridge import mend
 from bridge.console import auth
 from bridge.console.desk import Desk
 from bridge.console.lists import chosen_deliveries
 from bridge.console.pages import page
 from bridge.domain.errors import BridgeError, RefusedError
 from bridge.domain.events import DeliveryStatus
+from bridge.operations import repair
 from bridge.store import mending
 from bridge.store.engine.database import Connection
 
@@ -27,14 +27,14 @@ BULK = {"retry": "Retry", "delivered": "Resolve as delivered", "cancelled": "Res
 
 def retry(desk: Desk, delivery_id: str) -> Response:
     """One click."""
-    return _told(desk, delivery_id, "retry", mend.retry, why=reason())
+    return _told(desk, delivery_id, "retry", repair.retry, why=reason())
 
 
 def retry_event(desk: Desk, event_id: str) -> Response:
     """One click, for a dead event."""
 
     def act(connection: Connection) -> str:
-        return mend.retry_event(connection, event_id, who=who(), why=reason(), now=desk.database.now(connection))
+        return repair.retry_event(connection, event_id, who=who(), why=reason(), now=desk.database.now(connection))
 
     return _tell(desk, event_id, act)
 
@@ -43,16 +43,16 @@ def link(desk: Desk, delivery_id: str) -> Response:
     """Bind it to an order, after Purple Dot has confirmed that there is exactly one of that name."""
     text = request.form.get("order", "").strip()[:200]
     try:
-        order = mend.the_only(list(desk.orders_named(text)), text)
+        order = repair.the_only(list(desk.orders_named(text)), text)
     except BridgeError as exc:
         return back(f"{delivery_id} was not linked: {exc}", "bad")
-    return _told(desk, delivery_id, "link", mend.link_to(order), why=reason())
+    return _told(desk, delivery_id, "link", repair.link_to(order), why=reason())
 
 
 def fulfil_rest(desk: Desk, delivery_id: str) -> Response:
     """All that is left, if that is still what the page had written out."""
     agreed = request.form.get("lines", "")
-    act = mend.fulfil_what_is_left(desk.carriers, agrees=agreed.__eq__, ask="that is not what you saw, so nothing was sent: look again")
+    act = repair.fulfil_what_is_left(desk.carriers, agrees=agreed.__eq__, ask="that is not what you saw, so nothing was sent: look again")
     return _told(desk, delivery_id, "retry", act, why=reason() or f"all that is left: {agreed}")
 
 
@@ -61,7 +61,7 @@ def resolve(desk: Desk, delivery_id: str) -> Response:
     why = reason()
     if why is None:
         return back(f"{delivery_id} was not resolved: say why, for those who read it later", "bad")
-    return _told(desk, delivery_id, "resolve", mend.resolve_as(_outcome(request.form.get("as", "")), why), why=why)
+    return _told(desk, delivery_id, "resolve", repair.resolve_as(_outcome(request.form.get("as", "")), why), why=why)
 
 
 def plan_many(desk: Desk) -> Any:
@@ -113,18 +113,18 @@ def _rehearse(desk: Desk, what: str, ids: list[str]) -> dict[str, str]:
         return refused
 
 
-def _act(what: str, why: str) -> mend.Act:
-    return mend.retry if what == "retry" else mend.resolve_as(DeliveryStatus(what), why)
+def _act(what: str, why: str) -> repair.Act:
+    return repair.retry if what == "retry" else repair.resolve_as(DeliveryStatus(what), why)
 
 
-def _do(desk: Desk, connection: Connection, delivery_id: str, what: str, act: mend.Act, *, why: str | None) -> str:
+def _do(desk: Desk, connection: Connection, delivery_id: str, what: str, act: repair.Act, *, why: str | None) -> str:
     found = [delivery for delivery in mending.find(connection, delivery_id) if delivery.id == delivery_id]
     if not found:
         raise RefusedError(f"there is no delivery {delivery_id[:40]}")
-    return mend.on_delivery(connection, found[0], what, act, who=who(), why=why, now=desk.database.now(connection))
+    return repair.on_delivery(connection, found[0], what, act, who=who(), why=why, now=desk.database.now(connection))
 
 
-def _told(desk: Desk, delivery_id: str, what: str, act: mend.Act, *, why: str | None) -> Response:
+def _told(desk: Desk, delivery_id: str, what: str, act: repair.Act, *, why: str | None) -> Response:
     return _tell(desk, delivery_id, lambda connection: _do(desk, connection, delivery_id, what, act, why=why))
 
 

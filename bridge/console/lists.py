@@ -8,13 +8,13 @@ from typing import Any, TypeAlias
 
 from flask import current_app, request, url_for
 
-from bridge import mend
 from bridge.console.desk import Desk
 from bridge.console.pages import page
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.domain.reasons import Reason
-from bridge.filters import QUALIFIERS, read_filter
+from bridge.operations import repair
+from bridge.operations.filters import QUALIFIERS, read_filter
 from bridge.store import audit, mending, replays, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate
@@ -77,7 +77,7 @@ def ways(desk: Desk, connection: Connection, row: Mapping[str, Any]) -> dict[str
     if is_exception:
         with suppress(RefusedError):
             [delivery] = mending.find(connection, row["id"])
-            rest = mend.goods(mend.rest_for(connection, delivery, carriers=desk.carriers))
+            rest = repair.goods(repair.rest_for(connection, delivery, carriers=desk.carriers))
     return {"may_retry": may_retry, "may_link": may_link, "may_resolve": is_exception, "rest": rest}
 
 

@@ -7,11 +7,11 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from bridge import watch
-from bridge.alerts import KINDS, SYSTEMS, Trouble, troubles
 from bridge.console.desk import Desk
 from bridge.console.pages import page, span
 from bridge.domain.events import CLAIMABLE, EventStatus
+from bridge.operations import alert_check
+from bridge.operations.alerts import KINDS, SYSTEMS, Trouble, troubles
 from bridge.store import reports, stats, sweeps, workers
 from bridge.store.engine.database import Connection
 
@@ -38,7 +38,7 @@ def show(desk: Desk) -> str:
         heard = stats.last_heard(connection)
         known = [row for row in workers.known(connection) if row.stopped_at is None]
         numbers = _numbers(connection, hours, now)
-        standing = list(troubles(watch.facts(connection, desk.rates, now=now)))
+        standing = list(troubles(alert_check.facts(connection, desk.rates, now=now)))
     sweep = health.get("last_sweep")
     swept = datetime.fromisoformat(sweep["finished_at"] or sweep["started_at"]) if sweep else None
     concerns = judge(health, standing, numbers["exceptions"])

@@ -12,8 +12,8 @@ from bridge.console.desk import Desk
 from bridge.console.lists import A_PAGE, a_number, chosen_events
 from bridge.console.pages import page
 from bridge.domain.errors import RefusedError
-from bridge.replay import Plan, look, plan_as_json
-from bridge.replay import plan as make_plan
+from bridge.operations.replay import Plan, look, plan_as_json
+from bridge.operations.replay import plan as make_plan
 from bridge.store import audit, replays
 
 SHOWN, LOOK_SECONDS = 20, 12.0

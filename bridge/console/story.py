@@ -14,8 +14,8 @@ from bridge.console.pages import page
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Tracking
 from bridge.domain.errors import BridgeError
 from bridge.domain.orders import FulfillmentOrder, normalise_reference
-from bridge.explain import explain_delivery, explain_event, rule_in_words
 from bridge.logs import masked_text
+from bridge.operations.explain import explain_delivery, explain_event, rule_in_words
 from bridge.store import audit, orders, reports
 from bridge.store.engine.database import Connection
 from bridge.translate import EVENT_TYPES

@@ -33,7 +33,7 @@ class VendorField:
 
 def vendor_fields() -> dict[str, list[VendorField]]:
     """The list by kind of row: `v2_label` and so on; `sent` is what we write, `query` what we filter by."""
-    lines = files("bridge").joinpath("vendor_fields.csv").read_text(encoding="utf-8").splitlines()
+    lines = files(__package__).joinpath("vendor_fields.csv").read_text(encoding="utf-8").splitlines()
     found: dict[str, list[VendorField]] = defaultdict(list)
     for row in csv.DictReader(line for line in lines if not line.startswith("#")):
         found[row["kind"]].append(VendorField(**row))

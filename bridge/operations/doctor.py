@@ -10,8 +10,8 @@ from email.utils import parsedate_to_datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from bridge.contract import VendorField, changes, has_rows, unreadable
 from bridge.domain.errors import BridgeError, CredentialsError, StorageError, ThrottledError
+from bridge.operations.vendor_drift import VendorField, changes, has_rows, unreadable
 from bridge.store.condition import journal_mode
 from bridge.store.engine.database import Database
 from bridge.vendors.http import SYSTEMS, ApiClient

@@ -8,8 +8,8 @@ from datetime import datetime, timedelta
 import structlog
 from pydantic import SecretStr
 
-from bridge import alerts, notify
-from bridge.alerts import Facts, Key, Trouble
+from bridge.operations import alerts, notify
+from bridge.operations.alerts import Facts, Key, Trouble
 from bridge.store import notes, rate_limits, stats, sweeps, watching
 from bridge.store.engine.database import Connection, Database
 
