@@ -25,8 +25,8 @@ from bridge.vendors.rate_limit import Budget, WaitingRoom
 from bridge.vendors.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.webhook import is_shipstation_origin
-from bridge.worker.chores import Chore, Chores
 from bridge.worker.loop import Worker
+from bridge.worker.periodic import Chore, Chores
 
 _RETENTION_EVERY = timedelta(hours=1)
 EachClient = Callable[[ApiClient], ApiClient]

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from bridge.store import periodic
 from bridge.store.engine.database import Database
-from bridge.worker.chores import Chore, Chores
+from bridge.worker.periodic import Chore, Chores
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)

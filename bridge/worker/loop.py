@@ -16,7 +16,7 @@ from bridge.store.deliveries import Delivery
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection, Database
 from bridge.vendors.rate_limit import calls_in
-from bridge.worker.chores import Chores
+from bridge.worker.periodic import Chores
 
 log = structlog.get_logger(__name__)
 
