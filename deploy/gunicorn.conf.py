@@ -16,7 +16,7 @@ except SettingsError as exc:
 
 bind = _settings.bind
 workers = _settings.web_workers
-worker_class = "bridge.gunicorn_worker.Threads"  # gunicorn's gthread, and slow senders hold none of them for long
+worker_class = "bridge.web.gunicorn.Threads"  # gunicorn's gthread, and slow senders hold none of them for long
 threads = 8
 preload_app = True  # what is loaded before gunicorn forks is in memory once
 timeout = 30
@@ -33,7 +33,7 @@ if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = tempfile.mkdtemp(prefix="bridge-metrics-")
 
 # The path may hold the webhook token, and every accepted event is logged by the receiver: no access log.
-logger_class = "bridge.gunicorn_worker.Log"
+logger_class = "bridge.web.gunicorn.Log"
 logconfig_dict = gunicorn_logging(_settings.log_format, _settings.log_level)
 
 # A heartbeat file on a slow disk can get a healthy worker killed. https://docs.gunicorn.org/en/stable/faq.html#blocking-os-fchmod

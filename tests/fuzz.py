@@ -18,12 +18,12 @@ from typing import Any
 from flask import Flask
 from sqlalchemy import select
 
-from bridge.app import create_app
 from bridge.settings import Settings
 from bridge.simulator import Simulator
 from bridge.store import tables
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
+from bridge.web.app import create_app
 
 TOKEN = "t0ken-of-the-front-door"
 MARK = "Quillmark-66-secret"

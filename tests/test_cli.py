@@ -17,7 +17,6 @@ from click.testing import CliRunner, Result
 from sqlalchemy import update
 
 from bridge import __version__
-from bridge.app import create_app
 from bridge.cli import main
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.settings import Settings
@@ -25,6 +24,7 @@ from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store.engine.database import Database
 from bridge.store.engine.migrate import newest
 from bridge.store.tables import events
+from bridge.web.app import create_app
 from bridge.wiring import create_worker
 from tests.commands import COMMANDS
 

@@ -13,11 +13,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from bridge.app import create_app
-from bridge.console import ROUTES, Route, auth
-from bridge.console.auth import Role
 from bridge.settings import Settings
 from bridge.store import tables
+from bridge.web.app import create_app
+from bridge.web.console import ROUTES, Route, auth
+from bridge.web.console.auth import Role
 from tests.console import OPERATOR, PASSWORDS, SIGN_IN, VIEWER, sign_in, token_in
 
 SETTINGS = {
@@ -316,7 +316,7 @@ def test_database_that_does_not_answer_is_told_in_a_page(opened_app: Open, tmp_p
 def test_unforeseen_failure_is_a_page_without_its_insides(opened_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
     client = opened_app().test_client()
     sign_in(client)
-    monkeypatch.setattr("bridge.console.lists.read_filter", lambda *_, **__: 1 / 0)
+    monkeypatch.setattr("bridge.web.console.lists.read_filter", lambda *_, **__: 1 / 0)
 
     answer = client.get("/console/events")
 

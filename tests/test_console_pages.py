@@ -12,12 +12,12 @@ from typing import Any
 import pytest
 import structlog
 
-from bridge.app import create_app
-from bridge.console.pages import LONGEST, age, shown
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.settings import Settings
 from bridge.simulator import Label, PurpleDotOrder
 from bridge.store import audit, sweeps
+from bridge.web.app import create_app
+from bridge.web.console.pages import LONGEST, age, shown
 from tests.clockwork import TOKEN, Clockwork, Json
 from tests.console import PASSWORDS, VIEWER, Page, Reader, reader
 from tests.fakes import Clock
@@ -436,7 +436,7 @@ def test_filter_line_that_says_nothing_is_told_what_would(anna: Reader, line: st
 
 
 def test_pages_stay_the_same_while_more_comes_in(bridge: Clockwork, anna: Reader, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.console.lists.A_PAGE", 2)
+    monkeypatch.setattr("bridge.web.console.lists.A_PAGE", 2)
     ids = [bridge.send({"resource_type": f"TYPE_{number}"}) for number in range(5)][::-1]
 
     first = anna.page("/console/events")

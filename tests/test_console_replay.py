@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from flask.testing import FlaskClient
 
-from bridge.app import create_app
-from bridge.console import ROUTES
-from bridge.console.auth import Role
 from bridge.settings import Settings
 from bridge.store import replays, watching
+from bridge.web.app import create_app
+from bridge.web.console import ROUTES
+from bridge.web.console.auth import Role
 from tests.clockwork import Clockwork
 from tests.fakes import Clock
 from tests.ledger import row, rows
@@ -193,8 +193,8 @@ def test_run_that_was_paused_in_a_shell_goes_on_here(bridge: Clockwork, anna: Pe
 
 
 def test_long_plan_and_long_run_go_on_over_pages(bridge: Clockwork, anna: Person, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("bridge.console.replaying.SHOWN", 2)
-    monkeypatch.setattr("bridge.console.replaying.A_PAGE", 2)
+    monkeypatch.setattr("bridge.web.console.replaying.SHOWN", 2)
+    monkeypatch.setattr("bridge.web.console.replaying.A_PAGE", 2)
     ids = dead(bridge, 3)
     plan = anna.press(anna.see("events"), "replays/plan", id=ids)
 

@@ -73,7 +73,7 @@ def test_no_secret_and_no_ledger_is_tracked(tracked_files: list[str]) -> None:
 def test_wsgi_holds_the_wiring_call_and_nothing_else(project: Path) -> None:
     code = (project / "wsgi.py").read_text().split('"""')[2]
 
-    assert code.split() == ["from", "bridge.app", "import", "create_app", "app", "=", "create_app()"]
+    assert code.split() == ["from", "bridge.web.app", "import", "create_app", "app", "=", "create_app()"]
 
 
 def test_docstring_of_the_package_maps_every_module(project: Path) -> None:

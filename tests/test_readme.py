@@ -9,12 +9,12 @@ import click
 import pytest
 from flask import Flask
 
-from bridge.app import create_app
 from bridge.cli import main
 from bridge.domain.reasons import MEANINGS
 from bridge.settings import Settings, env_example
 from bridge.translate import EVENT_TYPES
 from bridge.vendors.shipstation import webhook
+from bridge.web.app import create_app
 from tests.commands import COMMANDS
 
 PROJECT = Path(__file__).parent.parent

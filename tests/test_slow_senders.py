@@ -7,8 +7,8 @@ from contextlib import suppress
 
 import pytest
 
-from bridge.brake import TRIES_PER_MINUTE, Brake
 from bridge.simulator import Simulator
+from bridge.web.throttle import TRIES_PER_MINUTE, Brake
 from tests.stack import TOKEN, WEBHOOKS, Json, Stack
 from tests.waiting import wait_until
 

@@ -7,7 +7,6 @@ from typing import Any
 import pytest
 from sqlalchemy.event import listen
 
-from bridge.console.overview import bars, judge
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import Reason
 from bridge.operations.alerts import Key, Trouble
@@ -17,6 +16,7 @@ from bridge.store.events import Arrival
 from bridge.store.reports import Query
 from bridge.store.stats import Hour
 from bridge.store.tables import events as event_rows
+from bridge.web.console.overview import bars, judge
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import a_parcel, an_order, deliver_next, put
 

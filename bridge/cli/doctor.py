@@ -42,7 +42,7 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 
 def _findings(settings: Settings, problems: list[str], database: Database, *, contract: bool) -> Iterator[Finding]:
-    from bridge.app import readiness
+    from bridge.web.app import readiness
     from bridge.wiring import create_clients
 
     yield from checks.settings(problems, Path(".env"))

@@ -27,8 +27,8 @@ log = structlog.get_logger(__name__)
 
 _RESTART_AFTER = 1.0
 _PR_SET_PDEATHSIG = 1
-_GUNICORN = {"worker_class": "bridge.gunicorn_worker.Threads", "threads": 8, "timeout": 30, "graceful_timeout": 25, "keepalive": 5}
-_GUNICORN |= {"logger_class": "bridge.gunicorn_worker.Log", "preload_app": True}  # What is loaded before it forks is in memory once.
+_GUNICORN = {"worker_class": "bridge.web.gunicorn.Threads", "threads": 8, "timeout": 30, "graceful_timeout": 25, "keepalive": 5}
+_GUNICORN |= {"logger_class": "bridge.web.gunicorn.Log", "preload_app": True}  # What is loaded before it forks is in memory once.
 _GUNICORN |= {"limit_request_line": 2048, "limit_request_fields": 64, "control_socket_disable": True}
 _GUNICORN |= {"worker_tmp_dir": "/dev/shm"} if os.path.isdir("/dev/shm") else {}  # noqa: S108, PTH112  # memory, as gunicorn advises
 
@@ -74,7 +74,7 @@ def serve(**given: object) -> None:
     """The receiver alone, under gunicorn."""
     settings = load_settings(**given)
     with _metrics_folder():
-        from bridge.app import create_app  # Its counters look for that folder when they are made.
+        from bridge.web.app import create_app  # Its counters look for that folder when they are made.
 
         logs = gunicorn_logging(settings.log_format, settings.log_level)
         options = {"bind": settings.bind, "workers": settings.web_workers, "logconfig_dict": logs}

@@ -8,8 +8,6 @@ from typing import Any, TypeAlias
 
 from flask import current_app, request, url_for
 
-from bridge.console.desk import Desk
-from bridge.console.pages import page
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.domain.reasons import Reason
@@ -19,6 +17,8 @@ from bridge.store import audit, mending, replays, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate
 from bridge.store.reports import Query
+from bridge.web.console.desk import Desk
+from bridge.web.console.pages import page
 
 Rows: TypeAlias = Sequence[dict[str, Any]]
 Turned: TypeAlias = tuple[Rows, str | None, str | None]

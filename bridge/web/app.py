@@ -10,7 +10,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 from pydantic import SecretStr
 from werkzeug.exceptions import HTTPException
 
-from bridge import __version__, console, metrics, receive
+from bridge import __version__, metrics
 from bridge.domain.errors import AuthenticationError, KeysUnavailableError, StorageError
 from bridge.logs import configure_logs
 from bridge.operations import metrics_exporter
@@ -20,6 +20,7 @@ from bridge.store import rate_limits, reports, sweeps, workers
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
+from bridge.web import console, webhooks
 from bridge.wiring import create_clients, create_event_job, known_origins, open_database, own_carriers, rates
 
 log = structlog.get_logger(__name__)
@@ -36,7 +37,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("bridge", static_folder=None)
     app.extensions["database"] = database
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.register_blueprint(receive.blueprint(_door(settings, database)))
+    app.register_blueprint(webhooks.blueprint(_door(settings, database)))
     _add_health(app, settings, database)
     _add_error_answers(app)
     if settings.console_password is not None:
@@ -45,8 +46,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     return app
 
 
-def _door(settings: Settings, database: Database) -> receive.Door:
-    return receive.Door(
+def _door(settings: Settings, database: Database) -> webhooks.Door:
+    return webhooks.Door(
         database=database,
         tokens=settings.webhook_tokens,
         signature=settings.shipstation_signature,

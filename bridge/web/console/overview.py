@@ -7,13 +7,13 @@ from typing import Any
 
 from flask import Response, jsonify
 
-from bridge.console.desk import Desk
-from bridge.console.pages import page, span
 from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.operations import alert_check
 from bridge.operations.alerts import KINDS, SYSTEMS, Trouble, troubles
 from bridge.store import reports, stats, sweeps, workers
 from bridge.store.engine.database import Connection
+from bridge.web.console.desk import Desk
+from bridge.web.console.pages import page, span
 
 _WORKER_IS_SILENT = timedelta(seconds=30)
 _CHART_HEIGHT = 120

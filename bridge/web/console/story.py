@@ -8,9 +8,6 @@ from typing import Any
 from flask import abort, flash, request
 from markupsafe import Markup, escape
 
-from bridge.console.desk import Desk
-from bridge.console.lists import ways
-from bridge.console.pages import page
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Tracking
 from bridge.domain.errors import BridgeError
 from bridge.domain.orders import FulfillmentOrder, normalise_reference
@@ -19,6 +16,9 @@ from bridge.operations.explain import explain_delivery, explain_event, rule_in_w
 from bridge.store import audit, orders, reports
 from bridge.store.engine.database import Connection
 from bridge.translate import EVENT_TYPES
+from bridge.web.console.desk import Desk
+from bridge.web.console.lists import ways
+from bridge.web.console.pages import page
 
 Story = Mapping[str, Any]
 _LONGEST_SEARCH = 200

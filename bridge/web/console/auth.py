@@ -14,10 +14,10 @@ from flask import Flask, Request, abort, current_app, flash, g, redirect, reques
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.wrappers import Response
 
-from bridge.console.desk import Desk
-from bridge.console.pages import page
 from bridge.domain.errors import StorageError
 from bridge.store import rate_limits, secret_keys
+from bridge.web.console.desk import Desk
+from bridge.web.console.pages import page
 
 log = structlog.get_logger(__name__)
 

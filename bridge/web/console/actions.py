@@ -7,15 +7,15 @@ import structlog
 from flask import abort, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from bridge.console import auth
-from bridge.console.desk import Desk
-from bridge.console.lists import chosen_deliveries
-from bridge.console.pages import page
 from bridge.domain.errors import BridgeError, RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
 from bridge.store import mending
 from bridge.store.engine.database import Connection
+from bridge.web.console import auth
+from bridge.web.console.desk import Desk
+from bridge.web.console.lists import chosen_deliveries
+from bridge.web.console.pages import page
 
 log = structlog.get_logger(__name__)
 

@@ -9,9 +9,9 @@ from typing import Any
 from flask import abort, render_template
 from markupsafe import Markup, escape
 
-from bridge.console.desk import Desk
 from bridge.domain.reasons import MEANINGS, Meaning, Reason
 from bridge.logs import mask_secrets, masked_text
+from bridge.web.console.desk import Desk
 
 LONGEST = 60_000
 """Characters of one text that a page shows; the rest is counted."""

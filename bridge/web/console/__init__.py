@@ -16,11 +16,11 @@ from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from bridge import __version__
-from bridge.console import actions, auth, lists, overview, pages, replaying, story
-from bridge.console.auth import Role
-from bridge.console.desk import Desk
-from bridge.console.pages import page
 from bridge.domain.errors import StorageError
+from bridge.web.console import actions, auth, lists, overview, pages, replaying, story
+from bridge.web.console.auth import Role
+from bridge.web.console.desk import Desk
+from bridge.web.console.pages import page
 
 __all__ = ["Desk", "add_to"]
 

@@ -15,7 +15,6 @@ from pydantic import SecretStr
 from werkzeug.exceptions import TooManyRequests
 
 from bridge import metrics
-from bridge.brake import Brake
 from bridge.domain.errors import AuthenticationError, PayloadError
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import MEANINGS, Reason
@@ -26,6 +25,7 @@ from bridge.store.events import Arrival
 from bridge.translate import EVENT_TYPES
 from bridge.vendors.shipstation import webhook
 from bridge.vendors.shipstation.payloads import record_of
+from bridge.web.throttle import Brake
 
 log = structlog.get_logger(__name__)
 

@@ -7,14 +7,14 @@ from typing import Any
 from flask import abort, flash, jsonify, redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from bridge.console import actions
-from bridge.console.desk import Desk
-from bridge.console.lists import A_PAGE, a_number, chosen_events
-from bridge.console.pages import page
 from bridge.domain.errors import RefusedError
 from bridge.operations.replay import Plan, look, plan_as_json
 from bridge.operations.replay import plan as make_plan
 from bridge.store import audit, replays
+from bridge.web.console import actions
+from bridge.web.console.desk import Desk
+from bridge.web.console.lists import A_PAGE, a_number, chosen_events
+from bridge.web.console.pages import page
 
 SHOWN, LOOK_SECONDS = 20, 12.0
 """How many events a page of the dry run holds, and how long it may read from the vendors for one."""

@@ -1,0 +1,1 @@
+"""Everything that answers HTTP: webhooks (POST /webhooks/shipstation), app, throttle, gunicorn, console/."""
