@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 from sqlalchemy import update
 
 from bridge.cli import main
-from bridge.cli.replaying import _watch
+from bridge.cli.replay import _watch
 from bridge.store import tables, workers
 from bridge.store.engine.database import Database
 from bridge.translate import EVENT_TYPES
@@ -331,7 +331,7 @@ def test_ctrl_c_pauses_the_run_and_says_how_to_go_on(bridge: Clockwork, run: Run
     def interrupted(_seconds: float) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("bridge.cli.replaying.time.sleep", interrupted)
+    monkeypatch.setattr("bridge.cli.replay.time.sleep", interrupted)
     with pytest.raises(SystemExit) as ended:
         _watch(bridge.database, run_id(bridge), as_json=False)
     bridge.settle()

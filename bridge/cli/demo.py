@@ -21,7 +21,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.running import die_with_parent
+from bridge.cli.processes import die_with_parent
 from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.domain.orders import normalise_reference
 from bridge.domain.reasons import MEANINGS, Reason

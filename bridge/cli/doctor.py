@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.looking import json_option, tell
+from bridge.cli.listing import json_option, tell
 from bridge.operations import doctor as checks
 from bridge.operations.doctor import STATUSES, Finding
 from bridge.operations.vendor_drift import vendor_fields

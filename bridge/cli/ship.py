@@ -17,8 +17,8 @@ from typing import Any
 
 import click
 
-from bridge.cli.ledger import load_settings, opened, who
-from bridge.cli.looking import json_option, printable, table, tell, write_csv
+from bridge.cli.context import load_settings, opened, who
+from bridge.cli.listing import json_option, printable, table, tell, write_csv
 from bridge.domain.errors import StorageError
 from bridge.store import audit, marked_shipments
 from bridge.store.engine.database import Database

@@ -9,8 +9,8 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from bridge.cli.ledger import load_settings, opened, who
-from bridge.cli.looking import json_option, table, tell
+from bridge.cli.context import load_settings, opened, who
+from bridge.cli.listing import json_option, table, tell
 from bridge.domain.errors import RefusedError
 from bridge.operations import subscriptions
 from bridge.settings import Settings, Url

@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from bridge.cli.ledger import load_settings, opened, who
-from bridge.cli.looking import MOMENT, json_option, story_of, tell, the_one, write_csv
+from bridge.cli.context import load_settings, opened, who
+from bridge.cli.listing import MOMENT, json_option, story_of, tell, the_one, write_csv
 from bridge.domain.errors import BridgeError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder

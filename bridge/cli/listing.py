@@ -9,7 +9,7 @@ from typing import Any, TextIO
 
 import click
 
-from bridge.cli.ledger import opened
+from bridge.cli.context import opened
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.domain.reasons import MEANINGS, Reason

@@ -9,8 +9,8 @@ from typing import Any
 
 import click
 
-from bridge.cli.ledger import load_settings, who
-from bridge.cli.looking import MOMENT, json_option, tell, the_one
+from bridge.cli.context import load_settings, who
+from bridge.cli.listing import MOMENT, json_option, tell, the_one
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
 from bridge.store import replays, reports, workers

@@ -18,7 +18,7 @@ import click
 import structlog
 from gunicorn.app.base import BaseApplication
 
-from bridge.cli.ledger import load_settings
+from bridge.cli.context import load_settings
 from bridge.logs import configure_logs, gunicorn_logging
 from bridge.store.engine import migrate as migrations
 from bridge.store.engine.database import Database

@@ -4,8 +4,8 @@ import sys
 
 import click
 
-from bridge.cli.ledger import load_settings
-from bridge.cli.looking import json_option, tell
+from bridge.cli.context import load_settings
+from bridge.cli.listing import json_option, tell
 from bridge.operations import notify
 
 _TITLE = "Purple Dot bridge: a test"

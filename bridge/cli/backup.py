@@ -5,8 +5,8 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.ledger import load_settings, opened, who
-from bridge.cli.looking import json_option, tell
+from bridge.cli.context import load_settings, opened, who
+from bridge.cli.listing import json_option, tell
 from bridge.store import audit, restores
 from bridge.store import backup as backups
 from bridge.store.engine.database import Database

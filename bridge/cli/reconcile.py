@@ -8,8 +8,8 @@ from typing import Any
 
 import click
 
-from bridge.cli.ledger import load_settings, opened, who
-from bridge.cli.looking import MOMENT, json_option, table, tell
+from bridge.cli.context import load_settings, opened, who
+from bridge.cli.listing import MOMENT, json_option, table, tell
 from bridge.logs import configure_logs
 from bridge.store import audit, reports
 
