@@ -15,6 +15,7 @@ from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.process_event import EventJob
 from bridge.pipeline.schedules import Schedules
+from bridge.services import create_clients
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store import deliveries, events, leases, mending, orders, reports, tables
@@ -24,7 +25,6 @@ from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
 from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
 from bridge.web.webhooks import Door, blueprint
-from bridge.wiring import create_clients
 from tests.fakes import Clock, WatchedDatabase
 from tests.waiting import wait_until
 

@@ -19,13 +19,13 @@ from sqlalchemy import update
 from bridge import __version__
 from bridge.cli import main
 from bridge.domain.reasons import MEANINGS, Reason
+from bridge.services import create_worker
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store.engine.database import Database
 from bridge.store.engine.migrate import newest
 from bridge.store.tables import events
 from bridge.web.app import create_app
-from bridge.wiring import create_worker
 from tests.commands import COMMANDS
 
 Run = Callable[..., Result]

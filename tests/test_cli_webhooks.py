@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
+from bridge.services import create_worker
 from bridge.settings import Settings
 from bridge.simulator import Simulator, Subscription, World
 from bridge.store import notes
-from bridge.wiring import create_worker
 from tests.stack import Stack
 
 pytest_plugins = ["tests.simulator_fixtures"]

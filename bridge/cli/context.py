@@ -16,7 +16,7 @@ def load_settings(**given: object) -> Settings:
 
 def opened(settings: Settings | None = None) -> closing[Database]:
     """`with opened() as database`, its schema brought along on SQLite."""
-    from bridge.wiring import open_database  # Its counters look for their folder when they are made, which `serve` must set first.
+    from bridge.services import open_database  # Its counters look for their folder when they are made, which `serve` must set first.
 
     return closing(open_database(settings or load_settings()))
 

@@ -42,8 +42,8 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 
 def _findings(settings: Settings, problems: list[str], database: Database, *, contract: bool) -> Iterator[Finding]:
+    from bridge.services import create_clients
     from bridge.web.app import readiness
-    from bridge.wiring import create_clients
 
     yield from checks.settings(problems, Path(".env"))
     is_named = not any("BRIDGE_DATABASE_URL" in problem for problem in problems)  # Else the default stands there, which nobody meant.
@@ -83,7 +83,7 @@ def _vendors(settings: Settings, fetcher: Fetcher, purple_dot: PurpleDot | None)
 
 
 def _from_ledger(settings: Settings, problems: list[str], database: Database, fetcher: Fetcher) -> Iterator[Finding]:
-    from bridge.wiring import subscription_check
+    from bridge.services import subscription_check
 
     if not any("WEBHOOK_TOKENS" in problem for problem in problems):
         yield from checks.subscriptions(subscription_check(settings, database, fetcher).look)

@@ -90,7 +90,7 @@ def _ask(account: Account, known: Mapping[str, str], *, is_needed: bool, no_inpu
 
 
 def _checked(account: Account, environ: Mapping[str, str]) -> Finding:
-    from bridge.wiring import create_clients
+    from bridge.services import create_clients
 
     settings, _ = Settings.salvaged(environ)
     ear = Ear(uses_budget=False)  # There may be no ledger yet: the database is named, and never opened.

@@ -87,7 +87,7 @@ def serve(**given: object) -> None:
 @_threads
 def work(once: bool, metrics_bind: str | None, **given: object) -> None:
     """The worker alone: fetches, decides and delivers until SIGTERM, then finishes what is in flight."""
-    from bridge.wiring import create_worker
+    from bridge.services import create_worker
 
     settings = load_settings(**given)
     configure_logs(settings.log_format, settings.log_level)

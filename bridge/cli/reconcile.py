@@ -24,7 +24,7 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
     """Find what no webhook told of and let it go its way, then compare ShipStation, Purple Dot and the ledger. Exit 1: see to something."""
     from bridge.operations.compare import compare
     from bridge.operations.sweep import Sweep
-    from bridge.wiring import create_clients
+    from bridge.services import create_clients
 
     if since >= datetime.now(UTC):
         raise click.BadParameter("lies in the future.", param_hint="--since")

@@ -46,7 +46,7 @@ def explain(id_: str, as_json: bool) -> None:
 @json_option
 def retry(wanted: tuple[str, ...], what_is_left: bool, yes: bool, why: str | None, as_json: bool) -> None:
     """Try deliveries now, as attempts of their own, or dead events (evt_…) anew. What Purple Dot already has is refused."""
-    from bridge.wiring import own_carriers
+    from bridge.services import own_carriers
 
     act: repair.Act = repair.retry
     if what_is_left:
@@ -90,7 +90,7 @@ def export(since: datetime | None) -> None:
 
 def _order(text: str) -> FulfillmentOrder:
     """The order with this id or reference, from Purple Dot itself: a typo must not bind a parcel to nothing."""
-    from bridge.wiring import create_clients
+    from bridge.services import create_clients
 
     settings = load_settings()
     with opened(settings) as database:

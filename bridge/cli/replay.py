@@ -43,7 +43,7 @@ def replay(
 ) -> None:
     """Take stored events through the journey again: the exact count and a dry run first. Nothing that Purple Dot has is sent twice."""
     from bridge.operations.replay import look, plan, plan_as_json
-    from bridge.wiring import create_worker, known_origins
+    from bridge.services import create_worker, known_origins
 
     settings = load_settings()
     status, narrowed = given.pop("status"), {name: given.pop(name) for name in ("event_type", "since", "until")}

@@ -57,7 +57,7 @@ class Line:
 @json_option
 def ship(file: Path, chunk: int, results: Path | None, again_unclear: bool, dry_run: bool, as_json: bool) -> None:
     """Mark shipments as shipped in ShipStation from a CSV or JSON file. What an earlier run marked is skipped."""
-    from bridge.wiring import create_clients
+    from bridge.services import create_clients
 
     settings, stopping = load_settings(), threading.Event()
     lines, target = _checked(file), results or Path(f"{file}.results.csv")

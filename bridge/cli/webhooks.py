@@ -97,7 +97,7 @@ def remove(address: str | None, api: str | None, as_json: bool) -> None:
 
 @contextmanager
 def _at_shipstation(api: str | None) -> Iterator[tuple[Settings, Database, list[Subscriptions]]]:
-    from bridge.wiring import create_clients
+    from bridge.services import create_clients
 
     settings = load_settings()
     with opened(settings) as database:

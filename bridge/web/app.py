@@ -15,13 +15,13 @@ from bridge.domain.errors import AuthenticationError, KeysUnavailableError, Stor
 from bridge.logs import configure_logs
 from bridge.operations import metrics_exporter
 from bridge.pipeline.find_orders import orders_named
+from bridge.services import create_clients, create_event_job, known_origins, open_database, own_carriers, rates
 from bridge.settings import Settings
 from bridge.store import rate_limits, reports, sweeps, workers
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
 from bridge.web import console, webhooks
-from bridge.wiring import create_clients, create_event_job, known_origins, open_database, own_carriers, rates
 
 log = structlog.get_logger(__name__)
 
