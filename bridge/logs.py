@@ -1,4 +1,5 @@
-"""Logs: one line for each event, on stderr, with its fields; whatever looks like a secret is masked on the way out."""
+"""Logs: one line for each event, on stderr, with its fields; whatever looks like a secret is masked
+on the way out."""
 
 import json
 import logging
@@ -14,34 +15,44 @@ from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
 Format = Literal["json", "console"]
-_SECRET_NAME = re.compile(r"token|authorization|api[-_]?key|secret|password|passwd|cookie|credential", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"token|authorization|api[-_]?key|secret|password|passwd|cookie|credential", re.IGNORECASE
+)
 _SECRET_TEXT = (
     r"(/webhooks/shipstation/)[^\s/?#\"']+",  # the path that a token opens
     r"(://)[^\s/@\"']+(?=@)",  # user and password in a URL, such as the database's
-    r"(\b(?:Bearer|Basic) +)(?=[^\s\"']*[0-9=])[^\s\"',]+",  # the digit tells a credential from a sentence about one
-    r"((?:api-key|bridge-token|access-token)[\"']?\s*[:=]\s*[\"']?|(?:token|api_?key|secret|password)=)[^\s&\"',;]+",  # headers, pairs
+    # the digit tells a credential from a sentence about one
+    r"(\b(?:Bearer|Basic) +)(?=[^\s\"']*[0-9=])[^\s\"',]+",
+    # headers, pairs
+    r"((?:api-key|bridge-token|access-token)[\"']?\s*[:=]\s*[\"']?|(?:token|api_?key|secret|password)=)[^\s&\"',;]+",
 )
 _SECRET_TEXTS = [re.compile(pattern, re.IGNORECASE) for pattern in _SECRET_TEXT]
 _PLAIN_WORD = re.compile(r"[\w.-]*", re.ASCII)
 """Such as an id or a status: no pattern above can fit it, and most of what is logged is one."""
 _FIRST: tuple[Processor, ...] = (structlog.contextvars.merge_contextvars, add_log_level)
 _TIME = TimeStamper(fmt="iso", utc=True)
-_TO_JSON = json.JSONEncoder().encode  # After `mask_secrets` there is nothing else in a line than JSON has.
+_TO_JSON = (
+    json.JSONEncoder().encode
+)  # After `mask_secrets` there is nothing else in a line than JSON has.
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Looks stderr up for each line, so that a redirected or replaced stream is followed and a closed one is never kept."""
+    """Looks stderr up for each line, so that a redirected or replaced stream is followed and a
+    closed one is never kept."""
 
     stream = property(lambda _: sys.stderr)
 
     def __init__(self, format: Format = "json") -> None:
         logging.Handler.__init__(self)
         processors = [ProcessorFormatter.remove_processors_meta, *_last(format)]
-        self.setFormatter(ProcessorFormatter(foreign_pre_chain=[*_FIRST, add_logger_name], processors=processors))
+        self.setFormatter(
+            ProcessorFormatter(foreign_pre_chain=[*_FIRST, add_logger_name], processors=processors)
+        )
 
 
 class _Stderr:
-    """Where our own lines end. Straight there, without the standard library's logging: the receiver writes one for each webhook."""
+    """Where our own lines end. Straight there, without the standard library's logging: the receiver
+    writes one for each webhook."""
 
     def msg(self, line: str) -> None:
         sys.stderr.write(f"{line}\n")
@@ -54,35 +65,62 @@ def _last(format: Format) -> tuple[Processor, ...]:
     if format == "json":
         return (format_exc_info, mask_secrets, _TIME, lambda _logger, _name, line: _TO_JSON(line))
     # The pretty tracebacks would print local variables, secrets among them.
-    plain = structlog.dev.ConsoleRenderer(colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback)
+    plain = structlog.dev.ConsoleRenderer(
+        colors=sys.stderr.isatty(), exception_formatter=structlog.dev.plain_traceback
+    )
     return (format_exc_info, mask_secrets, _printable, _TIME, plain)
 
 
 def _printable(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-    """A terminal obeys what it shows: no text from outside may clear it, or begin a line. JSON escapes all that by itself."""
+    """A terminal obeys what it shows: no text from outside may clear it, or begin a line. JSON
+    escapes all that by itself."""
 
     def safe(text: str, kept: str) -> str:
         return "".join(char if char.isprintable() or char in kept else "\ufffd" for char in text)
 
-    return {key: safe(value, "\n" if key == "exception" else "") if isinstance(value, str) else value for key, value in event_dict.items()}
+    return {
+        key: safe(value, "\n" if key == "exception" else "") if isinstance(value, str) else value
+        for key, value in event_dict.items()
+    }
 
 
 def configure_logs(format: Format = "json", level: str = "INFO") -> None:
-    """Sets up structlog and the standard library's logging alike; calling it again replaces the earlier set-up."""
+    """Sets up structlog and the standard library's logging alike; calling it again replaces the
+    earlier set-up."""
     ours, logger = [*_FIRST, *_last(format)], structlog.make_filtering_bound_logger(level)
     structlog.configure(processors=ours, wrapper_class=logger, logger_factory=lambda *_: _Stderr())
     root = logging.getLogger()
-    root.handlers = [*(handler for handler in root.handlers if not isinstance(handler, StderrHandler)), StderrHandler(format)]
+    root.handlers = [
+        *(handler for handler in root.handlers if not isinstance(handler, StderrHandler)),
+        StderrHandler(format),
+    ]
     root.setLevel(level)
-    logging.getLogger("alembic").setLevel(logging.WARNING)  # Else every look at /readyz would write two lines.
-    logging.getLogger("urllib3").setLevel(logging.INFO)  # Its DEBUG lines tell URLs, and some alert URLs hold a token in their path.
+    logging.getLogger("alembic").setLevel(
+        logging.WARNING
+    )  # Else every look at /readyz would write two lines.
+    logging.getLogger("urllib3").setLevel(
+        logging.INFO
+    )  # Its DEBUG lines tell URLs, and some alert URLs hold a token in their path.
 
 
 def gunicorn_logging(format: Format = "json", level: str = "INFO") -> dict[str, Any]:
-    """gunicorn's `logconfig_dict`: its own lines go the same way as ours. https://docs.gunicorn.org/en/stable/settings.html#logconfig-dict"""
-    handlers, root = {"stderr": {"()": StderrHandler, "format": format}}, {"level": level, "handlers": ["stderr"]}
-    loggers = {name: {"level": level, "handlers": [], "propagate": True} for name in ("gunicorn.error", "gunicorn.access")}
-    return {"version": 1, "disable_existing_loggers": False, "handlers": handlers, "root": root, "loggers": loggers}
+    """gunicorn's `logconfig_dict`: its own lines go the same way as ours.
+    https://docs.gunicorn.org/en/stable/settings.html#logconfig-dict"""
+    handlers, root = (
+        {"stderr": {"()": StderrHandler, "format": format}},
+        {"level": level, "handlers": ["stderr"]},
+    )
+    loggers = {
+        name: {"level": level, "handlers": [], "propagate": True}
+        for name in ("gunicorn.error", "gunicorn.access")
+    }
+    return {
+        "version": 1,
+        "disable_existing_loggers": False,
+        "handlers": handlers,
+        "root": root,
+        "loggers": loggers,
+    }
 
 
 def mask_secrets(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:

@@ -1,12 +1,19 @@
-"""What is counted while it happens, by whoever does it. What stands in the database is read there, at each scrape: see scrape.py."""
+"""What is counted while it happens, by whoever does it. What stands in the database is read there,
+at each scrape: see scrape.py."""
 
 from prometheus_client import Counter, Histogram
 
 EVENTS = Counter("bridge_events_total", "Notifications at the door", ["event_type", "status"])
 REJECTIONS = Counter("bridge_rejections_total", "Requests refused at the door", ["cause"])
-API_REQUESTS = Counter("bridge_api_requests_total", "Calls to a vendor", ["system", "operation", "outcome"])
-API_SECONDS = Histogram("bridge_api_request_seconds", "Seconds a vendor took to answer", ["system", "operation"])
-DELIVERIES = Counter("bridge_deliveries_total", "Outcomes of deliveries, as a worker stored them", ["status"])
+API_REQUESTS = Counter(
+    "bridge_api_requests_total", "Calls to a vendor", ["system", "operation", "outcome"]
+)
+API_SECONDS = Histogram(
+    "bridge_api_request_seconds", "Seconds a vendor took to answer", ["system", "operation"]
+)
+DELIVERIES = Counter(
+    "bridge_deliveries_total", "Outcomes of deliveries, as a worker stored them", ["status"]
+)
 DELIVERY_SECONDS = Histogram(
     "bridge_delivery_seconds",
     "Seconds from the notification's arrival to Purple Dot's answer; replays and what a person mended don't count",

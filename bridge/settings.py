@@ -1,4 +1,5 @@
-"""The settings: one table, read from the environment or `.env`, checked at the start, all mistakes told at once, no value repeated.
+"""The settings: one table, read from the environment or `.env`, checked at the start, all mistakes
+told at once, no value repeated.
 
 After a change of the table: `python -m bridge.settings > deploy/env.example`.
 """
@@ -17,10 +18,19 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+)
 from pydantic_core import ErrorDetails, PydanticUndefined
 from pydantic_settings import BaseSettings, DotEnvSettingsSource
 
+from bridge.domain.durations import read_duration
 from bridge.domain.errors import SettingsError
 
 PREFIX = "BRIDGE_"
@@ -40,14 +50,15 @@ _PLAIN_WORDS = {
 }
 """Sentences for pydantic's error types whose own say it less plainly."""
 
-# Kubernetes puts these into every pod beside a Service that is named "bridge"; they are no one's mistake.
-# https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
+# Kubernetes puts these into every pod beside a Service that is named "bridge"; they are no one's
+# mistake. https://kubernetes.io/docs/concepts/services-networking/service/#environment-variables
 _KUBERNETES = re.compile(r"service_host|service_port(_\w+)?|port(_\d+_(tcp|udp|sctp)(_\w+)?)?")
 
 _PORT = r":(?:[0-5]?\d{1,4}|6[0-4]\d{3}|65[0-4]\d\d|655[0-2]\d|6553[0-5])"
 _HOST = r"[A-Za-z0-9._-]+|\[[0-9A-Fa-f:.]+\]"
-_ORIGIN = rf"(?:https://(?:{_HOST})|http://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]))(?:(?!:0+\b){_PORT})?"
-_UNITS = {"ms": "milliseconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+_ORIGIN = (
+    rf"(?:https://(?:{_HOST})|http://(?:localhost|127\.\d+\.\d+\.\d+|\[::1\]))(?:(?!:0+\b){_PORT})?"
+)
 
 
 def _like(pattern: str, wrong: str) -> BeforeValidator:
@@ -61,47 +72,57 @@ def _like(pattern: str, wrong: str) -> BeforeValidator:
     return BeforeValidator(check)
 
 
-def read_duration(text: str) -> timedelta:
-    """`10s`, `1.5m`, `2h`, `1d`; a plain `0` is none at all. ValueError for what is none, or longer than 30 days."""
-    found = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)", "0s" if text.strip() == "0" else text.strip(), re.ASCII)
-    duration = timedelta(**{_UNITS[found[2]]: float(found[1])}) if found else None
-    if duration is None or duration > timedelta(days=30):
-        raise ValueError("is not a duration of at most 30 days; write a number with its unit, such as 10s, 5m, 2h or 1d")
-    return duration
-
-
 def read_pattern(text: str) -> re.Pattern[str] | None:
-    """Any case; None when empty, which means that every order number is looked up. ValueError for one that could be slow beyond use:
-    a repeated group, a back-reference, more than three open repetitions. Such patterns are never needed for order numbers."""
+    """Any case; None when empty, which means that every order number is looked up. ValueError for
+    one that could be slow beyond use: a repeated group, a back-reference, more than three open
+    repetitions. Such patterns are never needed for order numbers."""
     flat = re.sub(r"\\[^1-9]|\[\^?\]?(?:\\.|[^\]\\])*\]", "x", text)
-    if len(text) > 200 or re.search(r"\)[*+{]|\\[1-9]|\(\?P=", flat) or len(re.findall(r"[*+{]", re.sub(r"\{\d+\}", "", flat))) > 3:
-        raise ValueError("could take for ever on an unlucky order number; repeat no group, and use few repetitions")
+    if (
+        len(text) > 200
+        or re.search(r"\)[*+{]|\\[1-9]|\(\?P=", flat)
+        or len(re.findall(r"[*+{]", re.sub(r"\{\d+\}", "", flat))) > 3
+    ):
+        raise ValueError(
+            "could take for ever on an unlucky order number; repeat no group, and use few repetitions"
+        )
     try:
         with warnings.catch_warnings():
             # What only warns today, such as "[[", will mean something else in a later Python.
             warnings.simplefilter("error", FutureWarning)
             return re.compile(text, re.IGNORECASE) if text else None
     except (re.error, FutureWarning, OverflowError, RecursionError) as exc:
-        raise ValueError(f"is not a regular expression ({exc}); correct it, or leave it empty to look up every order number") from None
+        raise ValueError(
+            f"is not a regular expression ({exc}); correct it, or leave it empty to look up every order number"
+        ) from None
 
 
 def _read_database_url(text: str) -> str:
     """The short schemes that hosting platforms hand out are completed."""
     if text.startswith("sqlite:"):
         if not re.match(r"sqlite:///[^?]", text) or ":memory:" in text or "mode=memory" in text:
-            raise ValueError("names no SQLite file, and a ledger in memory would be lost; write sqlite:///bridge.db")
+            raise ValueError(
+                "names no SQLite file, and a ledger in memory would be lost; write sqlite:///bridge.db"
+            )
         return text
-    url, is_postgresql = re.subn(r"^postgres(?:ql)?(?:\+psycopg)?://", "postgresql+psycopg://", text)
+    url, is_postgresql = re.subn(
+        r"^postgres(?:ql)?(?:\+psycopg)?://", "postgresql+psycopg://", text
+    )
     if not is_postgresql:
-        raise ValueError("is neither SQLite nor PostgreSQL; write sqlite:///file.db or postgresql+psycopg://user:password@host/database")
+        raise ValueError(
+            "is neither SQLite nor PostgreSQL; write sqlite:///file.db or postgresql+psycopg://user:password@host/database"
+        )
     if importlib.util.find_spec("psycopg") is None:
-        raise ValueError("needs psycopg, which is not installed; pip install 'purpledot-shipstation-bridge[postgres]'")
+        raise ValueError(
+            "needs psycopg, which is not installed; pip install 'purpledot-shipstation-bridge[postgres]'"
+        )
     return url
 
 
 def _with_apprise(url: SecretStr) -> SecretStr:
     if importlib.util.find_spec("apprise") is None:
-        raise ValueError("needs Apprise, which is not installed; pip install 'purpledot-shipstation-bridge[alerts]'")
+        raise ValueError(
+            "needs Apprise, which is not installed; pip install 'purpledot-shipstation-bridge[alerts]'"
+        )
     return url
 
 
@@ -114,34 +135,74 @@ def _read_file_name(text: str) -> Path | None:
 _NO_URL = "is no https:// URL (http:// goes on this machine only: credentials must not travel in the open), or holds"
 _PATH = r"(?:/(?:(?![?#\\])[!-~])*)?"
 _NO_SLASH = AfterValidator(lambda url: url.rstrip("/"))
-Url = Annotated[str, _like(_ORIGIN + _PATH, f"{_NO_URL} a user, a query or a fragment; leave only https://host/path"), _NO_SLASH]
-Origin = Annotated[str, _like(_ORIGIN + "/?", f"{_NO_URL} a path; leave only https://host, the path is added"), _NO_SLASH]
-Bind = Annotated[str, _like(rf"(?:{_HOST}){_PORT}", "is not host:port; write it like 127.0.0.1:8000, 0.0.0.0:8000 or [::1]:8000")]
-Token = Annotated[SecretStr, _like("[A-Za-z0-9_-]{16,200}", f"is not 16 to 200 letters, digits, - or _; {_MAKE_ONE}")]
-Credential = Annotated[SecretStr, _like("[!-~]+", "holds a space, a line break or a character outside ASCII; copy the value again, alone")]
+Url = Annotated[
+    str,
+    _like(
+        _ORIGIN + _PATH, f"{_NO_URL} a user, a query or a fragment; leave only https://host/path"
+    ),
+    _NO_SLASH,
+]
+Origin = Annotated[
+    str,
+    _like(_ORIGIN + "/?", f"{_NO_URL} a path; leave only https://host, the path is added"),
+    _NO_SLASH,
+]
+Bind = Annotated[
+    str,
+    _like(
+        rf"(?:{_HOST}){_PORT}",
+        "is not host:port; write it like 127.0.0.1:8000, 0.0.0.0:8000 or [::1]:8000",
+    ),
+]
+Token = Annotated[
+    SecretStr,
+    _like("[A-Za-z0-9_-]{16,200}", f"is not 16 to 200 letters, digits, - or _; {_MAKE_ONE}"),
+]
+Credential = Annotated[
+    SecretStr,
+    _like(
+        "[!-~]+",
+        "holds a space, a line break or a character outside ASCII; copy the value again, alone",
+    ),
+]
 SecretKey = Annotated[SecretStr, _like(".{16,}", f"is shorter than 16 characters; {_MAKE_ONE}")]
 _APPRISE = AfterValidator(_with_apprise)
 AlertUrl = Annotated[
-    SecretStr, _like(r"[A-Za-z][\w+.-]*://\S.*", "is no Apprise URL; see https://github.com/caronc/apprise/wiki"), _APPRISE
+    SecretStr,
+    _like(
+        r"[A-Za-z][\w+.-]*://\S.*", "is no Apprise URL; see https://github.com/caronc/apprise/wiki"
+    ),
+    _APPRISE,
 ]
 DatabaseUrl = Annotated[str, BeforeValidator(_read_database_url), Field(repr=False)]
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
 Pattern = Annotated[re.Pattern[str] | None, BeforeValidator(read_pattern)]
 Schedule = Annotated[tuple[Duration, ...], BeforeValidator(lambda text: text.split(","))]
-Tokens = Annotated[tuple[Token, ...], BeforeValidator(lambda text: list(dict.fromkeys(re.split(r"\s*,\s*", text.strip(" ,")))))]
+Tokens = Annotated[
+    tuple[Token, ...],
+    BeforeValidator(lambda text: list(dict.fromkeys(re.split(r"\s*,\s*", text.strip(" ,"))))),
+]
 # Apprise URLs hold commas of their own: only a comma before the next `scheme://` parts them.
-Alerts = Annotated[tuple[AlertUrl, ...], BeforeValidator(lambda text: re.split(r"\s*,\s*(?=[A-Za-z][\w+.-]*://)", text) if text else [])]
+Alerts = Annotated[
+    tuple[AlertUrl, ...],
+    BeforeValidator(lambda text: re.split(r"\s*,\s*(?=[A-Za-z][\w+.-]*://)", text) if text else []),
+]
 File = Annotated[Path | None, BeforeValidator(_read_file_name)]
-LogLevel = Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)]
+LogLevel = Annotated[
+    Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)
+]
 
 
-def _optional(default: object, meaning: str, *, ge: int | None = None, le: int | None = None) -> Any:
+def _optional(
+    default: object, meaning: str, *, ge: int | None = None, le: int | None = None
+) -> Any:
     """A default is written as an operator would write it, and read the same way."""
     return Field(default, description=meaning, ge=ge, le=le)
 
 
 class Settings(BaseModel):
-    """One attribute for each BRIDGE_ name. `Settings.load()` is the way in; it tells every mistake, not the first."""
+    """One attribute for each BRIDGE_ name. `Settings.load()` is the way in; it tells every mistake,
+    not the first."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, validate_default=True)
 
@@ -152,59 +213,122 @@ class Settings(BaseModel):
     webhook_tokens: Tokens = Field(
         description="opens the webhook URL; several, comma separated, while one is replaced; 16 characters or more"
     )
-    shipstation_api_key: Credential | None = _optional(None, "ShipStation V2 API key; at least one of this and the V1 pair is needed")
+    shipstation_api_key: Credential | None = _optional(
+        None, "ShipStation V2 API key; at least one of this and the V1 pair is needed"
+    )
     shipstation_v1_api_key: Credential | None = _optional(None, "ShipStation V1 API key")
     shipstation_v1_api_secret: Credential | None = _optional(None, "ShipStation V1 API secret")
     shipstation_base_url: Origin = _optional("https://api.shipstation.com", "where V2 calls go")
-    shipstation_v1_base_url: Origin = _optional("https://ssapi.shipstation.com", "where V1 calls go")
-    shipstation_v1_custom_fields: bool = _optional(
-        False, "on V1, look for Purple Dot's reference or id in custom fields of labelled orders too"
+    shipstation_v1_base_url: Origin = _optional(
+        "https://ssapi.shipstation.com", "where V1 calls go"
     )
-    shipstation_jwks_url: Url = _optional("https://api.shipengine.com/jwks", "where the keys of V2 webhook signatures are")
-    shipstation_signature: Literal["enforce", "log", "off"] = _optional("enforce", "V2 signatures: `enforce`, `log` wrong ones, or `off`")
-    purple_dot_access_token: Credential = Field(description="the store's private access token, from Purple Dot's merchant portal")
-    purple_dot_base_url: Url = _optional("https://www.purpledotprice.com/admin/api/v1", "where Purple Dot calls go")
-    notify_customer: bool = _optional(False, "whether Purple Dot e-mails the shopper; an inline payload's own wish wins")
-    hold_seconds: int = _optional(0, "wait this long before posting, then look whether the label was voided", ge=0, le=604_800)
-    reference_pattern: Pattern = _optional("^#?PD", "order numbers that look like Purple Dot's, in any case (empty: look all up)")
-    shipstation_rate_per_minute: int = _optional(200, "V2 calls a minute, over all processes of one database", ge=1, le=100_000)
-    shipstation_v1_rate_per_minute: int = _optional(40, "V1 calls a minute, likewise", ge=1, le=100_000)
-    purple_dot_rate_per_minute: int = _optional(120, "Purple Dot calls a minute, likewise", ge=1, le=100_000)
-    retry_schedule: Schedule = _optional("10s,1m,5m,30m,2h,6h,12h,24h", "waits between tries, then dead; `Retry-After` wins, up to a day")
-    wait_schedule: Schedule = _optional("15s,1m,5m,15m,1h", "waits before looking again at an empty page or a label still processing")
-    confirm_schedule: Schedule = _optional("15s,1m,5m,15m", "waits before looking whether an unanswered POST arrived")
-    lease_seconds: int = _optional(60, "work that was not renewed for so long may be taken over by another worker", ge=1, le=86_400)
+    shipstation_v1_custom_fields: bool = _optional(
+        False, "on V1, look for Purple Dot's reference or id in custom fields of labeled orders too"
+    )
+    shipstation_jwks_url: Url = _optional(
+        "https://api.shipengine.com/jwks", "where the keys of V2 webhook signatures are"
+    )
+    shipstation_signature: Literal["enforce", "log", "off"] = _optional(
+        "enforce", "V2 signatures: `enforce`, `log` wrong ones, or `off`"
+    )
+    purple_dot_access_token: Credential = Field(
+        description="the store's private access token, from Purple Dot's merchant portal"
+    )
+    purple_dot_base_url: Url = _optional(
+        "https://www.purpledotprice.com/admin/api/v1", "where Purple Dot calls go"
+    )
+    notify_customer: bool = _optional(
+        False, "whether Purple Dot e-mails the shopper; an inline payload's own wish wins"
+    )
+    hold_seconds: int = _optional(
+        0, "wait this long before posting, then look whether the label was voided", ge=0, le=604_800
+    )
+    reference_pattern: Pattern = _optional(
+        "^#?PD", "order numbers that look like Purple Dot's, in any case (empty: look all up)"
+    )
+    shipstation_rate_per_minute: int = _optional(
+        200, "V2 calls a minute, over all processes of one database", ge=1, le=100_000
+    )
+    shipstation_v1_rate_per_minute: int = _optional(
+        40, "V1 calls a minute, likewise", ge=1, le=100_000
+    )
+    purple_dot_rate_per_minute: int = _optional(
+        120, "Purple Dot calls a minute, likewise", ge=1, le=100_000
+    )
+    retry_schedule: Schedule = _optional(
+        "10s,1m,5m,30m,2h,6h,12h,24h",
+        "waits between tries, then dead; `Retry-After` wins, up to a day",
+    )
+    wait_schedule: Schedule = _optional(
+        "15s,1m,5m,15m,1h",
+        "waits before looking again at an empty page or a label still processing",
+    )
+    confirm_schedule: Schedule = _optional(
+        "15s,1m,5m,15m", "waits before looking whether an unanswered POST arrived"
+    )
+    lease_seconds: int = _optional(
+        60,
+        "work that was not renewed for so long may be taken over by another worker",
+        ge=1,
+        le=86_400,
+    )
     bind: Bind = _optional("127.0.0.1:8000", "address of the receiver, host:port")
     web_workers: int = _optional(2, "processes of the receiver", ge=1, le=64)
     worker_threads: int = _optional(8, "threads of the worker", ge=1, le=128)
-    reconcile_every: Duration = _optional("15m", "how often the worker sweeps for shipments that no webhook told (`0`: never)")
-    console_password: SecretStr | None = _optional(None, "the operator's password; without one the console is off")
-    console_readonly_password: SecretStr | None = _optional(None, "a viewer's password, for the console without its buttons")
-    secret_key: SecretKey | None = _optional(None, "signs the console's session; made and kept in the database when not given")
-    alert_urls: Alerts = _optional("", "Apprise URLs, comma separated, that hear of exceptions and silence")
-    carriers_file: File = _optional("", "CSV of your own carrier rows (codes, company, aliases, link), which go before the built-in table")
-    retention_days: int = _optional(90, "resolved events are redacted after so many days; exceptions never, ids stay", ge=1, le=36_500)
-    max_body_bytes: int = _optional(1_048_576, "largest webhook body that is taken", ge=1_024, le=104_857_600)
+    reconcile_every: Duration = _optional(
+        "15m", "how often the worker sweeps for shipments that no webhook told (`0`: never)"
+    )
+    console_password: SecretStr | None = _optional(
+        None, "the operator's password; without one the console is off"
+    )
+    console_readonly_password: SecretStr | None = _optional(
+        None, "a viewer's password, for the console without its buttons"
+    )
+    secret_key: SecretKey | None = _optional(
+        None, "signs the console's session; made and kept in the database when not given"
+    )
+    alert_urls: Alerts = _optional(
+        "", "Apprise URLs, comma separated, that hear of exceptions and silence"
+    )
+    carriers_file: File = _optional(
+        "",
+        "CSV of your own carrier rows (codes, company, aliases, link), which go before the built-in table",
+    )
+    retention_days: int = _optional(
+        90,
+        "resolved events are redacted after so many days; exceptions never, ids stay",
+        ge=1,
+        le=36_500,
+    )
+    max_body_bytes: int = _optional(
+        1_048_576, "largest webhook body that is taken", ge=1_024, le=104_857_600
+    )
     log_format: Literal["json", "console"] = _optional("json", "`json`, or `console` for people")
     log_level: LogLevel = _optional("INFO", "`DEBUG`, `INFO`, `WARNING`, `ERROR` or `CRITICAL`")
 
     @classmethod
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
-        """The settings of this process: environment over `.env`, or only `environ` when given. Raises SettingsError with all mistakes."""
+        """The settings of this process: environment over `.env`, or only `environ` when given.
+        Raises SettingsError with all mistakes."""
         given = _given(_environment(environ))
         problems = [*_contradictions(given), *_unknown_names(given)]
         try:
-            settings = cls.model_validate({name: text for name, text in given.items() if name in cls.model_fields})
+            settings = cls.model_validate(
+                {name: text for name, text in given.items() if name in cls.model_fields}
+            )
         except ValidationError as exc:
-            problems = [*map(_sentence, exc.errors(include_url=False, include_input=False)), *problems]
+            problems = [
+                *map(_sentence, exc.errors(include_url=False, include_input=False)),
+                *problems,
+            ]
         if problems:
             raise SettingsError(problems)
         return settings
 
     @classmethod
     def salvaged(cls, environ: Mapping[str, str] | None = None) -> tuple[Self, list[str]]:
-        """For who must look even so: what is right of the settings, defaults for the rest, and every mistake. What must be given and isn't
-        right is a random text that opens nothing."""
+        """For who must look even so: what is right of the settings, defaults for the rest, and
+        every mistake. What must be given and isn't right is a random text that opens nothing."""
         try:
             return cls.load(environ), []
         except SettingsError as exc:
@@ -213,11 +337,18 @@ class Settings(BaseModel):
         with suppress(SettingsError):
             told = _environment(environ)
         known = {name: text for name, text in _given(told).items() if name in cls.model_fields}
-        needed = {name: secrets.token_urlsafe() for name, field in cls.model_fields.items() if field.is_required()}
+        needed = {
+            name: secrets.token_urlsafe()
+            for name, field in cls.model_fields.items()
+            if field.is_required()
+        }
         try:
             cls.model_validate(needed | known)
         except ValidationError as exc:
-            known = {name: known[name] for name in known.keys() - {str(error["loc"][0]) for error in exc.errors()}}
+            known = {
+                name: known[name]
+                for name in known.keys() - {str(error["loc"][0]) for error in exc.errors()}
+            }
         return cls.model_validate(needed | known), problems
 
     @property
@@ -232,12 +363,21 @@ def _environment(environ: Mapping[str, str] | None) -> Mapping[str, str | None]:
     try:
         return {**DotEnvSettingsSource(BaseSettings, env_file=".env").env_vars, **os.environ}
     except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError([f".env: can't be read ({exc}); correct its owner and mode, or write it anew as UTF-8: bridge init"]) from exc
+        raise SettingsError(
+            [
+                f".env: can't be read ({exc}); correct its owner and mode, or write it anew as UTF-8: bridge init"
+            ]
+        ) from exc
 
 
 def _given(environ: Mapping[str, str | None]) -> dict[str, str]:
-    """{attribute name: text}, unknown names included. Empty means "not set", as in a copied env.example, save for the pattern."""
-    told = {name[len(PREFIX) :].lower(): (value or "").strip() for name, value in environ.items() if name.upper().startswith(PREFIX)}
+    """{attribute name: text}, unknown names included. Empty means "not set", as in a copied
+    env.example, save for the pattern."""
+    told = {
+        name[len(PREFIX) :].lower(): (value or "").strip()
+        for name, value in environ.items()
+        if name.upper().startswith(PREFIX)
+    }
     return {name: value for name, value in told.items() if value or name == "reference_pattern"}
 
 
@@ -246,7 +386,10 @@ def _sentence(error: ErrorDetails) -> str:
     attribute, *place = error["loc"]
     entry = f"entry {int(place[0]) + 1} " if place else ""
     wrong = _PLAIN_WORDS.get(error["type"]) or error["msg"].replace("Input should be", "must be")
-    remedy = _REMEDIES.get(str(attribute)) or f"correct it, or leave it out for {_as_written(str(attribute))}"
+    remedy = (
+        _REMEDIES.get(str(attribute))
+        or f"correct it, or leave it out for {_as_written(str(attribute))}"
+    )
     return f"{_name(str(attribute))}: {entry}{error.get('ctx', {}).get('error') or f'{wrong}; {remedy}'}"
 
 
@@ -268,7 +411,11 @@ def _unknown_names(given: Mapping[str, str]) -> Iterator[str]:
     for attribute in sorted(given.keys() - Settings.model_fields.keys()):
         if not _KUBERNETES.fullmatch(attribute):
             nearest = difflib.get_close_matches(attribute, Settings.model_fields, n=1, cutoff=0.6)
-            remedy = f"did you mean {_name(nearest[0])}?" if nearest else "remove it, or look its name up in README.md"
+            remedy = (
+                f"did you mean {_name(nearest[0])}?"
+                if nearest
+                else "remove it, or look its name up in README.md"
+            )
             yield f"{_name(attribute)}: is no setting; {remedy}"
 
 
@@ -279,18 +426,27 @@ def _name(attribute: str) -> str:
 def _as_written(attribute: str) -> str:
     """The default as an operator would write it; empty where there is none."""
     default = Settings.model_fields[attribute].default
-    return str(default).lower() if isinstance(default, bool) else "" if default in (None, PydanticUndefined) else str(default)
+    return (
+        str(default).lower()
+        if isinstance(default, bool)
+        else ""
+        if default in (None, PydanticUndefined)
+        else str(default)
+    )
 
 
 def env_example() -> str:
-    """The whole of deploy/env.example: what must be given stands open, everything else shows its default."""
+    """The whole of deploy/env.example: what must be given stands open, everything else shows its
+    default."""
     text = """\
-# Copy to .env (read from the folder where `bridge` is started), or hand it to systemd, Docker or Kubernetes.
-# What is commented out shows its default. Mistakes are told at the start, all at once.
+# Copy to .env (read from the folder where `bridge` is started), or hand it to systemd, Docker or
+# Kubernetes. What is commented out shows its default. Mistakes are told at the start, all at once.
 """
     for attribute, field in Settings.model_fields.items():
         meaning = field.description or ""
-        sentence = f"{meaning[:1].upper()}{meaning[1:]}.{' Required.' if field.is_required() else ''}"
+        sentence = (
+            f"{meaning[:1].upper()}{meaning[1:]}.{' Required.' if field.is_required() else ''}"
+        )
         comment = textwrap.fill(sentence, width=110, initial_indent="# ", subsequent_indent="# ")
         text += f"\n{comment}\n{'' if field.is_required() else '# '}{_name(attribute)}={_as_written(attribute)}\n"
     return text
@@ -298,3 +454,12 @@ def env_example() -> str:
 
 if __name__ == "__main__":
     sys.stdout.write(env_example())
+
+
+def rates(settings: Settings) -> dict[str, int]:
+    """Calls a minute that the settings allow, by system."""
+    return {
+        "shipstation": settings.shipstation_rate_per_minute,
+        "shipstation_v1": settings.shipstation_v1_rate_per_minute,
+        "purple_dot": settings.purple_dot_rate_per_minute,
+    }

@@ -1,4 +1,5 @@
-"""Sent against told: the sum that every fault test ends with. Nothing lost, nothing twice, and who waits has a reason."""
+"""Sent against told: the sum that every fault test ends with. Nothing lost, nothing twice, and who
+waits has a reason."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -14,9 +15,9 @@ from bridge.store.tables import deliveries, events
 
 @dataclass(frozen=True)
 class Balance:
-    """Tracking numbers: `sent` to us, `told` to Purple Dot and accepted there, and `excepted`, each with its reason; and ids of rows that
-    are `stuck`. `over` are lines of which more was told than ordered. A number may be told and excepted: the answer was lost, and only a
-    person can know."""
+    """Tracking numbers: `sent` to us, `told` to Purple Dot and accepted there, and `excepted`, each
+    with its reason; and ids of rows that are `stuck`. `over` are lines of which more was told than
+    ordered. A number may be told and excepted: the answer was lost, and only a person can know."""
 
     sent: frozenset[str]
     told: Counter[str]
@@ -35,34 +36,54 @@ class Balance:
 
 def balance(world: World, database: Database, sent: Collection[str]) -> Balance:
     told = Counter(body["fulfillment"]["tracking_info"]["number"] for body in world.fulfillments)
-    open_rows = select(deliveries.c.tracking_number, deliveries.c.reason).where(deliveries.c.status.in_(list(EXCEPTIONS)))
+    open_rows = select(deliveries.c.tracking_number, deliveries.c.reason).where(
+        deliveries.c.status.in_(list(EXCEPTIONS))
+    )
     with database.read() as connection:
-        excepted = {row.tracking_number: row.reason for row in connection.execute(open_rows) if row.reason}
+        excepted = {
+            row.tracking_number: row.reason for row in connection.execute(open_rows) if row.reason
+        }
     mine = frozenset(sent)
     told = Counter({number: count for number, count in told.items() if number in mine})
-    return Balance(mine, told, {number: why for number, why in excepted.items() if number in mine}, stuck_rows(database), _over(world))
+    return Balance(
+        mine,
+        told,
+        {number: why for number, why in excepted.items() if number in mine},
+        stuck_rows(database),
+        _over(world),
+    )
 
 
 def _over(world: World) -> set[str]:
     units: Counter[str] = Counter()
     for body in world.fulfillments:
         units.update({line["id"]: line["quantity"] for line in body["fulfillment"]["line_items"]})
-    return {line.id for order in world.known_orders for line in order.lines if units[line.id] > line.quantity}
+    return {
+        line.id
+        for order in world.known_orders
+        for line in order.lines
+        if units[line.id] > line.quantity
+    }
 
 
 def stuck_rows(database: Database) -> list[str]:
-    """Rows that nobody would ever move again, or that someone still holds though nothing is left to do."""
+    """Rows that nobody would ever move again, or that someone still holds though nothing is left to
+    do."""
     stuck: list[str] = []
     for table, works in ((events, [EventStatus.RECEIVED]), (deliveries, list(CLAIMABLE))):
         is_work = table.c.status.in_(works)
         is_held = or_(table.c.due_at.is_not(None), table.c.owner.is_not(None))
         with database.read() as connection:
-            wrong = select(table.c.id).where(or_(and_(is_work, table.c.due_at.is_(None)), and_(~is_work, is_held)))
+            wrong = select(table.c.id).where(
+                or_(and_(is_work, table.c.due_at.is_(None)), and_(~is_work, is_held))
+            )
             stuck += connection.execute(wrong).scalars()
     return stuck
 
 
-def assert_balanced(world: World, database: Database, sent: Collection[str], *, may_be: Collection[str] = ()) -> Balance:
+def assert_balanced(
+    world: World, database: Database, sent: Collection[str], *, may_be: Collection[str] = ()
+) -> Balance:
     """Each parcel once at Purple Dot, or an exception for one of the reasons that it `may_be`."""
     found = balance(world, database, sent)
     assert (found.lost, found.twice, found.stuck, found.over) == (set(), set(), [], set())

@@ -1,4 +1,5 @@
-"""A whole bridge in one thread and in virtual time: the real door, ledger and jobs, the real simulator over HTTP, a clock that is set."""
+"""A whole bridge in one thread and in virtual time: the real door, ledger and jobs, the real
+simulator over HTTP, a clock that is set."""
 
 import re
 import threading
@@ -8,6 +9,7 @@ from typing import Any, Self
 
 from flask import Flask
 
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.pipeline.create_deliveries import Policy
@@ -19,7 +21,6 @@ from bridge.services import create_clients
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store import deliveries, events, leases, mending, orders, reports, tables
-from bridge.store.deliveries import Delivery
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
@@ -49,9 +50,10 @@ class Crash(BaseException):
 
 
 class Mortal:
-    """A vendor's client; the process dies at the point that `Clockwork.dies_at` names, once: before a call of that name, or, as
-    `posted`, when a fulfillment was accepted but nobody has read it yet. A call that was given up may be under way still: no virtual
-    time passes before the vendor is done with it."""
+    """A vendor's client; the process dies at the point that `Clockwork.dies_at` names, once: before
+    a call of that name, or, as `posted`, when a fulfillment was accepted but nobody has read it
+    yet. A call that was given up may be under way still: no virtual time passes before the vendor
+    is done with it."""
 
     def __init__(self, client: Any, clockwork: "Clockwork") -> None:
         self._client, self._clockwork = client, clockwork
@@ -65,7 +67,11 @@ class Mortal:
             try:
                 answer = getattr(self._client, name)(*arguments)
             except BridgeError:
-                wait_until(self._clockwork.simulator.is_idle, 60, "the vendors to be done with what was given up")
+                wait_until(
+                    self._clockwork.simulator.is_idle,
+                    60,
+                    "the vendors to be done with what was given up",
+                )
                 raise
             if name == "create_fulfillment":
                 self._clockwork.reach("posted")
@@ -75,11 +81,13 @@ class Mortal:
 
 
 POINTS = ("fetch", "current", "order", "orders_by_reference", "create_fulfillment", "posted")
-"""Where a process may die. `create_fulfillment` is between the intent and the request, `posted` between the request and its record."""
+"""Where a process may die. `create_fulfillment` is between the intent and the request, `posted`
+between the request and its record."""
 
 
 class Clockwork:
-    """Everything real except the threads and the time. `sent` are the bodies that left for Purple Dot, answered or not, `sent_at` when."""
+    """Everything real except the threads and the time. `sent` are the bodies that left for Purple
+    Dot, answered or not, `sent_at` when."""
 
     def __init__(self, database_url: str, clock: Clock, **settings: str) -> None:
         self.clock = clock
@@ -89,7 +97,9 @@ class Clockwork:
         self.dies_at: str | None = None
         self.sent: list[Json] = []
         self.sent_at: list[datetime] = []
-        self.environ = self.simulator.env() | SETTINGS | {"BRIDGE_DATABASE_URL": database_url} | settings
+        self.environ = (
+            self.simulator.env() | SETTINGS | {"BRIDGE_DATABASE_URL": database_url} | settings
+        )
         read = Settings.load(self.environ)
         self._door = self._open_door(read)
         self._jobs = self._hire(read)
@@ -98,22 +108,45 @@ class Clockwork:
         key = KeySet(jwks_fetcher(settings.shipstation_jwks_url)).key
         app = Flask("clockwork", static_folder=None)
         origins = {self.simulator.url}
-        app.register_blueprint(blueprint(Door(self.database, settings.webhook_tokens, settings.shipstation_signature, key, origins)))
+        app.register_blueprint(
+            blueprint(
+                Door(
+                    self.database,
+                    settings.webhook_tokens,
+                    settings.shipstation_signature,
+                    key,
+                    origins,
+                )
+            )
+        )
         return app.test_client()
 
     def _hire(self, settings: Settings) -> Mapping[Any, Any]:
-        """A call that would have to wait for the budget gives up at once, as at the end of a worker: virtual time passes meanwhile."""
+        """A call that would have to wait for the budget gives up at once, as at the end of a
+        worker: virtual time passes meanwhile."""
         hurried = threading.Event()
         hurried.set()
         vendors = create_clients(settings, self.database, stopping=hurried)
         self.fetcher, self.purple_dot = vendors
         fetcher, purple_dot = (Mortal(client, self) for client in vendors)
         hold, pattern = timedelta(seconds=settings.hold_seconds), settings.reference_pattern
-        policy = Policy(pattern or re.compile(""), Carriers(), settings.notify_customer, hold, settings.retry_schedule)
+        policy = Policy(
+            pattern or re.compile(""),
+            Carriers(),
+            settings.notify_customer,
+            hold,
+            settings.retry_schedule,
+        )
         resolver = Resolver(self.database, purple_dot, pattern)  # type: ignore[arg-type]
-        schedules = Schedules(retry=settings.retry_schedule, wait=settings.wait_schedule, confirm=settings.confirm_schedule)
+        schedules = Schedules(
+            retry=settings.retry_schedule,
+            wait=settings.wait_schedule,
+            confirm=settings.confirm_schedule,
+        )
         self._lease = timedelta(seconds=settings.lease_seconds)
-        delivery_job = DeliveryJob(self.database, purple_dot, fetcher, resolver, policy, schedules, self._lease)  # type: ignore[arg-type]
+        delivery_job = DeliveryJob(
+            self.database, purple_dot, fetcher, resolver, policy, schedules, self._lease
+        )  # type: ignore[arg-type]
         event_job = EventJob(self.database, fetcher, resolver, policy, schedules, self._lease)  # type: ignore[arg-type]
         return {deliveries: delivery_job, events: event_job}
 
@@ -138,7 +171,9 @@ class Clockwork:
     def post(self, raw: bytes, headers: Mapping[str, str] | None = None) -> Any:
         """Bytes at the door; its answer."""
         self.clock.advance(0.001)
-        return self._door.post(f"/webhooks/shipstation/{TOKEN}", data=raw, headers=dict(headers or {}))
+        return self._door.post(
+            f"/webhooks/shipstation/{TOKEN}", data=raw, headers=dict(headers or {})
+        )
 
     def send(self, body: Json) -> str:
         """A webhook as ShipStation sends it; the event it became."""
@@ -160,7 +195,8 @@ class Clockwork:
             raise Crash(point)
 
     def work(self) -> None:
-        """Do what is due now. A process that dies leaves its work to its lease, or, where another one of its name starts, to that."""
+        """Do what is due now. A process that dies leaves its work to its lease, or, where another
+        one of its name starts, to that."""
         while self.step():
             self.clock.advance(0.001)
 
@@ -168,7 +204,9 @@ class Clockwork:
         """One piece of work that is due; False when there is none."""
         for queue, job in self._jobs.items():
             with self.database.begin(durable=False) as connection:
-                found = queue.claim(connection, owner=OWNER, limit=1, lease=self._lease, now=self.clock.now)
+                found = queue.claim(
+                    connection, owner=OWNER, limit=1, lease=self._lease, now=self.clock.now
+                )
             if found:
                 try:
                     job.run(found[0], owner=OWNER)
@@ -206,7 +244,9 @@ class Clockwork:
         known = self.purple_dot.order(order.id)
         with self.database.begin() as connection:
             orders.remember(connection, [known], now=self.clock.now)
-        self.mend(delivery_id, mending.link, fulfillment_order_id=known.id, reference=known.reference)
+        self.mend(
+            delivery_id, mending.link, fulfillment_order_id=known.id, reference=known.reference
+        )
 
     # What came of it
 
@@ -218,12 +258,17 @@ class Clockwork:
 
     def events(self) -> list[Json]:
         with self.database.read() as connection:
-            return [self.event(row["id"]) for row in reversed(reports.list_events(connection, Query(limit=None)))]
+            return [
+                self.event(row["id"])
+                for row in reversed(reports.list_events(connection, Query(limit=None)))
+            ]
 
     def deliveries(self, order: PurpleDotOrder | None = None) -> list[Json]:
         """All, or those of one order; the oldest first, each with its attempts."""
         with self.database.read() as connection:
-            rows = reports.list_deliveries(connection, Query(search=order.id if order else None, limit=None))
+            rows = reports.list_deliveries(
+                connection, Query(search=order.id if order else None, limit=None)
+            )
             stories = [reports.delivery_story(connection, row["id"]) for row in reversed(rows)]
         return [story for story in stories if story is not None]
 
@@ -235,12 +280,19 @@ class Clockwork:
     def accepted(self, order: PurpleDotOrder | None = None) -> list[Json]:
         """The bodies that Purple Dot accepted, of all orders or of one."""
         bodies = [body["fulfillment"] for body in self.world.fulfillments]
-        return [body for body in bodies if order is None or body["fulfillment_order_id"] == order.id]
+        return [
+            body for body in bodies if order is None or body["fulfillment_order_id"] == order.id
+        ]
 
     def left_without_a_time(self) -> list[str]:
-        """Rows that are work without a due time, or have one without being work: must be none, ever."""
+        """Rows that are work without a due time, or have one without being work: must be none,
+        ever."""
         works = {EventStatus.RECEIVED, *CLAIMABLE}
         with self.database.read() as connection:
             tabled = (tables.events, EventStatus), (tables.deliveries, DeliveryStatus)
-            rows = [(kind(row.status), row) for table, kind in tabled for row in connection.execute(table.select()).all()]
+            rows = [
+                (kind(row.status), row)
+                for table, kind in tabled
+                for row in connection.execute(table.select()).all()
+            ]
         return [row.id for status, row in rows if (status in works) != (row.due_at is not None)]

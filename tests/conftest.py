@@ -1,4 +1,5 @@
-"""What holds for every test: no settings from the machine, a folder of its own, and no silent skip in CI."""
+"""What holds for every test: no settings from the machine, a folder of its own, and no silent skip
+in CI."""
 
 import os
 import tempfile
@@ -21,7 +22,8 @@ BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgre
 
 @pytest.fixture(autouse=True)
 def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Neither BRIDGE_ variables nor a `.env` of the machine reach a test; files it makes by relative paths are its own."""
+    """Neither BRIDGE_ variables nor a `.env` of the machine reach a test; files it makes by
+    relative paths are its own."""
     for name in [name for name in os.environ if name.upper().startswith("BRIDGE_")]:
         monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
@@ -36,7 +38,10 @@ def project() -> Path:
 @pytest.fixture(scope="session")
 def postgres_server() -> Iterator[Server]:
     """A PostgreSQL of our own, for this process of the test run."""
-    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder, running_server(Path(folder)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as folder,
+        running_server(Path(folder)) as server,
+    ):
         yield server
 
 
@@ -59,7 +64,9 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
 
 
 @pytest.fixture(scope="module", params=BOTH_DATABASES)
-def module_database_url(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def module_database_url(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[str]:
     """The same for all tests of a module together."""
     with _empty_database(request, tmp_path_factory.mktemp("database")) as url:
         yield url
@@ -82,8 +89,13 @@ def stack(database_url: str, tmp_path: Path) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def _running_stack(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    with Simulator() as simulator, Stack(simulator, module_database_url, tmp_path_factory.mktemp("stack")) as stack:
+def _running_stack(
+    module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
+    with (
+        Simulator() as simulator,
+        Stack(simulator, module_database_url, tmp_path_factory.mktemp("stack")) as stack,
+    ):
         stack.start_receiver()
         stack.start_worker()
         yield stack
@@ -91,7 +103,8 @@ def _running_stack(module_database_url: str, tmp_path_factory: pytest.TempPathFa
 
 @pytest.fixture
 def running_stack(_running_stack: Stack) -> Iterator[Stack]:
-    """Receiver and worker, started once on each kind of database for all tests of a module; each test makes orders of its own."""
+    """Receiver and worker, started once on each kind of database for all tests of a module; each
+    test makes orders of its own."""
     yield _running_stack
     _running_stack.simulator.faults.clear()
     _running_stack.show()
@@ -99,9 +112,12 @@ def running_stack(_running_stack: Stack) -> Iterator[Stack]:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport() -> Generator[None, Any, Any]:
-    """With CI=true everything must be there, so what would be skipped fails with the same reason."""
+    """With CI=true everything must be there, so what would be skipped fails with the same
+    reason."""
     report = yield
     if report.skipped and not hasattr(report, "wasxfail") and os.environ.get("CI") == "true":
         report.outcome = "failed"
-        report.longrepr = f"{report.nodeid} was skipped, and CI=true allows no skip: {report.longrepr[-1]}"
+        report.longrepr = (
+            f"{report.nodeid} was skipped, and CI=true allows no skip: {report.longrepr[-1]}"
+        )
     return report

@@ -1,4 +1,5 @@
-"""A browser without a screen: signs in to the console of an application, reads its pages and sends its forms, as a person would."""
+"""A browser without a screen: signs in to the console of an application, reads its pages and sends
+its forms, as a person would."""
 
 import re
 from dataclasses import dataclass
@@ -26,7 +27,8 @@ def sign_in(client: FlaskClient, password: str = OPERATOR, **fields: str) -> Tes
 
 
 class Page(HTMLParser):
-    """What a browser makes of a page: its elements with their attributes, its words, and its forms with their fields."""
+    """What a browser makes of a page: its elements with their attributes, its words, and its forms
+    with their fields."""
 
     def __init__(self, text: str) -> None:
         super().__init__(convert_charrefs=True)
@@ -40,9 +42,16 @@ class Page(HTMLParser):
         named = dict(attrs)
         self.elements.append((tag, named))
         if tag == "form":
-            self.forms.append({"action": named.get("action"), "method": named.get("method"), "fields": {}})
+            self.forms.append(
+                {"action": named.get("action"), "method": named.get("method"), "fields": {}}
+            )
             self._inside_form = True
-        if tag in ("input", "select") and self._inside_form and named.get("name") and named.get("type") != "checkbox":
+        if (
+            tag in ("input", "select")
+            and self._inside_form
+            and named.get("name")
+            and named.get("type") != "checkbox"
+        ):
             self.forms[-1]["fields"][named["name"]] = named.get("value") or ""
 
     def handle_endtag(self, tag: str) -> None:
@@ -74,7 +83,9 @@ class Reader:
         """Fill in a form of this page and follow where it leads."""
         form = self.page(path).form(ending)
         data = form["fields"] | fields | ({"id": ids} if ids else {})
-        return Page(self.client.post(unescape(form["action"]), data=data, follow_redirects=True).text)
+        return Page(
+            self.client.post(unescape(form["action"]), data=data, follow_redirects=True).text
+        )
 
 
 def reader(app: Flask, password: str = OPERATOR) -> Reader:

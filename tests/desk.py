@@ -1,16 +1,28 @@
-"""A desk: the worker's two jobs on a ledger, one piece of work at a time, with both vendors faked."""
+"""A desk: the worker's two jobs on a ledger, one piece of work at a time, with both vendors
+faked."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
+from bridge.domain.deliveries import Delivery
 from bridge.pipeline.create_deliveries import Policy
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.process_event import EventJob
-from bridge.store.deliveries import Delivery
 from tests.fakes import Clock, FakeFetcher, FakePurpleDot, WatchedDatabase
-from tests.ledger import LEASE, POLICY, SCHEDULES, a_parcel, claim_delivery, claim_event, put, receive, row, rows
+from tests.ledger import (
+    LEASE,
+    POLICY,
+    SCHEDULES,
+    a_parcel,
+    claim_delivery,
+    claim_event,
+    put,
+    receive,
+    row,
+    rows,
+)
 
 
 @dataclass
@@ -40,7 +52,9 @@ class Desk:
         return row(self.ledger, delivery.id)
 
     def run(self, delivery: Delivery) -> None:
-        job = DeliveryJob(self.ledger, self.purple_dot, self.fetcher, self.resolver, self.policy, SCHEDULES, LEASE)
+        job = DeliveryJob(
+            self.ledger, self.purple_dot, self.fetcher, self.resolver, self.policy, SCHEDULES, LEASE
+        )
         job.run(delivery, owner="worker-1")
 
     def notify(self, event_type: str = "SHIP_NOTIFY", **fields: Any) -> str:
@@ -50,7 +64,9 @@ class Desk:
         """Claim the due event, do it, and tell how it stands."""
         self.clock.advance(after)
         event = claim_event(self.ledger)
-        EventJob(self.ledger, self.fetcher, self.resolver, self.policy, SCHEDULES, LEASE).run(event, owner="worker-1")
+        EventJob(self.ledger, self.fetcher, self.resolver, self.policy, SCHEDULES, LEASE).run(
+            event, owner="worker-1"
+        )
         return row(self.ledger, event.id)
 
     def attempts(self) -> list[tuple[int, str]]:

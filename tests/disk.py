@@ -1,4 +1,5 @@
-"""A small disk of the tests' own, which can be really full: a tmpfs, where this machine lets us mount one."""
+"""A small disk of the tests' own, which can be really full: a tmpfs, where this machine lets us
+mount one."""
 
 import subprocess
 import tempfile
@@ -10,7 +11,8 @@ _TMPFS = ("mount", "-t", "tmpfs")
 
 
 def can_mount() -> bool:
-    """Root may, unless in a container without the right to (CAP_SYS_ADMIN). Tried where nobody else sees it."""
+    """Root may, unless in a container without the right to (CAP_SYS_ADMIN). Tried where nobody else
+    sees it."""
     trial = ["unshare", "--mount", *_TMPFS, "none", "/mnt"]
     with suppress(OSError):
         return subprocess.run(trial, capture_output=True, check=False).returncode == 0

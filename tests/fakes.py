@@ -1,4 +1,5 @@
-"""Stand-ins with the public methods of the real things: scripted answers, recorded calls, and a clock that moves only when told."""
+"""Stand-ins with the public methods of the real things: scripted answers, recorded calls, and a
+clock that moves only when told."""
 
 from collections import deque
 from collections.abc import Callable, Collection, Iterator
@@ -10,7 +11,7 @@ from sqlalchemy import Connection, Table, select
 
 from bridge.domain.errors import NotFoundError, StorageError
 from bridge.domain.events import DELIVERY_ARROWS, EVENT_ARROWS, DeliveryStatus, EventStatus, Record
-from bridge.domain.orders import FulfillmentOrder, normalise_reference
+from bridge.domain.orders import FulfillmentOrder, normalize_reference
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries, events
 from bridge.vendors.purple_dot.client import FulfillmentReceipt
@@ -31,7 +32,8 @@ class Clock:
 
 
 class WatchedDatabase(Database):
-    """A database whose every transaction is held against the arrows of `bridge/events.py`, and that fails when told.
+    """A database whose every transaction is held against the arrows of `bridge/events.py`, and that
+    fails when told.
 
     For tests of one thread: what others commit meanwhile would look like a jump.
     """
@@ -54,7 +56,8 @@ class WatchedDatabase(Database):
                 (table.name, row_id, was, now)
                 for table, arrows, kind in _DRAWN
                 for row_id, now in _statuses(connection)[table].items()
-                if (was := before[table].get(row_id, now)) != now and kind(now) not in arrows[kind(was)]
+                if (was := before[table].get(row_id, now)) != now
+                and kind(now) not in arrows[kind(was)]
             ]
             assert not moved, f"arrows that events.py does not draw: {moved}"
 
@@ -70,15 +73,24 @@ class WatchedDatabase(Database):
             raise StorageError("the database is being restarted")
 
 
-_DRAWN: tuple[tuple[Table, Any, Any], ...] = ((events, EVENT_ARROWS, EventStatus), (deliveries, DELIVERY_ARROWS, DeliveryStatus))
+_DRAWN: tuple[tuple[Table, Any, Any], ...] = (
+    (events, EVENT_ARROWS, EventStatus),
+    (deliveries, DELIVERY_ARROWS, DeliveryStatus),
+)
 
 
 def _statuses(connection: Connection) -> dict[Table, dict[str, str]]:
-    return {table: {row.id: row.status for row in connection.execute(select(table.c.id, table.c.status))} for table, _, _ in _DRAWN}
+    return {
+        table: {
+            row.id: row.status for row in connection.execute(select(table.c.id, table.c.status))
+        }
+        for table, _, _ in _DRAWN
+    }
 
 
 class _Scripted:
-    """Each call answers with the next of its script: an error is raised, a function is called, anything else is the answer."""
+    """Each call answers with the next of its script: an error is raised, a function is called,
+    anything else is the answer."""
 
     def __init__(self) -> None:
         self.calls: list[tuple[str, Any]] = []
@@ -101,7 +113,8 @@ class _Scripted:
 
 
 class FakePurpleDot(_Scripted):
-    """Purple Dot with these orders; it accepts every fulfillment and does not change an order's status by itself."""
+    """Purple Dot with these orders; it accepts every fulfillment and does not change an order's
+    status by itself."""
 
     def __init__(self, *orders: FulfillmentOrder) -> None:
         super().__init__()
@@ -120,8 +133,10 @@ class FakePurpleDot(_Scripted):
         return self._answer("order", fulfillment_order_id, found)
 
     def orders_by_reference(self, references: Collection[str]) -> list[FulfillmentOrder]:
-        keys = {normalise_reference(reference) for reference in references}
-        found = [order for order in self.orders.values() if normalise_reference(order.reference) in keys]
+        keys = {normalize_reference(reference) for reference in references}
+        found = [
+            order for order in self.orders.values() if normalize_reference(order.reference) in keys
+        ]
         return self._answer("orders_by_reference", list(references), lambda: found)
 
     def orders_created_since(self, since: datetime) -> Iterator[FulfillmentOrder]:
@@ -131,7 +146,9 @@ class FakePurpleDot(_Scripted):
         return self._answer("sample", None, lambda: {"data": []})
 
     def create_fulfillment(self, body: dict[str, Any]) -> FulfillmentReceipt:
-        receipt = FulfillmentReceipt(f"ful-{len(self.posted) + 1}", 200, '{"meta":{"result":"success"}}')
+        receipt = FulfillmentReceipt(
+            f"ful-{len(self.posted) + 1}", 200, '{"meta":{"result":"success"}}'
+        )
         return self._answer("create_fulfillment", body, lambda: receipt)
 
 
@@ -151,13 +168,26 @@ class FakeFetcher(_Scripted):
         return self._answer("current", (kind, record_id), lambda: self._stored(kind, record_id))
 
     def v2_shipment(self, shipment_id: str) -> Record:
-        return self._answer("v2_shipment", shipment_id, lambda: self._need("v2_shipment", shipment_id))
+        return self._answer(
+            "v2_shipment", shipment_id, lambda: self._need("v2_shipment", shipment_id)
+        )
 
     def again(self, kind: str, record_id: str) -> list[Record]:
-        return self._answer("again", (kind, record_id), lambda: list(self.records) if self._stored(kind, record_id) else [])
+        return self._answer(
+            "again",
+            (kind, record_id),
+            lambda: list(self.records) if self._stored(kind, record_id) else [],
+        )
 
     def _stored(self, kind: str, record_id: str) -> Record | None:
-        return next((record for record in self.records if (record.kind, record.record_id) == (kind, record_id)), None)
+        return next(
+            (
+                record
+                for record in self.records
+                if (record.kind, record.record_id) == (kind, record_id)
+            ),
+            None,
+        )
 
     def _need(self, kind: str, record_id: str) -> Record:
         record = self._stored(kind, record_id)

@@ -1,4 +1,5 @@
-"""The receiver's WSGI application under mutated requests, with secrets planted where senders put them: `make fuzz`."""
+"""The receiver's WSGI application under mutated requests, with secrets planted where senders put
+them: `make fuzz`."""
 
 import argparse
 import io
@@ -27,9 +28,17 @@ from bridge.web.app import create_app
 
 TOKEN = "t0ken-of-the-front-door"
 MARK = "Quillmark-66-secret"
-"""Stands in every header that could carry a credential; the token and this must be found nowhere afterwards."""
+"""Stands in every header that could carry a credential; the token and this must be found nowhere
+afterwards."""
 
-NEVER_KEPT = ("Authorization", "Cookie", "Api-Key", "X-Purple-Dot-Access-Token", "X-Forwarded-For", "X-Customer")
+NEVER_KEPT = (
+    "Authorization",
+    "Cookie",
+    "Api-Key",
+    "X-Purple-Dot-Access-Token",
+    "X-Forwarded-For",
+    "X-Customer",
+)
 NAMES = (
     "Content-Type",
     "User-Agent",
@@ -95,27 +104,50 @@ def changed(raw: bytes, changes: Iterable[Change]) -> bytes:
 
 def originals(simulator: Simulator) -> list[tuple[bytes, Mapping[str, str]]]:
     """A body of each kind with its headers, signed where ShipStation signs."""
-    base, row = simulator.url, {"shipment_id": "se-1", "tracking_number": "1ZB7X0410390000001", "carrier_code": "ups"}
+    base, row = (
+        simulator.url,
+        {"shipment_id": "se-1", "tracking_number": "1ZB7X0410390000001", "carrier_code": "ups"},
+    )
     bodies: list[dict[str, Any]] = [
         {"resource_url": f"{base}/v2/labels?batch_id=se-1", "resource_type": "LABEL_CREATED_V2"},
-        {"resource_url": f"{base}/v2/fulfillments?shipment_id=se-1", "resource_type": "FULFILLMENT_SHIPPED_V2", "data": {"name": "Ada"}},
-        {"resource_url": f"{base}/shipments?batchId=1&includeShipmentItems=False", "resource_type": "SHIP_NOTIFY"},
-        {"resource_url": "https://ssapi12.shipstation.com/orders?orderId=1", "resource_type": "ORDER_NOTIFY"},
-        {"fulfillments": [row, row | {"line_items": [{"sku": "TEE", "quantity": 1}]}], "notify_order_source": True},
+        {
+            "resource_url": f"{base}/v2/fulfillments?shipment_id=se-1",
+            "resource_type": "FULFILLMENT_SHIPPED_V2",
+            "data": {"name": "Ada"},
+        },
+        {
+            "resource_url": f"{base}/shipments?batchId=1&includeShipmentItems=False",
+            "resource_type": "SHIP_NOTIFY",
+        },
+        {
+            "resource_url": "https://ssapi12.shipstation.com/orders?orderId=1",
+            "resource_type": "ORDER_NOTIFY",
+        },
+        {
+            "fulfillments": [row, row | {"line_items": [{"sku": "TEE", "quantity": 1}]}],
+            "notify_order_source": True,
+        },
     ]
     return [simulator.webhook(body) for body in bodies]
 
 
 @dataclass
 class Fuzzed:
-    """An application of its own on an empty database, what it answered by status, and all that it logged."""
+    """An application of its own on an empty database, what it answered by status, and all that it
+    logged."""
 
     simulator: Simulator
     database_url: str
 
     def __post_init__(self) -> None:
-        own = {"BRIDGE_WEBHOOK_TOKENS": TOKEN, "BRIDGE_DATABASE_URL": self.database_url, "BRIDGE_LOG_LEVEL": "DEBUG"}
-        self.app: Flask = create_app(Settings.load(self.simulator.env() | own | {"BRIDGE_MAX_BODY_BYTES": "65536"}))
+        own = {
+            "BRIDGE_WEBHOOK_TOKENS": TOKEN,
+            "BRIDGE_DATABASE_URL": self.database_url,
+            "BRIDGE_LOG_LEVEL": "DEBUG",
+        }
+        self.app: Flask = create_app(
+            Settings.load(self.simulator.env() | own | {"BRIDGE_MAX_BODY_BYTES": "65536"})
+        )
         migrate.upgrade(self.app.extensions["database"])
         self.answers: Counter[int] = Counter()
         self.leaks = 0
@@ -125,20 +157,34 @@ class Fuzzed:
         heads: list[str] = []
         logged = io.StringIO()
         with redirect_stderr(logged):
-            body = b"".join(self.app.wsgi_app(knock.environ(), lambda status, headers, *_: heads.append(f"{status} {headers}")))  # type: ignore[arg-type, func-returns-value]
-        self.leaks += self._holds_a_secret(f"{heads}{body.decode(errors='replace')}{logged.getvalue()}".encode())
+            body = b"".join(
+                self.app.wsgi_app(
+                    knock.environ(), lambda status, headers, *_: heads.append(f"{status} {headers}")
+                )
+            )  # type: ignore[arg-type, func-returns-value]
+        self.leaks += self._holds_a_secret(
+            f"{heads}{body.decode(errors='replace')}{logged.getvalue()}".encode()
+        )
         status = int(heads[0][:3])
         self.answers[status] += 1
         return status
 
     def leaked_files(self) -> list[str]:
-        """What of the database has a secret in it: the files of SQLite, the tables of PostgreSQL."""
+        """What of the database has a secret in it: the files of SQLite, the tables of
+        PostgreSQL."""
         database: Database = self.app.extensions["database"]
         if database.is_sqlite:
             file = Path(str(database.url.database))
-            return [path.name for path in file.parent.glob(f"{file.name}*") if self._holds_a_secret(path.read_bytes())]
+            return [
+                path.name
+                for path in file.parent.glob(f"{file.name}*")
+                if self._holds_a_secret(path.read_bytes())
+            ]
         with database.read() as connection:
-            rows = {table.name: connection.execute(select(table)).all() for table in tables.metadata.sorted_tables}
+            rows = {
+                table.name: connection.execute(select(table)).all()
+                for table in tables.metadata.sorted_tables
+            }
         return [name for name, told in rows.items() if self._holds_a_secret(repr(told).encode())]
 
     def _holds_a_secret(self, text: bytes) -> bool:
@@ -155,14 +201,32 @@ def a_knock(dice: random.Random, seeds: Sequence[tuple[bytes, Mapping[str, str]]
     if dice.random() < 0.8:
         body = changed(body, [_change(dice) for _ in range(dice.randint(1, 6))])
     for name in dice.sample([*NAMES, *headers], dice.randint(0, 2)):
-        own[name] = changed(own.get(name, "").encode("latin-1"), [_change(dice)]).decode("latin-1").replace("\r", "").replace("\n", "")
+        own[name] = (
+            changed(own.get(name, "").encode("latin-1"), [_change(dice)])
+            .decode("latin-1")
+            .replace("\r", "")
+            .replace("\n", "")
+        )
     if dice.random() < 0.2:
         own.pop(dice.choice([*own]), None)
     path = Knock.path if dice.random() < 0.9 else changed(Knock.path, [_change(dice)])
     if dice.random() < 0.05:
-        path, own["X-Bridge-Token"] = b"/webhooks/shipstation", dice.choice([TOKEN, "a-guess", "\xff\xfe", ""])
-    method = "POST" if dice.random() < 0.97 else dice.choice(["GET", "PUT", "HEAD", "OPTIONS", "TRACE", "\xe9"])
-    told = None if dice.random() < 0.95 else dice.choice(["chunked", "", "-1", "0", "5", "99999999999999999999", "1e3", "\xb2", "70000"])
+        path, own["X-Bridge-Token"] = (
+            b"/webhooks/shipstation",
+            dice.choice([TOKEN, "a-guess", "\xff\xfe", ""]),
+        )
+    method = (
+        "POST"
+        if dice.random() < 0.97
+        else dice.choice(["GET", "PUT", "HEAD", "OPTIONS", "TRACE", "\xe9"])
+    )
+    told = (
+        None
+        if dice.random() < 0.95
+        else dice.choice(
+            ["chunked", "", "-1", "0", "5", "99999999999999999999", "1e3", "\xb2", "70000"]
+        )
+    )
     return Knock(body, own, path, method, told)
 
 
@@ -177,7 +241,8 @@ def _mebibytes() -> float:
 
 
 def main() -> int:
-    """0 when no answer was a 500, no secret was found and memory stayed within a tenth of what a tenth of the requests took."""
+    """0 when no answer was a 500, no secret was found and memory stayed within a tenth of what a
+    tenth of the requests took."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--count", type=int, default=100_000)
     options.add_argument("--seed", type=int, default=1)
@@ -202,7 +267,9 @@ def main() -> int:
         "failed": len(failed), "leaks": fuzzed.leaks, "files with a secret": files,
         "MiB after a tenth": round(early, 1), "MiB": round(late, 1),
     }  # fmt: skip
-    sys.stdout.write("".join(f"{knock!r:.2000}\n" for knock in failed[:5]) + json.dumps(report, indent=2) + "\n")
+    sys.stdout.write(
+        "".join(f"{knock!r:.2000}\n" for knock in failed[:5]) + json.dumps(report, indent=2) + "\n"
+    )
     return int(bool(failed or fuzzed.leaks or files or late > early * 1.1))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 from sqlalchemy import select
 
 from bridge.domain.actions import FulfilledLine, Tracking
+from bridge.domain.deliveries import Delivery
 from bridge.domain.events import DeliveryStatus, Event, Lane, Record, Trigger
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
@@ -15,7 +16,6 @@ from bridge.pipeline.create_deliveries import Decision, Origin, Policy, place
 from bridge.pipeline.find_orders import Found
 from bridge.pipeline.schedules import Schedules
 from bridge.store import deliveries, events, tables
-from bridge.store.deliveries import Delivery
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
 from bridge.translate.carriers import Carriers
@@ -29,14 +29,23 @@ SHAWL, CAP = OrderLine("line-shawl", 2, "SHAWL-RED"), OrderLine("line-cap", 1, "
 LEASE = timedelta(seconds=60)
 RETRY = tuple(timedelta(seconds=seconds) for seconds in (10, 60, 300))
 CONFIRM = tuple(timedelta(seconds=seconds) for seconds in (15, 60))
-SCHEDULES = Schedules(retry=RETRY, wait=tuple(timedelta(seconds=seconds) for seconds in (15, 60)), confirm=CONFIRM)
+SCHEDULES = Schedules(
+    retry=RETRY, wait=tuple(timedelta(seconds=seconds) for seconds in (15, 60)), confirm=CONFIRM
+)
 POLICY = Policy(
-    pattern=re.compile(r"^#?PD", re.IGNORECASE), carriers=Carriers(), notify_customer=False, hold=timedelta(0), retry_schedule=RETRY
+    pattern=re.compile(r"^#?PD", re.IGNORECASE),
+    carriers=Carriers(),
+    notify_customer=False,
+    hold=timedelta(0),
+    retry_schedule=RETRY,
 )
 
 
 def an_order(
-    *lines: OrderLine, id: str = ORDER_ID, reference: str = "#PD100", status: OrderStatus | None = OrderStatus.UNFULFILLED
+    *lines: OrderLine,
+    id: str = ORDER_ID,
+    reference: str = "#PD100",
+    status: OrderStatus | None = OrderStatus.UNFULFILLED,
 ) -> FulfillmentOrder:
     return FulfillmentOrder(id, reference, status, lines or (SHAWL, CAP))
 
@@ -45,7 +54,13 @@ def units(quantity: int, sku: str | None = None, line: str | None = None) -> Shi
     return ShipmentItem(quantity=quantity, sku=sku, line_item_id=line)
 
 
-def a_parcel(*items: ShipmentItem, number: str | None = "1Z1", record: str = "501", reference: str = "PD100", **fields: Any) -> Shipment:
+def a_parcel(
+    *items: ShipmentItem,
+    number: str | None = "1Z1",
+    record: str = "501",
+    reference: str = "PD100",
+    **fields: Any,
+) -> Shipment:
     """A V1 label with a reference of Purple Dot's on it."""
     parcel = Shipment(
         "v1_shipment",
@@ -63,7 +78,11 @@ def a_parcel(*items: ShipmentItem, number: str | None = "1Z1", record: str = "50
 
 
 def put(
-    database: Database, *shipments: Shipment, orders: tuple[FulfillmentOrder, ...] | None = None, policy: Policy = POLICY, **origin: Any
+    database: Database,
+    *shipments: Shipment,
+    orders: tuple[FulfillmentOrder, ...] | None = None,
+    policy: Policy = POLICY,
+    **origin: Any,
 ) -> list[Decision]:
     """Place a page of shipments, with `orders` just read from Purple Dot."""
     fresh = (an_order(),) if orders is None else orders
@@ -76,7 +95,12 @@ def put(
 
 
 def receive(
-    database: Database, event_type: str = "SHIP_NOTIFY", *, resource_url: str | None = URL, body: bytes = b"{}", **fields: Any
+    database: Database,
+    event_type: str = "SHIP_NOTIFY",
+    *,
+    resource_url: str | None = URL,
+    body: bytes = b"{}",
+    **fields: Any,
 ) -> tuple[str, bool]:
     """Let a notification in, as the door does."""
     with database.begin() as connection:
@@ -91,7 +115,9 @@ def claim_event(database: Database, owner: str = "worker-1") -> Event:
 
 def claim_events(database: Database, owner: str = "worker-1", *, limit: int = 10) -> list[Event]:
     with database.begin() as connection:
-        return events.claim(connection, owner=owner, limit=limit, lease=LEASE, now=database.now(connection))
+        return events.claim(
+            connection, owner=owner, limit=limit, lease=LEASE, now=database.now(connection)
+        )
 
 
 def claim_delivery(database: Database, owner: str = "worker-1") -> Delivery:
@@ -99,22 +125,36 @@ def claim_delivery(database: Database, owner: str = "worker-1") -> Delivery:
     return delivery
 
 
-def claim_deliveries(database: Database, owner: str = "worker-1", *, limit: int = 10) -> list[Delivery]:
+def claim_deliveries(
+    database: Database, owner: str = "worker-1", *, limit: int = 10
+) -> list[Delivery]:
     with database.begin() as connection:
-        return deliveries.claim(connection, owner=owner, limit=limit, lease=LEASE, now=database.now(connection))
+        return deliveries.claim(
+            connection, owner=owner, limit=limit, lease=LEASE, now=database.now(connection)
+        )
 
 
-def record(database: Database, delivery: Delivery, status: DeliveryStatus, owner: str = "worker-1", **values: Any) -> None:
+def record(
+    database: Database,
+    delivery: Delivery,
+    status: DeliveryStatus,
+    owner: str = "worker-1",
+    **values: Any,
+) -> None:
     """Write where a claimed delivery went, as the worker does."""
     with database.begin() as connection:
-        deliveries.record(connection, delivery, owner=owner, status=status, now=database.now(connection), **values)
+        deliveries.record(
+            connection, delivery, owner=owner, status=status, now=database.now(connection), **values
+        )
 
 
 def deliver_next(database: Database) -> Delivery:
     """Claim what is due and let it have arrived."""
     delivery = claim_delivery(database)
     with database.begin() as connection:
-        deliveries.intend(connection, delivery, owner="worker-1", now=database.now(connection), lease=LEASE)
+        deliveries.intend(
+            connection, delivery, owner="worker-1", now=database.now(connection), lease=LEASE
+        )
     record(database, delivery, DeliveryStatus.DELIVERED, delivered_at=database.moment())
     return delivery
 
@@ -128,7 +168,11 @@ def rows(database: Database, table: str = "deliveries") -> list[Any]:
 
 def row(database: Database, row_id: str) -> Any:
     """The stored event or delivery of this id, column by column."""
-    return next(stored for stored in rows(database, "events" if row_id.startswith("evt_") else "deliveries") if stored.id == row_id)
+    return next(
+        stored
+        for stored in rows(database, "events" if row_id.startswith("evt_") else "deliveries")
+        if stored.id == row_id
+    )
 
 
 def due_in(database: Database, row_id: str) -> float | None:
@@ -140,17 +184,49 @@ def due_in(database: Database, row_id: str) -> float | None:
 def a_delivery(*lines: FulfilledLine, shipment: Shipment | None = None, **fields: Any) -> Delivery:
     """A claimed delivery of the whole order, whose label and order were read just now."""
     now = Clock().now
-    given: dict[str, Any] = dict.fromkeys(("reason", "rule", "linked_order_id", "posting_at", "unclear_at"))
-    given |= {"id": "dlv_1", "identity": f"{ORDER_ID}:1Z1", "status": DeliveryStatus.DELIVERING, "lane": Lane.LIVE, "trigger": Trigger.LIVE}
-    given |= {"shipment": shipment or a_parcel(), "fulfillment_order_id": ORDER_ID, "reference": "#PD100", "notify_customer": False}
-    given |= {"lines": lines or (FulfilledLine("line-shawl", 2), FulfilledLine("line-cap", 1)), "tracking": Tracking("1Z1", "UPS", None)}
+    given: dict[str, Any] = dict.fromkeys(
+        ("reason", "rule", "linked_order_id", "posting_at", "unclear_at")
+    )
+    given |= {
+        "id": "dlv_1",
+        "identity": f"{ORDER_ID}:1Z1",
+        "status": DeliveryStatus.DELIVERING,
+        "lane": Lane.LIVE,
+        "trigger": Trigger.LIVE,
+    }
+    given |= {
+        "shipment": shipment or a_parcel(),
+        "fulfillment_order_id": ORDER_ID,
+        "reference": "#PD100",
+        "notify_customer": False,
+    }
+    given |= {
+        "lines": lines or (FulfilledLine("line-shawl", 2), FulfilledLine("line-cap", 1)),
+        "tracking": Tracking("1Z1", "UPS", None),
+    }
     given |= {"claim": 1, "attempts": 0, "looks": 0}
     given |= dict.fromkeys(("order_seen_at", "label_seen_at", "received_at", "created_at"), now)
     return Delivery(**(given | fields))
 
 
-def v1_label(*, number: str = "1Z1", record: str = "501", voided: bool = False, reference: str = "PD100", **fields: Any) -> Record:
+def v1_label(
+    *,
+    number: str = "1Z1",
+    record: str = "501",
+    voided: bool = False,
+    reference: str = "PD100",
+    **fields: Any,
+) -> Record:
     """The record of a label with the whole order in it, as `a_parcel()` was made from."""
-    items = [{"orderItemId": n, "sku": line.sku, "quantity": line.quantity} for n, line in enumerate((SHAWL, CAP))]
-    row = {"shipmentId": record, "orderId": "480", "orderNumber": reference, "trackingNumber": number, "carrierCode": "ups"}
+    items = [
+        {"orderItemId": n, "sku": line.sku, "quantity": line.quantity}
+        for n, line in enumerate((SHAWL, CAP))
+    ]
+    row = {
+        "shipmentId": record,
+        "orderId": "480",
+        "orderNumber": reference,
+        "trackingNumber": number,
+        "carrierCode": "ups",
+    }
     return record_of("v1_shipment", row | {"voided": voided, "shipmentItems": items} | fields)

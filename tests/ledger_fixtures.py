@@ -1,4 +1,5 @@
-"""A ledger on each kind of database, under a clock of the test's own. Migrated once, then emptied: a test costs milliseconds."""
+"""A ledger on each kind of database, under a clock of the test's own. Migrated once, then emptied:
+a test costs milliseconds."""
 
 import shutil
 from collections.abc import Callable, Iterator, MutableMapping
@@ -73,7 +74,8 @@ def opened(ledger_url: str, clock: Clock) -> Iterator[Callable[[], Database]]:
 
 @pytest.fixture
 def ledger(ledger_url: str, clock: Clock) -> Iterator[WatchedDatabase]:
-    """The ledger for a test of one thread: every transaction is held against the arrows of events.py."""
+    """The ledger for a test of one thread: every transaction is held against the arrows of
+    events.py."""
     watched = WatchedDatabase(ledger_url, clock=clock)
     yield watched
     watched.close()
@@ -87,6 +89,7 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 @pytest.fixture
-def desk(ledger: WatchedDatabase, clock: Clock, logged: list[MutableMapping[str, Any]]) -> Desk:  # noqa: ARG001  # keeps the log quiet
+# keeps the log quiet
+def desk(ledger: WatchedDatabase, clock: Clock, logged: list[MutableMapping[str, Any]]) -> Desk:  # noqa: ARG001
     """Purple Dot has one order, ShipStation one label with all of it."""
     return Desk(ledger, clock, FakePurpleDot(an_order()), FakeFetcher(v1_label()))

@@ -1,4 +1,5 @@
-"""The files in payloads/: what ShipStation says about one event, as it says it. Values are invented, shapes are the real ones."""
+"""The files in payloads/: what ShipStation says about one event, as it says it. Values are
+invented, shapes are the real ones."""
 
 import json
 from dataclasses import dataclass
@@ -7,7 +8,7 @@ from typing import Any
 
 from bridge.domain.events import Record
 from bridge.domain.shipments import Shipment
-from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.payloads import record_of
 
 FOLDER = Path(__file__).parent / "payloads"
@@ -15,7 +16,8 @@ FOLDER = Path(__file__).parent / "payloads"
 
 @dataclass(frozen=True)
 class Payload:
-    """`webhook` is the notification's body, `rows` the vendor's rows (kind, row) that were fetched for it."""
+    """`webhook` is the notification's body, `rows` the vendor's rows (kind, row) that were fetched
+    for it."""
 
     event_type: str
     webhook: dict[str, Any]

@@ -1,4 +1,5 @@
-"""A PostgreSQL of the tests' own: made in a temporary folder, listening on a socket there, gone at the end."""
+"""A PostgreSQL of the tests' own: made in a temporary folder, listening on a socket there, gone at
+the end."""
 
 import os
 import shutil
@@ -12,7 +13,11 @@ import pytest
 
 from tests.waiting import wait_until
 
-_DEBIAN = sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True) if Path("/usr/lib/postgresql").is_dir() else []
+_DEBIAN = (
+    sorted(Path("/usr/lib/postgresql").glob("*/bin"), reverse=True)
+    if Path("/usr/lib/postgresql").is_dir()
+    else []
+)
 
 
 def _program(name: str) -> str:
@@ -37,11 +42,30 @@ class Server:
     def create(self) -> None:
         if self._user:
             shutil.chown(self._folder, "postgres", "postgres")
-        self._run("initdb", "-D", str(self._folder / "data"), "-U", "bridge", "--auth=trust", "--no-sync", "--encoding=UTF8")
+        self._run(
+            "initdb",
+            "-D",
+            str(self._folder / "data"),
+            "-U",
+            "bridge",
+            "--auth=trust",
+            "--no-sync",
+            "--encoding=UTF8",
+        )
 
     def start(self) -> None:
         options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c fsync=off -c max_connections=200"
-        self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-l", str(self._folder / "log"), "-o", options, "start")
+        self._run(
+            "pg_ctl",
+            "-D",
+            str(self._folder / "data"),
+            "-w",
+            "-l",
+            str(self._folder / "log"),
+            "-o",
+            options,
+            "start",
+        )
 
     def stop(self, mode: str = "immediate") -> None:
         self._run("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", mode, "stop")
@@ -53,7 +77,10 @@ class Server:
     def processes(self) -> list[int]:
         """The server, and then each of its own, the newest last."""
         first = self._pid_file.read_text().split()[0]
-        return [int(pid) for pid in (first, *Path(f"/proc/{first}/task/{first}/children").read_text().split())]
+        return [
+            int(pid)
+            for pid in (first, *Path(f"/proc/{first}/task/{first}/children").read_text().split())
+        ]
 
     def kill(self, *pids: int) -> None:
         """`kill -9`: no word to anybody, nothing written."""
@@ -62,7 +89,9 @@ class Server:
             with suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         wait_until(lambda: not any(map(_is_running, pids)), 20, "PostgreSQL's processes to be dead")
-        if first in pids:  # In a container whose first process is slow to bury the dead, they would seem to live.
+        if (
+            first in pids
+        ):  # In a container whose first process is slow to bury the dead, they would seem to live.
             for file in (self._pid_file, self._folder / ".s.PGSQL.5432.lock"):
                 file.unlink()
 
@@ -77,9 +106,12 @@ class Server:
         self._made.discard(name)
 
     def shell(self, line: str) -> str:
-        """A command line of PostgreSQL's own programs, as a person would type it on this machine; what it said."""
+        """A command line of PostgreSQL's own programs, as a person would type it on this machine;
+        what it said."""
         program, _, rest = line.partition(" ")
-        done = subprocess.run(f"{_program(program)} {rest}", shell=True, capture_output=True, text=True, check=True)  # noqa: S602  # our own
+        done = subprocess.run(
+            f"{_program(program)} {rest}", shell=True, capture_output=True, text=True, check=True
+        )  # noqa: S602  # our own
         return done.stdout + done.stderr
 
     def path(self) -> str:
@@ -88,7 +120,9 @@ class Server:
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [_program(program), *arguments]
-        done = subprocess.run(command, capture_output=True, text=True, cwd="/", check=False, **self._user)  # type: ignore[call-overload]
+        done = subprocess.run(
+            command, capture_output=True, text=True, cwd="/", check=False, **self._user
+        )  # type: ignore[call-overload]
         if done.returncode:
             raise RuntimeError(f"{program} failed: {done.stdout[-500:]}{done.stderr[-500:]}")
 
@@ -105,7 +139,9 @@ def running_server(folder: Path) -> Iterator[Server]:
     folder.chmod(0o755)
     for parent in folder.parents:
         if parent.owner() == "root" and parent != Path("/"):
-            parent.chmod(parent.stat().st_mode | 0o011)  # PostgreSQL runs as a user of its own and must reach its folder.
+            parent.chmod(
+                parent.stat().st_mode | 0o011
+            )  # PostgreSQL runs as a user of its own and must reach its folder.
     server = Server(folder)
     server.create()
     server.start()

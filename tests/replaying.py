@@ -1,4 +1,5 @@
-"""What the replay tests share: stored events of a real journey, a run over some of them, and what stands in the ledger."""
+"""What the replay tests share: stored events of a real journey, a run over some of them, and what
+stands in the ledger."""
 
 from typing import Any
 
@@ -12,11 +13,20 @@ ALWAYS = 99
 ONE_TEE = [("TEE", 1)]
 
 
-def start(bridge: Clockwork, *ids: str, as_stored: bool = False, notify_customer: bool = False) -> str:
+def start(
+    bridge: Clockwork, *ids: str, as_stored: bool = False, notify_customer: bool = False
+) -> str:
     """A run of these events, begun."""
     with bridge.database.begin() as connection:
         told = {"chosen": {"ids": list(ids)}, "who": "alice (shell)", "why": "after the fix"}
-        return replays.start(connection, ids, **told, as_stored=as_stored, notify_customer=notify_customer, now=bridge.clock.now)  # type: ignore[arg-type]
+        return replays.start(
+            connection,
+            ids,
+            **told,
+            as_stored=as_stored,
+            notify_customer=notify_customer,
+            now=bridge.clock.now,
+        )  # type: ignore[arg-type]
 
 
 def replay(bridge: Clockwork, *ids: str, **how: bool) -> Json:
@@ -44,13 +54,25 @@ def chosen(database: Database, **query: Any) -> list[str]:
 
 
 def everything(database: Database) -> dict[str, list[Any]]:
-    """Every row that a rehearsal must leave as it was; the budgets of calls are spent by reading."""
-    tables = ("events", "records", "deliveries", "delivery_lines", "attempts", "fulfillment_orders", "replay_runs", "replay_items", "audit")
+    """Every row that a rehearsal must leave as it was; the budgets of calls are spent by
+    reading."""
+    tables = (
+        "events",
+        "records",
+        "deliveries",
+        "delivery_lines",
+        "attempts",
+        "fulfillment_orders",
+        "replay_runs",
+        "replay_items",
+        "audit",
+    )
     return {table: rows(database, table) for table in tables}
 
 
 def foreign(bridge: Clockwork) -> tuple[str, Any, Any]:
-    """A parcel of a pre-order whose ShipStation order doesn't say so: ignored. The event, the order on both sides."""
+    """A parcel of a pre-order whose ShipStation order doesn't say so: ignored. The event, the order
+    on both sides."""
     order = bridge.world.add_order("PD900/1", ONE_TEE)
     shipment = bridge.world.add_shipstation_order(order, shipment_number="100482")
     [event_id] = bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(shipment)))
@@ -60,8 +82,13 @@ def foreign(bridge: Clockwork) -> tuple[str, Any, Any]:
 def dead(bridge: Clockwork, count: int = 1) -> list[str]:
     """Events whose delivery Purple Dot refused: dead, never told."""
     bridge.simulator.inject("purple_dot.create_fulfillment", "status:422", count)
-    told = [bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE)) for _ in range(count)]
-    ids = bridge.travel(*(bridge.world.label_created_v2(bridge.world.buy_labels(one)) for one in told))
+    told = [
+        bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE))
+        for _ in range(count)
+    ]
+    ids = bridge.travel(
+        *(bridge.world.label_created_v2(bridge.world.buy_labels(one)) for one in told)
+    )
     assert [one["status"] for one in bridge.deliveries()].count("dead") == count
     return ids
 
@@ -74,4 +101,7 @@ def delivered(bridge: Clockwork, **named: Any) -> tuple[str, Any]:
 
 
 def untried(database: Database) -> int:
-    return sum(one.source == "replay" and one.status == "received" and not one.attempts for one in rows(database, "events"))
+    return sum(
+        one.source == "replay" and one.status == "received" and not one.attempts
+        for one in rows(database, "events")
+    )

@@ -1,10 +1,10 @@
-"""A command of the bridge with a saboteur in its process, who sits where no rewriting of the insides drives him out: at the database's
-driver, and at the standard library's HTTP.
+"""A command of the bridge with a saboteur in its process, who sits where no rewriting of the
+insides drives him out: at the database's driver, and at the standard library's HTTP.
 
-`python saboteur.py die-at POINT COMMAND…` kills the whole process group when it reaches a named point.
-`python saboteur.py sick-while FILE COMMAND…` makes SQLite sick for as long as FILE says how: `full`, as on a full disk (SQLITE_FULL), or
-`read_only` (SQLITE_READONLY). The errors are SQLite's own. https://www.sqlite.org/pragma.html#pragma_max_page_count
-"""
+`python saboteur.py die-at POINT COMMAND…` kills the whole process group when it reaches a named
+point. `python saboteur.py sick-while FILE COMMAND…` makes SQLite sick for as long as FILE says how:
+`full`, as on a full disk (SQLITE_FULL), or `read_only` (SQLITE_READONLY). The errors are SQLite's
+own. https://www.sqlite.org/pragma.html#pragma_max_page_count"""
 
 import os
 import re
@@ -28,8 +28,8 @@ Reach = Callable[..., None]
 
 @dataclass(frozen=True)
 class Point:
-    """`when` is a statement about to run, the commit of one that ran (before or after it), or a request: about to leave, gone, answered.
-    It strikes the nth time."""
+    """`when` is a statement about to run, the commit of one that ran (before or after it), or a
+    request: about to leave, gone, answered. It strikes the nth time."""
 
     when: str
     what: str
@@ -111,7 +111,12 @@ def _watch_sqlite(reach: Reach) -> None:
 
 def _watch_postgresql(reach: Reach) -> None:
     said, cursor, connection = _Transaction(), psycopg.Cursor, psycopg.Connection
-    execute, executemany, commit, rollback = cursor.execute, cursor.executemany, connection.commit, connection.rollback
+    execute, executemany, commit, rollback = (
+        cursor.execute,
+        cursor.executemany,
+        connection.commit,
+        connection.rollback,
+    )
 
     def watched(run: Callable[..., Any]) -> Callable[..., Any]:
         def say_and_run(self: Any, query: Any, *values: Any, **named: Any) -> Any:

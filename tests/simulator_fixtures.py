@@ -25,7 +25,9 @@ def session() -> Iterator[requests.Session]:
     with requests.Session() as opened:
         opened.trust_env = False
         known = Credentials()
-        opened.headers.update({"api-key": known.v2_key, "X-Purple-Dot-Access-Token": known.purple_dot_token})
+        opened.headers.update(
+            {"api-key": known.v2_key, "X-Purple-Dot-Access-Token": known.purple_dot_token}
+        )
         opened.auth = (known.v1_key, known.v1_secret)
         yield opened
 
@@ -33,7 +35,11 @@ def session() -> Iterator[requests.Session]:
 @pytest.fixture
 def get(simulator: Simulator, session: requests.Session) -> Any:
     def get(path: str) -> Any:
-        answer = session.get(path if path.startswith("http") else simulator.url + path, timeout=5, allow_redirects=False)
+        answer = session.get(
+            path if path.startswith("http") else simulator.url + path,
+            timeout=5,
+            allow_redirects=False,
+        )
         answer.raise_for_status()
         return answer.json()
 
@@ -41,9 +47,11 @@ def get(simulator: Simulator, session: requests.Session) -> Any:
 
 
 @pytest.fixture
-def fulfil(simulator: Simulator, session: requests.Session) -> Any:
-    def fulfil(order_id: str, **fields: object) -> requests.Response:
+def fulfill(simulator: Simulator, session: requests.Session) -> Any:
+    def fulfill(order_id: str, **fields: object) -> requests.Response:
         body = {"fulfillment": {"fulfillment_order_id": order_id, **fields}}
-        return session.post(f"{simulator.url}/admin/api/v1/fulfillment", json=body, timeout=5, allow_redirects=False)
+        return session.post(
+            f"{simulator.url}/admin/api/v1/fulfillment", json=body, timeout=5, allow_redirects=False
+        )
 
-    return fulfil
+    return fulfill

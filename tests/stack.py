@@ -1,4 +1,5 @@
-"""The real thing: receiver and worker as processes of their own, between a simulator and a database."""
+"""The real thing: receiver and worker as processes of their own, between a simulator and a
+database."""
 
 import http.client
 import json
@@ -69,15 +70,25 @@ BRIDGE = ("-m", "bridge")
 
 
 class Process:
-    """One command of the bridge, in a process group of its own; what it prints goes to a file. `program` is what Python runs for it."""
+    """One command of the bridge, in a process group of its own; what it prints goes to a file.
+    `program` is what Python runs for it."""
 
-    def __init__(self, name: str, *arguments: str, environ: Mapping[str, str], folder: Path, program: Sequence[str] = BRIDGE) -> None:
+    def __init__(
+        self,
+        name: str,
+        *arguments: str,
+        environ: Mapping[str, str],
+        folder: Path,
+        program: Sequence[str] = BRIDGE,
+    ) -> None:
         self.name = name
         self._log = folder / f"{name}.log"
         self._shown = 0
         with self._log.open("wb") as log:
             command = [sys.executable, *program, *arguments]
-            self._child = subprocess.Popen(command, env=environ, cwd=folder, stdout=log, stderr=log, start_new_session=True)
+            self._child = subprocess.Popen(
+                command, env=environ, cwd=folder, stdout=log, stderr=log, start_new_session=True
+            )
 
     @property
     def pid(self) -> int:
@@ -99,7 +110,11 @@ class Process:
 
     def logged(self, event: str) -> list[Json]:
         """The log lines of this event."""
-        lines = (json.loads(line) for line in self.output().splitlines() if line.startswith("{") and line.endswith("}"))
+        lines = (
+            json.loads(line)
+            for line in self.output().splitlines()
+            if line.startswith("{") and line.endswith("}")
+        )
         return [line for line in lines if line.get("event") == event]
 
     def send(self, number: signal.Signals) -> None:
@@ -120,7 +135,8 @@ class Process:
 
 @dataclass
 class Stack:
-    """A simulator, a migrated database, and whichever processes a test starts; all end with the `with` block."""
+    """A simulator, a migrated database, and whichever processes a test starts; all end with the
+    `with` block."""
 
     simulator: Simulator
     database_url: str
@@ -134,14 +150,20 @@ class Stack:
         self.port = free_port()
         self.processes: list[Process] = []
 
-    def start_receiver(self, workers: int = 2, *, port: int | None = None, program: Sequence[str] = BRIDGE) -> Process:
+    def start_receiver(
+        self, workers: int = 2, *, port: int | None = None, program: Sequence[str] = BRIDGE
+    ) -> Process:
         """gunicorn, until it answers; always on the same port, unless another is named."""
         bind = f"127.0.0.1:{port or self.port}"
-        receiver = self.start("receiver", "serve", "--bind", bind, "--workers", str(workers), program=program)
+        receiver = self.start(
+            "receiver", "serve", "--bind", bind, "--workers", str(workers), program=program
+        )
         self._wait_for(receiver, partial(self._is_answered, "/healthz", port))
         return receiver
 
-    def start_worker(self, *options: str, program: Sequence[str] = BRIDGE, **settings: str) -> Process:
+    def start_worker(
+        self, *options: str, program: Sequence[str] = BRIDGE, **settings: str
+    ) -> Process:
         worker = self.start("worker", "work", *options, program=program, **settings)
         self._wait_for(worker, lambda: worker.logged("worker_started"))
         return worker
@@ -162,24 +184,36 @@ class Stack:
     def run_worker_once(self) -> Process:
         """`bridge work --once`, to its end."""
         worker = self.start("worker", "work", "--once")
-        wait_until(lambda: worker.exit_code is not None, 30, "the worker to have drained what was due")
+        wait_until(
+            lambda: worker.exit_code is not None, 30, "the worker to have drained what was due"
+        )
         return worker
 
-    def start(self, name: str, *arguments: str, program: Sequence[str] = BRIDGE, **settings: str) -> Process:
+    def start(
+        self, name: str, *arguments: str, program: Sequence[str] = BRIDGE, **settings: str
+    ) -> Process:
         """Any command of the bridge, not waited for."""
         number = sum(process.name.startswith(name) for process in self.processes) + 1
         environ = self._environ() | settings
-        process = Process(f"{name}-{number}", *arguments, environ=environ, folder=self.folder, program=program)
+        process = Process(
+            f"{name}-{number}", *arguments, environ=environ, folder=self.folder, program=program
+        )
         self.processes.append(process)
         return process
 
     def _environ(self) -> dict[str, str]:
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(("BRIDGE_", "PROMETHEUS_"))}
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("BRIDGE_", "PROMETHEUS_"))
+        }
         own = {"BRIDGE_DATABASE_URL": self.database_url, "TMPDIR": str(self.folder)}
         return kept | self.simulator.env() | SETTINGS | own | dict(self.settings)
 
     def _wait_for(self, process: Process, is_ready: Callable[[], object]) -> None:
-        wait_until(lambda: process.exit_code is not None or is_ready(), 60, f"{process.name} to be ready")
+        wait_until(
+            lambda: process.exit_code is not None or is_ready(), 60, f"{process.name} to be ready"
+        )
         if process.exit_code is not None:
             pytest.fail(f"{process.name} ended with {process.exit_code}:\n{process.output()}")
 
@@ -198,7 +232,8 @@ class Stack:
         *,
         port: int | None = None,
     ) -> Answer:
-        """One request on a connection of its own; a body in pieces is sent chunked. OSError or HTTPException when there is no answer."""
+        """One request on a connection of its own; a body in pieces is sent chunked. OSError or
+        HTTPException when there is no answer."""
         connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
         try:
             connection.request(method, path, body, dict(headers or {}))
@@ -208,11 +243,18 @@ class Stack:
             connection.close()
 
     def post(
-        self, raw: bytes | Iterable[bytes], headers: Mapping[str, str] | None = None, *, token: str | None = TOKEN, port: int | None = None
+        self,
+        raw: bytes | Iterable[bytes],
+        headers: Mapping[str, str] | None = None,
+        *,
+        token: str | None = TOKEN,
+        port: int | None = None,
     ) -> Answer:
         """A webhook as these bytes; without a token in its path where `token` is None."""
         path = WEBHOOKS if token is None else f"{WEBHOOKS}/{token}"
-        return self.ask("POST", path, raw, {"Content-Type": "application/json"} | dict(headers or {}), port=port)
+        return self.ask(
+            "POST", path, raw, {"Content-Type": "application/json"} | dict(headers or {}), port=port
+        )
 
     def send(self, body: Json, *, port: int | None = None) -> Answer:
         """A webhook as ShipStation sends it, signed where it signs."""
@@ -220,7 +262,8 @@ class Stack:
         return self.post(raw, headers, port=port)
 
     def send_until_accepted(self, body: Json, *ports: int) -> str:
-        """As ShipStation does: what was not answered 2xx is sent again, here to the next port. The event it became."""
+        """As ShipStation does: what was not answered 2xx is sent again, here to the next port. The
+        event it became."""
         doors = cycle(ports or (self.port,))
 
         def is_accepted() -> str | None:
@@ -245,8 +288,13 @@ class Stack:
     def left(self) -> int:
         """How many events and deliveries are still work."""
         with self.database.read() as connection:
-            events, deliveries = reports.count_events(connection), reports.count_deliveries(connection)
-        return events.get(EventStatus.RECEIVED, 0) + sum(deliveries.get(status, 0) for status in CLAIMABLE)
+            events, deliveries = (
+                reports.count_events(connection),
+                reports.count_deliveries(connection),
+            )
+        return events.get(EventStatus.RECEIVED, 0) + sum(
+            deliveries.get(status, 0) for status in CLAIMABLE
+        )
 
     def event(self, event_id: str) -> Json:
         """Everything stored about an event."""
@@ -262,7 +310,9 @@ class Stack:
     def deliveries(self, order: PurpleDotOrder | None = None) -> list[Json]:
         """All deliveries, or those of one order; the oldest first, each with its attempts."""
         with self.database.read() as connection:
-            rows = reports.list_deliveries(connection, Query(search=order.id if order else None, limit=1000))
+            rows = reports.list_deliveries(
+                connection, Query(search=order.id if order else None, limit=1000)
+            )
             stories = [reports.delivery_story(connection, row["id"]) for row in reversed(rows)]
         return [story for story in stories if story is not None]
 
@@ -277,7 +327,9 @@ class Stack:
 
     def metric(self, name: str, **labels: str) -> float:
         """The sum over all rows with these labels."""
-        return sum(float(row["value"]) for row in self.metrics(name) if labels.items() <= row.items())
+        return sum(
+            float(row["value"]) for row in self.metrics(name) if labels.items() <= row.items()
+        )
 
     def fulfillments(self, order: PurpleDotOrder) -> list[Json]:
         """The bodies that Purple Dot accepted for an order."""
@@ -300,7 +352,12 @@ class Stack:
 
 def samples(page: str, name: str) -> list[Json]:
     """The labels and the value of each row of a metric on a page of Prometheus."""
-    rows = [row for family in text_string_to_metric_families(page) for row in family.samples if row.name == name]
+    rows = [
+        row
+        for family in text_string_to_metric_families(page)
+        for row in family.samples
+        if row.name == name
+    ]
     return [row.labels | {"value": row.value} for row in rows]
 
 
@@ -310,7 +367,8 @@ def statuses(deliveries: Iterable[Json]) -> list[tuple[DeliveryStatus, str | Non
 
 
 def free_port() -> int:
-    """Below the range from which the machine takes ports for outgoing connections, so that a restart finds it free again."""
+    """Below the range from which the machine takes ports for outgoing connections, so that a
+    restart finds it free again."""
     while True:
         port = 20_000 + secrets.randbelow(12_000)
         with socket.socket() as probe, suppress(OSError):

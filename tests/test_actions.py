@@ -16,7 +16,9 @@ ACTION = CreateFulfillment(
     tracking=Tracking("1Z1", "UPS", "https://www.ups.com/track?tracknum=1Z1"),
     notify_customer=True,
 )
-LINES = st.lists(st.builds(FulfilledLine, st.text(min_size=1), st.integers(-3, 5)), max_size=4).map(tuple)
+LINES = st.lists(st.builds(FulfilledLine, st.text(min_size=1), st.integers(-3, 5)), max_size=4).map(
+    tuple
+)
 
 
 def test_body_is_just_what_purple_dot_takes() -> None:
@@ -25,7 +27,11 @@ def test_body_is_just_what_purple_dot_takes() -> None:
             "fulfillment_order_id": "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01",
             "line_items": [{"id": "line-shawl", "quantity": 2}, {"id": "line-cap", "quantity": 1}],
             "notify_customer": True,
-            "tracking_info": {"number": "1Z1", "company": "UPS", "url": "https://www.ups.com/track?tracknum=1Z1"},
+            "tracking_info": {
+                "number": "1Z1",
+                "company": "UPS",
+                "url": "https://www.ups.com/track?tracknum=1Z1",
+            },
         }
     }
 
@@ -36,12 +42,21 @@ def test_unknown_company_and_link_are_left_out_rather_than_blank() -> None:
     assert body["fulfillment"]["tracking_info"] == {"number": "1Z1"}
 
 
-def test_silence_towards_the_shopper_is_said() -> None:
+def test_silence_toward_the_shopper_is_said() -> None:
     assert replace(ACTION, notify_customer=False).body()["fulfillment"]["notify_customer"] is False
 
 
-@pytest.mark.parametrize("lines", [(), (FulfilledLine("line-cap", 0),), (FulfilledLine("line-cap", 1), FulfilledLine("line-shawl", -1))])
-def test_blank_lines_which_would_mean_everything_can_not_be_made(lines: tuple[FulfilledLine, ...]) -> None:
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (),
+        (FulfilledLine("line-cap", 0),),
+        (FulfilledLine("line-cap", 1), FulfilledLine("line-shawl", -1)),
+    ],
+)
+def test_blank_lines_which_would_mean_everything_can_not_be_made(
+    lines: tuple[FulfilledLine, ...],
+) -> None:
     with pytest.raises(ValueError, match="#PD100 must name its lines"):
         replace(ACTION, lines=lines)
 

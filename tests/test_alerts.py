@@ -1,10 +1,22 @@
-"""What a person hears, and when: once per change, grouped, with a word when it is over; quiet accounts are left in peace."""
+"""What a person hears, and when: once per change, grouped, with a word when it is over; quiet
+accounts are left in peace."""
 
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from bridge.operations.alerts import KINDS, Facts, Key, Message, Trouble, console_address, grace, is_silent, news, troubles
+from bridge.operations.alerts import (
+    KINDS,
+    Facts,
+    Key,
+    Message,
+    Trouble,
+    console_address,
+    grace,
+    is_silent,
+    news,
+    troubles,
+)
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -24,7 +36,12 @@ def test_nothing_is_said_while_all_is_well() -> None:
 
 
 def test_many_exceptions_are_one_message_grouped_by_their_reason() -> None:
-    said = hear(None, Facts(NOW, exceptions=[*held("dlv_1", "dlv_2").exceptions, ("evt_1", "schedule_exhausted")]))
+    said = hear(
+        None,
+        Facts(
+            NOW, exceptions=[*held("dlv_1", "dlv_2").exceptions, ("evt_1", "schedule_exhausted")]
+        ),
+    )
 
     assert said is not None
     assert said.title == "Purple Dot bridge: 3 new exceptions"
@@ -48,7 +65,10 @@ def test_mending_one_of_two_says_nothing_and_mending_the_last_says_that_it_is_ov
     assert hear(first, held("dlv_2")) is None
     over = hear(first, Facts(NOW))
     assert over is not None
-    assert (over.title, over.body) == ("Purple Dot bridge: No exception is left", "Over: No exception is left.")
+    assert (over.title, over.body) == (
+        "Purple Dot bridge: No exception is left",
+        "Over: No exception is left.",
+    )
     assert hear(over, Facts(NOW)) is None
 
 
@@ -68,18 +88,26 @@ def test_link_leads_to_the_console_where_there_is_one() -> None:
         (None, None),
     ],
 )
-def test_consoles_address_is_where_the_webhooks_come_in(url: str | None, console: str | None) -> None:
+def test_consoles_address_is_where_the_webhooks_come_in(
+    url: str | None, console: str | None
+) -> None:
     assert console_address({"url": url} if url else None) == console
 
 
 def test_each_vendor_begins_and_ends_by_itself() -> None:
-    both = Facts(NOW, vendors=[("purple_dot", "down", NOW - HOUR, None), ("shipstation", "down", NOW, None)], refused=["shipstation_v1"])
+    both = Facts(
+        NOW,
+        vendors=[("purple_dot", "down", NOW - HOUR, None), ("shipstation", "down", NOW, None)],
+        refused=["shipstation_v1"],
+    )
     first = hear(None, both)
     assert first is not None
     assert first.title.count("can't be called") == 2
     assert "Every call has failed since 2026-11-04 11:00 UTC" in first.body
 
-    then = hear(first, Facts(NOW, vendors=[("shipstation", "down", NOW, None)], refused=["shipstation_v1"]))
+    then = hear(
+        first, Facts(NOW, vendors=[("shipstation", "down", NOW, None)], refused=["shipstation_v1"])
+    )
 
     assert then is not None
     assert then.title == "Purple Dot bridge: Purple Dot can be called again"
@@ -90,7 +118,13 @@ def test_each_vendor_begins_and_ends_by_itself() -> None:
     [
         (Facts(NOW, vendors=[("purple_dot", "throttled", None, NOW + timedelta(seconds=30))]), []),
         (Facts(NOW, vendors=[("purple_dot", "throttled", None, NOW + HOUR)]), ["vendor"]),
-        (Facts(NOW, vendors=[("purple_dot", "failing", NOW, None), ("shipstation", "ok", None, None)]), []),
+        (
+            Facts(
+                NOW,
+                vendors=[("purple_dot", "failing", NOW, None), ("shipstation", "ok", None, None)],
+            ),
+            [],
+        ),
         (Facts(NOW, refused={"purple_dot"}), ["credentials"]),
         (Facts(NOW, stalled=("evt_1", NOW - timedelta(minutes=9))), []),
         (Facts(NOW, stalled=("evt_1", NOW - timedelta(minutes=11))), ["stalled"]),
@@ -122,7 +156,9 @@ def test_only_what_needs_a_person_is_trouble(facts: Facts, kinds: list[str]) -> 
         ("three weeks known, one without any", 5, [50, 0, 60], False),
     ],
 )
-def test_silence_is_judged_by_the_accounts_own_rhythm(what: str, hours: float, usual: list[int], silent: bool) -> None:
+def test_silence_is_judged_by_the_accounts_own_rhythm(
+    what: str, hours: float, usual: list[int], silent: bool
+) -> None:
     assert is_silent(timedelta(hours=hours), usual) is silent, what
 
 
@@ -132,7 +168,10 @@ def test_a_little_later_than_usual_is_no_wonder(hours: float, minutes: float) ->
 
 
 def test_storm_of_different_sentences_stays_readable() -> None:
-    now = [Trouble(Key("subscription", subject=str(number)), f"number {number}") for number in range(40)]
+    now = [
+        Trouble(Key("subscription", subject=str(number)), f"number {number}")
+        for number in range(40)
+    ]
 
     said = news((), now, console=None)
 

@@ -1,4 +1,5 @@
-"""The client both vendors share: what goes out, what comes back, and the verdict of each thing that can go wrong."""
+"""The client both vendors share: what goes out, what comes back, and the verdict of each thing that
+can go wrong."""
 
 import datetime as dt
 import gzip
@@ -35,7 +36,14 @@ from bridge.domain.errors import (
     UnclearError,
 )
 from bridge.domain.reasons import Reason
-from bridge.vendors.http import A_DAY, ApiClient, origin_of, outcome_of, retry_after_of, vendor_words
+from bridge.vendors.http import (
+    A_DAY,
+    ApiClient,
+    origin_of,
+    outcome_of,
+    retry_after_of,
+    vendor_words,
+)
 
 BASE = "https://vendor.example"
 URL = f"{BASE}/things"
@@ -52,7 +60,16 @@ def make() -> Iterator[Make]:
 
     def build(**settings: Any) -> ApiClient:
         made.append(
-            ApiClient(**({"system": "purple_dot", "origins": lambda _: True, "headers": {"X-Token": SecretStr(SECRET)}} | settings))
+            ApiClient(
+                **(
+                    {
+                        "system": "purple_dot",
+                        "origins": lambda _: True,
+                        "headers": {"X-Token": SecretStr(SECRET)},
+                    }
+                    | settings
+                )
+            )
         )
         return made[-1]
 
@@ -62,9 +79,12 @@ def make() -> Iterator[Make]:
 
 
 class RawServer:
-    """Answers each connection with the bytes it was given, then closes or keeps still: faults that no HTTP library would produce."""
+    """Answers each connection with the bytes it was given, then closes or keeps still: faults that
+    no HTTP library would produce."""
 
-    def __init__(self, *parts: bytes, end: str = "close", context: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, *parts: bytes, end: str = "close", context: ssl.SSLContext | None = None
+    ) -> None:
         self._parts, self._end, self._context = parts, end, context
         self.over = threading.Event()
         self.requests: list[bytes] = []
@@ -106,7 +126,10 @@ class RawServer:
 
 
 def ok_answer(body: bytes, *headers: str) -> bytes:
-    return "\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]).encode() + body
+    return (
+        "\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]).encode()
+        + body
+    )
 
 
 # What goes out
@@ -133,7 +156,9 @@ def test_a_key_and_its_secret_go_out_as_basic_authorization(make: Make) -> None:
 
 
 @responses.activate
-def test_a_foreign_origin_is_refused_before_the_budget_is_asked_or_anything_sent(make: Make) -> None:
+def test_a_foreign_origin_is_refused_before_the_budget_is_asked_or_anything_sent(
+    make: Make,
+) -> None:
     asked: list[str] = []
     api = make(origins=lambda origin: origin == BASE, before_call=asked.append)
 
@@ -155,7 +180,9 @@ def test_a_spent_budget_stops_the_call_before_it_is_made(make: Make) -> None:
     assert (told, len(responses.calls)) == ([], 0)
 
 
-def test_proxies_and_netrc_of_the_machine_are_not_used(make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_proxies_and_netrc_of_the_machine_are_not_used(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     netrc = tmp_path / "netrc"
     netrc.write_text("machine 127.0.0.1 login someone password else\n")
     monkeypatch.setenv("NETRC", str(netrc))
@@ -166,8 +193,13 @@ def test_proxies_and_netrc_of_the_machine_are_not_used(make: Make, monkeypatch: 
     assert b"authorization" not in server.requests[0].lower()
 
 
-def test_a_certificate_nobody_vouches_for_is_refused_before_anything_is_sent(make: Make, tmp_path: Path) -> None:
-    with RawServer(ok_answer(b"{}"), context=self_signed(tmp_path)) as server, pytest.raises(TemporaryError):
+def test_a_certificate_nobody_vouches_for_is_refused_before_anything_is_sent(
+    make: Make, tmp_path: Path
+) -> None:
+    with (
+        RawServer(ok_answer(b"{}"), context=self_signed(tmp_path)) as server,
+        pytest.raises(TemporaryError),
+    ):
         make().send("create", "POST", server.url, {})
 
     assert server.requests == []
@@ -177,12 +209,21 @@ def self_signed(folder: Path) -> ssl.SSLContext:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     builder = x509.CertificateBuilder(
-        name, name, key.public_key(), x509.random_serial_number(), NOW - dt.timedelta(days=1), NOW.replace(year=2099)
+        name,
+        name,
+        key.public_key(),
+        x509.random_serial_number(),
+        NOW - dt.timedelta(days=1),
+        NOW.replace(year=2099),
     )
     path = folder / "self-signed.pem"
     path.write_bytes(
         builder.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
-        + key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
     )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(path)
@@ -190,7 +231,9 @@ def self_signed(folder: Path) -> ssl.SSLContext:
 
 
 @pytest.mark.parametrize("value", ["", "two\nlines", "\N{BULLET}dots", " space before"])
-def test_a_credential_no_header_can_hold_is_refused_at_once_and_not_shown(make: Make, value: str) -> None:
+def test_a_credential_no_header_can_hold_is_refused_at_once_and_not_shown(
+    make: Make, value: str
+) -> None:
     with pytest.raises(SettingsError) as caught:
         make(headers={"X-Token": SecretStr(value)})
 
@@ -221,14 +264,21 @@ VERDICTS = [
 @pytest.mark.parametrize(("status", "read_error", "write_error", "outcome"), VERDICTS)
 @responses.activate
 def test_each_status_has_one_verdict(
-    make: Make, status: int, read_error: type[BridgeError], write_error: type[BridgeError], outcome: str
+    make: Make,
+    status: int,
+    read_error: type[BridgeError],
+    write_error: type[BridgeError],
+    outcome: str,
 ) -> None:
     responses.add(responses.GET, URL, status=status)
     responses.add(responses.POST, URL, status=status)
     told: list[tuple[str, str]] = []
     api = make(after_call=lambda operation, word, *_: told.append((operation, word)))
 
-    errors = [caught(lambda: api.get("read", URL)), caught(lambda: api.send("create", "POST", URL, {}))]
+    errors = [
+        caught(lambda: api.get("read", URL)),
+        caught(lambda: api.send("create", "POST", URL, {})),
+    ]
 
     assert [type(error) for error in errors] == [read_error, write_error]
     assert told == [("read", outcome), ("create", outcome)]
@@ -269,7 +319,9 @@ def test_an_empty_success_has_no_body(make: Make) -> None:
     assert make().send("update", "PUT", URL, {}).body is None
 
 
-@pytest.mark.parametrize("body", ["<html>Sign in</html>", '{"a": ', '{"a": NaN}', "[" * 100_000, b"\xff\xfe\xfd"])
+@pytest.mark.parametrize(
+    "body", ["<html>Sign in</html>", '{"a": ', '{"a": NaN}', "[" * 100_000, b"\xff\xfe\xfd"]
+)
 @responses.activate
 def test_a_success_that_is_no_json_is_unreadable(make: Make, body: str | bytes) -> None:
     responses.add(responses.GET, URL, body=body)
@@ -277,15 +329,23 @@ def test_a_success_that_is_no_json_is_unreadable(make: Make, body: str | bytes) 
     told: list[str] = []
     api = make(after_call=lambda *args: told.append(args[1]))
 
-    errors = [caught(lambda: api.get("read", URL)), caught(lambda: api.send("create", "POST", URL, {}))]
+    errors = [
+        caught(lambda: api.get("read", URL)),
+        caught(lambda: api.send("create", "POST", URL, {})),
+    ]
 
     assert [type(error) for error in errors] == [TemporaryError, UnclearError]
     assert told == ["unreadable", "unreadable"]
 
 
-@pytest.mark.parametrize(("system", "reason"), [("purple_dot", Reason.REJECTED_BY_PURPLE_DOT), ("shipstation", Reason.BAD_SHAPE)])
+@pytest.mark.parametrize(
+    ("system", "reason"),
+    [("purple_dot", Reason.REJECTED_BY_PURPLE_DOT), ("shipstation", Reason.BAD_SHAPE)],
+)
 @responses.activate
-def test_only_purple_dot_can_be_the_one_that_rejected(make: Make, system: str, reason: Reason) -> None:
+def test_only_purple_dot_can_be_the_one_that_rejected(
+    make: Make, system: str, reason: Reason
+) -> None:
     responses.get(URL, status=400)
 
     error = caught(lambda: make(system=system).get("read", URL))
@@ -298,20 +358,32 @@ def test_only_purple_dot_can_be_the_one_that_rejected(make: Make, system: str, r
 def test_the_vendors_words_are_told(make: Make) -> None:
     told = {
         "request_id": "0d9c-1",
-        "errors": [{"error_code": "invalid_field_value", "message": "Invalid fulfillment_id.", "field_value": "Ada"}],
+        "errors": [
+            {
+                "error_code": "invalid_field_value",
+                "message": "Invalid fulfillment_id.",
+                "field_value": "Ada",
+            }
+        ],
     }
     responses.get(URL, status=400, json=told)
 
     error = caught(lambda: make(system="shipstation").get("fulfillments", URL))
 
-    assert str(error) == "ShipStation fulfillments: answered 400: 0d9c-1; invalid_field_value; Invalid fulfillment_id."
+    assert (
+        str(error)
+        == "ShipStation fulfillments: answered 400: 0d9c-1; invalid_field_value; Invalid fulfillment_id."
+    )
 
 
 @responses.activate
 def test_a_refusal_with_an_unreadable_body_is_still_that_refusal(make: Make) -> None:
     responses.post(URL, status=400, body="<h1>Bad Request</h1>")
 
-    assert str(caught(lambda: make().send("create", "POST", URL, {}))) == "Purple Dot create: answered 400"
+    assert (
+        str(caught(lambda: make().send("create", "POST", URL, {})))
+        == "Purple Dot create: answered 400"
+    )
 
 
 @responses.activate
@@ -331,7 +403,11 @@ def test_a_credential_is_taken_out_before_the_words_are_cut_to_length(make: Make
 @responses.activate
 def test_no_part_of_basic_authorization_comes_out_in_a_message(make: Make) -> None:
     api = make(headers={}, auth=("public-part", SecretStr(SECRET)))
-    responses.get(URL, status=403, json={"message": f"public-part:{SECRET} cHVibGljLXBhcnQ6czNjcjN0LWszeS0wMTIzNDU2Nzg5"})
+    responses.get(
+        URL,
+        status=403,
+        json={"message": f"public-part:{SECRET} cHVibGljLXBhcnQ6czNjcjN0LWszeS0wMTIzNDU2Nzg5"},
+    )
 
     message = str(caught(lambda: api.get("read", URL)))
 
@@ -358,7 +434,9 @@ def test_no_part_of_basic_authorization_comes_out_in_a_message(make: Make) -> No
         ({}, True, None),
     ],
 )
-def test_the_wish_to_wait_is_read_in_all_its_forms(headers: dict[str, str], throttled: bool, seconds: float | None) -> None:
+def test_the_wish_to_wait_is_read_in_all_its_forms(
+    headers: dict[str, str], throttled: bool, seconds: float | None
+) -> None:
     assert retry_after_of(headers, now=NOW, throttled=throttled) == seconds
 
 
@@ -384,7 +462,10 @@ def test_the_wish_to_wait_reaches_the_error(make: Make, status: int) -> None:
 
 
 def both_verdicts(api: ApiClient, url: str) -> list[type[BridgeError]]:
-    return [type(caught(lambda: api.get("read", url))), type(caught(lambda: api.send("create", "POST", url, {})))]
+    return [
+        type(caught(lambda: api.get("read", url))),
+        type(caught(lambda: api.send("create", "POST", url, {}))),
+    ]
 
 
 LOST = [TemporaryError, UnclearError]
@@ -395,10 +476,19 @@ BROKEN_ANSWERS = {
     "reset without a word": (b"", "reset"),
     "half a status line": (b"HTTP/1.1 20", "close"),
     "not HTTP": (b"SSH-2.0-OpenSSH\r\n", "close"),
-    "half of the promised length": (b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a": 1}', "close"),
+    "half of the promised length": (
+        b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a": 1}',
+        "close",
+    ),
     "reset in the middle": (b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":', "reset"),
-    "a chunk too few": (b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"a": 1}\r\n', "close"),
-    "chunks of no length": (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n", "close"),
+    "a chunk too few": (
+        b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n8\r\n{"a": 1}\r\n',
+        "close",
+    ),
+    "chunks of no length": (
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nzz\r\n{}\r\n",
+        "close",
+    ),
     "not the promised compression": (ok_answer(b"{}", "Content-Encoding: gzip"), "close"),
     "silence": (b"", "silence"),
     "silence in the middle": (b'HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\n{"a":', "silence"),
@@ -434,7 +524,11 @@ def test_nobody_listening_means_that_nothing_was_sent(make: Make) -> None:
     "fault",
     [
         requests.ConnectTimeout("too slow"),
-        requests.ConnectionError(MaxRetryError(None, "/", NameResolutionError("vendor.example", None, socket.gaierror("unknown")))),  # type: ignore[arg-type]
+        requests.ConnectionError(
+            MaxRetryError(
+                None, "/", NameResolutionError("vendor.example", None, socket.gaierror("unknown"))
+            )
+        ),  # type: ignore[arg-type]
     ],
     ids=["connect timeout", "unknown host"],
 )
@@ -458,7 +552,11 @@ def test_what_a_library_says_about_a_fault_is_not_repeated(make: Make) -> None:
 def test_a_fault_is_counted_as_network_once(make: Make) -> None:
     told: list[tuple[str, bool]] = []
     with RawServer(b"", end="reset") as server:
-        caught(lambda: make(after_call=lambda _, word, seconds, __: told.append((word, seconds >= 0))).get("read", server.url))
+        caught(
+            lambda: make(
+                after_call=lambda _, word, seconds, __: told.append((word, seconds >= 0))
+            ).get("read", server.url)
+        )
 
     assert told == [("network", True)]
 
@@ -481,7 +579,9 @@ def test_a_chunked_answer_is_read(make: Make) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True], ids=["plain", "compressed"])
-def test_an_answer_over_the_limit_is_unreadable_however_it_was_packed(make: Make, packed: bool) -> None:
+def test_an_answer_over_the_limit_is_unreadable_however_it_was_packed(
+    make: Make, packed: bool
+) -> None:
     body = b'"' + b"a" * 500_000 + b'"'
     answer = ok_answer(gzip.compress(body), "Content-Encoding: gzip") if packed else ok_answer(body)
     with RawServer(answer) as server:
@@ -491,14 +591,23 @@ def test_an_answer_over_the_limit_is_unreadable_however_it_was_packed(make: Make
 
 
 def test_error_of_an_answer_over_the_limit_does_not_keep_what_was_read(make: Make) -> None:
-    """Errors live on, in the cycles of their tracebacks, until the collector finds them: of 20 MiB each, a worker grew by half a GiB."""
-    with RawServer(ok_answer(b'"' + b"a" * 500_000 + b'"')) as server, pytest.raises(TemporaryError) as told:
+    """Errors live on, in the cycles of their tracebacks, until the collector finds them: of 20 MiB
+    each, a worker grew by half a GiB."""
+    with (
+        RawServer(ok_answer(b'"' + b"a" * 500_000 + b'"')) as server,
+        pytest.raises(TemporaryError) as told,
+    ):
         make(max_bytes=200_000).get("read", server.url)
 
     cause = told.value.__cause__
     assert isinstance(cause, ValueError), "an error must not be its own cause"
     frames = [frame for frame, _line in walk_tb(cause.__traceback__)]
-    kept = [value for frame in frames for value in frame.f_locals.values() if isinstance(value, bytes | bytearray)]
+    kept = [
+        value
+        for frame in frames
+        for value in frame.f_locals.values()
+        if isinstance(value, bytes | bytearray)
+    ]
     assert sum(map(len, kept)) <= 65_536, "more than the last piece"
 
 
@@ -555,7 +664,10 @@ def test_any_text_has_an_origin_or_is_foreign(url: str) -> None:
 Json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.text(max_size=20),
     lambda inner: (
-        st.lists(inner, max_size=4) | st.dictionaries(st.sampled_from(["message", "errors", "data", "code"]) | st.text(max_size=5), inner)
+        st.lists(inner, max_size=4)
+        | st.dictionaries(
+            st.sampled_from(["message", "errors", "data", "code"]) | st.text(max_size=5), inner
+        )
     ),
     max_leaves=20,
 )
@@ -570,9 +682,19 @@ def test_words_of_any_body_are_one_short_printable_line(body: object) -> None:
 
 
 def test_errors_that_are_bare_texts_are_words_too() -> None:
-    assert vendor_words({"errors": ["no such line", "no such order"]}) == "no such line; no such order"
+    assert (
+        vendor_words({"errors": ["no such line", "no such order"]}) == "no such line; no such order"
+    )
 
 
 @given(st.integers(min_value=100, max_value=999))
 def test_every_status_has_an_outcome(status: int) -> None:
-    assert outcome_of(status) in {"ok", "redirect", "credentials", "not_found", "throttled", "rejected", "server_error"}
+    assert outcome_of(status) in {
+        "ok",
+        "redirect",
+        "credentials",
+        "not_found",
+        "throttled",
+        "rejected",
+        "server_error",
+    }

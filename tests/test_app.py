@@ -12,14 +12,21 @@ from bridge.simulator import Simulator
 from tests.stack import Json, Stack
 from tests.waiting import wait_until
 
-INLINE: Json = {"fulfillments": [{"shipment_id": "se-1", "tracking_number": "1ZB7X0410390000001", "carrier_code": "ups"}]}
+INLINE: Json = {
+    "fulfillments": [
+        {"shipment_id": "se-1", "tracking_number": "1ZB7X0410390000001", "carrier_code": "ups"}
+    ]
+}
 
 
 @pytest.fixture(scope="module")
 def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """On SQLite, without a worker."""
     folder = tmp_path_factory.mktemp("receiver")
-    with Simulator() as simulator, Stack(simulator, f"sqlite:///{folder / 'bridge.db'}", folder) as stack:
+    with (
+        Simulator() as simulator,
+        Stack(simulator, f"sqlite:///{folder / 'bridge.db'}", folder) as stack,
+    ):
         stack.start_receiver()
         yield stack
 
@@ -40,7 +47,11 @@ def test_readyz_is_503_until_a_worker_lives_and_200_from_then_on(stack: Stack) -
     stopped = stack.ask("GET", "/readyz")
 
     assert [answer.status for answer in (without, ready, stopped)] == [503, 200, 503]
-    assert [answer.json["status"] for answer in (without, ready, stopped)] == ["not_ready", "ready", "not_ready"]
+    assert [answer.json["status"] for answer in (without, ready, stopped)] == [
+        "not_ready",
+        "ready",
+        "not_ready",
+    ]
     assert ready.json | {"worker_heartbeat_age_seconds": 0, "vendors": {}} == {
         "status": "ready",
         "database": "ok",
@@ -58,7 +69,11 @@ def test_readyz_is_503_until_a_worker_lives_and_200_from_then_on(stack: Stack) -
 def test_readyz_tells_how_long_the_oldest_event_waits(receiver: Stack) -> None:
     receiver.send(INLINE)
 
-    waiting = wait_until(lambda: receiver.ask("GET", "/readyz").json["oldest_unprocessed_seconds"], 10, "an event to grow old")
+    waiting = wait_until(
+        lambda: receiver.ask("GET", "/readyz").json["oldest_unprocessed_seconds"],
+        10,
+        "an event to grow old",
+    )
 
     assert 0 < waiting < 10
 
@@ -83,11 +98,16 @@ def test_metrics_add_up_over_gunicorns_processes(receiver: Stack) -> None:
     receiver.post(b"{")
 
     assert receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS") == before + sent
-    assert receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS", status="received") == 1
+    assert (
+        receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS", status="received")
+        == 1
+    )
     assert receiver.metric("bridge_rejections_total", cause="bad_json") == 1
 
 
-@pytest.mark.skipif(not Path("/proc/self/task").exists(), reason="only Linux tells a process's children in /proc")
+@pytest.mark.skipif(
+    not Path("/proc/self/task").exists(), reason="only Linux tells a process's children in /proc"
+)
 def test_metrics_outlive_a_process_of_gunicorn(receiver: Stack) -> None:
     arbiter = receiver.processes[0].pid
     children = Path(f"/proc/{arbiter}/task/{arbiter}/children")
@@ -96,7 +116,11 @@ def test_metrics_outlive_a_process_of_gunicorn(receiver: Stack) -> None:
     first = children.read_text().split()
 
     os.kill(int(first[0]), signal.SIGTERM)
-    wait_until(lambda: len(set(children.read_text().split()) - set(first)) == 1, 10, "gunicorn to replace a process")
+    wait_until(
+        lambda: len(set(children.read_text().split()) - set(first)) == 1,
+        10,
+        "gunicorn to replace a process",
+    )
     wait_until(lambda: receiver.ask("GET", "/healthz").status == 200, 10, "the receiver to answer")
 
     assert receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS") == before

@@ -1,4 +1,5 @@
-"""Vendors that are down for a day, throttle in storms or answer rubbish, and a clock that steps: in virtual time, on both databases."""
+"""Vendors that are down for a day, throttle in storms or answer rubbish, and a clock that steps: in
+virtual time, on both databases."""
 
 from collections.abc import Iterator, MutableMapping, Sequence
 from typing import Any
@@ -22,9 +23,12 @@ PART = {"unconfirmed_partial"}
 
 
 @pytest.fixture
-def bridge(ledger_url: str, logged: list[MutableMapping[str, Any]]) -> Iterator[Clockwork]:  # noqa: ARG001  # keeps the log quiet
+# keeps the log quiet
+def bridge(ledger_url: str, logged: list[MutableMapping[str, Any]]) -> Iterator[Clockwork]:  # noqa: ARG001
     """With the schedule that is the default."""
-    with Clockwork(ledger_url, Clock(), BRIDGE_RETRY_SCHEDULE="10s,1m,5m,30m,2h,6h,12h,24h") as bridge:
+    with Clockwork(
+        ledger_url, Clock(), BRIDGE_RETRY_SCHEDULE="10s,1m,5m,30m,2h,6h,12h,24h"
+    ) as bridge:
         yield bridge
 
 
@@ -33,7 +37,9 @@ def _parcels(bridge: Clockwork, count: int = 3) -> list[Label]:
     world, parcels = bridge.world, []
     for number in range(count):
         items = [("ALDER-TEE-S", 1)] if number == count - 1 else None
-        shipment = world.add_shipstation_order(world.add_order(lines=[("ALDER-TEE-S", 2), ("ALDER-CAP", 1)]), items)
+        shipment = world.add_shipstation_order(
+            world.add_order(lines=[("ALDER-TEE-S", 2), ("ALDER-CAP", 1)]), items
+        )
         parcels += world.buy_labels(shipment, batch=False)
     return parcels
 
@@ -41,19 +47,25 @@ def _parcels(bridge: Clockwork, count: int = 3) -> list[Label]:
 def _send(bridge: Clockwork, parcels: Sequence[Label]) -> None:
     """On both APIs in turn."""
     for place, label in enumerate(parcels):
-        bridge.send(bridge.world.label_created_v2(label) if place % 2 else bridge.world.ship_notify(label))
+        bridge.send(
+            bridge.world.label_created_v2(label) if place % 2 else bridge.world.ship_notify(label)
+        )
 
 
 def _assert_balanced(bridge: Clockwork, parcels: Sequence[Label], **named: Any) -> Balance:
     assert {event["status"] for event in bridge.events()} == {"processed"}
-    return assert_balanced(bridge.world, bridge.database, [str(label.tracking_number) for label in parcels], **named)
+    return assert_balanced(
+        bridge.world, bridge.database, [str(label.tracking_number) for label in parcels], **named
+    )
 
 
 # Vendors that are away
 
 
 @pytest.mark.parametrize("how", ["refuses connections", "answers 503"])
-def test_vendors_that_are_down_for_a_day_cost_nothing_but_the_day(bridge: Clockwork, how: str) -> None:
+def test_vendors_that_are_down_for_a_day_cost_nothing_but_the_day(
+    bridge: Clockwork, how: str
+) -> None:
     parcels: list[Label] = []
     begun = _parcels(bridge, 2)
     _send(bridge, begun)
@@ -101,14 +113,24 @@ def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ApiClient.__init__, "__kwdefaults__", defaults)
 
 
-RUBBISH = ("huge", "truncated", "not_json", "drip:0.01", "drop_after_commit", "error_after_commit", "delay:0.3")
+RUBBISH = (
+    "huge",
+    "truncated",
+    "not_json",
+    "drip:0.01",
+    "drop_after_commit",
+    "error_after_commit",
+    "delay:0.3",
+)
 
 
 @pytest.mark.parametrize("fault", RUBBISH)
 @pytest.mark.parametrize("operation", [*ANY_CALL, POST])
 @pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("impatient")
-def test_answer_that_is_slow_huge_or_rubbish_loses_nothing_and_tells_nothing_twice(bridge: Clockwork, operation: str, fault: str) -> None:
+def test_answer_that_is_slow_huge_or_rubbish_loses_nothing_and_tells_nothing_twice(
+    bridge: Clockwork, operation: str, fault: str
+) -> None:
     parcels = _parcels(bridge)
     bridge.simulator.inject(operation, fault, count=2)
 
@@ -123,7 +145,9 @@ def test_answer_that_is_slow_huge_or_rubbish_loses_nothing_and_tells_nothing_twi
 
 @pytest.mark.parametrize("step", [-AN_HOUR, AN_HOUR], ids=["an hour back", "an hour on"])
 @pytest.mark.parametrize("moves", [0, 2, 4])
-def test_clock_that_steps_at_any_moment_delays_at_most(bridge: Clockwork, moves: int, step: float) -> None:
+def test_clock_that_steps_at_any_moment_delays_at_most(
+    bridge: Clockwork, moves: int, step: float
+) -> None:
     parcels = _parcels(bridge, 2)
     bridge.simulator.inject(POST, "drop_after_commit")
     _send(bridge, parcels)
@@ -138,9 +162,15 @@ def test_clock_that_steps_at_any_moment_delays_at_most(bridge: Clockwork, moves:
     _assert_balanced(bridge, parcels + more, may_be=PART)
 
 
-def test_clock_set_back_holds_up_nobody_who_comes_after(ledger_url: str, logged: list[MutableMapping[str, Any]]) -> None:  # noqa: ARG001
-    """With the budgets that are the default: what a call of the lost hour took from them must not be waited for."""
-    rates = {f"BRIDGE_{system}_RATE_PER_MINUTE": str(rate) for system, rate in (("SHIPSTATION", 200), ("PURPLE_DOT", 120))}
+def test_clock_set_back_holds_up_nobody_who_comes_after(
+    ledger_url: str, logged: list[MutableMapping[str, Any]]
+) -> None:  # noqa: ARG001
+    """With the budgets that are the default: what a call of the lost hour took from them must not
+    be waited for."""
+    rates = {
+        f"BRIDGE_{system}_RATE_PER_MINUTE": str(rate)
+        for system, rate in (("SHIPSTATION", 200), ("PURPLE_DOT", 120))
+    }
     with Clockwork(ledger_url, Clock(), **rates) as bridge:
         before = _parcels(bridge, 2)
         _send(bridge, before)
@@ -153,4 +183,6 @@ def test_clock_set_back_holds_up_nobody_who_comes_after(ledger_url: str, logged:
             bridge.work()
             bridge.clock.advance(1)
 
-        assert {str(after[0].tracking_number)} < {body["tracking_info"]["number"] for body in bridge.accepted()}
+        assert {str(after[0].tracking_number)} < {
+            body["tracking_info"]["number"] for body in bridge.accepted()
+        }

@@ -1,4 +1,5 @@
-"""A process keeps to its budgets: it waits for its turn, comes back later where too many wait, learns from answers, and stays away."""
+"""A process keeps to its budgets: it waits for its turn, comes back later where too many wait,
+learns from answers, and stays away."""
 
 import socket
 import threading
@@ -20,7 +21,13 @@ NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 NOBODY = "http://127.0.0.1:9"  # the discard port: nobody listens
 
 
-def budget(database: Database, *, per_minute: int = 60, room: WaitingRoom | None = None, hurried: bool = True) -> Budget:
+def budget(
+    database: Database,
+    *,
+    per_minute: int = 60,
+    room: WaitingRoom | None = None,
+    hurried: bool = True,
+) -> Budget:
     """`hurried`: a wait ends at once, as when the worker stops."""
     stopping = threading.Event()
     if hurried:
@@ -53,10 +60,17 @@ def test_high_rate_asks_the_database_once_for_many_calls(ledger: WatchedDatabase
         ours.before_call("order")
 
     with ledger.read() as connection:
-        assert rate_limits.state(connection, "purple_dot", per_minute=60_000, now=ledger.now(connection)).calls_left == 5900
+        assert (
+            rate_limits.state(
+                connection, "purple_dot", per_minute=60_000, now=ledger.now(connection)
+            ).calls_left
+            == 5900
+        )
 
 
-def test_full_waiting_room_sends_back_who_has_made_no_call_yet_each_to_a_later_time(ledger: WatchedDatabase) -> None:
+def test_full_waiting_room_sends_back_who_has_made_no_call_yet_each_to_a_later_time(
+    ledger: WatchedDatabase,
+) -> None:
     ours = budget(ledger, per_minute=60, room=WaitingRoom(seats=0))
     calls_until_told_to_wait(ours)
 
@@ -70,12 +84,16 @@ def test_full_waiting_room_sends_back_who_has_made_no_call_yet_each_to_a_later_t
     assert waits[2] - waits[0] > 3
 
 
-def test_journey_that_made_calls_already_waits_even_where_the_room_is_full(ledger: WatchedDatabase) -> None:
+def test_journey_that_made_calls_already_waits_even_where_the_room_is_full(
+    ledger: WatchedDatabase,
+) -> None:
     ours = budget(ledger, per_minute=60, room=WaitingRoom(seats=0))
     with calls_in(Lane.LIVE):
         ours.before_call("order")
         calls_until_told_to_wait(ours)
-        with pytest.raises(ThrottledError, match="no budget left"):  # It waited until the worker stopped.
+        with pytest.raises(
+            ThrottledError, match="no budget left"
+        ):  # It waited until the worker stopped.
             ours.before_call("order")
 
 
@@ -99,14 +117,32 @@ def test_each_lane_stands_back_for_the_higher_ones(ledger: WatchedDatabase) -> N
         ("throttled", {"Retry-After": "Sun, 01 Mar 2026 12:00:20 GMT"}, (20, None, None)),
         ("throttled", {"X-Rate-Limit-Reset": "7"}, (7, None, None)),
         ("throttled", {}, (30, None, None)),
-        ("ok", {"X-Rate-Limit-Limit": "40", "X-Rate-Limit-Remaining": "39", "X-Rate-Limit-Reset": "58"}, (None, 40, None)),
-        ("ok", {"X-Rate-Limit-Limit": "40", "X-Rate-Limit-Remaining": "2", "X-Rate-Limit-Reset": "30"}, (None, 40, 2)),
-        ("ok", {"X-Rate-Limit-Limit": "40", "X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "30"}, (30, 40, None)),
+        (
+            "ok",
+            {
+                "X-Rate-Limit-Limit": "40",
+                "X-Rate-Limit-Remaining": "39",
+                "X-Rate-Limit-Reset": "58",
+            },
+            (None, 40, None),
+        ),
+        (
+            "ok",
+            {"X-Rate-Limit-Limit": "40", "X-Rate-Limit-Remaining": "2", "X-Rate-Limit-Reset": "30"},
+            (None, 40, 2),
+        ),
+        (
+            "ok",
+            {"X-Rate-Limit-Limit": "40", "X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "30"},
+            (30, 40, None),
+        ),
         ("ok", {"X-Rate-Limit-Limit": "-1", "X-Rate-Limit-Remaining": "many"}, (None, None, None)),
         ("ok", {"X-Rate-Limit-Limit": "0"}, (None, None, None)),
     ],
 )
-def test_lesson_of_an_answer(outcome: str, headers: Mapping[str, str], taught: tuple[float | None, int | None, int | None]) -> None:
+def test_lesson_of_an_answer(
+    outcome: str, headers: Mapping[str, str], taught: tuple[float | None, int | None, int | None]
+) -> None:
     assert lesson(outcome, headers, now=NOW, per_minute=60) == taught
 
 
@@ -118,7 +154,9 @@ def test_throttled_answer_pauses_every_process(ledger: WatchedDatabase) -> None:
     assert told.value.retry_after == 44
 
 
-def test_rate_that_the_vendor_allows_is_kept_to_and_raised_again(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_rate_that_the_vendor_allows_is_kept_to_and_raised_again(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     ours = budget(ledger, per_minute=600)
     ours.before_call("order")
     ours.after_call("order", "ok", 0.1, {"X-Rate-Limit-Limit": "40"})
@@ -136,7 +174,12 @@ def test_rate_that_the_vendor_allows_is_kept_to_and_raised_again(ledger: Watched
 
 
 def client(ours: Budget) -> ApiClient:
-    return ApiClient(system="purple_dot", origins={NOBODY}.__contains__, before_call=ours.before_call, after_call=ours.after_call)
+    return ApiClient(
+        system="purple_dot",
+        origins={NOBODY}.__contains__,
+        before_call=ours.before_call,
+        after_call=ours.after_call,
+    )
 
 
 def failing(ledger: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
@@ -147,7 +190,9 @@ def failing(ledger: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
     return ours
 
 
-def test_read_that_fails_while_the_vendor_is_down_costs_no_attempt(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_read_that_fails_while_the_vendor_is_down_costs_no_attempt(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     api = client(failing(ledger, clock))
 
     with pytest.raises(ThrottledError) as told:
@@ -167,7 +212,12 @@ def test_write_without_a_clear_answer_stays_unclear_while_the_vendor_is_down(
     ledger: WatchedDatabase, clock: Clock, deaf_server: Callable[[], str]
 ) -> None:
     ours, url = failing(ledger, clock), deaf_server()
-    api = ApiClient(system="purple_dot", origins={url}.__contains__, before_call=ours.before_call, after_call=ours.after_call)
+    api = ApiClient(
+        system="purple_dot",
+        origins={url}.__contains__,
+        before_call=ours.before_call,
+        after_call=ours.after_call,
+    )
 
     with pytest.raises(UnclearError):
         api.send("create_fulfillment", "POST", f"{url}/fulfillment", {})
@@ -181,8 +231,12 @@ def test_success_lets_everybody_call_again(ledger: WatchedDatabase, clock: Clock
     assert calls_until_told_to_wait(budget(ledger)) > 1
 
 
-@pytest.mark.parametrize("outcome", ["rejected", "not_found", "credentials", "throttled", "redirect"])
-def test_vendor_that_answers_at_all_is_not_down(ledger: WatchedDatabase, clock: Clock, outcome: str) -> None:
+@pytest.mark.parametrize(
+    "outcome", ["rejected", "not_found", "credentials", "throttled", "redirect"]
+)
+def test_vendor_that_answers_at_all_is_not_down(
+    ledger: WatchedDatabase, clock: Clock, outcome: str
+) -> None:
     ours = failing(ledger, clock, times=4)
     ours.after_call("order", outcome, 0.1, {"Retry-After": "0"})
     ours.after_call("order", "server_error", 0.1, {})
@@ -223,7 +277,9 @@ class _VirtualWait(threading.Event):
 
 @pytest.mark.parametrize("per_minute", [1, 2, 6, 12])
 @pytest.mark.parametrize("lane", Lane)
-def test_journey_of_many_calls_ends_however_small_the_budget_is(ledger: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane) -> None:
+def test_journey_of_many_calls_ends_however_small_the_budget_is(
+    ledger: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane
+) -> None:
     ours = Budget(ledger, "purple_dot", per_minute, _VirtualWait(clock))
     with calls_in(lane):
         for _ in range(20):

@@ -1,4 +1,5 @@
-"""The commands as a person calls them: help, tables, JSON, wrong use, wrong settings, and text from outside that means harm."""
+"""The commands as a person calls them: help, tables, JSON, wrong use, wrong settings, and text from
+outside that means harm."""
 
 import csv
 import io
@@ -31,14 +32,20 @@ from tests.commands import COMMANDS
 Run = Callable[..., Result]
 
 TOKEN = "token-of-these-tests"
-NOBODY_WAITS = {"BRIDGE_RETRY_SCHEDULE": "0", "BRIDGE_WAIT_SCHEDULE": "0", "BRIDGE_CONFIRM_SCHEDULE": "0", "BRIDGE_RECONCILE_EVERY": "0"}
+NOBODY_WAITS = {
+    "BRIDGE_RETRY_SCHEDULE": "0",
+    "BRIDGE_WAIT_SCHEDULE": "0",
+    "BRIDGE_CONFIRM_SCHEDULE": "0",
+    "BRIDGE_RECONCILE_EVERY": "0",
+}
 ESCAPES = "\x1b[31m\x1b]0;owned\x07\x9b2J\u202e\r\n\x00"
 """Colours, a window title, a cleared screen, text from right to left, a line of its own."""
 
 
 @dataclass
 class Bridge:
-    """A receiver and a worker in this process, between a simulator and a SQLite file; `env` leads the commands there."""
+    """A receiver and a worker in this process, between a simulator and a SQLite file; `env` leads
+    the commands there."""
 
     simulator: Simulator
     env: Mapping[str, str]
@@ -57,7 +64,9 @@ class Bridge:
 
     def post(self, raw: bytes, headers: Mapping[str, str]) -> str:
         """The id of the event that was stored, or nothing."""
-        answer = self._door.post("/webhooks/shipstation", data=raw, headers={**headers, "X-Bridge-Token": TOKEN})
+        answer = self._door.post(
+            "/webhooks/shipstation", data=raw, headers={**headers, "X-Bridge-Token": TOKEN}
+        )
         return str((answer.json or {}).get("event_id", ""))
 
     def work(self) -> None:
@@ -79,7 +88,12 @@ def bridge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bridge]:
     handlers = list(logging.getLogger().handlers)
     url = f"sqlite:///{tmp_path_factory.mktemp('cli') / 'bridge.db'}"
     with Simulator() as simulator:
-        bridge = Bridge(simulator, simulator.env() | NOBODY_WAITS | {"BRIDGE_DATABASE_URL": url, "BRIDGE_WEBHOOK_TOKENS": TOKEN})
+        bridge = Bridge(
+            simulator,
+            simulator.env()
+            | NOBODY_WAITS
+            | {"BRIDGE_DATABASE_URL": url, "BRIDGE_WEBHOOK_TOKENS": TOKEN},
+        )
         bridge.ship(bridge.world.add_order("PD700/1", [("TEE", 2)]))
         bridge.ship(bridge.world.add_order("PD700/2", [("CAP", 1)]), ("SCARF", 1))
         bridge.ship("100482")
@@ -116,7 +130,9 @@ def test_every_command_explains_itself_without_any_settings(run: Run, name: str,
     assert COMMANDS[name].help
 
 
-def every_command(commands: dict[str, click.Command], name: str = "") -> Iterator[tuple[str, click.Command]]:
+def every_command(
+    commands: dict[str, click.Command], name: str = ""
+) -> Iterator[tuple[str, click.Command]]:
     for part, command in commands.items():
         if isinstance(command, click.Group):
             yield from every_command(command.commands, f"{name}{part} ")
@@ -124,11 +140,17 @@ def every_command(commands: dict[str, click.Command], name: str = "") -> Iterato
             yield f"{name}{part}", command
 
 
-@pytest.mark.parametrize(("name", "command"), [pytest.param(*one, id=one[0]) for one in every_command(COMMANDS)])
-def test_every_command_explains_each_of_its_options_and_prints_json_unless_it_goes_on(run: Run, name: str, command: click.Command) -> None:
+@pytest.mark.parametrize(
+    ("name", "command"), [pytest.param(*one, id=one[0]) for one in every_command(COMMANDS)]
+)
+def test_every_command_explains_each_of_its_options_and_prints_json_unless_it_goes_on(
+    run: Run, name: str, command: click.Command
+) -> None:
     """What README says of `--json`: all but `export`, `init` and the processes."""
     help_text = run(*name.split(), "--help", env={}).output
-    options = {opt for param in command.params if isinstance(param, click.Option) for opt in param.opts}
+    options = {
+        opt for param in command.params if isinstance(param, click.Option) for opt in param.opts
+    }
 
     goes_on = {"init", "run", "serve", "work", "migrate", "simulator", "demo"}
     assert ("--json" in options) == (name not in goes_on | {"export"})
@@ -177,21 +199,40 @@ def test_events_are_a_table_for_people(run: Run) -> None:
 
 
 def test_lists_are_narrowed_and_a_cut_is_told(run: Run) -> None:
-    assert {row["status"] for row in rows(run, "deliveries", "--status", "delivered", "--since", "1h")} == {"delivered"}
-    assert rows(run, "deliveries", "--search", "PD700/1")[0]["line_items"][0] | {"id": ""} == {"id": "", "quantity": 2, "sku": "TEE"}
+    assert {
+        row["status"] for row in rows(run, "deliveries", "--status", "delivered", "--since", "1h")
+    } == {"delivered"}
+    assert rows(run, "deliveries", "--search", "PD700/1")[0]["line_items"][0] | {"id": ""} == {
+        "id": "",
+        "quantity": 2,
+        "sku": "TEE",
+    }
     assert rows(run, "events", "--type", "SHIP_NOTIFY") == []
     assert run("events", "--until", "2020-01-01").stdout == "Nothing fits.\n"
     assert "--limit shows more" in run("events", "--limit", "1").stderr
 
 
-@pytest.mark.parametrize("key", ["id", "tracking_number", "reference", "order_number", "fulfillment_order_id", "shipstation_shipment_id"])
+@pytest.mark.parametrize(
+    "key",
+    [
+        "id",
+        "tracking_number",
+        "reference",
+        "order_number",
+        "fulfillment_order_id",
+        "shipstation_shipment_id",
+    ],
+)
 def test_show_finds_a_delivery_by_whatever_a_person_has(run: Run, key: str) -> None:
     [delivery] = rows(run, "deliveries", "--search", "PD700/1")
 
     told = json.loads(run("show", delivery[key], "--json").stdout)
 
     assert told["id"] == delivery["id"]
-    assert told["attempt_history"][0]["request"]["fulfillment"]["tracking_info"]["number"] == delivery["tracking_number"]
+    assert (
+        told["attempt_history"][0]["request"]["fulfillment"]["tracking_info"]["number"]
+        == delivery["tracking_number"]
+    )
 
 
 def test_show_tells_the_reason_and_what_to_do(run: Run) -> None:
@@ -219,7 +260,9 @@ def test_beginning_that_fits_several_is_refused_with_their_ids(run: Run) -> None
     assert all(delivery_id in result.stderr for delivery_id in ids[-2:])
 
 
-def test_empty_database_is_created_and_has_nothing_to_tell(run: Run, bridge: Bridge, tmp_path: Path) -> None:
+def test_empty_database_is_created_and_has_nothing_to_tell(
+    run: Run, bridge: Bridge, tmp_path: Path
+) -> None:
     env = {**bridge.env, "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'new.db'}"}
 
     assert run("migrate", env=env).stdout == f"The database went from empty to {newest()}.\n"
@@ -229,12 +272,17 @@ def test_empty_database_is_created_and_has_nothing_to_tell(run: Run, bridge: Bri
 
 def test_server_that_is_not_there_is_told_without_its_password(run: Run, bridge: Bridge) -> None:
     pytest.importorskip("psycopg")
-    env = {**bridge.env, "BRIDGE_DATABASE_URL": "postgresql+psycopg://bridge:very-secret@127.0.0.1:1/bridge"}
+    env = {
+        **bridge.env,
+        "BRIDGE_DATABASE_URL": "postgresql+psycopg://bridge:very-secret@127.0.0.1:1/bridge",
+    }
 
     results = [run(*arguments, env=env) for arguments in (["migrate"], ["events"])]
 
     assert [result.exit_code for result in results] == [1, 1]
-    assert not any("very-secret" in result.output or "Traceback" in result.output for result in results)
+    assert not any(
+        "very-secret" in result.output or "Traceback" in result.output for result in results
+    )
 
 
 # Mending
@@ -262,12 +310,21 @@ def test_delivered_is_not_retried_and_the_exit_code_says_so(run: Run) -> None:
     assert [row["done"] for row in json.loads(result.stdout)] == [False, False]
 
 
-def test_dead_event_goes_out_on_retry_and_no_other_event_is_tried_again(run: Run, bridge: Bridge) -> None:
+def test_dead_event_goes_out_on_retry_and_no_other_event_is_tried_again(
+    run: Run, bridge: Bridge
+) -> None:
     order = bridge.world.add_order("PD711/1", [("TEE", 1)])
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
     event_id = bridge.post(*bridge.simulator.webhook(bridge.world.label_created_v2(label)))
-    with closing(Database(bridge.env["BRIDGE_DATABASE_URL"])) as database, database.begin() as connection:
-        connection.execute(update(events).where(events.c.id == event_id).values(status="dead", due_at=None, waiting_pointer=None))
+    with (
+        closing(Database(bridge.env["BRIDGE_DATABASE_URL"])) as database,
+        database.begin() as connection,
+    ):
+        connection.execute(
+            update(events)
+            .where(events.c.id == event_id)
+            .values(status="dead", due_at=None, waiting_pointer=None)
+        )
 
     retried = run("retry", event_id)
     bridge.work()
@@ -279,7 +336,9 @@ def test_dead_event_goes_out_on_retry_and_no_other_event_is_tried_again(run: Run
 
 def test_ambiguous_parcel_goes_out_once_a_person_linked_it(run: Run, bridge: Bridge) -> None:
     first, second = (bridge.world.add_order(f"PD702/{number}", [("TEE", 1)]) for number in (1, 2))
-    shipment = bridge.world.add_shipstation_order(first, custom_fields=(second.reference, None, None))
+    shipment = bridge.world.add_shipstation_order(
+        first, custom_fields=(second.reference, None, None)
+    )
     [label] = bridge.world.buy_labels(shipment)
     bridge.post(*bridge.simulator.webhook(bridge.world.label_created_v2(label)))
     bridge.work()
@@ -317,9 +376,14 @@ def test_why_nothing_happened_is_explained(run: Run) -> None:
 
 def test_what_was_ignored_can_be_told_once_more_as_readme_says(run: Run, bridge: Bridge) -> None:
     bridge.ship("100483", ("TEE", 1))
-    order, shipment = bridge.world.add_order("PD704/1", [("TEE", 1)]), bridge.world.shipstation_orders[-1]
+    order, shipment = (
+        bridge.world.add_order("PD704/1", [("TEE", 1)]),
+        bridge.world.shipstation_orders[-1],
+    )
     shipment.shipment_number = order.reference
-    pointer = f"{bridge.simulator.url}/shipments?trackingNumber={bridge.world.labels[-1].tracking_number}"
+    pointer = (
+        f"{bridge.simulator.url}/shipments?trackingNumber={bridge.world.labels[-1].tracking_number}"
+    )
     body = json.dumps({"resource_type": "SHIP_NOTIFY", "resource_url": pointer}).encode()
 
     bridge.post(body, {"Content-Type": "application/x-www-form-urlencoded"})
@@ -332,7 +396,11 @@ def test_export_is_a_table_for_spreadsheets(run: Run) -> None:
     exported = list(csv.DictReader(io.StringIO(run("export").stdout)))
 
     [row] = [row for row in exported if row["reference"] == "PD700/1"]
-    assert (row["status"], row["line_items"], row["tracking_company"]) == ("delivered", "2 x TEE", "UPS")
+    assert (row["status"], row["line_items"], row["tracking_company"]) == (
+        "delivered",
+        "2 x TEE",
+        "UPS",
+    )
 
 
 # JSON
@@ -340,7 +408,14 @@ def test_export_is_a_table_for_spreadsheets(run: Run) -> None:
 
 @pytest.mark.parametrize(
     "arguments",
-    [["events"], ["deliveries"], ["show", "PD700/1"], ["explain", "PD700/2"], ["retry", "PD700/1"], ["deliveries", "--search", "x"]],
+    [
+        ["events"],
+        ["deliveries"],
+        ["show", "PD700/1"],
+        ["explain", "PD700/2"],
+        ["retry", "PD700/1"],
+        ["deliveries", "--search", "x"],
+    ],
 )
 def test_json_is_one_document_and_nothing_else(run: Run, arguments: list[str]) -> None:
     result = run(*arguments, "--json")
@@ -394,14 +469,24 @@ WHATEVER = {
 
 @pytest.mark.parametrize("name", sorted(set(COMMANDS) - OFFLINE - TOLERANT))
 def test_all_mistakes_in_the_settings_are_told_at_once_and_no_value(run: Run, name: str) -> None:
-    wrong = {"BRIDGE_WEBHOOK_TOKENS": "too-short-secret!", "BRIDGE_HOLD_SECONDS": "soon", "BRIDGE_BINDD": "127.0.0.1:1"}
+    wrong = {
+        "BRIDGE_WEBHOOK_TOKENS": "too-short-secret!",
+        "BRIDGE_HOLD_SECONDS": "soon",
+        "BRIDGE_BINDD": "127.0.0.1:1",
+    }
 
     result = run(name, *WHATEVER.get(name, []), env=wrong)
 
     assert result.exit_code == 2
     told = [
         f"BRIDGE_{name}" in result.stderr
-        for name in ("WEBHOOK_TOKENS", "HOLD_SECONDS", "BINDD", "PURPLE_DOT_ACCESS_TOKEN", "SHIPSTATION_API_KEY")
+        for name in (
+            "WEBHOOK_TOKENS",
+            "HOLD_SECONDS",
+            "BINDD",
+            "PURPLE_DOT_ACCESS_TOKEN",
+            "SHIPSTATION_API_KEY",
+        )
     ]
     assert all(told)
     assert "too-short-secret" not in result.output
@@ -414,8 +499,13 @@ def test_all_mistakes_in_the_settings_are_told_at_once_and_no_value(run: Run, na
 def hostile(bridge: Bridge) -> list[str]:
     """Parcels, an order and a body that are full of escapes; their events' ids."""
     sku = f"MUG{ESCAPES}"
-    delivered = bridge.ship(bridge.world.add_order(f"PD705/{bridge.world.next_number('hostile')}", [(sku, 1)]), (sku, 1))
-    held = bridge.ship(bridge.world.add_order(f"PD706/{bridge.world.next_number('hostile')}", [("MUG", 1)]), (sku, 1))
+    delivered = bridge.ship(
+        bridge.world.add_order(f"PD705/{bridge.world.next_number('hostile')}", [(sku, 1)]), (sku, 1)
+    )
+    held = bridge.ship(
+        bridge.world.add_order(f"PD706/{bridge.world.next_number('hostile')}", [("MUG", 1)]),
+        (sku, 1),
+    )
     unknown = bridge.ship(f"PD{ESCAPES}", (sku, 1))
     bridge.post(f'{{"resource_type": "{ESCAPES}"'.encode(), {"User-Agent": "curl\x9b31m"})
     bridge.post(json.dumps({"resource_type": "SHIP_NOTIFY", "resource_url": ESCAPES}).encode(), {})
@@ -423,12 +513,29 @@ def hostile(bridge: Bridge) -> list[str]:
 
 
 def test_text_from_outside_can_not_bend_the_terminal(run: Run, hostile: list[str]) -> None:
-    ids = [*hostile, *(row["id"] for name in ("deliveries", "events") for row in rows(run, name, "--limit", "3"))]
-    calls = [["events"], ["deliveries"], *([name, one] for name in ("show", "explain") for one in ids)]
+    ids = [
+        *hostile,
+        *(
+            row["id"]
+            for name in ("deliveries", "events")
+            for row in rows(run, name, "--limit", "3")
+        ),
+    ]
+    calls = [
+        ["events"],
+        ["deliveries"],
+        *([name, one] for name in ("show", "explain") for one in ids),
+    ]
 
-    outputs = {" ".join(call): run(*call).output for call in [*calls, *([*call, "--json"] for call in calls)]}
+    outputs = {
+        " ".join(call): run(*call).output
+        for call in [*calls, *([*call, "--json"] for call in calls)]
+    }
 
-    bent = {call: {char for char in output if not char.isprintable() and char != "\n"} for call, output in outputs.items()}
+    bent = {
+        call: {char for char in output if not char.isprintable() and char != "\n"}
+        for call, output in outputs.items()
+    }
     assert {call: chars for call, chars in bent.items() if chars} == {}
     assert any("MUG" in output for output in outputs.values())
 

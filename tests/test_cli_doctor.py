@@ -1,4 +1,5 @@
-"""`bridge doctor`: what is wrong is told with what to do, what is right is told too, and no secret is."""
+"""`bridge doctor`: what is wrong is told with what to do, what is right is told too, and no secret
+is."""
 
 import json
 import sqlite3
@@ -31,8 +32,17 @@ HOME = "https://bridge.example.com"
 
 @pytest.fixture
 def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
-    unhurried = {f"BRIDGE_{api}_RATE_PER_MINUTE": "100000" for api in ("SHIPSTATION", "SHIPSTATION_V1")}
-    return simulator.env() | unhurried | {"BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}", "BRIDGE_WEBHOOK_TOKENS": TOKEN}
+    unhurried = {
+        f"BRIDGE_{api}_RATE_PER_MINUTE": "100000" for api in ("SHIPSTATION", "SHIPSTATION_V1")
+    }
+    return (
+        simulator.env()
+        | unhurried
+        | {
+            "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}",
+            "BRIDGE_WEBHOOK_TOKENS": TOKEN,
+        }
+    )
 
 
 @pytest.fixture
@@ -70,8 +80,14 @@ def status(result: Result, check: str) -> list[str]:
 # What is wrong
 
 
-def test_wrong_settings_are_told_and_what_is_right_is_looked_at(run: Run, env: dict[str, str]) -> None:
-    env |= {"BRIDGE_HOLD_SECONDS": "soon", "BRIDGE_WEBHOOK_TOKENS": "short-secret!", "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": ""}
+def test_wrong_settings_are_told_and_what_is_right_is_looked_at(
+    run: Run, env: dict[str, str]
+) -> None:
+    env |= {
+        "BRIDGE_HOLD_SECONDS": "soon",
+        "BRIDGE_WEBHOOK_TOKENS": "short-secret!",
+        "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "",
+    }
 
     result = run("doctor", "--json")
 
@@ -82,7 +98,11 @@ def test_wrong_settings_are_told_and_what_is_right_is_looked_at(run: Run, env: d
         "BRIDGE_PURPLE_DOT_ACCESS_TOKEN",
         "BRIDGE_HOLD_SECONDS",
     ]
-    assert (status(result, "ShipStation"), status(result, "ShipStation V1"), "Purple Dot" in told) == (["ok"], ["ok"], False)
+    assert (
+        status(result, "ShipStation"),
+        status(result, "ShipStation V1"),
+        "Purple Dot" in told,
+    ) == (["ok"], ["ok"], False)
     assert "short-secret" not in result.output
 
 
@@ -95,34 +115,50 @@ def test_wrong_settings_are_told_and_what_is_right_is_looked_at(run: Run, env: d
         ("BRIDGE_PURPLE_DOT_ACCESS_TOKEN", "Purple Dot"),
     ],
 )
-def test_refused_credential_is_told_with_its_setting(run: Run, env: dict[str, str], setting: str, check: str) -> None:
+def test_refused_credential_is_told_with_its_setting(
+    run: Run, env: dict[str, str], setting: str, check: str
+) -> None:
     env[setting] = "a-secret-of-nobody"
 
     result = run("doctor", "--json")
 
     [(how, _, to_do)] = findings(result)[check]
-    assert (result.exit_code, how, setting.removesuffix("_API_SECRET") in str(to_do)) == (2, "fail", True)
+    assert (result.exit_code, how, setting.removesuffix("_API_SECRET") in str(to_do)) == (
+        2,
+        "fail",
+        True,
+    )
     assert "a-secret-of-nobody" not in result.output
 
 
 @pytest.mark.usefixtures("ledger")
-def test_vendor_that_is_down_is_told_and_the_others_are_looked_at(run: Run, simulator: Simulator) -> None:
+def test_vendor_that_is_down_is_told_and_the_others_are_looked_at(
+    run: Run, simulator: Simulator
+) -> None:
     simulator.inject("purple_dot.orders", "status:503")
     simulator.inject("jwks", "status:503")
 
     result = run("doctor", "--json")
 
-    assert (status(result, "Purple Dot"), status(result, "signature keys"), status(result, "ShipStation")) == (["fail"], ["fail"], ["ok"])
+    assert (
+        status(result, "Purple Dot"),
+        status(result, "signature keys"),
+        status(result, "ShipStation"),
+    ) == (["fail"], ["fail"], ["ok"])
 
 
-def test_nothing_that_can_be_reached_is_told_in_lines(run: Run, simulator: Simulator, env: dict[str, str]) -> None:
+def test_nothing_that_can_be_reached_is_told_in_lines(
+    run: Run, simulator: Simulator, env: dict[str, str]
+) -> None:
     env["BRIDGE_DATABASE_URL"] = "postgresql+psycopg://bridge:pg-secret@127.0.0.1:1/bridge"
     simulator.stop()
 
     result = run("doctor")
 
     assert result.exit_code == 2
-    assert [line.split()[0] for line in result.stdout.splitlines() if line[0] != " "].count("fail") == 5
+    assert [line.split()[0] for line in result.stdout.splitlines() if line[0] != " "].count(
+        "fail"
+    ) == 5
     assert "no vendor told the time" in result.stdout
     assert "pg-secret" not in result.output
 
@@ -130,7 +166,11 @@ def test_nothing_that_can_be_reached_is_told_in_lines(run: Run, simulator: Simul
 def test_missing_ledger_is_told_and_not_made(run: Run, tmp_path: Path) -> None:
     result = run("doctor", "--json")
 
-    assert (result.exit_code, status(result, "database"), list(tmp_path.glob("bridge.db*"))) == (1, ["warn"], [])
+    assert (result.exit_code, status(result, "database"), list(tmp_path.glob("bridge.db*"))) == (
+        1,
+        ["warn"],
+        [],
+    )
 
 
 def test_ledger_without_tables_is_told(run: Run, tmp_path: Path) -> None:
@@ -149,12 +189,18 @@ def test_file_that_is_no_ledger_is_told(run: Run, tmp_path: Path) -> None:
     assert "fail" in status(run("doctor", "--json"), "database")
 
 
-def test_default_ledger_is_not_looked_at_when_another_was_meant(run: Run, env: dict[str, str]) -> None:
+def test_default_ledger_is_not_looked_at_when_another_was_meant(
+    run: Run, env: dict[str, str]
+) -> None:
     env["BRIDGE_DATABASE_URL"] = "mysql://bridge"
 
     result = run("doctor", "--json")
 
-    assert (result.exit_code, "database" in findings(result), "ShipStation" in findings(result)) == (2, False, True)
+    assert (
+        result.exit_code,
+        "database" in findings(result),
+        "ShipStation" in findings(result),
+    ) == (2, False, True)
 
 
 @pytest.mark.usefixtures("ledger")
@@ -165,7 +211,10 @@ def test_files_that_others_can_read_are_told(run: Run, tmp_path: Path) -> None:
     result = run("doctor", "--json")
 
     told = [to_do for check in ("settings", "database") for _, _, to_do in findings(result)[check]]
-    assert [to_do for to_do in told if to_do] == ["chmod 600 .env", f"chmod 600 {tmp_path / 'bridge.db'}"]
+    assert [to_do for to_do in told if to_do] == [
+        "chmod 600 .env",
+        f"chmod 600 {tmp_path / 'bridge.db'}",
+    ]
 
 
 def test_new_ledger_is_for_its_owner_only(run: Run, tmp_path: Path) -> None:
@@ -201,14 +250,27 @@ def test_subscriptions_that_nobody_watches_over_are_told(run: Run) -> None:
 
 
 @pytest.mark.parametrize(
-    ("ahead", "expected"), [(0, "ok"), (-20, "ok"), (45, "warn"), (-45, "warn"), (290, "fail"), (-86_400, "fail"), (None, "warn")]
+    ("ahead", "expected"),
+    [
+        (0, "ok"),
+        (-20, "ok"),
+        (45, "warn"),
+        (-45, "warn"),
+        (290, "fail"),
+        (-86_400, "fail"),
+        (None, "warn"),
+    ],
 )
 def test_clock_is_judged_by_the_vendors(ahead: float | None, expected: str) -> None:
     assert doctor.clock(ahead).status == expected
 
 
 def test_vendor_whose_own_clock_is_wrong_does_not_count_when_another_agrees_with_us() -> None:
-    api, ear, now = ApiClient(system="purple_dot", origins=lambda _: True), doctor.Ear(), datetime.now(UTC)
+    api, ear, now = (
+        ApiClient(system="purple_dot", origins=lambda _: True),
+        doctor.Ear(),
+        datetime.now(UTC),
+    )
     ear.put_on(api)
 
     for moment in (now + timedelta(hours=3), now, now - timedelta(hours=1)):
@@ -220,7 +282,9 @@ def test_vendor_whose_own_clock_is_wrong_does_not_count_when_another_agrees_with
     assert abs(ear.ahead) < 10
 
 
-@pytest.mark.parametrize(("minutes", "expected"), [(10, "ok"), (44, "ok"), (46, "warn"), (None, "warn")])
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(10, "ok"), (44, "ok"), (46, "warn"), (None, "warn")]
+)
 def test_sweep_that_is_late_is_told(minutes: float | None, expected: str) -> None:
     now = Clock().now
     last = None if minutes is None else now - timedelta(minutes=minutes)
@@ -238,7 +302,11 @@ def test_paused_vendor_waiting_exceptions_and_a_backlog_are_told() -> None:
         "oldest_unprocessed_seconds": 1800.0,
         "exceptions_waiting": 3,
         "vendors": {
-            "shipstation": {"state": "throttled", "calls_left": 0, "until": "2026-11-04T12:01:00+00:00"},
+            "shipstation": {
+                "state": "throttled",
+                "calls_left": 0,
+                "until": "2026-11-04T12:01:00+00:00",
+            },
             "purple_dot": {"state": "ok", "calls_left": 12},
         },
     }
@@ -252,14 +320,19 @@ def test_paused_vendor_waiting_exceptions_and_a_backlog_are_told() -> None:
 
 
 @pytest.mark.usefixtures("ledger")
-def test_vendor_that_tells_us_to_wait_is_a_warning_and_json_stays_one_document(run: Run, simulator: Simulator, env: dict[str, str]) -> None:
+def test_vendor_that_tells_us_to_wait_is_a_warning_and_json_stays_one_document(
+    run: Run, simulator: Simulator, env: dict[str, str]
+) -> None:
     del env["BRIDGE_SHIPSTATION_V1_API_KEY"], env["BRIDGE_SHIPSTATION_V1_API_SECRET"]
     simulator.inject("purple_dot.orders", "throttle:60")
 
     first, second = run("doctor", "--json"), run("doctor", "--json")
 
     assert (status(first, "Purple Dot"), status(second, "Purple Dot")) == (["warn"], ["warn"])
-    assert (status(second, "Purple Dot budget"), status(second, "ShipStation budget")) == (["warn"], ["ok"])
+    assert (status(second, "Purple Dot budget"), status(second, "ShipStation budget")) == (
+        ["warn"],
+        ["ok"],
+    )
     assert "ShipStation V1 budget" not in findings(second)
 
 
@@ -274,7 +347,12 @@ def test_all_well_is_exit_code_0_and_changes_nothing(run: Run, simulator: Simula
     result = run("doctor", "--json")
 
     assert (result.exit_code, json.loads(result.stdout)["status"]) == (0, "ok"), result.stdout
-    assert {name for _, name in simulator.world.calls} <= {"webhooks", "create_webhook", "jwks", "orders"}
+    assert {name for _, name in simulator.world.calls} <= {
+        "webhooks",
+        "create_webhook",
+        "jwks",
+        "orders",
+    }
     assert len(simulator.world.subscriptions) == before
 
 
@@ -284,7 +362,9 @@ def test_no_secret_is_told(run: Run, env: Mapping[str, str]) -> None:
 
     outputs = "".join(run("doctor", *form).output for form in ([], ["--json"], ["--contract"]))
 
-    secrets = [value for name, value in env.items() if name.endswith(("KEY", "SECRET", "TOKEN", "TOKENS"))]
+    secrets = [
+        value for name, value in env.items() if name.endswith(("KEY", "SECRET", "TOKEN", "TOKENS"))
+    ]
     assert len(secrets) == 5
     assert [secret for secret in secrets if secret in outputs] == []
 
@@ -304,11 +384,15 @@ def test_answers_of_the_shape_that_we_know_are_ok(run: Run, simulator: Simulator
     told = {one["check"]: one["found"] for one in json.loads(result.stdout)["findings"]}
     assert result.exit_code == 0
     assert len(told) == 10
-    assert {found for check, found in told.items() if check != "settings"} == {"has the shape that we know"}
+    assert {found for check, found in told.items() if check != "settings"} == {
+        "has the shape that we know"
+    }
 
 
 @pytest.mark.usefixtures("ledger")
-def test_changed_answers_are_told_and_not_stored(run: Run, simulator: Simulator, ledger: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_changed_answers_are_told_and_not_stored(
+    run: Run, simulator: Simulator, ledger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = simulator.world
     world.buy_labels(world.add_shipstation_order(world.add_order()))
     monkeypatch.delitem(SHAPES["v2_label"], "voided")
@@ -326,7 +410,9 @@ def test_changed_answers_are_told_and_not_stored(run: Run, simulator: Simulator,
         assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one() == 0
 
 
-def test_contract_of_a_vendor_that_refuses_us_is_not_compared(run: Run, env: dict[str, str]) -> None:
+def test_contract_of_a_vendor_that_refuses_us_is_not_compared(
+    run: Run, env: dict[str, str]
+) -> None:
     env["BRIDGE_PURPLE_DOT_ACCESS_TOKEN"] = "a-secret-of-nobody"
 
     assert status(run("doctor", "--contract", "--json"), "GET /fulfillment-orders") == ["warn"]

@@ -1,4 +1,5 @@
-"""`bridge init`: what it writes opens the door, what it must not overwrite stays, and no secret is shown."""
+"""`bridge init`: what it writes opens the door, what it must not overwrite stays, and no secret is
+shown."""
 
 import os
 import pty
@@ -34,8 +35,15 @@ def where(simulator: Simulator) -> dict[str, str]:
 
 @pytest.fixture
 def init(where: Mapping[str, str]) -> Init:
-    def init(*arguments: str, answers: tuple[str, ...] = (), env: Mapping[str, str] | None = None) -> Result:
-        return CliRunner().invoke(main, ["init", *arguments], input="".join(f"{one}\n" for one in answers), env={**where, **(env or {})})
+    def init(
+        *arguments: str, answers: tuple[str, ...] = (), env: Mapping[str, str] | None = None
+    ) -> Result:
+        return CliRunner().invoke(
+            main,
+            ["init", *arguments],
+            input="".join(f"{one}\n" for one in answers),
+            env={**where, **(env or {})},
+        )
 
     return init
 
@@ -45,15 +53,24 @@ def written() -> Settings:
     return Settings.load()
 
 
-V2, V1, V1_SECRET, PD = "simulator-v2-key", "simulator-v1-key", "simulator-v1-secret", "simulator-purple-dot-token"
+V2, V1, V1_SECRET, PD = (
+    "simulator-v2-key",
+    "simulator-v1-key",
+    "simulator-v1-secret",
+    "simulator-purple-dot-token",
+)
 SECRETS = (V2, V1, V1_SECRET, PD)
 
 
 # What must not happen
 
 
-@pytest.mark.parametrize(("arguments", "answers"), [([], ("n",)), (["--no-input"], ()), ([], (ENTER,))])
-def test_file_that_is_there_is_left_as_it_was(init: Init, simulator: Simulator, arguments: list[str], answers: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    ("arguments", "answers"), [([], ("n",)), (["--no-input"], ()), ([], (ENTER,))]
+)
+def test_file_that_is_there_is_left_as_it_was(
+    init: Init, simulator: Simulator, arguments: list[str], answers: tuple[str, ...]
+) -> None:
     Path(".env").write_text("BRIDGE_LOG_LEVEL=DEBUG\n")
 
     result = init(*arguments, answers=answers, env=simulator.env())
@@ -67,7 +84,10 @@ def test_key_that_the_vendor_refuses_is_asked_for_again(init: Init) -> None:
 
     assert result.exit_code == 0, result.output
     assert "answered 401" in result.output
-    assert str(written().shipstation_api_key and written().shipstation_api_key.get_secret_value()) == V2
+    assert (
+        str(written().shipstation_api_key and written().shipstation_api_key.get_secret_value())
+        == V2
+    )
 
 
 def test_key_of_a_form_that_can_not_be_right_is_asked_for_again(init: Init) -> None:
@@ -77,7 +97,9 @@ def test_key_of_a_form_that_can_not_be_right_is_asked_for_again(init: Init) -> N
     assert "BRIDGE_SHIPSTATION_API_KEY: holds a space" in result.output
 
 
-def test_vendor_that_can_not_be_asked_does_not_stop_a_person_who_insists(init: Init, simulator: Simulator) -> None:
+def test_vendor_that_can_not_be_asked_does_not_stop_a_person_who_insists(
+    init: Init, simulator: Simulator
+) -> None:
     simulator.inject("purple_dot.orders", "status:503")
 
     result = init(answers=(V2, ENTER, PD, "y"))
@@ -99,8 +121,12 @@ def test_answers_that_end_early_write_nothing(init: Init) -> None:
     assert (result.exit_code, Path(".env").exists()) == (1, False)
 
 
-@pytest.mark.parametrize("missing", ["BRIDGE_PURPLE_DOT_ACCESS_TOKEN", "BRIDGE_SHIPSTATION_V1_API_SECRET"])
-def test_without_input_what_is_missing_or_refused_writes_nothing(init: Init, simulator: Simulator, missing: str) -> None:
+@pytest.mark.parametrize(
+    "missing", ["BRIDGE_PURPLE_DOT_ACCESS_TOKEN", "BRIDGE_SHIPSTATION_V1_API_SECRET"]
+)
+def test_without_input_what_is_missing_or_refused_writes_nothing(
+    init: Init, simulator: Simulator, missing: str
+) -> None:
     given = {name: value for name, value in simulator.env().items() if name != missing}
 
     for env in (given, given | {missing: "a-secret-of-nobody"}):
@@ -109,7 +135,9 @@ def test_without_input_what_is_missing_or_refused_writes_nothing(init: Init, sim
         assert "a-secret-of-nobody" not in result.output
 
 
-def test_another_mistake_in_the_environment_is_told_and_nothing_is_written(init: Init, simulator: Simulator) -> None:
+def test_another_mistake_in_the_environment_is_told_and_nothing_is_written(
+    init: Init, simulator: Simulator
+) -> None:
     result = init("--no-input", env=simulator.env() | {"BRIDGE_HOLD_SECONDS": "soon"})
 
     assert (result.exit_code, Path(".env").exists()) == (2, False)
@@ -117,7 +145,9 @@ def test_another_mistake_in_the_environment_is_told_and_nothing_is_written(init:
 
 
 def test_value_that_no_env_file_can_hold_is_refused(init: Init, simulator: Simulator) -> None:
-    result = init("--no-input", env=simulator.env() | {"BRIDGE_CONSOLE_PASSWORD": "a${HOME}b-password"})
+    result = init(
+        "--no-input", env=simulator.env() | {"BRIDGE_CONSOLE_PASSWORD": "a${HOME}b-password"}
+    )
 
     assert (result.exit_code, Path(".env").exists()) == (1, False)
     assert "a${HOME}b" not in result.output
@@ -132,18 +162,26 @@ def test_folder_that_can_not_be_written_is_told(init: Init, simulator: Simulator
 # What it does
 
 
-def test_what_is_written_opens_both_vendors_and_a_new_door(init: Init, where: Mapping[str, str]) -> None:
+def test_what_is_written_opens_both_vendors_and_a_new_door(
+    init: Init, where: Mapping[str, str]
+) -> None:
     result = init(answers=(V2, V1, V1_SECRET, PD))
 
     settings = written()
     [token] = settings.webhook_tokens
     assert result.exit_code == 0, result.output
-    assert (settings.shipstation_base_url, len(token.get_secret_value()) >= 40) == (where["BRIDGE_SHIPSTATION_BASE_URL"], True)
+    assert (settings.shipstation_base_url, len(token.get_secret_value()) >= 40) == (
+        where["BRIDGE_SHIPSTATION_BASE_URL"],
+        True,
+    )
     assert stat.S_IMODE(Path(".env").stat().st_mode) == 0o600
     assert [path.name for path in Path().iterdir()] == [".env"]  # neither a draft nor a ledger
     assert not any(secret in result.output for secret in (*SECRETS, token.get_secret_value()))
     assert "bridge webhooks ensure" in result.output
-    assert CliRunner().invoke(main, ["webhooks", "ensure", "https://bridge.example.com"]).exit_code == 0
+    assert (
+        CliRunner().invoke(main, ["webhooks", "ensure", "https://bridge.example.com"]).exit_code
+        == 0
+    )
 
 
 def test_two_bridges_get_two_tokens(init: Init, simulator: Simulator) -> None:
@@ -157,7 +195,11 @@ def test_two_bridges_get_two_tokens(init: Init, simulator: Simulator) -> None:
 
 def test_everything_may_come_from_the_environment(init: Init, simulator: Simulator) -> None:
     odd = 'o\'x \\ $HOME #a "b"'
-    given = {"BRIDGE_WEBHOOK_TOKENS": "a-token-of-the-tests", "BRIDGE_CONSOLE_PASSWORD": odd, "BRIDGE_REFERENCE_PATTERN": r"^PD\d+"}
+    given = {
+        "BRIDGE_WEBHOOK_TOKENS": "a-token-of-the-tests",
+        "BRIDGE_CONSOLE_PASSWORD": odd,
+        "BRIDGE_REFERENCE_PATTERN": r"^PD\d+",
+    }
 
     result = init("--no-input", env=simulator.env() | given)
 
@@ -171,7 +213,11 @@ def test_everything_may_come_from_the_environment(init: Init, simulator: Simulat
 
 
 def test_without_check_no_vendor_is_asked(init: Init, simulator: Simulator) -> None:
-    result = init("--no-input", "--no-check", env=simulator.env() | {"BRIDGE_SHIPSTATION_API_KEY": "a-key-for-later"})
+    result = init(
+        "--no-input",
+        "--no-check",
+        env=simulator.env() | {"BRIDGE_SHIPSTATION_API_KEY": "a-key-for-later"},
+    )
 
     assert (result.exit_code, simulator.world.calls) == (0, [])
 
@@ -185,9 +231,18 @@ def test_file_is_replaced_when_the_person_says_so(init: Init) -> None:
 
 
 def test_at_a_terminal_secrets_are_not_echoed(where: Mapping[str, str], tmp_path: Path) -> None:
-    environ = {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")} | dict(where)
+    environ = {
+        name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")
+    } | dict(where)
     terminal, end = pty.openpty()
-    child = subprocess.Popen([sys.executable, "-m", "bridge", "init"], stdin=end, stdout=end, stderr=end, env=environ, cwd=tmp_path)
+    child = subprocess.Popen(
+        [sys.executable, "-m", "bridge", "init"],
+        stdin=end,
+        stdout=end,
+        stderr=end,
+        env=environ,
+        cwd=tmp_path,
+    )
     os.close(end)
     seen = ""
 
@@ -199,9 +254,17 @@ def test_at_a_terminal_secrets_are_not_echoed(where: Mapping[str, str], tmp_path
         return seen
 
     try:
-        for question, answer in (("V2 API key", V2), ("V1 API key", ENTER), ("Purple Dot access token", PD)):
+        for question, answer in (
+            ("V2 API key", V2),
+            ("V1 API key", ENTER),
+            ("Purple Dot access token", PD),
+        ):
             wait_until(
-                lambda question=question: f"{question} (" in read() and seen.rstrip().endswith("):"), 20, f"the question for the {question}"
+                lambda question=question: (
+                    f"{question} (" in read() and seen.rstrip().endswith("):")
+                ),
+                20,
+                f"the question for the {question}",
             )
             os.write(terminal, f"{answer}\n".encode())
         wait_until(lambda: read() is None or child.poll() is not None, 20, "init to end")

@@ -1,4 +1,5 @@
-"""`bridge backup` and `bridge restored`: a copy that is whole, taken while everything runs, and an old one that tells nothing twice."""
+"""`bridge backup` and `bridge restored`: a copy that is whole, taken while everything runs, and an
+old one that tells nothing twice."""
 
 import shutil
 import sqlite3
@@ -20,7 +21,18 @@ from bridge.store import restores
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from tests.desk import Desk
-from tests.ledger import CAP, SHAWL, a_parcel, an_order, deliver_next, put, receive, row, rows, units
+from tests.ledger import (
+    CAP,
+    SHAWL,
+    a_parcel,
+    an_order,
+    deliver_next,
+    put,
+    receive,
+    row,
+    rows,
+    units,
+)
 from tests.postgres import Server
 
 pytest_plugins = ["tests.ledger_fixtures"]
@@ -46,7 +58,9 @@ def live(tmp_path: Path) -> Path:
 
 def run(*arguments: str | Path, ledger: Path | str) -> Result:
     url = ledger if isinstance(ledger, str) else f"sqlite:///{ledger}"
-    return CliRunner().invoke(main, [str(argument) for argument in arguments], env=SETTINGS | {"BRIDGE_DATABASE_URL": url})
+    return CliRunner().invoke(
+        main, [str(argument) for argument in arguments], env=SETTINGS | {"BRIDGE_DATABASE_URL": url}
+    )
 
 
 def count_of(file: Path, table: str = "events") -> int:
@@ -59,7 +73,9 @@ def count_of(file: Path, table: str = "events") -> int:
 # The copy
 
 
-def test_copy_is_one_file_for_its_owner_alone_and_holds_everything(live: Path, tmp_path: Path) -> None:
+def test_copy_is_one_file_for_its_owner_alone_and_holds_everything(
+    live: Path, tmp_path: Path
+) -> None:
     copy = tmp_path / "backup.db"
 
     result = run("backup", copy, ledger=live)
@@ -86,7 +102,11 @@ def test_copy_that_exists_is_replaced_only_when_told(live: Path, tmp_path: Path)
 def test_copy_is_consistent_while_others_write(live: Path, tmp_path: Path) -> None:
     """Events are written two by two: a copy that holds half of a pair would be torn."""
     database, stop = Database(f"sqlite:///{live}"), threading.Event()
-    receive(database, resource_url="https://ssapi.shipstation.com/shipments?batchId=pair", body=b"x" * 200_000)
+    receive(
+        database,
+        resource_url="https://ssapi.shipstation.com/shipments?batchId=pair",
+        body=b"x" * 200_000,
+    )
 
     def write() -> None:
         number = 0
@@ -128,23 +148,31 @@ def test_copy_is_taken_as_the_ledger_stands_before_an_upgrade(tmp_path: Path) ->
     assert result.exit_code == 0, result.output
     for name in ("older.db", "copy.db"):
         with sqlite3.connect(tmp_path / name) as connection:
-            assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == ("0001",)
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (
+                "0001",
+            )
         connection.close()
 
 
 @pytest.mark.postgres
-def test_postgresql_is_told_its_own_command_and_it_works(postgres_server: Server, tmp_path: Path) -> None:
+def test_postgresql_is_told_its_own_command_and_it_works(
+    postgres_server: Server, tmp_path: Path
+) -> None:
     url = postgres_server.url("kept")
     database = Database(url)
     migrate.upgrade(database)
     database.close()
 
-    result = run("backup", tmp_path / "bridge.dump", ledger=url.replace("bridge@", "bridge:s3cret@"))
+    result = run(
+        "backup", tmp_path / "bridge.dump", ledger=url.replace("bridge@", "bridge:s3cret@")
+    )
 
     assert result.exit_code == 2
     assert "s3cret" not in result.output
     command = result.output.splitlines()[-1].strip()
-    assert command.startswith(f"pg_dump --format=custom --file={tmp_path / 'bridge.dump'} 'postgresql://bridge@/kept?host=")
+    assert command.startswith(
+        f"pg_dump --format=custom --file={tmp_path / 'bridge.dump'} 'postgresql://bridge@/kept?host="
+    )
     assert postgres_server.shell(command) == ""
     assert (tmp_path / "bridge.dump").read_bytes().startswith(b"PGDMP")
     postgres_server.drop("kept")
@@ -158,7 +186,9 @@ def put_back(desk: Desk) -> int | None:
         return restores.note(connection, copied_at=None, now=desk.clock.now)
 
 
-def test_file_of_backup_is_noticed_once_by_the_first_worker_and_a_living_ledger_never(live: Path, tmp_path: Path) -> None:
+def test_file_of_backup_is_noticed_once_by_the_first_worker_and_a_living_ledger_never(
+    live: Path, tmp_path: Path
+) -> None:
     run("backup", tmp_path / "backup.db", ledger=live)
     told = []
     for file in (live, tmp_path / "backup.db", tmp_path / "backup.db"):
@@ -212,7 +242,9 @@ def test_parcel_that_the_sweep_brings_after_a_restore_is_read_before_it_is_told(
     assert (states[-1].id, states[-1].reason) == (decision.delivery_id, "unconfirmed_partial")
 
 
-def test_whole_order_that_was_told_meanwhile_and_comes_again_is_known_by_its_status(desk: Desk) -> None:
+def test_whole_order_that_was_told_meanwhile_and_comes_again_is_known_by_its_status(
+    desk: Desk,
+) -> None:
     put_back(desk)
     desk.order_becomes(status=OrderStatus.FULFILLED)
     told = tuple(desk.purple_dot.orders.values())
@@ -247,24 +279,37 @@ def test_parcel_of_a_webhook_after_a_restore_is_told_at_once(desk: Desk) -> None
         (Lane.SWEEP, 24 * 12, None, False),
     ],
 )
-def test_what_may_have_been_forgotten(desk: Desk, lane: Lane, hours_after: float, left_days_after: int | None, in_doubt: bool) -> None:
+def test_what_may_have_been_forgotten(
+    desk: Desk, lane: Lane, hours_after: float, left_days_after: int | None, in_doubt: bool
+) -> None:
     restored_at = desk.clock.now
     received = restored_at + timedelta(hours=hours_after)
-    left: date | None = None if left_days_after is None else restored_at.date() + timedelta(days=left_days_after)
-    origin = Origin(lane=lane, trigger=Trigger.LIVE, received_at=received, fetched_at=received, now=received)
+    left: date | None = (
+        None if left_days_after is None else restored_at.date() + timedelta(days=left_days_after)
+    )
+    origin = Origin(
+        lane=lane, trigger=Trigger.LIVE, received_at=received, fetched_at=received, now=received
+    )
 
     assert may_be_forgotten(a_parcel(ship_date=left), origin, restored_at=restored_at) is in_doubt
     assert may_be_forgotten(a_parcel(ship_date=left), origin, restored_at=None) is False
 
 
 def test_copy_put_back_over_a_ledger_that_went_on_tells_no_parcel_twice(tmp_path: Path) -> None:
-    """The drill: copy, go on, lose the ledger, put the copy back; the sweep then brings all parcels again."""
+    """The drill: copy, go on, lose the ledger, put the copy back; the sweep then brings all parcels
+    again."""
     ledger = Database(f"sqlite:///{tmp_path / 'bridge.db'}")
     migrate.upgrade(ledger)
     whole = an_order(SHAWL, id="7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a09", reference="#PD900")
     parcels = [
         a_parcel(units(1, CAP.sku), number="1Z1", record="1"),
-        a_parcel(units(2, SHAWL.sku), number="1Z9", record="9", reference="PD900", shipstation_shipment_id="490"),
+        a_parcel(
+            units(2, SHAWL.sku),
+            number="1Z9",
+            record="9",
+            reference="PD900",
+            shipstation_shipment_id="490",
+        ),
     ]
     put(ledger, parcels[0])
     deliver_next(ledger)
@@ -279,9 +324,15 @@ def test_copy_put_back_over_a_ledger_that_went_on_tells_no_parcel_twice(tmp_path
     again = Database(f"sqlite:///{tmp_path / 'bridge.db'}")
     with again.begin() as connection:
         restores.take_into_use(connection, now=again.now(connection))
-    decisions = [*put(again, parcels[0], lane=Lane.SWEEP), *put(again, parcels[1], orders=(whole,), lane=Lane.SWEEP)]
+    decisions = [
+        *put(again, parcels[0], lane=Lane.SWEEP),
+        *put(again, parcels[1], orders=(whole,), lane=Lane.SWEEP),
+    ]
 
-    assert [decision.reason or decision.verdict for decision in decisions] == [Reason.ALREADY_DELIVERED, "delivery"]
+    assert [decision.reason or decision.verdict for decision in decisions] == [
+        Reason.ALREADY_DELIVERED,
+        "delivery",
+    ]
     in_doubt = row(again, str(decisions[1].delivery_id))
     assert (in_doubt.status, in_doubt.unclear_at is not None) == (DeliveryStatus.PENDING, True)
     again.close()
@@ -314,7 +365,9 @@ def test_ledger_is_taken_back_to_an_older_version_with_what_is_in_it(live: Path)
 
 
 @pytest.mark.parametrize("command", ["events", "migrate", "restored"])
-def test_ledger_of_newer_software_is_told_in_a_sentence_and_left_alone(live: Path, command: str) -> None:
+def test_ledger_of_newer_software_is_told_in_a_sentence_and_left_alone(
+    live: Path, command: str
+) -> None:
     with sqlite3.connect(live) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()

@@ -1,4 +1,5 @@
-"""Mending by hand, command by command: what goes on, what is refused and why, what is told as text, as JSON and as a table."""
+"""Mending by hand, command by command: what goes on, what is refused and why, what is told as text,
+as JSON and as a table."""
 
 import csv
 import io
@@ -31,7 +32,10 @@ Run = Callable[..., Result]
 def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clockwork]:
     handlers = list(logging.getLogger().handlers)
     (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
-    with structlog.testing.capture_logs(), Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge:
+    with (
+        structlog.testing.capture_logs(),
+        Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
+    ):
         yield bridge
     logging.getLogger().handlers[:] = handlers
 
@@ -75,15 +79,21 @@ def changed(bridge: Clockwork, before: Json) -> bool:
 
 
 @pytest.mark.parametrize("named", ["{0.reference}", "#pd800/2", " PD800/2 ", "{0.id}"])
-@pytest.mark.parametrize("key", ["id", "shipstation_shipment_id", "shipstation_record_id", "tracking_number"])
-def test_linked_parcel_goes_on_to_the_order_that_was_named(bridge: Clockwork, run: Run, key: str, named: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["id", "shipstation_shipment_id", "shipstation_record_id", "tracking_number"]
+)
+def test_linked_parcel_goes_on_to_the_order_that_was_named(
+    bridge: Clockwork, run: Run, key: str, named: str
+) -> None:
     delivery, first, second = ambiguous(bridge)
 
     result = run("link", delivery[key], named.format(second), "--json")
     bridge.settle()
 
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == [{"id": delivery["id"], "done": True, "message": "is linked to PD800/2 and goes on"}]
+    assert json.loads(result.stdout) == [
+        {"id": delivery["id"], "done": True, "message": "is linked to PD800/2 and goes on"}
+    ]
     assert (first.status, second.status) == ("UNFULFILLED", "FULFILLED")
     assert (only(bridge)["rule"], only(bridge)["status"]) == ("linked", "delivered")
 
@@ -105,7 +115,11 @@ def test_reference_that_fits_two_orders_is_not_linked(bridge: Clockwork, run: Ru
 
     result = run("link", delivery["id"], "PD800/2")
 
-    assert (result.exit_code, "2 fulfillment orders" in result.stderr, "Give the id" in result.stderr) == (1, True, True)
+    assert (
+        result.exit_code,
+        "2 fulfillment orders" in result.stderr,
+        "Give the id" in result.stderr,
+    ) == (1, True, True)
     assert not changed(bridge, delivery)
 
 
@@ -115,11 +129,17 @@ def test_nothing_is_linked_while_purple_dot_can_not_be_asked(bridge: Clockwork, 
 
     result = run("link", delivery["id"], "PD800/2")
 
-    assert (result.exit_code, "503" in result.stderr, "Traceback" in result.output) == (1, True, False)
+    assert (result.exit_code, "503" in result.stderr, "Traceback" in result.output) == (
+        1,
+        True,
+        False,
+    )
     assert not changed(bridge, delivery)
 
 
-def test_link_to_a_wrong_order_is_held_again_and_can_be_put_right(bridge: Clockwork, run: Run) -> None:
+def test_link_to_a_wrong_order_is_held_again_and_can_be_put_right(
+    bridge: Clockwork, run: Run
+) -> None:
     delivery, _, second = ambiguous(bridge)
     wrong = bridge.world.add_order("PD801/1", [("MUG", 1)])
 
@@ -129,7 +149,11 @@ def test_link_to_a_wrong_order_is_held_again_and_can_be_put_right(bridge: Clockw
     again = run("link", delivery["id"], second.reference)
     bridge.settle()
 
-    assert (after["status"], after["reason"], after["reference"]) == ("held", "unknown_line", "PD801/1")
+    assert (after["status"], after["reason"], after["reference"]) == (
+        "held",
+        "unknown_line",
+        "PD801/1",
+    )
     assert (again.exit_code, wrong.status, second.status) == (0, "UNFULFILLED", "FULFILLED")
 
 
@@ -208,7 +232,9 @@ def _dead(bridge: Clockwork) -> None:
         (_dead, "dead"),
     ],
 )
-def test_what_is_not_told_yet_is_tried_now_and_told_once(bridge: Clockwork, run: Run, make: Callable[..., None], status: str) -> None:
+def test_what_is_not_told_yet_is_tried_now_and_told_once(
+    bridge: Clockwork, run: Run, make: Callable[..., None], status: str
+) -> None:
     make(bridge)
     before = only(bridge)
 
@@ -217,7 +243,9 @@ def test_what_is_not_told_yet_is_tried_now_and_told_once(bridge: Clockwork, run:
 
     assert before["status"] == status
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == [{"id": before["id"], "done": True, "message": "is tried again now"}]
+    assert json.loads(result.stdout) == [
+        {"id": before["id"], "done": True, "message": "is tried again now"}
+    ]
     assert only(bridge)["status"] == "delivered"
     assert len(bridge.accepted()) == 1
 
@@ -253,7 +281,9 @@ def _voided_late(bridge: Clockwork) -> None:
         (_voided_late, "held", "twice"),
     ],
 )
-def test_what_must_not_be_tried_is_refused(bridge: Clockwork, run: Run, make: Callable[..., None], status: str, told: str) -> None:
+def test_what_must_not_be_tried_is_refused(
+    bridge: Clockwork, run: Run, make: Callable[..., None], status: str, told: str
+) -> None:
     make(bridge)
     before = only(bridge)
 
@@ -264,7 +294,9 @@ def test_what_must_not_be_tried_is_refused(bridge: Clockwork, run: Run, make: Ca
     assert not changed(bridge, before)
 
 
-def test_answer_that_is_still_unclear_is_not_hurried_into_a_second_post(bridge: Clockwork, run: Run) -> None:
+def test_answer_that_is_still_unclear_is_not_hurried_into_a_second_post(
+    bridge: Clockwork, run: Run
+) -> None:
     _unconfirmed(bridge)
     before = only(bridge)
 
@@ -310,7 +342,9 @@ def test_all_that_is_left_goes_out_only_after_it_was_shown(bridge: Clockwork, ru
 
 @pytest.mark.parametrize("status", ["delivered", "cancelled"])
 @pytest.mark.parametrize("make", [_held, _dead, _voided_late])
-def test_exception_is_closed_as_a_person_says(bridge: Clockwork, run: Run, make: Callable[..., None], status: str) -> None:
+def test_exception_is_closed_as_a_person_says(
+    bridge: Clockwork, run: Run, make: Callable[..., None], status: str
+) -> None:
     make(bridge)
     before = only(bridge)
 
@@ -318,15 +352,26 @@ def test_exception_is_closed_as_a_person_says(bridge: Clockwork, run: Run, make:
 
     after = only(bridge)
     assert result.exit_code == 0
-    assert json.loads(result.stdout) == [{"id": before["id"], "done": True, "message": f"is closed as {status}"}]
+    assert json.loads(result.stdout) == [
+        {"id": before["id"], "done": True, "message": f"is closed as {status}"}
+    ]
     assert (after["status"], after["reason"]) == (status, None)
-    assert (after["delivered_at"] is not None) == (status == "delivered" or before["delivered_at"] is not None)
-    assert (after["attempt_history"][-1]["trigger"], after["attempt_history"][-1]["outcome"]) == ("manual", status)
+    assert (after["delivered_at"] is not None) == (
+        status == "delivered" or before["delivered_at"] is not None
+    )
+    assert (after["attempt_history"][-1]["trigger"], after["attempt_history"][-1]["outcome"]) == (
+        "manual",
+        status,
+    )
     assert "mended there" in run("explain", before["id"]).stdout
 
 
-@pytest.mark.parametrize("make", [_waiting, _looking, _pending, _unconfirmed, _delivering, _delivered, _cancelled])
-def test_what_is_no_exception_is_not_resolved(bridge: Clockwork, run: Run, make: Callable[..., None]) -> None:
+@pytest.mark.parametrize(
+    "make", [_waiting, _looking, _pending, _unconfirmed, _delivering, _delivered, _cancelled]
+)
+def test_what_is_no_exception_is_not_resolved(
+    bridge: Clockwork, run: Run, make: Callable[..., None]
+) -> None:
     make(bridge)
     before = only(bridge)
 
@@ -337,7 +382,9 @@ def test_what_is_no_exception_is_not_resolved(bridge: Clockwork, run: Run, make:
 
 
 @pytest.mark.parametrize("name", ["link", "retry", "resolve"])
-def test_delivery_that_is_not_there_is_told_with_what_to_do(bridge: Clockwork, run: Run, name: str) -> None:
+def test_delivery_that_is_not_there_is_told_with_what_to_do(
+    bridge: Clockwork, run: Run, name: str
+) -> None:
     bridge.world.add_order("PD800/1", ONE_TEE)
     more = {"link": ["PD800/1"], "resolve": ["--as", "delivered", "--reason", "x"]}.get(name, [])
 
@@ -358,7 +405,9 @@ def test_delivery_that_is_not_there_is_told_with_what_to_do(bridge: Clockwork, r
         ["export", "--since", "soon"],
     ],
 )
-def test_wrong_use_exits_2_and_changes_nothing(bridge: Clockwork, run: Run, arguments: list[str]) -> None:
+def test_wrong_use_exits_2_and_changes_nothing(
+    bridge: Clockwork, run: Run, arguments: list[str]
+) -> None:
     held(bridge)
     before = only(bridge)
 
@@ -397,7 +446,10 @@ def test_explanation_as_json_has_the_same_sentences(bridge: Clockwork, run: Run)
 def test_explain_finds_by_whatever_a_person_has(bridge: Clockwork, run: Run) -> None:
     delivery = held(bridge)
 
-    outputs = {run("explain", delivery[key]).stdout for key in ("id", "tracking_number", "order_number", "shipstation_shipment_id")}
+    outputs = {
+        run("explain", delivery[key]).stdout
+        for key in ("id", "tracking_number", "order_number", "shipstation_shipment_id")
+    }
 
     assert len(outputs) == 1
     assert run("explain", "PD999/9").exit_code == 1
@@ -421,7 +473,10 @@ def test_all_numbers_of_a_multi_package_label_are_exported(bridge: Clockwork, ru
     delivery = only(bridge)
     assert row["all_tracking_numbers"].split() == label.tracking_numbers
     assert len(label.tracking_numbers) == 3
-    assert (row["tracking_number"], row["line_items"]) == (label.tracking_number, "2 x TEE; 1 x CAP")
+    assert (row["tracking_number"], row["line_items"]) == (
+        label.tracking_number,
+        "2 x TEE; 1 x CAP",
+    )
     assert {key: row[key] for key in ("id", "purple_dot_fulfillment_id")} == {
         key: delivery[key] for key in ("id", "purple_dot_fulfillment_id")
     }
@@ -430,13 +485,19 @@ def test_all_numbers_of_a_multi_package_label_are_exported(bridge: Clockwork, ru
 @pytest.mark.parametrize("evil", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)"])
 def test_no_cell_is_run_by_a_spreadsheet(bridge: Clockwork, run: Run, evil: str) -> None:
     order = bridge.world.add_order("PD800/1", [(evil, 1)])
-    shipment = bridge.world.add_shipstation_order(order, shipment_number=evil, external_shipment_id=order.id)
-    bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(shipment, tracking=f"{evil}22")))
+    shipment = bridge.world.add_shipstation_order(
+        order, shipment_number=evil, external_shipment_id=order.id
+    )
+    bridge.travel(
+        bridge.world.label_created_v2(bridge.world.buy_labels(shipment, tracking=f"{evil}22"))
+    )
 
     [row] = _exported(run("export"))
 
     assert (row["order_number"], row["tracking_number"]) == (f"'{evil}", f"'{evil}22")
-    assert not [value for value in row.values() if value.startswith(("=", "+", "-", "@", "\t", "\r"))]
+    assert not [
+        value for value in row.values() if value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    ]
 
 
 def test_export_is_narrowed_by_age_and_may_be_empty(bridge: Clockwork, run: Run) -> None:
@@ -462,11 +523,18 @@ def test_every_act_by_hand_is_in_the_audit_list_and_what_was_refused_is_not(
 
     assert refused.exit_code == 1
     [act] = json.loads(told.stdout)
-    assert (act["who"], act["what"], act["subject"], act["why"]) == ("alice (shell)", "link", delivery["id"], "the label says so")
+    assert (act["who"], act["what"], act["subject"], act["why"]) == (
+        "alice (shell)",
+        "link",
+        delivery["id"],
+        "the label says so",
+    )
     assert act["outcome"] == f"is linked to {first.reference} and goes on"
 
 
-def test_audit_list_is_a_table_for_people_or_says_that_it_is_empty(bridge: Clockwork, run: Run) -> None:
+def test_audit_list_is_a_table_for_people_or_says_that_it_is_empty(
+    bridge: Clockwork, run: Run
+) -> None:
     assert run("audit").stdout == "Nothing was done by hand.\n"
 
     delivery = held(bridge)

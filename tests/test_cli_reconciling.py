@@ -34,7 +34,10 @@ def world(simulator: Simulator) -> World:
 def run(simulator: Simulator, _migrated_file: Path, tmp_path: Path) -> Iterator[Run]:
     handlers = list(logging.getLogger().handlers)
     (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
-    own = {"BRIDGE_WEBHOOK_TOKENS": "a-token-of-the-tests", "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}"}
+    own = {
+        "BRIDGE_WEBHOOK_TOKENS": "a-token-of-the-tests",
+        "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}",
+    }
     with structlog.testing.capture_logs():
         yield lambda *arguments: CliRunner().invoke(main, arguments, env=simulator.env() | own)
     logging.getLogger().handlers[:] = handlers
@@ -60,7 +63,10 @@ def test_missed_shipment_goes_in_and_is_delivered_by_the_worker(run: Run, world:
     assert "Fed in as 1 event(s) of the sweep" in first.stdout
     assert first.stdout.splitlines()[-1] == "Nothing needs a person so far."
     assert [row["missed"] for row in json.loads(again.stdout)["swept"]] == [0, 0, 0, 0]
-    assert "found by the sweep" in run("explain", json.loads(run("events", "--json").stdout)[0]["id"]).stdout
+    assert (
+        "found by the sweep"
+        in run("explain", json.loads(run("events", "--json").stdout)[0]["id"]).stdout
+    )
 
 
 def test_commands_close_the_ledger_when_they_end(run: Run, tmp_path: Path) -> None:
@@ -68,7 +74,9 @@ def test_commands_close_the_ledger_when_they_end(run: Run, tmp_path: Path) -> No
     for command in (["reconcile"], ["work", "--once"], ["replay", "--since", "1d"]):
         run(*command)
 
-        assert [path.name for path in tmp_path.glob("bridge.db*") if path.suffix != ".lock"] == ["bridge.db"], command
+        assert [path.name for path in tmp_path.glob("bridge.db*") if path.suffix != ".lock"] == [
+            "bridge.db"
+        ], command
 
 
 def test_dry_run_shows_it_and_leaves_it(run: Run, world: World) -> None:
@@ -76,7 +84,10 @@ def test_dry_run_shows_it_and_leaves_it(run: Run, world: World) -> None:
 
     told = json.loads(run("reconcile", "--dry-run", "--json").stdout)
 
-    assert (told["dry_run"], [one["event_type"] for one in told["fed_in"]]) == (True, ["LABEL_CREATED_V2"])
+    assert (told["dry_run"], [one["event_type"] for one in told["fed_in"]]) == (
+        True,
+        ["LABEL_CREATED_V2"],
+    )
     assert "nothing of it was fed in" in run("reconcile", "--dry-run").stdout
     assert json.loads(run("events", "--json").stdout) == []
 
@@ -96,7 +107,9 @@ def test_difference_is_told_with_what_to_do_and_exit_code_1(run: Run, world: Wor
     assert (result.exit_code, told.exit_code) == (1, 1)
     assert f"{order.reference} ({order.id})" in result.stdout
     assert "Find out who else posts fulfillments" in result.stdout
-    assert [one["what"] for one in json.loads(told.stdout)["differences"]] == ["fulfilled_elsewhere"]
+    assert [one["what"] for one in json.loads(told.stdout)["differences"]] == [
+        "fulfilled_elsewhere"
+    ]
 
 
 def test_what_waits_for_a_person_is_exit_code_1(run: Run, world: World) -> None:
@@ -119,4 +132,7 @@ def test_vendor_that_fails_is_told_with_exit_code_1(run: Run, simulator: Simulat
 
     result = run("reconcile")
 
-    assert (result.exit_code, result.stderr.startswith("Error: ShipStation labels: answered 503")) == (1, True)
+    assert (
+        result.exit_code,
+        result.stderr.startswith("Error: ShipStation labels: answered 503"),
+    ) == (1, True)

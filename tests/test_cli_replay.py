@@ -1,4 +1,5 @@
-"""`bridge replay`: the plan first, which writes and sends nothing; then just what was counted, asked for by a person with a reason."""
+"""`bridge replay`: the plan first, which writes and sends nothing; then just what was counted,
+asked for by a person with a reason."""
 
 import json
 import logging
@@ -15,7 +16,7 @@ from bridge.cli import main
 from bridge.cli.replay import _watch
 from bridge.store import tables, workers
 from bridge.store.engine.database import Database
-from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from tests.clockwork import Clockwork, Json
 from tests.fakes import Clock
 from tests.ledger import rows
@@ -30,7 +31,10 @@ Run = Callable[..., Result]
 def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clockwork]:
     handlers = list(logging.getLogger().handlers)
     (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
-    with structlog.testing.capture_logs(), Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge:
+    with (
+        structlog.testing.capture_logs(),
+        Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
+    ):
         yield bridge
     logging.getLogger().handlers[:] = handlers
 
@@ -69,7 +73,9 @@ def test_plan_writes_nothing_and_sends_nothing(bridge: Clockwork, run: Run, mode
     assert (len(bridge.sent), len(bridge.world.fulfillments)) == (sent, 1)
 
 
-def test_plan_shows_each_body_and_its_difference_from_what_was_sent_and_from_purple_dot(bridge: Clockwork, run: Run) -> None:
+def test_plan_shows_each_body_and_its_difference_from_what_was_sent_and_from_purple_dot(
+    bridge: Clockwork, run: Run
+) -> None:
     order = bridge.world.add_order("PD800/1", [("TEE", 2)])
     shipment = bridge.world.add_shipstation_order(order, [("TEE", 2)])
     bridge.simulator.inject("purple_dot.create_fulfillment", "status:422")
@@ -92,7 +98,9 @@ def test_plan_shows_each_body_and_its_difference_from_what_was_sent_and_from_pur
     ]
 
 
-def test_two_events_of_one_parcel_are_planned_as_one_fulfillment(bridge: Clockwork, run: Run) -> None:
+def test_two_events_of_one_parcel_are_planned_as_one_fulfillment(
+    bridge: Clockwork, run: Run
+) -> None:
     event_id, order, shipment = foreign(bridge)
     [label] = bridge.world.labels
     [other] = bridge.travel(bridge.world.ship_notify(label))
@@ -104,7 +112,9 @@ def test_two_events_of_one_parcel_are_planned_as_one_fulfillment(bridge: Clockwo
     assert [body is not None for body in bodies] == [True, False]
 
 
-def test_plan_says_plainly_what_is_left_alone_and_that_nothing_can_force_it(bridge: Clockwork, run: Run) -> None:
+def test_plan_says_plainly_what_is_left_alone_and_that_nothing_can_force_it(
+    bridge: Clockwork, run: Run
+) -> None:
     event_id, _ = delivered(bridge)
     [delivery] = bridge.deliveries()
 
@@ -150,7 +160,11 @@ def _of_no_use(bridge: Clockwork) -> str:
 
 
 def _still_work(bridge: Clockwork) -> str:
-    return bridge.send(bridge.world.label_created_v2(bridge.world.buy_labels(bridge.world.add_shipstation_order("100482"))))
+    return bridge.send(
+        bridge.world.label_created_v2(
+            bridge.world.buy_labels(bridge.world.add_shipstation_order("100482"))
+        )
+    )
 
 
 def _redacted(bridge: Clockwork) -> str:
@@ -169,7 +183,9 @@ def _redacted_inline(bridge: Clockwork) -> str:
 def _redact(database: Database, event_id: str) -> None:
     with database.begin() as connection:
         connection.execute(tables.records.delete())
-        connection.execute(update(tables.events).where(tables.events.c.id == event_id).values(body=b""))
+        connection.execute(
+            update(tables.events).where(tables.events.c.id == event_id).values(body=b"")
+        )
 
 
 def _never_fetched(bridge: Clockwork) -> str:
@@ -218,7 +234,9 @@ def test_type_that_was_not_handled_when_it_came_is_not_fetched_from_elsewhere(
     bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The door did not judge its URL."""
-    bridge.post(b'{"resource_type": "NEW_LABELS", "resource_url": "https://evil.example.com/v2/labels"}')
+    bridge.post(
+        b'{"resource_type": "NEW_LABELS", "resource_url": "https://evil.example.com/v2/labels"}'
+    )
     monkeypatch.setitem(EVENT_TYPES, "NEW_LABELS", EVENT_TYPES["LABEL_CREATED_V2"])
 
     result = run(bridge.events()[-1]["id"], "--yes")
@@ -241,13 +259,20 @@ def test_count_of_the_plan_is_just_what_is_run(bridge: Clockwork, run: Run) -> N
 
     replayed = items(bridge.database, run_id(bridge))
     assert told["count"] == story(bridge.database, run_id(bridge))["total"] == len(replayed) == 4
-    assert sorted(item["event_id"] for item in replayed) == sorted(event["event_id"] for event in told["events"])
+    assert sorted(item["event_id"] for item in replayed) == sorted(
+        event["event_id"] for event in told["events"]
+    )
     assert sum(one.source == "replay" for one in rows(bridge.database, "events")) == 4
     assert len(told["refused"]) == 2
 
 
-@pytest.mark.parametrize(("narrowed", "count"), [(["--status", "dead"], 0), (["--status", "processed"], 2), (["--type", "SHIP_NOTIFY"], 1)])
-def test_range_is_narrowed_as_the_lists_are(bridge: Clockwork, run: Run, narrowed: list[str], count: int) -> None:
+@pytest.mark.parametrize(
+    ("narrowed", "count"),
+    [(["--status", "dead"], 0), (["--status", "processed"], 2), (["--type", "SHIP_NOTIFY"], 1)],
+)
+def test_range_is_narrowed_as_the_lists_are(
+    bridge: Clockwork, run: Run, narrowed: list[str], count: int
+) -> None:
     _, label = delivered(bridge)
     delivered(bridge)
     bridge.travel(bridge.world.ship_notify(label))
@@ -263,15 +288,22 @@ def test_all_that_failed_are_those_whose_deliveries_did_too(bridge: Clockwork, r
     failed = dead(bridge, 2)
     order = bridge.world.add_order(lines=[("TEE", 1)])
     [held] = bridge.travel(
-        bridge.world.label_created_v2(bridge.world.buy_labels(bridge.world.add_shipstation_order(order, [("SHIRT", 1)])))
+        bridge.world.label_created_v2(
+            bridge.world.buy_labels(bridge.world.add_shipstation_order(order, [("SHIRT", 1)]))
+        )
     )
 
-    chosen = [[event["event_id"] for event in plan(run, "--status", status)["events"]] for status in ("dead", "held")]
+    chosen = [
+        [event["event_id"] for event in plan(run, "--status", status)["events"]]
+        for status in ("dead", "held")
+    ]
 
     assert chosen == [failed, [held]]
 
 
-def test_one_failed_event_needs_no_reason_several_or_a_delivered_one_do(bridge: Clockwork, run: Run) -> None:
+def test_one_failed_event_needs_no_reason_several_or_a_delivered_one_do(
+    bridge: Clockwork, run: Run
+) -> None:
     first, second = dead(bridge, 2)
     done, _ = delivered(bridge)
 
@@ -284,7 +316,9 @@ def test_one_failed_event_needs_no_reason_several_or_a_delivered_one_do(bridge: 
     assert (only.total, only.reason) == (1, None)
 
 
-def test_run_is_in_the_audit_list_with_who_and_why(bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_run_is_in_the_audit_list_with_who_and_why(
+    bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("SUDO_USER", "alice")
     run(*dead(bridge, 2), "--yes", "--reason", "Purple Dot mended the order")
 
@@ -297,7 +331,9 @@ def test_run_is_in_the_audit_list_with_who_and_why(bridge: Clockwork, run: Run, 
     ]
 
 
-def test_without_a_worker_it_says_what_to_start_and_is_not_called_done(bridge: Clockwork, run: Run) -> None:
+def test_without_a_worker_it_says_what_to_start_and_is_not_called_done(
+    bridge: Clockwork, run: Run
+) -> None:
     [event_id] = dead(bridge)
 
     started = run(event_id, "--yes")
@@ -322,7 +358,9 @@ def test_what_still_needs_a_person_after_a_run_is_exit_code_1(bridge: Clockwork,
     assert "1 dead rejected_by_purple_dot" in result.stdout
 
 
-def test_ctrl_c_pauses_the_run_and_says_how_to_go_on(bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any) -> None:
+def test_ctrl_c_pauses_the_run_and_says_how_to_go_on(
+    bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
     ids = dead(bridge, 8)
     run(*ids, "--yes", "--reason", "after the fix")
     with bridge.database.begin() as connection:
@@ -356,7 +394,9 @@ def test_cancelled_run_can_not_be_gone_on_with(bridge: Clockwork, run: Run) -> N
     assert "was cancelled" in run("--resume", run_id(bridge)).stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["evt_1", "--since", "2d"], ["--resume", "rpl_1", "--cancel", "rpl_2"]])
+@pytest.mark.parametrize(
+    "arguments", [[], ["evt_1", "--since", "2d"], ["--resume", "rpl_1", "--cancel", "rpl_2"]]
+)
 def test_wrong_use_is_exit_code_2(run: Run, arguments: list[str]) -> None:
     assert run(*arguments).exit_code == 2
 
@@ -372,7 +412,10 @@ def test_story_of_a_replay_explains_whose_it_is(bridge: Clockwork, run: Run) -> 
     bridge.settle()
     [item] = items(bridge.database, run_id(bridge))
 
-    told = [CliRunner().invoke(main, ["explain", id_], env=bridge.environ).stdout for id_ in (event_id, item["replay_event_id"])]
+    told = [
+        CliRunner().invoke(main, ["explain", id_], env=bridge.environ).stdout
+        for id_ in (event_id, item["replay_event_id"])
+    ]
 
     assert f"replayed as {item['replay_event_id']}" in told[0]
     assert f"a replay of {event_id}" in told[1]

@@ -1,4 +1,5 @@
-"""`bridge ship`: a file of tracking numbers becomes marks in ShipStation, each once, each mistake told before anything is sent."""
+"""`bridge ship`: a file of tracking numbers becomes marks in ShipStation, each once, each mistake
+told before anything is sent."""
 
 import csv
 import json
@@ -30,9 +31,14 @@ def simulator() -> Iterator[Simulator]:
 @pytest.fixture
 def run(simulator: Simulator, tmp_path: Path) -> Run:
     """`bridge ship rows.csv` with this text in it."""
-    env = simulator.env() | {"BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}", "BRIDGE_WEBHOOK_TOKENS": "token-of-these-tests"}
+    env = simulator.env() | {
+        "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}",
+        "BRIDGE_WEBHOOK_TOKENS": "token-of-these-tests",
+    }
 
-    def invoke(text: str | bytes, *options: str, file: str = "rows.csv", **more: str | None) -> Result:
+    def invoke(
+        text: str | bytes, *options: str, file: str = "rows.csv", **more: str | None
+    ) -> Result:
         Path("rows.csv").write_bytes(text if isinstance(text, bytes) else text.encode())
         return CliRunner().invoke(main, ["ship", file, *options], env=env | more)
 
@@ -40,15 +46,29 @@ def run(simulator: Simulator, tmp_path: Path) -> Run:
 
 
 def orders(simulator: Simulator, count: int) -> list[str]:
-    return [simulator.world.add_shipstation_order(f"#{1000 + number}").shipment_id for number in range(count)]
+    return [
+        simulator.world.add_shipstation_order(f"#{1000 + number}").shipment_id
+        for number in range(count)
+    ]
 
 
 def sheet(*shipment_ids: str) -> str:
-    return "\n".join([HEADER, *(f"{shipment_id},1Z00000{number},ups" for number, shipment_id in enumerate(shipment_ids, start=1))])
+    return "\n".join(
+        [
+            HEADER,
+            *(
+                f"{shipment_id},1Z00000{number},ups"
+                for number, shipment_id in enumerate(shipment_ids, start=1)
+            ),
+        ]
+    )
 
 
 def marked(simulator: Simulator) -> list[tuple[str, str | None]]:
-    return [(shipped.order.shipment_id, shipped.tracking_number) for shipped in simulator.world.marked_shipped]
+    return [
+        (shipped.order.shipment_id, shipped.tracking_number)
+        for shipped in simulator.world.marked_shipped
+    ]
 
 
 def written(name: str = "rows.csv.results.csv") -> list[dict[str, str]]:
@@ -69,11 +89,16 @@ def test_every_row_is_marked_in_chunks_and_told(simulator: Simulator, run: Run) 
     done = run(sheet(*ids), "--chunk", "2")
 
     assert done.exit_code == 0, done.output
-    assert sorted(marked(simulator)) == [(shipment_id, f"1Z00000{number}") for number, shipment_id in enumerate(ids, start=1)]
+    assert sorted(marked(simulator)) == [
+        (shipment_id, f"1Z00000{number}") for number, shipment_id in enumerate(ids, start=1)
+    ]
     assert simulator.world.count(OPERATION) == 3
     assert "5 marked. Results: rows.csv.results.csv" in done.stdout
-    assert [(row["row"], row["shipment_id"], row["shipment_number"], row["status"]) for row in written()] == [
-        (str(number + 2), shipment_id, f"#{1000 + number}", "marked") for number, shipment_id in enumerate(ids)
+    assert [
+        (row["row"], row["shipment_id"], row["shipment_number"], row["status"]) for row in written()
+    ] == [
+        (str(number + 2), shipment_id, f"#{1000 + number}", "marked")
+        for number, shipment_id in enumerate(ids)
     ]
 
 
@@ -114,7 +139,9 @@ def test_run_with_nothing_left_to_do_calls_nobody(simulator: Simulator, run: Run
     assert simulator.world.count(OPERATION) == 1
 
 
-def test_dry_run_shows_what_would_be_sent_and_skipped_and_does_nothing(simulator: Simulator, run: Run) -> None:
+def test_dry_run_shows_what_would_be_sent_and_skipped_and_does_nothing(
+    simulator: Simulator, run: Run
+) -> None:
     [first, second] = orders(simulator, 2)
     run(sheet(first))
     Path("rows.csv.results.csv").unlink()
@@ -130,7 +157,9 @@ def test_dry_run_shows_what_would_be_sent_and_skipped_and_does_nothing(simulator
 # When ShipStation does not answer
 
 
-def test_lost_answer_is_unclear_until_a_person_says_otherwise(simulator: Simulator, run: Run) -> None:
+def test_lost_answer_is_unclear_until_a_person_says_otherwise(
+    simulator: Simulator, run: Run
+) -> None:
     text = sheet(*orders(simulator, 2))
     simulator.inject(OPERATION, "drop_after_commit")
 
@@ -145,7 +174,9 @@ def test_lost_answer_is_unclear_until_a_person_says_otherwise(simulator: Simulat
     assert len(marked(simulator)) == 2
 
 
-def test_unclear_row_that_was_not_marked_is_marked_when_a_person_says_so(simulator: Simulator, run: Run) -> None:
+def test_unclear_row_that_was_not_marked_is_marked_when_a_person_says_so(
+    simulator: Simulator, run: Run
+) -> None:
     text = sheet(*orders(simulator, 1))
     simulator.inject(OPERATION, "drop_before")
     run(text)
@@ -156,8 +187,13 @@ def test_unclear_row_that_was_not_marked_is_marked_when_a_person_says_so(simulat
     assert len(marked(simulator)) == 1
 
 
-@pytest.mark.parametrize(("fault", "status"), [("status:500", "unclear"), ("throttle", "not_sent"), ("status:401", "not_sent")])
-def test_chunk_of_which_nothing_is_told_ends_the_run(simulator: Simulator, run: Run, fault: str, status: str) -> None:
+@pytest.mark.parametrize(
+    ("fault", "status"),
+    [("status:500", "unclear"), ("throttle", "not_sent"), ("status:401", "not_sent")],
+)
+def test_chunk_of_which_nothing_is_told_ends_the_run(
+    simulator: Simulator, run: Run, fault: str, status: str
+) -> None:
     ids = orders(simulator, 3)
     simulator.inject(OPERATION, fault)
 
@@ -202,12 +238,16 @@ def _once(act: Callable[[], object], then: Callable[[], Any]) -> Callable[[], An
     return both
 
 
-def test_run_that_was_killed_leaves_its_rows_unclear(simulator: Simulator, run: Run, tmp_path: Path) -> None:
+def test_run_that_was_killed_leaves_its_rows_unclear(
+    simulator: Simulator, run: Run, tmp_path: Path
+) -> None:
     [first] = orders(simulator, 1)
     run(sheet(first))
     database = Database(f"sqlite:///{tmp_path / 'bridge.db'}")
     with database.begin() as connection:
-        connection.exec_driver_sql("UPDATE marked_shipments SET status = NULL, sending_at = updated_at")
+        connection.exec_driver_sql(
+            "UPDATE marked_shipments SET status = NULL, sending_at = updated_at"
+        )
     database.close()
 
     again = run(sheet(first))
@@ -240,7 +280,9 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_sent(simulator: Simulator,
     assert "row 4: ship_date: is no ISO date such as 2026-11-04" in told
     assert "row 5: carrier_code: is missing" in told
     assert any(line.startswith("row 5: notify_customer: ") for line in told)
-    assert "row 6: shipment_id: stands in row 2 already, and ShipStation marks a shipment once" in told
+    assert (
+        "row 6: shipment_id: stands in row 2 already, and ShipStation marks a shipment once" in told
+    )
     assert any(line.startswith("row 7: has more cells") for line in told)
     assert simulator.world.count(OPERATION) == 0
     assert not Path("rows.csv.results.csv").exists()
@@ -253,8 +295,14 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_sent(simulator: Simulator,
         ("\n\n", "there is no row in it"),
         (HEADER, "there is no row in it"),
         ("[]", "there is no row in it"),
-        ("shipment_id,carrier\nse-1,ups", "row 1: tracking_number, carrier_code: the column is missing"),
-        (f"\n{HEADER},carrier_code\n", "row 2: carrier_code: the column is missing, or stands there twice"),
+        (
+            "shipment_id,carrier\nse-1,ups",
+            "row 1: tracking_number, carrier_code: the column is missing",
+        ),
+        (
+            f"\n{HEADER},carrier_code\n",
+            "row 2: carrier_code: the column is missing, or stands there twice",
+        ),
         (f'{HEADER}\nse-1,"1Z1,ups', "row 2: can't be read as CSV"),
         ('{"rows": []}', "neither a list of rows nor"),
         ('[{"shipment_id": ', "Expecting value"),
@@ -263,7 +311,9 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_sent(simulator: Simulator,
         (b"\xe9t\xe9", "can't decode"),
     ],
 )
-def test_file_that_can_not_be_read_is_told_in_a_sentence(run: Run, text: str | bytes, told: str) -> None:
+def test_file_that_can_not_be_read_is_told_in_a_sentence(
+    run: Run, text: str | bytes, told: str
+) -> None:
     refused = run(text)
 
     assert refused.exit_code == 2
@@ -294,8 +344,12 @@ def test_terminal_is_not_bent_by_a_file(run: Run) -> None:
     assert "\x1b" not in refused.output
 
 
-@pytest.mark.parametrize("options", [("--results", "rows.csv"), ("--results", "nowhere/there.csv"), ("--chunk", "0")])
-def test_wrong_use_is_told_before_anything_is_sent(simulator: Simulator, run: Run, options: tuple[str, ...]) -> None:
+@pytest.mark.parametrize(
+    "options", [("--results", "rows.csv"), ("--results", "nowhere/there.csv"), ("--chunk", "0")]
+)
+def test_wrong_use_is_told_before_anything_is_sent(
+    simulator: Simulator, run: Run, options: tuple[str, ...]
+) -> None:
     refused = run(sheet(*orders(simulator, 1)), *options)
 
     assert refused.exit_code == 2
@@ -315,7 +369,10 @@ def test_missing_v2_key_is_wrong_use(simulator: Simulator, run: Run) -> None:
 def rows_of(text: str | bytes) -> list[tuple[int, str, str, str]]:
     path = Path("any-name")
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    return [(line.number, line.row.shipment_id, line.row.tracking_number, line.row.carrier_code) for line in _checked(path)]
+    return [
+        (line.number, line.row.shipment_id, line.row.tracking_number, line.row.carrier_code)
+        for line in _checked(path)
+    ]
 
 
 ONE_ROW = [(2, "se-1", "1Z1", "ups")]
@@ -345,8 +402,18 @@ def test_number_of_a_row_is_the_line_on_which_it_begins() -> None:
 
 
 @pytest.mark.parametrize("wrap", [list, lambda rows: {"fulfillments": rows}])
-def test_json_is_a_list_or_the_body_of_the_call(wrap: Callable[[list[Mapping[str, Any]]], Any]) -> None:
-    rows = [{"shipment_id": "se-1", "tracking_number": 123456, "carrier_code": "ups", "ship_date": None, "notify_customer": False}]
+def test_json_is_a_list_or_the_body_of_the_call(
+    wrap: Callable[[list[Mapping[str, Any]]], Any],
+) -> None:
+    rows = [
+        {
+            "shipment_id": "se-1",
+            "tracking_number": 123456,
+            "carrier_code": "ups",
+            "ship_date": None,
+            "notify_customer": False,
+        }
+    ]
 
     assert rows_of(json.dumps(wrap(rows))) == [(1, "se-1", "123456", "ups")]
 
@@ -354,13 +421,17 @@ def test_json_is_a_list_or_the_body_of_the_call(wrap: Callable[[list[Mapping[str
 # The results file
 
 
-def test_results_go_where_they_are_wanted_and_leave_no_draft(simulator: Simulator, run: Run) -> None:
+def test_results_go_where_they_are_wanted_and_leave_no_draft(
+    simulator: Simulator, run: Run
+) -> None:
     Path("results.csv").write_text("what an earlier run left")
 
     run(sheet(*orders(simulator, 1)), "--results", "results.csv")
 
     assert statuses(written("results.csv")) == ["marked"]
-    assert sorted(path.name for path in Path().iterdir() if not path.name.startswith("bridge.db")) == ["results.csv", "rows.csv"]
+    assert sorted(
+        path.name for path in Path().iterdir() if not path.name.startswith("bridge.db")
+    ) == ["results.csv", "rows.csv"]
 
 
 def test_spreadsheet_runs_nothing_of_the_results(run: Run) -> None:
@@ -385,6 +456,10 @@ def test_who_marked_from_which_file_is_in_the_audit_list(run: Run, simulator: Si
     run(sheet(*orders(simulator, 2)), "--dry-run")
     run(sheet(*orders(simulator, 2)))
 
-    told = CliRunner().invoke(main, ["audit", "--json"], env=simulator.env() | {"BRIDGE_WEBHOOK_TOKENS": "token-of-these-tests"})
+    told = CliRunner().invoke(
+        main,
+        ["audit", "--json"],
+        env=simulator.env() | {"BRIDGE_WEBHOOK_TOKENS": "token-of-these-tests"},
+    )
     [act] = json.loads(told.stdout)
     assert (act["what"], act["subject"], act["outcome"]) == ("ship", "rows.csv", "2 rows to send")

@@ -1,4 +1,5 @@
-"""`bridge webhooks` against the simulator: nothing stolen, nothing twice, nothing told that opens a door."""
+"""`bridge webhooks` against the simulator: nothing stolen, nothing twice, nothing told that opens a
+door."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
@@ -31,14 +32,25 @@ ALL = [*EVENTS["v2"], *EVENTS["v1"]]
 
 @pytest.fixture
 def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
-    unhurried = {f"BRIDGE_{api}_RATE_PER_MINUTE": "100000" for api in ("SHIPSTATION", "SHIPSTATION_V1")}
-    return simulator.env() | unhurried | {"BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}", "BRIDGE_WEBHOOK_TOKENS": OLD}
+    unhurried = {
+        f"BRIDGE_{api}_RATE_PER_MINUTE": "100000" for api in ("SHIPSTATION", "SHIPSTATION_V1")
+    }
+    return (
+        simulator.env()
+        | unhurried
+        | {
+            "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}",
+            "BRIDGE_WEBHOOK_TOKENS": OLD,
+        }
+    )
 
 
 @pytest.fixture
 def run(env: Mapping[str, str]) -> Run:
     def run(*arguments: str, token: str = OLD) -> Result:
-        return CliRunner().invoke(main, ["webhooks", *arguments], env={**env, "BRIDGE_WEBHOOK_TOKENS": token})
+        return CliRunner().invoke(
+            main, ["webhooks", *arguments], env={**env, "BRIDGE_WEBHOOK_TOKENS": token}
+        )
 
     return run
 
@@ -64,7 +76,9 @@ def urls(world: World) -> list[str]:
 
 
 def test_url_of_somebody_else_is_left_alone_and_told(run: Run, world: World) -> None:
-    theirs = world.subscribe("label_created_v2", "https://erp.example.net/in/s3cr3t-path?key=qwerty")
+    theirs = world.subscribe(
+        "label_created_v2", "https://erp.example.net/in/s3cr3t-path?key=qwerty"
+    )
 
     result = run("ensure", HOME, "--json")
 
@@ -73,7 +87,9 @@ def test_url_of_somebody_else_is_left_alone_and_told(run: Run, world: World) -> 
     assert [one.url for one in of(world, "label_created_v2")] == [theirs.url]
     assert "https://erp.example.net/in/***?***" in result.stdout
     assert not any(secret in result.stdout for secret in ("s3cr3t", "qwerty"))
-    assert outcomes(result)["fulfillment_shipped_v2"] == outcomes(result)["SHIP_NOTIFY"] == "created"
+    assert (
+        outcomes(result)["fulfillment_shipped_v2"] == outcomes(result)["SHIP_NOTIFY"] == "created"
+    )
     assert "ShipStation V2 takes one URL for each event" in run("ensure", HOME).stdout
 
 
@@ -105,10 +121,15 @@ def test_second_url_for_a_v1_event_stands_beside_the_first(run: Run, world: Worl
     result = run("ensure", HOME, "--json")
 
     assert result.exit_code == 0
-    assert [one.url for one in of(world, "SHIP_NOTIFY")] == ["https://erp.example.net/hook", f"{HOME}/{OLD}"]
+    assert [one.url for one in of(world, "SHIP_NOTIFY")] == [
+        "https://erp.example.net/hook",
+        f"{HOME}/{OLD}",
+    ]
 
 
-@pytest.mark.parametrize("command", [["list"], ["ensure", HOME], ["ensure", HOME, "--dry-run"], ["remove"]])
+@pytest.mark.parametrize(
+    "command", [["list"], ["ensure", HOME], ["ensure", HOME, "--dry-run"], ["remove"]]
+)
 @pytest.mark.parametrize("form", [[], ["--json"]])
 def test_no_token_is_told(run: Run, command: list[str], form: list[str]) -> None:
     run("ensure", HOME)
@@ -120,7 +141,14 @@ def test_no_token_is_told(run: Run, command: list[str], form: list[str]) -> None
 
 
 @pytest.mark.parametrize(
-    "wrong", ["http://bridge.example.com", "bridge.example.com", f"{HOME}/{OLD}", "https://user:pw@host", f"{HOME}?x=1"]
+    "wrong",
+    [
+        "http://bridge.example.com",
+        "bridge.example.com",
+        f"{HOME}/{OLD}",
+        "https://user:pw@host",
+        f"{HOME}?x=1",
+    ],
 )
 def test_url_that_can_not_be_meant_is_wrong_use(run: Run, world: World, wrong: str) -> None:
     result = run("ensure", wrong)
@@ -138,7 +166,9 @@ def test_key_that_one_api_refuses_does_not_hold_up_the_other(run: Run, env: dict
     assert outcomes(result) == {"every event": "failed"} | dict.fromkeys(EVENTS["v1"], "created")
 
 
-def test_second_url_that_shipstation_refuses_is_told_in_its_words(run: Run, simulator: Simulator) -> None:
+def test_second_url_that_shipstation_refuses_is_told_in_its_words(
+    run: Run, simulator: Simulator
+) -> None:
     simulator.inject("shipstation.create_webhook", "status:409")
 
     result = run("ensure", HOME, "--json")
@@ -148,7 +178,9 @@ def test_second_url_that_shipstation_refuses_is_told_in_its_words(run: Run, simu
 
 
 @pytest.mark.parametrize("fault", ["drop_after_commit", "error_after_commit"])
-def test_answer_that_was_lost_is_mended_by_running_it_again(run: Run, simulator: Simulator, world: World, fault: str) -> None:
+def test_answer_that_was_lost_is_mended_by_running_it_again(
+    run: Run, simulator: Simulator, world: World, fault: str
+) -> None:
     simulator.inject("shipstation.create_webhook", fault)
     simulator.inject("shipstation_v1.create_webhook", fault)
 
@@ -158,14 +190,20 @@ def test_answer_that_was_lost_is_mended_by_running_it_again(run: Run, simulator:
     assert sorted(one.event for one in world.subscriptions) == sorted(ALL)
 
 
-def test_list_of_another_shape_is_told_without_values(run: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_list_of_another_shape_is_told_without_values(
+    run: Run, simulator: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
     world = simulator.world
     world.subscribe("label_created_v2", "https://erp.example.net/hook")
     monkeypatch.setattr(Subscription, "webhook_id", property(lambda _: {"x": "a-value"}))
 
     result = run("ensure", HOME, "--api", "v2", "--json")
 
-    assert (result.exit_code, "webhook_id" in result.stdout, "a-value" in result.stdout) == (1, True, False)
+    assert (result.exit_code, "webhook_id" in result.stdout, "a-value" in result.stdout) == (
+        1,
+        True,
+        False,
+    )
 
 
 def test_remove_does_not_guess_what_is_ours(run: Run, world: World) -> None:
@@ -186,12 +224,17 @@ def test_api_without_a_key_is_told(run: Run, env: dict[str, str]) -> None:
 # What it does
 
 
-@pytest.mark.parametrize("given", [HOME, "https://bridge.example.com", "https://bridge.example.com/"])
+@pytest.mark.parametrize(
+    "given", [HOME, "https://bridge.example.com", "https://bridge.example.com/"]
+)
 def test_every_family_is_subscribed_on_both_apis_once(run: Run, world: World, given: str) -> None:
     first, again = run("ensure", given, "--json"), run("ensure", given, "--json")
 
     assert (first.exit_code, again.exit_code) == (0, 0)
-    assert (set(outcomes(first).values()), set(outcomes(again).values())) == ({"created"}, {"already there"})
+    assert (set(outcomes(first).values()), set(outcomes(again).values())) == (
+        {"created"},
+        {"already there"},
+    )
     assert sorted(one.event for one in world.subscriptions) == sorted(ALL)
     assert {(one.url, str(one.headers)) for one in world.subscriptions if one.is_v2} == {
         (HOME, str([{"key": "X-Bridge-Token", "value": OLD}]))
@@ -215,16 +258,25 @@ def test_after_a_rotation_ours_gets_the_new_token(run: Run, world: World) -> Non
     assert set(outcomes(result).values()) == {"brought up to date"}
     assert sorted(urls(world)) == sorted([theirs.url, *[HOME] * 3, *[f"{HOME}/{NEW}"] * 3])
     assert {"key": "X-Proxy", "value": "theirs"} in of(world, "label_created_v2")[0].headers
-    assert all({"key": "X-Bridge-Token", "value": NEW} in one.headers for one in world.subscriptions if one.is_v2)
+    assert all(
+        {"key": "X-Bridge-Token", "value": NEW} in one.headers
+        for one in world.subscriptions
+        if one.is_v2
+    )
 
 
-def test_subscription_made_by_hand_with_the_token_in_its_url_is_good(run: Run, world: World) -> None:
+def test_subscription_made_by_hand_with_the_token_in_its_url_is_good(
+    run: Run, world: World
+) -> None:
     world.subscribe("label_created_v2", f"{HOME}/{OLD}")
     world.subscribe("ITEM_SHIP_NOTIFY", f"{HOME}/{OLD}")
 
     result = run("ensure", HOME, "--json")
 
-    assert (outcomes(result)["label_created_v2"], outcomes(result)["ITEM_SHIP_NOTIFY"]) == ("already there", "already there")
+    assert (outcomes(result)["label_created_v2"], outcomes(result)["ITEM_SHIP_NOTIFY"]) == (
+        "already there",
+        "already there",
+    )
     assert (len(of(world, "label_created_v2")), of(world, "SHIP_NOTIFY")) == (1, [])
 
 
@@ -329,7 +381,9 @@ def look(env: dict[str, str]) -> Iterator[Callable[[], list[str] | None]]:
     def look() -> list[str] | None:
         worker = create_worker(Settings.load(env))
         try:
-            [check] = [chore for chore in worker.chores.table if chore.name == "check_subscriptions"]
+            [check] = [
+                chore for chore in worker.chores.table if chore.name == "check_subscriptions"
+            ]
             check.do(worker.stopping)
             with worker.database.read() as connection:
                 note = notes.get(connection, notes.LOST)
@@ -340,7 +394,9 @@ def look(env: dict[str, str]) -> Iterator[Callable[[], list[str] | None]]:
     return look
 
 
-def test_what_vanished_or_points_elsewhere_is_noted(run: Run, world: World, look: Callable[[], list[str]]) -> None:
+def test_what_vanished_or_points_elsewhere_is_noted(
+    run: Run, world: World, look: Callable[[], list[str]]
+) -> None:
     run("ensure", HOME)
     world.subscriptions.remove(of(world, "SHIP_NOTIFY")[0])
     of(world, "label_created_v2")[0].url = "https://erp.example.net/s3cr3t-path"
@@ -355,7 +411,9 @@ def test_what_vanished_or_points_elsewhere_is_noted(run: Run, world: World, look
     ]
 
 
-def test_all_well_is_noted_too_and_a_hidden_header_is_let_pass(run: Run, world: World, look: Callable[[], list[str]]) -> None:
+def test_all_well_is_noted_too_and_a_hidden_header_is_let_pass(
+    run: Run, world: World, look: Callable[[], list[str]]
+) -> None:
     run("ensure", HOME, "--api", "v2")
     for one in world.subscriptions:
         one.headers = []
@@ -363,13 +421,17 @@ def test_all_well_is_noted_too_and_a_hidden_header_is_let_pass(run: Run, world: 
     assert look() == []
 
 
-def test_api_that_refuses_us_is_noted_as_a_problem(run: Run, env: dict[str, str], look: Callable[[], list[str]]) -> None:
+def test_api_that_refuses_us_is_noted_as_a_problem(
+    run: Run, env: dict[str, str], look: Callable[[], list[str]]
+) -> None:
     run("ensure", HOME)
     env["BRIDGE_SHIPSTATION_API_KEY"] = "a-key-of-nobody"
 
     [problem] = look()
 
-    assert problem.startswith("ShipStation V2 does not show its subscriptions: ShipStation webhooks: answered 401")
+    assert problem.startswith(
+        "ShipStation V2 does not show its subscriptions: ShipStation webhooks: answered 401"
+    )
 
 
 def test_nothing_is_compared_before_ensure_was_used(look: Callable[[], list[str]]) -> None:
@@ -380,13 +442,22 @@ def test_nothing_is_compared_before_ensure_was_used(look: Callable[[], list[str]
 
 
 def test_parcel_arrives_by_what_was_subscribed(stack: Stack) -> None:
-    """`ensure`, then two stories: ShipStation itself sends them to our URL with our token, on each API."""
+    """`ensure`, then two stories: ShipStation itself sends them to our URL with our token, on each
+    API."""
     stack.start_both()
-    made = CliRunner().invoke(main, ["webhooks", "ensure", f"http://127.0.0.1:{stack.port}"], env=stack._environ())
-    answers = [_post(f"{stack.simulator.url}/_simulator/ship/{story}") for story in ("v2_label", "v1_label")]
+    made = CliRunner().invoke(
+        main, ["webhooks", "ensure", f"http://127.0.0.1:{stack.port}"], env=stack._environ()
+    )
+    answers = [
+        _post(f"{stack.simulator.url}/_simulator/ship/{story}")
+        for story in ("v2_label", "v1_label")
+    ]
     stack.settle()
 
-    assert (made.exit_code, [sent for answer in answers for one in answer["webhooks"] for sent in one["answers"]]) == (
+    assert (
+        made.exit_code,
+        [sent for answer in answers for one in answer["webhooks"] for sent in one["answers"]],
+    ) == (
         0,
         [{"status": 202}] * 2,
     )

@@ -1,4 +1,5 @@
-"""The console's door: who comes in, what a page may do, and that no form can be sent by another site or by a viewer."""
+"""The console's door: who comes in, what a page may do, and that no form can be sent by another
+site or by a viewer."""
 
 import hmac
 import re
@@ -89,23 +90,31 @@ def test_without_a_password_there_is_no_console(opened_app: Open) -> None:
 
 
 def test_every_rule_of_the_url_map_is_in_the_table_of_routes(opened_app: Open) -> None:
-    rules = {str(rule) for rule in opened_app().url_map.iter_rules() if str(rule).startswith("/console")}
+    rules = {
+        str(rule) for rule in opened_app().url_map.iter_rules() if str(rule).startswith("/console")
+    }
 
-    assert rules == {f"/console{route.path}" for route in ROUTES} | {"/console/static/<path:filename>"}
+    assert rules == {f"/console{route.path}" for route in ROUTES} | {
+        "/console/static/<path:filename>"
+    }
 
 
 # Signing in
 
 
 @pytest.mark.parametrize(("password", "role"), [(OPERATOR, Role.OPERATOR), (VIEWER, Role.VIEWER)])
-def test_password_opens_the_console_in_its_role(client: FlaskClient, password: str, role: Role) -> None:
+def test_password_opens_the_console_in_its_role(
+    client: FlaskClient, password: str, role: Role
+) -> None:
     answer = sign_in(client, password, name="  Anna \n B. ")
 
     assert (answer.status_code, answer.headers["Location"]) == (303, "/console/")
     assert f"Anna B. ({role})" in client.get("/console/").text
 
 
-@pytest.mark.parametrize("password", ["", "wrong", OPERATOR.upper(), f"{OPERATOR} ", "ü" * 4000, "\ud800"])
+@pytest.mark.parametrize(
+    "password", ["", "wrong", OPERATOR.upper(), f"{OPERATOR} ", "ü" * 4000, "\ud800"]
+)
 def test_wrong_password_opens_nothing(client: FlaskClient, password: str) -> None:
     answer = sign_in(client, password.encode(errors="surrogatepass").decode(errors="replace"))
 
@@ -114,8 +123,14 @@ def test_wrong_password_opens_nothing(client: FlaskClient, password: str) -> Non
 
 
 @pytest.mark.parametrize("route", INSIDE, **by_name)
-def test_nothing_inside_is_shown_or_done_before_signing_in(client: FlaskClient, route: Route) -> None:
-    answer = client.open(address_of(route), method=route.method, data={"csrf": "x"} if route.method == "POST" else None)
+def test_nothing_inside_is_shown_or_done_before_signing_in(
+    client: FlaskClient, route: Route
+) -> None:
+    answer = client.open(
+        address_of(route),
+        method=route.method,
+        data={"csrf": "x"} if route.method == "POST" else None,
+    )
 
     assert (answer.status_code, answer.headers["Location"].partition("?")[0]) == (303, SIGN_IN)
 
@@ -125,13 +140,24 @@ def test_page_that_was_asked_for_comes_after_signing_in(client: FlaskClient) -> 
     form = client.get(to_sign_in.headers["Location"]).text
 
     [wanted] = re.findall(r'name="next" value="([^"]*)"', form)
-    answer = client.post(SIGN_IN, data={"csrf": token_in(form), "password": OPERATOR, "next": wanted.replace("&amp;", "&")})
+    answer = client.post(
+        SIGN_IN,
+        data={"csrf": token_in(form), "password": OPERATOR, "next": wanted.replace("&amp;", "&")},
+    )
 
     assert answer.headers["Location"] == "/console/deliveries?q=status:held"
 
 
 @pytest.mark.parametrize(
-    "elsewhere", ["https://evil.example/", "//evil.example", "/\\evil.example", "javascript:alert(1)", "/console/\r\nx: y", "/"]
+    "elsewhere",
+    [
+        "https://evil.example/",
+        "//evil.example",
+        "/\\evil.example",
+        "javascript:alert(1)",
+        "/console/\r\nx: y",
+        "/",
+    ],
 )
 def test_signing_in_leads_to_no_other_site(client: FlaskClient, elsewhere: str) -> None:
     assert sign_in(client, next=elsewhere).headers["Location"] == "/console/"
@@ -162,7 +188,9 @@ def test_guesser_behind_the_proxy_does_not_lock_others_out(client: FlaskClient) 
 # Sessions
 
 
-def test_cookie_is_kept_from_scripts_and_other_paths_and_sent_over_https_alone_where_there_is_https(client: FlaskClient) -> None:
+def test_cookie_is_kept_from_scripts_and_other_paths_and_sent_over_https_alone_where_there_is_https(
+    client: FlaskClient,
+) -> None:
     plain = client.get(SIGN_IN).headers["Set-Cookie"]
     client.delete_cookie("bridge_console", path="/console/")
     secure = client.get(SIGN_IN, base_url="https://localhost").headers["Set-Cookie"]
@@ -189,9 +217,13 @@ def test_session_holds_in_every_process_of_the_ledger(opened_app: Open) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [{"BRIDGE_CONSOLE_PASSWORD": "another-one"}, {"BRIDGE_SECRET_KEY": "a-key-of-sixteen-or-more"}], ids=lambda c: next(iter(c))
+    "change",
+    [{"BRIDGE_CONSOLE_PASSWORD": "another-one"}, {"BRIDGE_SECRET_KEY": "a-key-of-sixteen-or-more"}],
+    ids=lambda c: next(iter(c)),
 )
-def test_another_password_or_key_ends_the_sessions(opened_app: Open, change: dict[str, str]) -> None:
+def test_another_password_or_key_ends_the_sessions(
+    opened_app: Open, change: dict[str, str]
+) -> None:
     before, after = opened_app().test_client(), opened_app(**change).test_client()
     sign_in(before)
     cookie = before.get_cookie("bridge_console", path="/console/")
@@ -224,7 +256,9 @@ def test_session_ends_after_its_time(client: FlaskClient, monkeypatch: pytest.Mo
     before = is_in(client)
     now = auth.time.time()
 
-    monkeypatch.setattr(auth.time, "time", lambda: now + (auth.LIFETIME + timedelta(seconds=1)).total_seconds())
+    monkeypatch.setattr(
+        auth.time, "time", lambda: now + (auth.LIFETIME + timedelta(seconds=1)).total_seconds()
+    )
 
     assert (before, is_in(client)) == (True, False)
 
@@ -243,7 +277,9 @@ def test_signing_out_forgets_the_session(client: FlaskClient) -> None:
 
 @pytest.mark.parametrize("given", [None, "", "another"], ids=["none", "empty", "wrong"])
 @pytest.mark.parametrize("route", FORMS, **by_name)
-def test_form_without_the_sessions_token_does_nothing(client: FlaskClient, route: Route, given: str | None) -> None:
+def test_form_without_the_sessions_token_does_nothing(
+    client: FlaskClient, route: Route, given: str | None
+) -> None:
     sign_in(client)
     data = {"password": OPERATOR, "reason": "x"} | ({} if given is None else {"csrf": given})
 
@@ -252,7 +288,9 @@ def test_form_without_the_sessions_token_does_nothing(client: FlaskClient, route
     assert (answer.status_code, "Nothing was changed" in answer.text) == (403, True)
 
 
-@pytest.mark.parametrize("route", [route for route in FORMS if route.name not in ("sign_in_with", "sign_out")], **by_name)
+@pytest.mark.parametrize(
+    "route", [route for route in FORMS if route.name not in ("sign_in_with", "sign_out")], **by_name
+)
 def test_viewer_can_look_but_not_act(client: FlaskClient, route: Route) -> None:
     sign_in(client, VIEWER)
     csrf = token_in(client.get("/console/").text)
@@ -262,28 +300,48 @@ def test_viewer_can_look_but_not_act(client: FlaskClient, route: Route) -> None:
     assert (answer.status_code, "signed in as a viewer" in answer.text) == (403, True)
 
 
-@pytest.mark.parametrize("route", [route for route in INSIDE if route.method == "GET" and "<" not in route.path], **by_name)
+@pytest.mark.parametrize(
+    "route",
+    [route for route in INSIDE if route.method == "GET" and "<" not in route.path],
+    **by_name,
+)
 def test_viewer_sees_every_page_and_no_button_that_acts(client: FlaskClient, route: Route) -> None:
     sign_in(client, VIEWER)
 
     answer = client.get(address_of(route))
 
     assert answer.status_code == 200
-    assert re.findall(r'<form method="post" action="([^"]+)"', answer.text) in ([], ["/console/sign-out"])
+    assert re.findall(r'<form method="post" action="([^"]+)"', answer.text) in (
+        [],
+        ["/console/sign-out"],
+    )
 
 
 # What a page may do
 
 
 @pytest.mark.parametrize("path", [SIGN_IN, "/console/", "/console/nowhere", "/console/counts"])
-def test_page_is_kept_by_nobody_framed_by_nobody_and_runs_no_inline_script(client: FlaskClient, path: str) -> None:
+def test_page_is_kept_by_nobody_framed_by_nobody_and_runs_no_inline_script(
+    client: FlaskClient, path: str
+) -> None:
     sign_in(client)
     answer = client.get(path)
 
     policy = answer.headers["Content-Security-Policy"]
     assert "unsafe" not in policy
-    assert all(rule in policy for rule in ("default-src 'none'", "script-src 'self'", "frame-ancestors 'none'", "base-uri 'none'"))
-    assert [answer.headers[name] for name in ("Cache-Control", "X-Content-Type-Options", "X-Frame-Options")] == [
+    assert all(
+        rule in policy
+        for rule in (
+            "default-src 'none'",
+            "script-src 'self'",
+            "frame-ancestors 'none'",
+            "base-uri 'none'",
+        )
+    )
+    assert [
+        answer.headers[name]
+        for name in ("Cache-Control", "X-Content-Type-Options", "X-Frame-Options")
+    ] == [
         "no-store",
         "nosniff",
         "DENY",
@@ -300,7 +358,9 @@ def test_unknown_page_is_told_in_a_page(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize(("table", "path"), [("secret_keys", SIGN_IN), ("workers", "/console/")])
-def test_database_that_does_not_answer_is_told_in_a_page(opened_app: Open, tmp_path: Path, table: str, path: str) -> None:
+def test_database_that_does_not_answer_is_told_in_a_page(
+    opened_app: Open, tmp_path: Path, table: str, path: str
+) -> None:
     app = opened_app(BRIDGE_DATABASE_URL=f"sqlite:///{tmp_path / 'own.db'}")
     client = app.test_client()
     if path != SIGN_IN:
@@ -313,18 +373,27 @@ def test_database_that_does_not_answer_is_told_in_a_page(opened_app: Open, tmp_p
     assert (answer.status_code, "The database can&#39;t be reached" in answer.text) == (503, True)
 
 
-def test_unforeseen_failure_is_a_page_without_its_insides(opened_app: Open, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_unforeseen_failure_is_a_page_without_its_insides(
+    opened_app: Open, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = opened_app().test_client()
     sign_in(client)
     monkeypatch.setattr("bridge.web.console.lists.read_filter", lambda *_, **__: 1 / 0)
 
     answer = client.get("/console/events")
 
-    assert (answer.status_code, "This went wrong" in answer.text, "ZeroDivision" in answer.text) == (500, True, False)
+    assert (
+        answer.status_code,
+        "This went wrong" in answer.text,
+        "ZeroDivision" in answer.text,
+    ) == (500, True, False)
     assert answer.headers["Cache-Control"] == "no-store"
 
 
-@pytest.mark.parametrize("path", ["events?q=%00", "deliveries?q=order:a%00b", "deliveries/dlv_%00", "audit?subject=%00", "x%00"])
+@pytest.mark.parametrize(
+    "path",
+    ["events?q=%00", "deliveries?q=order:a%00b", "deliveries/dlv_%00", "audit?subject=%00", "x%00"],
+)
 def test_character_that_no_database_takes_is_refused(opened_app: Open, path: str) -> None:
     client = opened_app().test_client()
     sign_in(client)

@@ -1,4 +1,5 @@
-"""The console in a real Chromium, on a real receiver and worker: what a person does there, with and without JavaScript, eyes or a mouse."""
+"""The console in a real Chromium, on a real receiver and worker: what a person does there, with and
+without JavaScript, eyes or a mouse."""
 
 import json
 import shutil
@@ -41,7 +42,9 @@ class Browser:
         return self.words()
 
     def words(self) -> str:
-        with suppress(StaleElementReferenceException, NoSuchElementException):  # A page gives way to the next one.
+        with suppress(
+            StaleElementReferenceException, NoSuchElementException
+        ):  # A page gives way to the next one.
             return str(self.driver.find_element(By.TAG_NAME, "body").text)
         return ""
 
@@ -51,7 +54,9 @@ class Browser:
     def press(self, css: str, then: str) -> None:
         """Click, and wait until the page says `then`."""
         self.one(css).click()
-        wait_until(lambda: then in self.words(), 15, f"a page that says {then!r}, not\n{self.words()}")
+        wait_until(
+            lambda: then in self.words(), 15, f"a page that says {then!r}, not\n{self.words()}"
+        )
 
     def type(self, css: str, text: str) -> None:
         field = self.one(css)
@@ -62,8 +67,17 @@ class Browser:
         self.driver.execute_cdp_cmd(command, parameters)
 
     def look(self, *, width: int, scheme: str) -> None:
-        self.devtools("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
-        self.devtools("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +86,12 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     folder = tmp_path_factory.mktemp("console")
     with (
         Simulator() as simulator,
-        Stack(simulator, f"sqlite:///{folder / 'bridge.db'}", folder, {"BRIDGE_CONSOLE_PASSWORD": PASSWORD}) as stack,
+        Stack(
+            simulator,
+            f"sqlite:///{folder / 'bridge.db'}",
+            folder,
+            {"BRIDGE_CONSOLE_PASSWORD": PASSWORD},
+        ) as stack,
     ):
         stack.start_both()
         yield stack
@@ -111,8 +130,12 @@ def ambiguous(stack: Stack) -> Ambiguous:
 
     def ship() -> tuple[str, PurpleDotOrder]:
         number = len(stack.world.orders) + 8000
-        first, second = (stack.world.add_order(f"PD{number}/{part}", [("TEE", 1)]) for part in (1, 2))
-        shipment = stack.world.add_shipstation_order(first, None, custom_fields=(second.reference, None, None))
+        first, second = (
+            stack.world.add_order(f"PD{number}/{part}", [("TEE", 1)]) for part in (1, 2)
+        )
+        shipment = stack.world.add_shipstation_order(
+            first, None, custom_fields=(second.reference, None, None)
+        )
         stack.travel(stack.world.label_created_v2(stack.world.buy_labels(shipment)))
         [held] = [row for row in stack.deliveries() if row["order_number"] == f"PD{number}/1"]
         return str(held["id"]), second
@@ -139,13 +162,17 @@ def link_by_hand(browser: Browser, stack: Stack, held: str, right: PurpleDotOrde
 # What a person does
 
 
-def test_person_signs_in_filters_opens_a_story_and_links_an_ambiguous_order(browser: Browser, stack: Stack, ambiguous: Ambiguous) -> None:
+def test_person_signs_in_filters_opens_a_story_and_links_an_ambiguous_order(
+    browser: Browser, stack: Stack, ambiguous: Ambiguous
+) -> None:
     held, right = ambiguous()
     browser.see("/console/")
     browser.press("nav a[href='/console/deliveries']", "made")
     browser.type("#q", "status:held reason:ambiguous_order")
     browser.press("[role=search] button", held_name(stack, held))
-    browser.press(f"a[href$='{held}']", "What the ShipStation order says fits more than one Purple Dot order.")
+    browser.press(
+        f"a[href$='{held}']", "What the ShipStation order says fits more than one Purple Dot order."
+    )
 
     link_by_hand(browser, stack, held, right)
 
@@ -153,7 +180,9 @@ def test_person_signs_in_filters_opens_a_story_and_links_an_ambiguous_order(brow
     assert "because a person chose it" in browser.see(f"/console/deliveries/{held}")
 
 
-def test_all_of_it_works_without_javascript(browser: Browser, stack: Stack, ambiguous: Ambiguous, no_script: None) -> None:  # noqa: ARG001
+def test_all_of_it_works_without_javascript(
+    browser: Browser, stack: Stack, ambiguous: Ambiguous, no_script: None
+) -> None:  # noqa: ARG001
     held, right = ambiguous()
 
     link_by_hand(browser, stack, held, right)
@@ -171,18 +200,26 @@ def held_name(stack: Stack, held: str) -> str:
 def test_dead_delivery_is_retried_with_one_click(browser: Browser, stack: Stack) -> None:
     stack.simulator.inject("purple_dot.create_fulfillment", "status:422")
     order = stack.world.add_order("PD7001/1", [("TEE", 1)])
-    stack.travel(stack.world.label_created_v2(stack.world.buy_labels(stack.world.add_shipstation_order(order))))
+    stack.travel(
+        stack.world.label_created_v2(
+            stack.world.buy_labels(stack.world.add_shipstation_order(order))
+        )
+    )
     dead = stack.delivery(order)
     browser.see("/console/exceptions")
 
-    browser.press(f"form[action$='/{dead['id']}/retry'] button", f"{dead['id']} is tried again now.")
+    browser.press(
+        f"form[action$='/{dead['id']}/retry'] button", f"{dead['id']} is tried again now."
+    )
     stack.settle()
 
     assert (dead["status"], order.status) == ("dead", "FULFILLED")
     assert "answered 422" in browser.see(f"/console/deliveries/{dead['id']}")
 
 
-def test_many_are_resolved_after_a_look_at_them(browser: Browser, stack: Stack, ambiguous: Ambiguous) -> None:
+def test_many_are_resolved_after_a_look_at_them(
+    browser: Browser, stack: Stack, ambiguous: Ambiguous
+) -> None:
     held = [ambiguous()[0] for _ in range(2)]
     browser.see("/console/deliveries?q=status:held")
 
@@ -193,17 +230,31 @@ def test_many_are_resolved_after_a_look_at_them(browser: Browser, stack: Stack, 
     browser.type("#reason", "stock-taking")
     browser.press("form[action$='/many/go'] button", "Resolve as cancelled: 2 of 2 done.")
 
-    assert [row["status"] for row in stack.deliveries() if row["id"] in held] == ["cancelled", "cancelled"]
+    assert [row["status"] for row in stack.deliveries() if row["id"] in held] == [
+        "cancelled",
+        "cancelled",
+    ]
 
 
-@pytest.mark.parametrize(("width", "scheme", "script"), [(1280, "light", True), (390, "dark", True), (1280, "light", False)])
+@pytest.mark.parametrize(
+    ("width", "scheme", "script"),
+    [(1280, "light", True), (390, "dark", True), (1280, "light", False)],
+)
 def test_many_are_replayed_plan_first_and_the_run_is_cancelled(
     browser: Browser, stack: Stack, width: int, scheme: str, script: bool
 ) -> None:
-    """The dry run sends nothing; the run goes until it is cancelled; with and without JavaScript."""
+    """The dry run sends nothing; the run goes until it is cancelled; with and without
+    JavaScript."""
     orders = [stack.world.add_order(lines=[("TEE", 1)]) for _ in range(12)]
     stack.simulator.inject("purple_dot.create_fulfillment", "status:422", count=12)
-    ids = stack.travel(*(stack.world.label_created_v2(stack.world.buy_labels(stack.world.add_shipstation_order(one))) for one in orders))
+    ids = stack.travel(
+        *(
+            stack.world.label_created_v2(
+                stack.world.buy_labels(stack.world.add_shipstation_order(one))
+            )
+            for one in orders
+        )
+    )
     browser.look(width=width, scheme=scheme)
     browser.devtools("Emulation.setScriptExecutionDisabled", value=not script)
     browser.see("/console/events?q=status:processed")
@@ -231,21 +282,32 @@ def test_many_are_replayed_plan_first_and_the_run_is_cancelled(
 def test_progress_of_a_run_is_fresh_while_it_is_looked_at(browser: Browser, stack: Stack) -> None:
     order = stack.world.add_order(lines=[("TEE", 1)])
     stack.simulator.inject("purple_dot.create_fulfillment", "status:422")
-    [event_id] = stack.travel(stack.world.label_created_v2(stack.world.buy_labels(stack.world.add_shipstation_order(order))))
+    [event_id] = stack.travel(
+        stack.world.label_created_v2(
+            stack.world.buy_labels(stack.world.add_shipstation_order(order))
+        )
+    )
     stack.simulator.inject("shipstation.labels", "delay:5")
     browser.see(f"/console/events/{event_id}")
 
     browser.press("form[action$='/replays'] button", "0 of 1 events ended")
     stack.settle()
 
-    wait_until(lambda: "the run is done" in browser.words(), 15, "the page to say that the run is done")
-    assert browser.one("progress").get_dom_attribute("value") == "1" or browser.one("progress").get_property("value") == 1
+    wait_until(
+        lambda: "the run is done" in browser.words(), 15, "the page to say that the run is done"
+    )
+    assert (
+        browser.one("progress").get_dom_attribute("value") == "1"
+        or browser.one("progress").get_property("value") == 1
+    )
 
 
 # What the script adds
 
 
-def test_times_are_the_readers_own_with_utc_on_hover(browser: Browser, ambiguous: Ambiguous) -> None:
+def test_times_are_the_readers_own_with_utc_on_hover(
+    browser: Browser, ambiguous: Ambiguous
+) -> None:
     held, _ = ambiguous()
     shown = []
     for zone in ("Asia/Tokyo", "America/New_York"):
@@ -259,10 +321,14 @@ def test_times_are_the_readers_own_with_utc_on_hover(browser: Browser, ambiguous
     assert shown[0][1].endswith(" UTC")
 
 
-def test_counts_are_refreshed_while_they_are_looked_at_and_only_then(browser: Browser, ambiguous: Ambiguous) -> None:
+def test_counts_are_refreshed_while_they_are_looked_at_and_only_then(
+    browser: Browser, ambiguous: Ambiguous
+) -> None:
     browser.see("/console/")
     before = browser.one("[data-count=exceptions]").text
-    browser.driver.execute_script("window.asked = 0; const real = fetch; window.fetch = (...all) => { asked += 1; return real(...all); };")
+    browser.driver.execute_script(
+        "window.asked = 0; const real = fetch; window.fetch = (...all) => { asked += 1; return real(...all); };"
+    )
     look = "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});"
     look += "document.dispatchEvent(new Event('visibilitychange')); return asked;"
     ambiguous()
@@ -271,7 +337,11 @@ def test_counts_are_refreshed_while_they_are_looked_at_and_only_then(browser: Br
     while_seen = browser.driver.execute_script(look, False)
 
     assert (while_hidden, while_seen) == (0, 1)
-    wait_until(lambda: browser.one("[data-count=exceptions]").text == str(int(before) + 1), 10, "the count to be fresh")
+    wait_until(
+        lambda: browser.one("[data-count=exceptions]").text == str(int(before) + 1),
+        10,
+        "the count to be fresh",
+    )
 
 
 # For everyone
@@ -289,7 +359,7 @@ def paths(stack: Stack, held: str) -> list[str]:
     ]
     return [
         *lists,
-        "/console/deliveries?q=colour:red",
+        "/console/deliveries?q=color:red",
         f"/console/deliveries/{held}",
         f"/console/events/{event}",
         "/console/nowhere",
@@ -302,11 +372,20 @@ def faults_of(browser: Browser) -> list[str]:
     spec = find_spec("axe_core_python")
     assert spec is not None
     assert spec.submodule_search_locations
-    browser.driver.execute_script("for (const part of document.querySelectorAll('details')) part.open = true;")
-    browser.driver.execute_script(Path(spec.submodule_search_locations[0], "axe.min.js").read_text(encoding="utf-8"))
+    browser.driver.execute_script(
+        "for (const part of document.querySelectorAll('details')) part.open = true;"
+    )
+    browser.driver.execute_script(
+        Path(spec.submodule_search_locations[0], "axe.min.js").read_text(encoding="utf-8")
+    )
     told = browser.driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
-    faults = [f"{fault['id']}: {fault['nodes'][0]['html'][:150]} {fault['nodes'][0]['failureSummary']}" for fault in told["violations"]]
-    wide = browser.driver.execute_script("return document.documentElement.scrollWidth - window.innerWidth")
+    faults = [
+        f"{fault['id']}: {fault['nodes'][0]['html'][:150]} {fault['nodes'][0]['failureSummary']}"
+        for fault in told["violations"]
+    ]
+    wide = browser.driver.execute_script(
+        "return document.documentElement.scrollWidth - window.innerWidth"
+    )
     return faults + ([f"{wide} pixels too wide"] if wide > 0 else [])
 
 
@@ -340,13 +419,32 @@ def test_keyboard_skips_the_menu_and_sees_its_focus(browser: Browser) -> None:
 def test_nothing_from_outside_runs(browser: Browser, stack: Stack) -> None:
     order = stack.world.add_order(f"PD66{EVIL}", [(EVIL, 1)])
     shipment = stack.world.add_shipstation_order(order, None, external_shipment_id=order.id)
-    [event_id] = stack.travel(stack.world.label_created_v2(stack.world.buy_labels(shipment, tracking=f"1Z{EVIL}")))
+    [event_id] = stack.travel(
+        stack.world.label_created_v2(stack.world.buy_labels(shipment, tracking=f"1Z{EVIL}"))
+    )
     [delivery] = stack.deliveries(order)
 
-    for path in ("", "events", "deliveries", "exceptions", f"events/{event_id}", f"deliveries/{delivery['id']}", f"deliveries?q={EVIL}"):
+    for path in (
+        "",
+        "events",
+        "deliveries",
+        "exceptions",
+        f"events/{event_id}",
+        f"deliveries/{delivery['id']}",
+        f"deliveries?q={EVIL}",
+    ):
         browser.see(f"/console/{path}")
-        assert browser.driver.execute_script("return document.images.length + document.querySelectorAll('script').length") == 1
-    complaints = [entry["message"] for entry in browser.driver.get_log("browser") if "Content Security Policy" in entry["message"]]
+        assert (
+            browser.driver.execute_script(
+                "return document.images.length + document.querySelectorAll('script').length"
+            )
+            == 1
+        )
+    complaints = [
+        entry["message"]
+        for entry in browser.driver.get_log("browser")
+        if "Content Security Policy" in entry["message"]
+    ]
 
     assert EVIL in browser.see(f"/console/deliveries/{delivery['id']}")
     assert json.dumps(complaints) == "[]"

@@ -1,4 +1,5 @@
-"""Replay in the console: one failed event is one click; what is many, or was delivered, goes plan → reason → run → cancel."""
+"""Replay in the console: one failed event is one click; what is many, or was delivered, goes plan →
+reason → run → cancel."""
 
 import re
 from collections.abc import Iterator, MutableMapping
@@ -30,8 +31,12 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
 
 
 @pytest.fixture
-def bridge(ledger_url: str, clock: Clock, logged: list[MutableMapping[str, Any]]) -> Iterator[Clockwork]:  # noqa: ARG001  # keeps the log quiet
-    with Clockwork(ledger_url, clock, BRIDGE_CONSOLE_PASSWORD=OPERATOR, BRIDGE_CONSOLE_READONLY_PASSWORD=VIEWER) as bridge:
+def bridge(
+    ledger_url: str, clock: Clock, logged: list[MutableMapping[str, Any]]
+) -> Iterator[Clockwork]:  # noqa: ARG001  # keeps the log quiet
+    with Clockwork(
+        ledger_url, clock, BRIDGE_CONSOLE_PASSWORD=OPERATOR, BRIDGE_CONSOLE_READONLY_PASSWORD=VIEWER
+    ) as bridge:
         yield bridge
 
 
@@ -53,11 +58,17 @@ class Person:
 
     def press(self, page: str, action: str, **fields: Any) -> str:
         """The first form of this page that goes there, with all that it holds."""
-        form = next(form for form in re.findall(r"<form.*?</form>", page, re.DOTALL) if f'action="/console/{action}"' in form)
+        form = next(
+            form
+            for form in re.findall(r"<form.*?</form>", page, re.DOTALL)
+            if f'action="/console/{action}"' in form
+        )
         hidden: dict[str, Any] = {}
         for name, value in re.findall(r'type="hidden" name="([^"]+)" value="([^"]*)"', form):
             hidden.setdefault(name, []).append(unescape(value))
-        return str(self.client.post(f"/console/{action}", data=hidden | fields, follow_redirects=True).text)
+        return str(
+            self.client.post(f"/console/{action}", data=hidden | fields, follow_redirects=True).text
+        )
 
 
 @pytest.fixture
@@ -81,7 +92,9 @@ def test_single_failed_event_is_one_click(bridge: Clockwork, anna: Person) -> No
     assert "1 <span" in anna.see(f"replays/{run.id}")
 
 
-def test_dead_event_that_a_replay_brought_to_a_good_end_waits_for_nobody(bridge: Clockwork, anna: Person) -> None:
+def test_dead_event_that_a_replay_brought_to_a_good_end_waits_for_nobody(
+    bridge: Clockwork, anna: Person
+) -> None:
     bridge.simulator.inject("shipstation.labels", "status:500", None)
     order = bridge.world.add_shipstation_order(bridge.world.add_order(lines=[("TEE", 1)]))
     [event_id] = bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(order)))
@@ -98,7 +111,9 @@ def test_dead_event_that_a_replay_brought_to_a_good_end_waits_for_nobody(bridge:
     assert "Nothing waits for you" in after
 
 
-def test_delivered_event_shows_its_plan_instead_and_asks_why(bridge: Clockwork, anna: Person) -> None:
+def test_delivered_event_shows_its_plan_instead_and_asks_why(
+    bridge: Clockwork, anna: Person
+) -> None:
     event_id, _ = delivered(bridge)
 
     page = anna.press(anna.see(f"events/{event_id}"), "replays")
@@ -109,7 +124,9 @@ def test_delivered_event_shows_its_plan_instead_and_asks_why(bridge: Clockwork, 
     assert re.search(r'name="reason" maxlength="1000" required', page)
 
 
-def test_plan_shows_count_and_each_body_and_changes_nothing(bridge: Clockwork, anna: Person) -> None:
+def test_plan_shows_count_and_each_body_and_changes_nothing(
+    bridge: Clockwork, anna: Person
+) -> None:
     ids = dead(bridge, 2)
     before, sent = everything(bridge.database), len(bridge.sent)
 
@@ -123,7 +140,9 @@ def test_plan_shows_count_and_each_body_and_changes_nothing(bridge: Clockwork, a
     assert "is UNFULFILLED in Purple Dot now" in page
 
 
-def test_all_that_match_are_replayed_with_a_reason_to_the_end(bridge: Clockwork, anna: Person) -> None:
+def test_all_that_match_are_replayed_with_a_reason_to_the_end(
+    bridge: Clockwork, anna: Person
+) -> None:
     dead(bridge, 3)
     foreign(bridge)
     line = "status:processed type:LABEL_CREATED_V2"
@@ -136,8 +155,12 @@ def test_all_that_match_are_replayed_with_a_reason_to_the_end(bridge: Clockwork,
     assert "Say why" in asked
     [run] = rows(bridge.database, "replay_runs")
     assert (run.total, run.reason, run.chosen) == (3, "Purple Dot mended the orders", {"q": line})
-    assert story(bridge.database, run.id)["deliveries"] == [{"status": "delivered", "reason": None, "before": False, "count": 3}]
-    assert [(act.what, act.subject, act.why) for act in rows(bridge.database, "audit")] == [("replay", run.id, run.reason)]
+    assert story(bridge.database, run.id)["deliveries"] == [
+        {"status": "delivered", "reason": None, "before": False, "count": 3}
+    ]
+    assert [(act.what, act.subject, act.why) for act in rows(bridge.database, "audit")] == [
+        ("replay", run.id, run.reason)
+    ]
 
 
 def test_what_fits_by_now_and_was_not_seen_is_not_replayed(bridge: Clockwork, anna: Person) -> None:
@@ -188,11 +211,17 @@ def test_run_that_was_paused_in_a_shell_goes_on_here(bridge: Clockwork, anna: Pe
     bridge.settle()
 
     assert story(bridge.database, run_id)["status"] == "done"
-    assert anna.client.get(f"/console/replays/{run_id}/counts").json == {"ended": "6", "bar": "6", "status": "done"}
+    assert anna.client.get(f"/console/replays/{run_id}/counts").json == {
+        "ended": "6",
+        "bar": "6",
+        "status": "done",
+    }
     assert run_id in anna.see("replays")
 
 
-def test_long_plan_and_long_run_go_on_over_pages(bridge: Clockwork, anna: Person, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_long_plan_and_long_run_go_on_over_pages(
+    bridge: Clockwork, anna: Person, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("bridge.web.console.replaying.SHOWN", 2)
     monkeypatch.setattr("bridge.web.console.replaying.A_PAGE", 2)
     ids = dead(bridge, 3)
@@ -203,7 +232,10 @@ def test_long_plan_and_long_run_go_on_over_pages(bridge: Clockwork, anna: Person
 
     assert [f"/console/events/{ids[2]}" in page for page in (plan, rest)] == [False, True]
     assert "events 1 to 2 is above" in plan
-    assert [f"/console/events/{ids[2]}" in anna.see(f"replays/{run_id}{query}") for query in ("", "?after=2")] == [False, True]
+    assert [
+        f"/console/events/{ids[2]}" in anna.see(f"replays/{run_id}{query}")
+        for query in ("", "?after=2")
+    ] == [False, True]
 
 
 def test_what_can_not_be_replayed_is_told_with_its_reason(bridge: Clockwork, anna: Person) -> None:
@@ -219,7 +251,7 @@ def test_what_can_not_be_replayed_is_told_with_its_reason(bridge: Clockwork, ann
 
 def test_nothing_chosen_is_told_and_a_wrong_filter_too(anna: Person) -> None:
     assert "Nothing was chosen" in anna.post("replays/plan").text
-    assert anna.post("replays/plan", all="1", q="colour:red").status_code == 400
+    assert anna.post("replays/plan", all="1", q="color:red").status_code == 400
     assert anna.client.get("/console/replays/rpl_0").status_code == 404
     assert "Nothing was replayed yet" in anna.see("replays")
 
@@ -229,5 +261,7 @@ def test_viewer_sees_runs_and_starts_none(bridge: Clockwork, anna: Person) -> No
     viewer = Person(anna.client.application.test_client(), VIEWER)
 
     assert "Cancel the run" not in viewer.see(f"replays/{run_id}")
-    assert {route.role for route in ROUTES if "/replays" in route.path and route.method == "POST"} == {Role.OPERATOR}
+    assert {
+        route.role for route in ROUTES if "/replays" in route.path and route.method == "POST"
+    } == {Role.OPERATOR}
     assert viewer.post(f"replays/{run_id}/cancel").status_code == 403

@@ -1,4 +1,5 @@
-"""What we count on in the vendors' answers: list, models and simulator say the same, and a change is told without any value."""
+"""What we count on in the vendors' answers: list, models and simulator say the same, and a change
+is told without any value."""
 
 import re
 from collections.abc import Iterator
@@ -17,7 +18,10 @@ from bridge.vendors.shipstation.subscriptions import V1Webhook, V2Webhook
 
 FIELDS = vendor_fields()
 PAGING = {"total", "pages", "links.next.href"}
-MODELLED = {kind: model for kind, model in MODELS.items() if kind != "inline_row"} | {"v2_webhook": V2Webhook, "v1_webhook": V1Webhook}
+MODELLED = {kind: model for kind, model in MODELS.items() if kind != "inline_row"} | {
+    "v2_webhook": V2Webhook,
+    "v1_webhook": V1Webhook,
+}
 LISTS = {
     "v2_label": "labels",
     "v2_fulfillment": "fulfillments",
@@ -32,11 +36,17 @@ def leaves(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
     """The paths of a model's fields, in the vendor's own words."""
     for name, field in model.model_fields.items():
         path = f"{prefix}{field.alias or name}"
-        inner = [one for one in (field.annotation, *get_args(field.annotation)) if isinstance(one, type) and issubclass(one, BaseModel)]
+        inner = [
+            one
+            for one in (field.annotation, *get_args(field.annotation))
+            if isinstance(one, type) and issubclass(one, BaseModel)
+        ]
         if name == "headers":
             yield from (f"{path}[].key", f"{path}[].value")
         elif inner:
-            yield from leaves(inner[0], f"{path}{'[]' if inner[0] is not field.annotation else ''}.")
+            yield from leaves(
+                inner[0], f"{path}{'[]' if inner[0] is not field.annotation else ''}."
+            )
         else:
             yield path
 
@@ -52,7 +62,9 @@ def test_list_names_exactly_what_the_models_read(kind: str) -> None:
 
 
 def test_list_names_exactly_what_the_model_of_an_order_reads() -> None:
-    orders = {field.field.removeprefix("data.fulfillment_orders[].") for field in FIELDS["pd_order"]} - {
+    orders = {
+        field.field.removeprefix("data.fulfillment_orders[].") for field in FIELDS["pd_order"]
+    } - {
         "data.has_more",
         "data.starting_after",
     }
@@ -61,7 +73,11 @@ def test_list_names_exactly_what_the_model_of_an_order_reads() -> None:
 
 
 def test_list_names_what_is_sent_when_a_row_is_marked() -> None:
-    sent = {field.field.removeprefix("fulfillments[].") for field in FIELDS["sent"] if field.call == "POST /v2/fulfillments"}
+    sent = {
+        field.field.removeprefix("fulfillments[].")
+        for field in FIELDS["sent"]
+        if field.call == "POST /v2/fulfillments"
+    }
 
     assert sent == set(MarkRow.model_fields)
 
@@ -72,7 +88,9 @@ def test_every_entry_says_who_told_us_and_whether_it_must_come() -> None:
     assert {field.when for field in entries} == {"always", "sometimes", "sent"}
     assert {field.source for field in entries} == {"document", "capture", "client", "undocumented"}
     assert {field.type for field in entries} == {"string", "integer", "boolean"}
-    assert [field for field in entries if field.source == "undocumented" and field.when != "sometimes"] == []
+    assert [
+        field for field in entries if field.source == "undocumented" and field.when != "sometimes"
+    ] == []
 
 
 @pytest.fixture
@@ -80,15 +98,26 @@ def pages() -> dict[str, Any]:
     """A page of each list as the simulator writes it."""
     world = World()
     order = world.add_shipstation_order(world.add_order())
-    things = {"label": world.buy_labels(order), "order": [order], "fulfillment": [world.mark_shipped(world.add_shipstation_order("1"))]}
+    things = {
+        "label": world.buy_labels(order),
+        "order": [order],
+        "fulfillment": [world.mark_shipped(world.add_shipstation_order("1"))],
+    }
     of = {"v2_shipment": "order", "v1_shipment": "label"}
     rows = {kind: [row(kind, one) for one in things[of.get(kind, kind[3:])]] for kind in LISTS}
-    return {kind: {key: rows[kind], "total": 1, "page": 1, "pages": 1, "links": {"next": {}}} for kind, key in LISTS.items()}
+    return {
+        kind: {key: rows[kind], "total": 1, "page": 1, "pages": 1, "links": {"next": {}}}
+        for kind, key in LISTS.items()
+    }
 
 
 @pytest.mark.parametrize("kind", LISTS)
 def test_simulator_has_the_shape_of_the_list(pages: dict[str, Any], kind: str) -> None:
-    assert (changes(pages[kind], FIELDS[kind]), unreadable(kind, pages[kind]), has_rows(pages[kind], FIELDS[kind])) == ([], [], True)
+    assert (
+        changes(pages[kind], FIELDS[kind]),
+        unreadable(kind, pages[kind]),
+        has_rows(pages[kind], FIELDS[kind]),
+    ) == ([], [], True)
 
 
 def test_field_that_is_gone_is_told(pages: dict[str, Any]) -> None:
@@ -124,7 +153,9 @@ def test_null_and_what_may_be_left_out_are_no_change(pages: dict[str, Any]) -> N
     assert changes(page, FIELDS["v2_label"]) == []
 
 
-@pytest.mark.parametrize("body", [None, [], {}, "text", {"labels": "text"}, {"labels": [None]}, {"labels": [[]]}])
+@pytest.mark.parametrize(
+    "body", [None, [], {}, "text", {"labels": "text"}, {"labels": [None]}, {"labels": [[]]}]
+)
 def test_answer_of_any_shape_is_told_and_breaks_nothing(body: object) -> None:
     assert changes(body, FIELDS["v2_label"])
 

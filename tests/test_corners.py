@@ -1,16 +1,17 @@
-"""Corners where a parcel could be lost, or told twice: voids at the wrong moment, one number twice, hands that hurry."""
+"""Corners where a parcel could be lost, or told twice: voids at the wrong moment, one number twice,
+hands that hurry."""
 
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import PermanentError, RefusedError, UnclearError
 from bridge.domain.events import Record
 from bridge.domain.orders import OrderLine, OrderStatus
-from bridge.operations.repair import fulfil_rest
+from bridge.operations.repair import fulfill_rest
 from bridge.store import mending
-from bridge.store.deliveries import Delivery
 from bridge.translate.carriers import Carriers
 from bridge.vendors.shipstation.payloads import record_of
 from bridge.vendors.shipstation.shipments import shipped
@@ -23,17 +24,35 @@ GOODS = [{"sku": "SHAWL-RED", "quantity": 2}, {"sku": "CAP-OAT", "quantity": 1}]
 
 
 def marked(record: str, *, order: str = "se-1", voided: bool = False) -> Record:
-    row = {"fulfillment_id": record, "shipment_id": order, "shipment_number": "PD100", "tracking_number": "T100", "voided": voided}
+    row = {
+        "fulfillment_id": record,
+        "shipment_id": order,
+        "shipment_number": "PD100",
+        "tracking_number": "T100",
+        "voided": voided,
+    }
     return record_of("v2_fulfillment", row)
 
 
 def label(record: str, number: str | None, **fields: Any) -> Record:
-    row = {"label_id": record, "shipment_id": "se-1", "status": "completed", "tracking_number": number}
+    row = {
+        "label_id": record,
+        "shipment_id": "se-1",
+        "status": "completed",
+        "tracking_number": number,
+    }
     return record_of("v2_label", row | fields)
 
 
 def order(shipment_id: str = "se-1", items: list[dict[str, Any]] | None = None) -> Record:
-    return record_of("v2_shipment", {"shipment_id": shipment_id, "shipment_number": "PD100", "items": GOODS if items is None else items})
+    return record_of(
+        "v2_shipment",
+        {
+            "shipment_id": shipment_id,
+            "shipment_number": "PD100",
+            "items": GOODS if items is None else items,
+        },
+    )
 
 
 def find(desk: Desk, delivery_id: str) -> Delivery:
@@ -56,7 +75,9 @@ def standing(desk: Desk) -> list[tuple[str, str | None]]:
     [[label("se-9", None), order()], [v1_label(number="")]],
     ids=["v2", "v1"],
 )
-def test_finished_label_that_never_gets_a_number_goes_to_a_person(desk: Desk, records: list[Record]) -> None:
+def test_finished_label_that_never_gets_a_number_goes_to_a_person(
+    desk: Desk, records: list[Record]
+) -> None:
     desk.fetcher.records = records
     desk.notify("LABEL_CREATED_V2")
 
@@ -67,10 +88,16 @@ def test_finished_label_that_never_gets_a_number_goes_to_a_person(desk: Desk, re
 
 
 @pytest.mark.parametrize(
-    "records", [[marked("f1", voided=True), marked("f2"), order()], [marked("f2"), marked("f1", voided=True), order()]]
+    "records",
+    [
+        [marked("f1", voided=True), marked("f2"), order()],
+        [marked("f2"), marked("f1", voided=True), order()],
+    ],
 )
 @pytest.mark.parametrize("seen_before", ["f1", "f2", None])
-def test_number_that_was_voided_and_given_anew_is_told(desk: Desk, records: list[Record], seen_before: str | None) -> None:
+def test_number_that_was_voided_and_given_anew_is_told(
+    desk: Desk, records: list[Record], seen_before: str | None
+) -> None:
     desk.hold(600)
     if seen_before is not None:
         desk.fetcher.records = [marked(seen_before), order()]
@@ -85,14 +112,22 @@ def test_number_that_was_voided_and_given_anew_is_told(desk: Desk, records: list
 
 
 def test_two_shipstation_orders_in_one_box_are_two_deliveries(desk: Desk) -> None:
-    desk.fetcher.records = [marked("f1"), marked("f2", order="se-2"), order("se-1", GOODS[:1]), order("se-2", GOODS[1:])]
+    desk.fetcher.records = [
+        marked("f1"),
+        marked("f2", order="se-2"),
+        order("se-1", GOODS[:1]),
+        order("se-2", GOODS[1:]),
+    ]
     desk.notify("FULFILLMENT_SHIPPED_V2")
 
     desk.process()
     desk.notify("FULFILLMENT_SHIPPED_V2")
     desk.process(after=1)
 
-    assert {(line.sku, line.quantity) for line in rows(desk.ledger, "delivery_lines")} == {("SHAWL-RED", 2), ("CAP-OAT", 1)}
+    assert {(line.sku, line.quantity) for line in rows(desk.ledger, "delivery_lines")} == {
+        ("SHAWL-RED", 2),
+        ("CAP-OAT", 1),
+    }
     assert len(rows(desk.ledger)) == 2
 
 
@@ -130,19 +165,26 @@ def test_repeat_of_a_notification_starts_its_waits_anew(desk: Desk) -> None:
 
 def test_what_is_left_keeps_an_inline_rows_own_wish_about_mail(desk: Desk) -> None:
     desk.policy = replace(desk.policy, notify_customer=True)
-    row = {"shipment_id": "se-1", "tracking_number": "T1", "carrier_code": "ups", "notify_customer": False}
+    row = {
+        "shipment_id": "se-1",
+        "tracking_number": "T1",
+        "carrier_code": "ups",
+        "notify_customer": False,
+    }
     [parcel] = shipped([record_of("inline_row", row), order(items=[])])
     held = put(desk.ledger, parcel, policy=desk.policy)[0].delivery_id or ""
 
     delivery = find(desk, held)
     with desk.ledger.begin() as connection:
-        action = fulfil_rest(connection, delivery, carriers=Carriers(), now=desk.clock.now)
+        action = fulfill_rest(connection, delivery, carriers=Carriers(), now=desk.clock.now)
 
     assert action.notify_customer is False
 
 
 def test_inline_row_is_decided_anew_from_the_order_as_it_is_now(desk: Desk) -> None:
-    row = record_of("inline_row", {"shipment_id": "se-1", "tracking_number": "T1", "carrier_code": "ups"})
+    row = record_of(
+        "inline_row", {"shipment_id": "se-1", "tracking_number": "T1", "carrier_code": "ups"}
+    )
     [parcel] = shipped([row, order(items=[{"sku": "WRONG", "quantity": 1}])])
     held = put(desk.ledger, parcel)[0].delivery_id or ""
     desk.fetcher.records = [order()]
@@ -160,7 +202,11 @@ def test_replacement_is_decided_anew_when_the_held_back_label_turns_out_void(des
         desk.notify("LABEL_CREATED_V2")
         desk.process(after=1)
     assert ("held", "nothing_left") in standing(desk)
-    desk.fetcher.records = [label("se-9", "1Z1", status="voided", voided=True), label("se-10", "1Z2"), order()]
+    desk.fetcher.records = [
+        label("se-9", "1Z1", status="voided", voided=True),
+        label("se-10", "1Z2"),
+        order(),
+    ]
 
     desk.deliver(after=3601)
 
@@ -169,7 +215,10 @@ def test_replacement_is_decided_anew_when_the_held_back_label_turns_out_void(des
 
 
 def test_void_of_a_combined_parcel_ends_the_delivery_that_was_being_retried(desk: Desk) -> None:
-    both = (an_order(OrderLine("line-a", 1, "A")), an_order(OrderLine("line-b", 1, "B"), id=OTHER_ID, reference="#PD200"))
+    both = (
+        an_order(OrderLine("line-a", 1, "A")),
+        an_order(OrderLine("line-b", 1, "B"), id=OTHER_ID, reference="#PD200"),
+    )
     desk.purple_dot.orders = {one.id: one for one in both}
     items = [{"orderItemId": 1, "sku": "A", "lineItemKey": "line-a", "quantity": 1}]
     items += [{"orderItemId": 2, "sku": "B", "lineItemKey": "line-b", "quantity": 2}]

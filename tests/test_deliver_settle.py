@@ -1,4 +1,5 @@
-"""What an unclear POST came to: FULFILLED settles it, the order's last lines may go once more, a part of it is for a person."""
+"""What an unclear POST came to: FULFILLED settles it, the order's last lines may go once more, a
+part of it is for a person."""
 
 from datetime import timedelta
 from typing import Any
@@ -22,7 +23,9 @@ SHAWLS, REST = {"line-shawl": 2}, {"line-cap": 1}
 UNFULFILLED, FULFILLED, VOIDED = OrderStatus.UNFULFILLED, OrderStatus.FULFILLED, OrderStatus.VOIDED
 
 
-def settled(mine: dict[str, int], status: OrderStatus | None, *, looks: int = LAST, **others: Any) -> Settlement:
+def settled(
+    mine: dict[str, int], status: OrderStatus | None, *, looks: int = LAST, **others: Any
+) -> Settlement:
     told = {"delivered": {}, "unclear": {}} | others
     lines = [FulfilledLine(key, quantity) for key, quantity in mine.items()]
     return settle(lines, an_order(status=status), looks=looks, schedule=CONFIRM, now=NOW, **told)
@@ -43,7 +46,9 @@ def settled(mine: dict[str, int], status: OrderStatus | None, *, looks: int = LA
         (WHOLE, None, {}, Reason.UNCONFIRMED_PARTIAL),
     ],
 )
-def test_after_the_last_look(mine: dict[str, int], status: OrderStatus | None, others: Any, came: Any) -> None:
+def test_after_the_last_look(
+    mine: dict[str, int], status: OrderStatus | None, others: Any, came: Any
+) -> None:
     answer = settled(mine, status, **others)
 
     assert (answer.reason if isinstance(answer, Held) else type(answer)) == came
@@ -51,7 +56,9 @@ def test_after_the_last_look(mine: dict[str, int], status: OrderStatus | None, o
 
 @pytest.mark.parametrize("mine", [WHOLE, REST])
 @pytest.mark.parametrize("status", [UNFULFILLED, None])
-def test_while_the_schedule_lasts_it_only_looks_again(mine: dict[str, int], status: OrderStatus | None) -> None:
+def test_while_the_schedule_lasts_it_only_looks_again(
+    mine: dict[str, int], status: OrderStatus | None
+) -> None:
     assert isinstance(settled(mine, status, looks=1), LookAgain)
 
 
@@ -62,7 +69,8 @@ def test_clear_word_ends_the_looking_at_once(looks: int) -> None:
 
 
 def test_each_wait_of_the_schedule_is_waited_once() -> None:
-    """The first wait stands between the POST and the first look; each later one after another look."""
+    """The first wait stands between the POST and the first look; each later one after another
+    look."""
     waits, looks = [CONFIRM[0]], 1
     while isinstance(came := settled(WHOLE, UNFULFILLED, looks=looks), LookAgain):
         waits.append(came.at - NOW)
@@ -74,7 +82,10 @@ def test_each_wait_of_the_schedule_is_waited_once() -> None:
 def test_without_a_schedule_the_first_look_decides() -> None:
     lines = [FulfilledLine(key, quantity) for key, quantity in WHOLE.items()]
 
-    assert isinstance(settle(lines, an_order(), delivered={}, unclear={}, looks=1, schedule=(), now=NOW), PostAgain)
+    assert isinstance(
+        settle(lines, an_order(), delivered={}, unclear={}, looks=1, schedule=(), now=NOW),
+        PostAgain,
+    )
 
 
 def test_held_names_the_order() -> None:
@@ -83,7 +94,9 @@ def test_held_names_the_order() -> None:
         assert "#PD100" in answer.detail
 
 
-QUANTITIES = st.fixed_dictionaries({}, optional={"line-shawl": st.integers(0, 2), "line-cap": st.integers(0, 1)})
+QUANTITIES = st.fixed_dictionaries(
+    {}, optional={"line-shawl": st.integers(0, 2), "line-cap": st.integers(0, 1)}
+)
 
 
 @given(
@@ -94,13 +107,19 @@ QUANTITIES = st.fixed_dictionaries({}, optional={"line-shawl": st.integers(0, 2)
     looks=st.integers(1, 9),
 )
 def test_posts_again_only_where_it_can_not_have_arrived(
-    mine: dict[str, int], status: OrderStatus | None, delivered: dict[str, int], unclear: dict[str, int], looks: int
+    mine: dict[str, int],
+    status: OrderStatus | None,
+    delivered: dict[str, int],
+    unclear: dict[str, int],
+    looks: int,
 ) -> None:
     """Had it arrived, the order would be complete and so FULFILLED."""
     answer = settled(mine, status, delivered=delivered, unclear=unclear, looks=looks)
 
     order: FulfillmentOrder = an_order()
-    completes = all(mine.get(line.id, 0) + delivered.get(line.id, 0) >= line.quantity for line in order.lines)
+    completes = all(
+        mine.get(line.id, 0) + delivered.get(line.id, 0) >= line.quantity for line in order.lines
+    )
     if isinstance(answer, PostAgain):
         assert status is UNFULFILLED
         assert completes

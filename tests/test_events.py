@@ -1,6 +1,16 @@
-"""The arrows between statuses: every status is drawn, and ends stay ends unless a person or newer facts reopen them."""
+"""The arrows between statuses: every status is drawn, and ends stay ends unless a person or newer
+facts reopen them."""
 
-from bridge.domain.events import CLAIMABLE, COMMITTED, DELIVERY_ARROWS, EVENT_ARROWS, EXCEPTIONS, DeliveryStatus, EventStatus, Lane
+from bridge.domain.events import (
+    CLAIMABLE,
+    COMMITTED,
+    DELIVERY_ARROWS,
+    EVENT_ARROWS,
+    EXCEPTIONS,
+    DeliveryStatus,
+    EventStatus,
+    Lane,
+)
 
 S = DeliveryStatus
 
@@ -20,7 +30,9 @@ def test_every_status_has_its_arrows() -> None:
 
 
 def test_only_a_claim_leads_to_a_delivery_by_itself() -> None:
-    straight_to_delivered = {status for status, arrows in DELIVERY_ARROWS.items() if S.DELIVERED in arrows}
+    straight_to_delivered = {
+        status for status, arrows in DELIVERY_ARROWS.items() if S.DELIVERED in arrows
+    }
 
     assert straight_to_delivered == {S.DELIVERING} | EXCEPTIONS
 

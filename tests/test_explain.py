@@ -1,4 +1,5 @@
-"""A story in sentences: what came in, what stood there, what was decided for each parcel and why, what a person does next. Pure."""
+"""A story in sentences: what came in, what stood there, what was decided for each parcel and why,
+what a person does next. Pure."""
 
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -8,7 +9,7 @@ import pytest
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.operations.explain import explain_delivery, explain_event
-from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 
 NOON = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 LATER = NOON + timedelta(seconds=75)
@@ -52,7 +53,10 @@ def a_delivery_story(**fields: Any) -> dict[str, Any]:
         "shipstation_record_id": "se-520000001",
         "reference": "#PD800/1",
         "rule": "shipment_number",
-        "line_items": [{"id": "line-1", "quantity": 2, "sku": "TEE"}, {"id": "line-2", "quantity": 1, "sku": None}],
+        "line_items": [
+            {"id": "line-1", "quantity": 2, "sku": "TEE"},
+            {"id": "line-2", "quantity": 1, "sku": None},
+        ],
         "tracking_company": "UPS",
         "tracking_number": "1Z1",
         "notify_customer": False,
@@ -81,7 +85,13 @@ def test_event_says_when_it_came_what_it_means_and_where_it_points(name: str) ->
 
 
 def test_event_of_a_type_that_is_not_handled_says_why_nothing_happened() -> None:
-    sentences = an_event(event_type="TRACK", resource_url=None, status="ignored", reason="event_type_not_handled", detail="TRACK is none")
+    sentences = an_event(
+        event_type="TRACK",
+        resource_url=None,
+        status="ignored",
+        reason="event_type_not_handled",
+        detail="TRACK is none",
+    )
 
     meaning = MEANINGS[Reason.EVENT_TYPE_NOT_HANDLED]
     assert sentences == [
@@ -93,20 +103,33 @@ def test_event_of_a_type_that_is_not_handled_says_why_nothing_happened() -> None
 
 
 def test_copies_that_came_while_it_waited_are_told() -> None:
-    assert "The same notification came 2 more time(s) while it waited, and was counted on it." in an_event(duplicates=2)
+    assert (
+        "The same notification came 2 more time(s) while it waited, and was counted on it."
+        in an_event(duplicates=2)
+    )
     assert not any("more time(s)" in sentence for sentence in an_event())
 
 
 def test_what_was_fetched_is_counted_by_kind() -> None:
-    records = [{"kind": kind, "fetched_at": LATER} for kind in ("v2_label", "v2_shipment", "v2_label")]
+    records = [
+        {"kind": kind, "fetched_at": LATER} for kind in ("v2_label", "v2_shipment", "v2_label")
+    ]
 
     assert f"{AT_LATER} there stood 2 v2_label, 1 v2_shipment." in an_event(records=records)
 
 
 def test_event_that_is_still_work_says_how_often_it_was_tried_and_when_it_is_next() -> None:
-    sentences = an_event(status="received", attempts=3, next_attempt_at=LATER, detail="ShipStation labels: answered 503")
+    sentences = an_event(
+        status="received",
+        attempts=3,
+        next_attempt_at=LATER,
+        detail="ShipStation labels: answered 503",
+    )
 
-    assert sentences[-1] == f"It is still work: tried 3 time(s), next at {AT_LATER} ShipStation labels: answered 503"
+    assert (
+        sentences[-1]
+        == f"It is still work: tried 3 time(s), next at {AT_LATER} ShipStation labels: answered 503"
+    )
 
 
 @pytest.mark.parametrize("status", EventStatus)
@@ -114,7 +137,9 @@ def test_every_status_of_an_event_has_its_sentence(status: EventStatus) -> None:
     assert an_event(status=status.value)[-1].endswith((".", "never"))
 
 
-@pytest.mark.parametrize(("status", "reason"), [("dead", Reason.SCHEDULE_EXHAUSTED), ("rejected", Reason.FOREIGN_URL)])
+@pytest.mark.parametrize(
+    ("status", "reason"), [("dead", Reason.SCHEDULE_EXHAUSTED), ("rejected", Reason.FOREIGN_URL)]
+)
 def test_event_that_failed_says_why_in_the_words_of_the_error(status: str, reason: Reason) -> None:
     sentences = an_event(status=status, reason=reason.value, detail="labels: answered 503")
 
@@ -126,9 +151,24 @@ def test_event_that_failed_says_why_in_the_words_of_the_error(status: str, reaso
 
 
 def test_each_parcel_has_its_decision() -> None:
-    held = LABEL | {"record_id": "se-2", "verdict": "held", "reason": "no_items", "detail": "it names none"}
-    ignored = LABEL | {"record_id": "se-3", "order_number": None, "tracking_number": None, "verdict": "ignored", "reason": "voided"}
-    waiting = LABEL | {"record_id": "se-4", "verdict": "waiting", "detail": "the label is not finished yet"}
+    held = LABEL | {
+        "record_id": "se-2",
+        "verdict": "held",
+        "reason": "no_items",
+        "detail": "it names none",
+    }
+    ignored = LABEL | {
+        "record_id": "se-3",
+        "order_number": None,
+        "tracking_number": None,
+        "verdict": "ignored",
+        "reason": "voided",
+    }
+    waiting = LABEL | {
+        "record_id": "se-4",
+        "verdict": "waiting",
+        "detail": "the label is not finished yet",
+    }
 
     sentences = an_event(decisions=[LABEL, held, ignored, waiting])
 
@@ -178,14 +218,30 @@ def test_rule_that_found_the_order_is_told(rule: str, because: str) -> None:
 
 
 def test_shopper_who_is_told_and_carrier_without_a_name_are_told() -> None:
-    [sentence] = [told for told in a_delivery(notify_customer=True, tracking_company=None) if told.startswith("It tells of")]
+    [sentence] = [
+        told
+        for told in a_delivery(notify_customer=True, tracking_company=None)
+        if told.startswith("It tells of")
+    ]
 
     assert sentence.endswith("sent with an unnamed carrier as 1Z1; the shopper is notified.")
 
 
 def test_each_attempt_is_told_with_what_set_it_off_and_where_it_led() -> None:
-    first = {"finished_at": NOON, "number": 1, "trigger": "live", "outcome": "unconfirmed", "detail": "no answer (ReadTimeout)"}
-    second = {"finished_at": LATER, "number": 2, "trigger": "manual", "outcome": "delivered", "detail": None}
+    first = {
+        "finished_at": NOON,
+        "number": 1,
+        "trigger": "live",
+        "outcome": "unconfirmed",
+        "detail": "no answer (ReadTimeout)",
+    }
+    second = {
+        "finished_at": LATER,
+        "number": 2,
+        "trigger": "manual",
+        "outcome": "delivered",
+        "detail": None,
+    }
 
     sentences = a_delivery(attempt_history=[first, second])
 
@@ -216,8 +272,14 @@ def test_delivery_whose_order_is_looked_for_says_only_what_is_known() -> None:
     ]
 
 
-@pytest.mark.parametrize("reason", [reason for reason, meaning in MEANINGS.items() if meaning.verdict in ("held", "dead")])
+@pytest.mark.parametrize(
+    "reason",
+    [reason for reason, meaning in MEANINGS.items() if meaning.verdict in ("held", "dead")],
+)
 def test_every_exception_is_explained_with_its_next_step(reason: Reason) -> None:
     sentences = a_delivery(status=MEANINGS[reason].verdict, reason=reason.value)
 
-    assert sentences[-2:] == [f"Reason {reason}: {MEANINGS[reason].sentence}", f"What to do: {MEANINGS[reason].next_step}"]
+    assert sentences[-2:] == [
+        f"Reason {reason}: {MEANINGS[reason].sentence}",
+        f"What to do: {MEANINGS[reason].next_step}",
+    ]

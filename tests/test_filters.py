@@ -1,4 +1,5 @@
-"""The filter line: each qualifier means one thing, and what means nothing is told with what would."""
+"""The filter line: each qualifier means one thing, and what means nothing is told with what
+would."""
 
 from contextlib import suppress
 from dataclasses import asdict
@@ -9,9 +10,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.domain.durations import read_moment
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
-from bridge.operations.filters import read_filter, read_moment
+from bridge.operations.filters import read_filter
 from bridge.store.reports import Query
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
@@ -20,7 +22,11 @@ NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 def read(line: str) -> dict[str, Any]:
     """What the line asks for besides the default."""
     query = asdict(read_filter(line, statuses=tuple(DeliveryStatus), now=NOW))
-    return {name: value for name, value in query.items() if value != getattr(Query(), name) and name != "scan_since"}
+    return {
+        name: value
+        for name, value in query.items()
+        if value != getattr(Query(), name) and name != "scan_since"
+    }
 
 
 @pytest.mark.parametrize(
@@ -48,7 +54,10 @@ def test_line_asks_for_what_its_words_say(line: str, asked: dict[str, Any]) -> N
     [
         ("status:processed", "processed is no status here; there are pending, delivering, "),
         ("reason:because", "because is no reason here; there are not_a_purple_dot_order, "),
-        ("colour:red", "colour: is no qualifier; there are status, reason, type, order, tracking, id, since, until"),
+        (
+            "color:red",
+            "color: is no qualifier; there are status, reason, type, order, tracking, id, since, until",
+        ),
         ("status: held", "status: says nothing; write it like status:…, without a space"),
         ("PD1 PD2", "PD2 comes beside another one"),
         ("status:held status:dead", "status:dead comes beside another one"),
@@ -63,7 +72,9 @@ def test_word_that_means_nothing_is_told_with_what_would(line: str, told: str) -
     assert told in str(refused.value)
 
 
-def test_parcels_that_were_ignored_are_looked_for_two_weeks_back_or_as_far_as_the_line_says() -> None:
+def test_parcels_that_were_ignored_are_looked_for_two_weeks_back_or_as_far_as_the_line_says() -> (
+    None
+):
     assert read_filter("PD1", statuses=(), now=NOW).scan_since == NOW - timedelta(days=14)
     assert read_filter("PD1 since:90d", statuses=(), now=NOW).scan_since == NOW - timedelta(days=90)
 

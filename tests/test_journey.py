@@ -1,4 +1,5 @@
-"""A webhook's whole way, through real processes: what Purple Dot gets for it, exactly, and what stands in the mapping log."""
+"""A webhook's whole way, through real processes: what Purple Dot gets for it, exactly, and what
+stands in the mapping log."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,14 +7,12 @@ from dataclasses import dataclass
 import pytest
 
 from bridge.simulator import Item, PurpleDotOrder, World
-from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from tests.stack import Json, Stack, statuses
 
 TEES_AND_CAP = (("ALDER-TEE-S", 2), ("ALDER-CAP", 1))
 
-UPS_LABEL = (
-    "http://wwwapps.ups.com/WebTracking/processRequest?HTMLVersion=5.0&Requester=NES&AgreeToTermsAndConditions=yes&loc=en_US&tracknum={}"
-)
+UPS_LABEL = "http://wwwapps.ups.com/WebTracking/processRequest?HTMLVersion=5.0&Requester=NES&AgreeToTermsAndConditions=yes&loc=en_US&tracknum={}"
 UPS = "https://www.ups.com/track?tracknum={}"
 USPS = "https://tools.usps.com/go/TrackConfirmAction?tLabels={}"
 FEDEX = "https://www.fedex.com/fedextrack/?action=track&trackingnumber={}"
@@ -30,7 +29,13 @@ def world(stack: Stack) -> World:
 
 
 def _told(
-    order: PurpleDotOrder, number: str | None, company: str, link: str, *, units: dict[str | None, int] | None = None, notify: bool = False
+    order: PurpleDotOrder,
+    number: str | None,
+    company: str,
+    link: str,
+    *,
+    units: dict[str | None, int] | None = None,
+    notify: bool = False,
 ) -> Json:
     """The body for this parcel: all units of the order, or those of the SKUs in `units`."""
     ids = {line.sku: line.id for line in order.lines}
@@ -58,79 +63,140 @@ class Story:
 def _v2_label(world: World) -> Story:
     order = world.add_order(lines=TEES_AND_CAP)
     [label] = world.buy_labels(world.add_shipstation_order(order))
-    return Story(order, [world.label_created_v2(label)], [_told(order, label.tracking_number, "UPS", UPS_LABEL)])
+    return Story(
+        order,
+        [world.label_created_v2(label)],
+        [_told(order, label.tracking_number, "UPS", UPS_LABEL)],
+    )
 
 
 def _v2_label_tied_by_id(world: World) -> Story:
     order = world.add_order(lines=TEES_AND_CAP)
-    [label] = world.buy_labels(world.add_shipstation_order(order, shipment_number="10042", style="id", with_line_ids=True))
-    return Story(order, [world.label_created_v2(label)], [_told(order, label.tracking_number, "UPS", UPS_LABEL)])
+    [label] = world.buy_labels(
+        world.add_shipstation_order(order, shipment_number="10042", style="id", with_line_ids=True)
+    )
+    return Story(
+        order,
+        [world.label_created_v2(label)],
+        [_told(order, label.tracking_number, "UPS", UPS_LABEL)],
+    )
 
 
 def _v2_label_tied_by_custom_field(world: World) -> Story:
     order = world.add_order(ref_style="hash")
-    [label] = world.buy_labels(world.add_shipstation_order(order, style="custom_field"), carrier="stamps_com")
-    return Story(order, [world.label_created_v2(label)], [_told(order, label.tracking_number, "USPS", USPS)])
+    [label] = world.buy_labels(
+        world.add_shipstation_order(order, style="custom_field"), carrier="stamps_com"
+    )
+    return Story(
+        order, [world.label_created_v2(label)], [_told(order, label.tracking_number, "USPS", USPS)]
+    )
 
 
 def _v2_label_tied_by_reference_in_lower_case(world: World) -> Story:
     order = world.add_order()
     parcel = world.add_shipstation_order(order, shipment_number=f" #{order.reference.lower()} ")
     [label] = world.buy_labels(parcel, carrier="fedex")
-    return Story(order, [world.label_created_v2(label)], [_told(order, label.tracking_number, "FedEx", FEDEX)])
+    return Story(
+        order,
+        [world.label_created_v2(label)],
+        [_told(order, label.tracking_number, "FedEx", FEDEX)],
+    )
 
 
 def _v2_mark_as_shipped(world: World) -> Story:
     order = world.add_order()
     shipped = world.mark_shipped(world.add_shipstation_order(order), "FedEx")
-    return Story(order, [world.fulfillment_shipped_v2(shipped)], [_told(order, shipped.tracking_number, "FedEx", FEDEX)])
+    return Story(
+        order,
+        [world.fulfillment_shipped_v2(shipped)],
+        [_told(order, shipped.tracking_number, "FedEx", FEDEX)],
+    )
 
 
 def _v1_label(world: World) -> Story:
     order = world.add_order()
     [label] = world.buy_labels(world.add_shipstation_order(order), carrier="ups")
-    return Story(order, [world.ship_notify(label)], [_told(order, label.tracking_number, "UPS", UPS)])
+    return Story(
+        order, [world.ship_notify(label)], [_told(order, label.tracking_number, "UPS", UPS)]
+    )
 
 
 def _v1_label_of_a_part(world: World) -> Story:
     order = world.add_order(lines=TEES_AND_CAP)
     parcel = world.add_shipstation_order(order, style="id", with_line_ids=True)
-    [label] = world.buy_labels(parcel, carrier="stamps_com", items=[("ALDER-TEE-S", 1), ("ALDER-CAP", 1)])
+    [label] = world.buy_labels(
+        parcel, carrier="stamps_com", items=[("ALDER-TEE-S", 1), ("ALDER-CAP", 1)]
+    )
     units: dict[str | None, int] = {"ALDER-TEE-S": 1, "ALDER-CAP": 1}
-    return Story(order, [world.item_ship_notify(label)], [_told(order, label.tracking_number, "USPS", USPS, units=units)])
+    return Story(
+        order,
+        [world.item_ship_notify(label)],
+        [_told(order, label.tracking_number, "USPS", USPS, units=units)],
+    )
 
 
 def _v1_label_with_a_discount_row(world: World) -> Story:
     order = world.add_order(lines=[("ALDER-TEE-S", 2)])
-    items = [Item("ALDER-TEE-S", 2), Item("ALDER-TEE-S", 1, adjustment=True), Item(None, 1, name="10% off", adjustment=True)]
+    items = [
+        Item("ALDER-TEE-S", 2),
+        Item("ALDER-TEE-S", 1, adjustment=True),
+        Item(None, 1, name="10% off", adjustment=True),
+    ]
     [label] = world.buy_labels(world.add_shipstation_order(order, items))
-    return Story(order, [world.ship_notify(label)], [_told(order, label.tracking_number, "UPS", UPS)])
+    return Story(
+        order, [world.ship_notify(label)], [_told(order, label.tracking_number, "UPS", UPS)]
+    )
 
 
 def _v1_mark_as_shipped(world: World) -> Story:
     order = world.add_order(ref_style="hash")
-    shipped = world.mark_shipped(world.add_shipstation_order(order), "USPS", "9400111899223000000777")
-    return Story(order, [world.v1_fulfillment_shipped(shipped)], [_told(order, shipped.tracking_number, "USPS", USPS)])
+    shipped = world.mark_shipped(
+        world.add_shipstation_order(order), "USPS", "9400111899223000000777"
+    )
+    return Story(
+        order,
+        [world.v1_fulfillment_shipped(shipped)],
+        [_told(order, shipped.tracking_number, "USPS", USPS)],
+    )
 
 
 def _inline(world: World) -> Story:
     order, silent = world.add_order(), world.add_order()
     rows = [
-        world.inline_row(world.add_shipstation_order(order), "1ZB7X0410390000771", notify_customer=True, ship_date="2026-11-20T00:00:00Z"),
-        world.inline_row(world.add_shipstation_order(silent), "1ZB7X0410390000772", notify_order_source=True),
+        world.inline_row(
+            world.add_shipstation_order(order),
+            "1ZB7X0410390000771",
+            notify_customer=True,
+            ship_date="2026-11-20T00:00:00Z",
+        ),
+        world.inline_row(
+            world.add_shipstation_order(silent), "1ZB7X0410390000772", notify_order_source=True
+        ),
     ]
-    return Story(order, [world.inline_fulfillments(rows)], [_told(order, "1ZB7X0410390000771", "UPS", UPS, notify=True)])
+    return Story(
+        order,
+        [world.inline_fulfillments(rows)],
+        [_told(order, "1ZB7X0410390000771", "UPS", UPS, notify=True)],
+    )
 
 
 STORIES: dict[str, list[Callable[[World], Story]]] = {
-    "LABEL_CREATED_V2": [_v2_label, _v2_label_tied_by_id, _v2_label_tied_by_custom_field, _v2_label_tied_by_reference_in_lower_case],
+    "LABEL_CREATED_V2": [
+        _v2_label,
+        _v2_label_tied_by_id,
+        _v2_label_tied_by_custom_field,
+        _v2_label_tied_by_reference_in_lower_case,
+    ],
     "FULFILLMENT_SHIPPED_V2": [_v2_mark_as_shipped],
     "SHIP_NOTIFY": [_v1_label, _v1_label_with_a_discount_row],
     "ITEM_SHIP_NOTIFY": [_v1_label_of_a_part],
     "FULFILLMENT_SHIPPED": [_v1_mark_as_shipped],
     "INLINE_FULFILLMENTS": [_inline],
 }
-REJECTIONS: dict[str, str] = {"FULFILLMENT_REJECTED_V2": "fulfillment_rejected_v2", "FULFILLMENT_REJECTED": "v1_fulfillment_rejected"}
+REJECTIONS: dict[str, str] = {
+    "FULFILLMENT_REJECTED_V2": "fulfillment_rejected_v2",
+    "FULFILLMENT_REJECTED": "v1_fulfillment_rejected",
+}
 
 
 def test_every_event_type_travels_here() -> None:
@@ -138,7 +204,12 @@ def test_every_event_type_travels_here() -> None:
 
 
 @pytest.mark.parametrize(
-    ("event_type", "tell"), [pytest.param(name, story, id=story.__name__.strip("_")) for name in STORIES for story in STORIES[name]]
+    ("event_type", "tell"),
+    [
+        pytest.param(name, story, id=story.__name__.strip("_"))
+        for name in STORIES
+        for story in STORIES[name]
+    ],
 )
 def test_purple_dot_gets_exactly_the_parcel_and_the_log_maps_it(
     stack: Stack, world: World, event_type: str, tell: Callable[[World], Story]
@@ -149,7 +220,9 @@ def test_purple_dot_gets_exactly_the_parcel_and_the_log_maps_it(
 
     assert stack.fulfillments(story.order) == story.bodies
     events = [stack.event(event_id) for event_id in event_ids]
-    assert [(event["event_type"], event["status"], event["reason"]) for event in events] == [(event_type, "processed", None)]
+    assert [(event["event_type"], event["status"], event["reason"]) for event in events] == [
+        (event_type, "processed", None)
+    ]
     [told], delivery = story.bodies, stack.delivery(story.order)
     assert delivery["event_ids"] == event_ids
     assert delivery | _mapping(world, story.order, told) == delivery
@@ -177,9 +250,17 @@ def _mapping(world: World, order: PurpleDotOrder, told: Json) -> Json:
 
 
 @pytest.mark.parametrize("event_type", REJECTIONS)
-def test_what_a_provider_rejected_is_held_and_nothing_goes_out(stack: Stack, world: World, event_type: str) -> None:
+def test_what_a_provider_rejected_is_held_and_nothing_goes_out(
+    stack: Stack, world: World, event_type: str
+) -> None:
     order = world.add_order()
-    shipped = world.mark_shipped(world.add_shipstation_order(order), None, None, provider_code="acme_3pl", rejection="Out of stock")
+    shipped = world.mark_shipped(
+        world.add_shipstation_order(order),
+        None,
+        None,
+        provider_code="acme_3pl",
+        rejection="Out of stock",
+    )
     webhook = getattr(world, REJECTIONS[event_type])(shipped)
 
     stack.travel(webhook)
@@ -194,16 +275,24 @@ def test_only_who_is_to_be_told_gets_an_email(stack: Stack, world: World) -> Non
     story = _inline(world)
     stack.travel(*story.webhooks)
 
-    assert [(email.order_id, email.tracking_number) for email in world.emails[before:]] == [(story.order.id, "1ZB7X0410390000771")]
+    assert [(email.order_id, email.tracking_number) for email in world.emails[before:]] == [
+        (story.order.id, "1ZB7X0410390000771")
+    ]
 
 
 def test_webhook_of_another_type_causes_no_call(stack: Stack, world: World) -> None:
     [label] = world.buy_labels(world.add_shipstation_order(world.add_order()))
     before = len(world.calls)
 
-    event_ids = stack.travel(world.track_event_v2(label), world.batch_processed_v2(label), world.v1_order_notify(label.order))
+    event_ids = stack.travel(
+        world.track_event_v2(label),
+        world.batch_processed_v2(label),
+        world.v1_order_notify(label.order),
+    )
 
-    assert [stack.event(event_id)["reason"] for event_id in event_ids] == ["event_type_not_handled"] * 3
+    assert [stack.event(event_id)["reason"] for event_id in event_ids] == [
+        "event_type_not_handled"
+    ] * 3
     assert _calls(world, before) == {}
 
 
@@ -211,7 +300,9 @@ def test_webhook_of_another_type_causes_no_call(stack: Stack, world: World) -> N
 
 
 def _calls(world: World, since: int) -> dict[str, int]:
-    made = [f"{system}.{operation}" for system, operation in world.calls[since:] if system != "jwks"]
+    made = [
+        f"{system}.{operation}" for system, operation in world.calls[since:] if system != "jwks"
+    ]
     return {name: made.count(name) for name in sorted(set(made))}
 
 
@@ -223,7 +314,8 @@ def test_batch_of_thirty_labels_takes_few_calls(stack: Stack, world: World) -> N
     stack.travel(world.label_created_v2(labels))
 
     assert [stack.fulfillments(order) for order in orders] == [
-        [_told(order, label.tracking_number, "UPS", UPS_LABEL)] for order, label in zip(orders, labels, strict=True)
+        [_told(order, label.tracking_number, "UPS", UPS_LABEL)]
+        for order, label in zip(orders, labels, strict=True)
     ]
     assert _calls(world, before) == {
         "shipstation.labels": 1,
@@ -233,7 +325,9 @@ def test_batch_of_thirty_labels_takes_few_calls(stack: Stack, world: World) -> N
     }
 
 
-def test_fifty_parcels_of_which_forty_are_foreign_cost_one_lookup(stack: Stack, world: World) -> None:
+def test_fifty_parcels_of_which_forty_are_foreign_cost_one_lookup(
+    stack: Stack, world: World
+) -> None:
     orders = [world.add_order() for _ in range(10)]
     foreign = [world.add_shipstation_order(str(90_000 + n), [("SHOP-MUG", 1)]) for n in range(40)]
     parcels = foreign[:20] + [world.add_shipstation_order(order) for order in orders] + foreign[20:]
@@ -248,8 +342,13 @@ def test_fifty_parcels_of_which_forty_are_foreign_cost_one_lookup(stack: Stack, 
         "purple_dot.orders_by_reference": 1,
         "purple_dot.create_fulfillment": 10,
     }
-    verdicts = [(decision["verdict"], decision["reason"]) for decision in stack.event(event_id)["decisions"]]
-    assert sorted(verdicts, key=str) == [("delivery", None)] * 10 + [("ignored", "not_a_purple_dot_order")] * 40
+    verdicts = [
+        (decision["verdict"], decision["reason"]) for decision in stack.event(event_id)["decisions"]
+    ]
+    assert (
+        sorted(verdicts, key=str)
+        == [("delivery", None)] * 10 + [("ignored", "not_a_purple_dot_order")] * 40
+    )
 
 
 def test_foreign_parcel_costs_purple_dot_no_call(stack: Stack, world: World) -> None:
@@ -258,21 +357,28 @@ def test_foreign_parcel_costs_purple_dot_no_call(stack: Stack, world: World) -> 
 
     event_ids = stack.travel(world.label_created_v2(label), world.ship_notify(label))
 
-    assert [(stack.event(one)["status"], stack.event(one)["reason"]) for one in event_ids] == [("ignored", "not_a_purple_dot_order")] * 2
+    assert [(stack.event(one)["status"], stack.event(one)["reason"]) for one in event_ids] == [
+        ("ignored", "not_a_purple_dot_order")
+    ] * 2
     assert world.count("purple_dot") == before
 
 
 @pytest.mark.parametrize("webhook", ["label_created_v2", "ship_notify"])
 def test_split_order_is_told_parcel_by_parcel(stack: Stack, world: World, webhook: str) -> None:
     order = world.add_order(lines=TEES_AND_CAP)
-    parts = world.split(world.add_shipstation_order(order), [[("ALDER-TEE-S", 1)], [("ALDER-TEE-S", 1), ("ALDER-CAP", 1)]])
+    parts = world.split(
+        world.add_shipstation_order(order),
+        [[("ALDER-TEE-S", 1)], [("ALDER-TEE-S", 1), ("ALDER-CAP", 1)]],
+    )
     first, second = world.buy_labels(parts)
     link = {"label_created_v2": UPS_LABEL, "ship_notify": UPS}[webhook]
 
     stack.travel(getattr(world, webhook)([first, second]))
 
     one = _told(order, first.tracking_number, "UPS", link, units={"ALDER-TEE-S": 1})
-    other = _told(order, second.tracking_number, "UPS", link, units={"ALDER-TEE-S": 1, "ALDER-CAP": 1})
+    other = _told(
+        order, second.tracking_number, "UPS", link, units={"ALDER-TEE-S": 1, "ALDER-CAP": 1}
+    )
     assert sorted(stack.fulfillments(order), key=str) == sorted([one, other], key=str)
     assert order.status == "FULFILLED"
 
@@ -286,7 +392,9 @@ def test_references_are_told_apart_to_the_last_digit(stack: Stack, world: World)
     assert (len(stack.fulfillments(first)), stack.fulfillments(tenth)) == (1, [])
 
 
-def test_first_number_of_a_multi_package_label_goes_out_and_all_are_kept(stack: Stack, world: World) -> None:
+def test_first_number_of_a_multi_package_label_goes_out_and_all_are_kept(
+    stack: Stack, world: World
+) -> None:
     order = world.add_order()
     [label] = world.buy_labels(world.add_shipstation_order(order), packages=3)
 
@@ -307,12 +415,17 @@ def test_return_label_ships_nothing(stack: Stack, world: World, webhook: str) ->
 
     [event_id] = stack.travel(getattr(world, webhook)(labels))
 
-    assert (stack.event(event_id)["status"], stack.event(event_id)["reason"]) == ("ignored", "return_label")
+    assert (stack.event(event_id)["status"], stack.event(event_id)["reason"]) == (
+        "ignored",
+        "return_label",
+    )
     assert (stack.deliveries(order), stack.fulfillments(order)) == ([], [])
 
 
 @pytest.mark.parametrize("webhook", ["label_created_v2", "ship_notify"])
-def test_label_voided_before_it_is_fetched_ships_nothing_and_its_replacement_does(stack: Stack, world: World, webhook: str) -> None:
+def test_label_voided_before_it_is_fetched_ships_nothing_and_its_replacement_does(
+    stack: Stack, world: World, webhook: str
+) -> None:
     order = world.add_order()
     [old] = world.buy_labels(world.add_shipstation_order(order))
     new = world.replace_label(old)
@@ -324,7 +437,9 @@ def test_label_voided_before_it_is_fetched_ships_nothing_and_its_replacement_doe
     assert stack.fulfillments(order) == [_told(order, new.tracking_number, "UPS", link)]
 
 
-def test_label_voided_after_purple_dot_was_told_is_held_for_a_person(stack: Stack, world: World) -> None:
+def test_label_voided_after_purple_dot_was_told_is_held_for_a_person(
+    stack: Stack, world: World
+) -> None:
     order = world.add_order()
     [label] = world.buy_labels(world.add_shipstation_order(order))
     stack.travel(world.label_created_v2(label))
@@ -336,7 +451,9 @@ def test_label_voided_after_purple_dot_was_told_is_held_for_a_person(stack: Stac
     assert len(stack.fulfillments(order)) == 1
 
 
-def test_replacement_made_before_the_void_does_not_fulfil_the_order_again(stack: Stack, world: World) -> None:
+def test_replacement_made_before_the_void_does_not_fulfill_the_order_again(
+    stack: Stack, world: World
+) -> None:
     order = world.add_order(lines=[("ALDER-TEE-S", 2), ("ALDER-CAP", 2)])
     parcel = world.add_shipstation_order(order, [("ALDER-TEE-S", 1)])
     [old] = world.buy_labels(parcel)
@@ -345,11 +462,18 @@ def test_replacement_made_before_the_void_does_not_fulfil_the_order_again(stack:
 
     stack.travel(world.label_created_v2(new))
 
-    assert statuses(stack.deliveries(order)) == [("delivered", None), ("held", "tracking_changed_after_delivery")]
-    assert stack.fulfillments(order) == [_told(order, old.tracking_number, "UPS", UPS_LABEL, units={"ALDER-TEE-S": 1})]
+    assert statuses(stack.deliveries(order)) == [
+        ("delivered", None),
+        ("held", "tracking_changed_after_delivery"),
+    ]
+    assert stack.fulfillments(order) == [
+        _told(order, old.tracking_number, "UPS", UPS_LABEL, units={"ALDER-TEE-S": 1})
+    ]
 
 
-def test_replacement_without_items_is_held_and_never_means_the_whole_order(stack: Stack, world: World) -> None:
+def test_replacement_without_items_is_held_and_never_means_the_whole_order(
+    stack: Stack, world: World
+) -> None:
     order = world.add_order(lines=TEES_AND_CAP)
     parcel = world.add_shipstation_order(order)
     [old] = world.buy_labels(parcel, items=[("ALDER-TEE-S", 1)])
@@ -370,14 +494,21 @@ def test_one_parcel_told_by_every_api_is_told_on_once(stack: Stack, world: World
     row = world.inline_row(parcel, f"1z {str(label.tracking_number)[2:]}")
     before = world.count("purple_dot.create_fulfillment")
 
-    stack.travel(world.ship_notify(label), world.item_ship_notify(label), world.label_created_v2(label), world.inline_fulfillments([row]))
+    stack.travel(
+        world.ship_notify(label),
+        world.item_ship_notify(label),
+        world.label_created_v2(label),
+        world.inline_fulfillments([row]),
+    )
 
     assert len(stack.fulfillments(order)) == 1
     assert statuses(stack.deliveries(order)) == [("delivered", None)]
     assert world.count("purple_dot.create_fulfillment") == before + 1
 
 
-def test_webhook_that_comes_again_after_all_is_done_does_nothing(stack: Stack, world: World) -> None:
+def test_webhook_that_comes_again_after_all_is_done_does_nothing(
+    stack: Stack, world: World
+) -> None:
     order = world.add_order()
     body = world.label_created_v2(world.buy_labels(world.add_shipstation_order(order)))
     [first] = stack.travel(body)
@@ -385,5 +516,8 @@ def test_webhook_that_comes_again_after_all_is_done_does_nothing(stack: Stack, w
     [second] = stack.travel(body)
 
     assert first != second
-    assert (stack.event(second)["status"], stack.event(second)["reason"]) == ("ignored", "already_delivered")
+    assert (stack.event(second)["status"], stack.event(second)["reason"]) == (
+        "ignored",
+        "already_delivered",
+    )
     assert len(stack.fulfillments(order)) == 1

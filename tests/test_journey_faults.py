@@ -1,4 +1,5 @@
-"""When a parcel is not ready, a vendor fails or an answer is lost: what is tried again, what is settled, what waits for a person."""
+"""When a parcel is not ready, a vendor fails or an answer is lost: what is tried again, what is
+settled, what waits for a person."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,10 +32,15 @@ def _numbers(stack: Stack, order: PurpleDotOrder) -> list[str]:
 
 
 def _postponed(stack: Stack, event_id: str) -> Callable[[], bool]:
-    return lambda: stack.event(event_id)["next_attempt_at"] is not None and bool(stack.event(event_id)["detail"])
+    return lambda: (
+        stack.event(event_id)["next_attempt_at"] is not None
+        and bool(stack.event(event_id)["detail"])
+    )
 
 
-def test_label_still_processing_is_looked_at_again_until_it_is_finished(stack: Stack, world: World) -> None:
+def test_label_still_processing_is_looked_at_again_until_it_is_finished(
+    stack: Stack, world: World
+) -> None:
     order = world.add_order()
     [label] = world.buy_labels(world.add_shipstation_order(order), status="processing")
     event_id = stack.send(world.label_created_v2(label)).event_id
@@ -52,13 +58,19 @@ def test_label_that_never_finishes_ends_as_nothing_shipped(stack: Stack, world: 
 
     [event_id] = stack.travel(world.label_created_v2(labels))
 
-    assert (stack.event(event_id)["status"], stack.event(event_id)["reason"]) == ("ignored", "nothing_shipped")
+    assert (stack.event(event_id)["status"], stack.event(event_id)["reason"]) == (
+        "ignored",
+        "nothing_shipped",
+    )
 
 
 @pytest.mark.parametrize(
-    ("webhook", "operation"), [("label_created_v2", "shipstation.labels"), ("ship_notify", "shipstation_v1.shipments")]
+    ("webhook", "operation"),
+    [("label_created_v2", "shipstation.labels"), ("ship_notify", "shipstation_v1.shipments")],
 )
-def test_page_that_is_empty_at_first_is_looked_at_again(stack: Stack, world: World, webhook: str, operation: str) -> None:
+def test_page_that_is_empty_at_first_is_looked_at_again(
+    stack: Stack, world: World, webhook: str, operation: str
+) -> None:
     order = world.add_order()
     labels = world.buy_labels(world.add_shipstation_order(order))
     stack.simulator.inject(operation, "empty_first", count=2)
@@ -70,7 +82,10 @@ def test_page_that_is_empty_at_first_is_looked_at_again(stack: Stack, world: Wor
 
 
 @pytest.mark.parametrize("fault", ["throttle:0.3", "throttle_date:1"])
-@pytest.mark.parametrize("operation", ["shipstation.labels", "purple_dot.orders_by_reference", "purple_dot.create_fulfillment"])
+@pytest.mark.parametrize(
+    "operation",
+    ["shipstation.labels", "purple_dot.orders_by_reference", "purple_dot.create_fulfillment"],
+)
 def test_throttled_call_is_made_again_when_the_vendor_wishes_and_spends_no_attempt(
     stack: Stack, world: World, operation: str, fault: str
 ) -> None:
@@ -86,9 +101,15 @@ def test_throttled_call_is_made_again_when_the_vendor_wishes_and_spends_no_attem
     assert (stack.event(event_id)["attempts"], stack.delivery(order)["attempts"]) == (0, 1)
 
 
-@pytest.mark.parametrize("fault", ["status:500", "drop_before", "not_json", "truncated", "redirect_login"])
-@pytest.mark.parametrize("operation", ["shipstation.labels", "shipstation.shipment", "purple_dot.orders_by_reference"])
-def test_read_that_fails_is_tried_again(stack: Stack, world: World, operation: str, fault: str) -> None:
+@pytest.mark.parametrize(
+    "fault", ["status:500", "drop_before", "not_json", "truncated", "redirect_login"]
+)
+@pytest.mark.parametrize(
+    "operation", ["shipstation.labels", "shipstation.shipment", "purple_dot.orders_by_reference"]
+)
+def test_read_that_fails_is_tried_again(
+    stack: Stack, world: World, operation: str, fault: str
+) -> None:
     order = world.add_order()
     labels = world.buy_labels(world.add_shipstation_order(order))
     stack.simulator.inject(operation, fault, count=2)
@@ -99,14 +120,19 @@ def test_read_that_fails_is_tried_again(stack: Stack, world: World, operation: s
     assert (stack.event(event_id)["status"], stack.event(event_id)["attempts"]) == ("processed", 2)
 
 
-def test_read_that_fails_to_the_end_of_the_schedule_leaves_a_dead_event(stack: Stack, world: World) -> None:
+def test_read_that_fails_to_the_end_of_the_schedule_leaves_a_dead_event(
+    stack: Stack, world: World
+) -> None:
     order = world.add_order()
     labels = world.buy_labels(world.add_shipstation_order(order))
     stack.simulator.inject("shipstation.labels", "status:503", count=5)
 
     [event_id] = stack.travel(world.label_created_v2(labels))
 
-    assert (stack.event(event_id)["status"], stack.event(event_id)["reason"]) == ("dead", "schedule_exhausted")
+    assert (stack.event(event_id)["status"], stack.event(event_id)["reason"]) == (
+        "dead",
+        "schedule_exhausted",
+    )
     assert stack.fulfillments(order) == []
 
 
@@ -127,7 +153,11 @@ def test_order_that_never_appears_is_held(stack: Stack, world: World) -> None:
     [event_id] = stack.travel(world.label_created_v2(world.buy_labels(parcel)))
 
     [delivery] = stack.event(event_id)["delivery_stories"]
-    assert (delivery["status"], delivery["reason"], delivery["order_number"]) == ("held", "order_not_found", "PD7300003/1")
+    assert (delivery["status"], delivery["reason"], delivery["order_number"]) == (
+        "held",
+        "order_not_found",
+        "PD7300003/1",
+    )
 
 
 # What a person has to see
@@ -147,7 +177,7 @@ def test_parcel_of_a_voided_order_is_held(stack: Stack, world: World) -> None:
 def test_parcel_of_an_order_that_someone_else_fulfilled_is_held(stack: Stack, world: World) -> None:
     order = world.add_order()
     labels = world.buy_labels(world.add_shipstation_order(order))
-    world.fulfil_elsewhere(order)
+    world.fulfill_elsewhere(order)
 
     stack.travel(world.label_created_v2(labels))
 
@@ -178,7 +208,11 @@ def test_parcel_that_does_not_fit_its_order_is_held_and_not_cut_to_size(
 def test_shipment_without_a_number_is_held(stack: Stack, world: World) -> None:
     order = world.add_order()
 
-    stack.travel(world.fulfillment_shipped_v2(world.mark_shipped(world.add_shipstation_order(order), "FedEx", None)))
+    stack.travel(
+        world.fulfillment_shipped_v2(
+            world.mark_shipped(world.add_shipstation_order(order), "FedEx", None)
+        )
+    )
 
     assert statuses(stack.deliveries(order)) == [("held", "no_tracking_number")]
 
@@ -214,8 +248,16 @@ POSTED_AGAIN = Ending("delivered", None, posts=2, accepted=1)
     ("fault", "whole", "part"),
     [
         ("drop_before", POSTED_AGAIN, Ending("held", "unconfirmed_partial", posts=1, accepted=0)),
-        ("drop_after_commit", DONE_AT_ONCE, Ending("held", "unconfirmed_partial", posts=1, accepted=1)),
-        ("error_after_commit", DONE_AT_ONCE, Ending("held", "unconfirmed_partial", posts=1, accepted=1)),
+        (
+            "drop_after_commit",
+            DONE_AT_ONCE,
+            Ending("held", "unconfirmed_partial", posts=1, accepted=1),
+        ),
+        (
+            "error_after_commit",
+            DONE_AT_ONCE,
+            Ending("held", "unconfirmed_partial", posts=1, accepted=1),
+        ),
         ("commit_late:1", DONE_AT_ONCE, Ending("held", "unconfirmed_partial", posts=1, accepted=1)),
         ("commit_late:2", DONE_AT_ONCE, Ending("held", "unconfirmed_partial", posts=1, accepted=1)),
         ("not_json", DONE_AT_ONCE, Ending("held", "unconfirmed_partial", posts=1, accepted=1)),
@@ -242,16 +284,23 @@ def test_answer_that_is_no_yes_is_settled_without_ever_posting_twice(
 
     delivery = stack.delivery(order)
     posts = world.count("purple_dot.create_fulfillment") - before
-    ending = Ending(delivery["status"], delivery["reason"], posts=posts, accepted=len(stack.fulfillments(order)))
+    ending = Ending(
+        delivery["status"], delivery["reason"], posts=posts, accepted=len(stack.fulfillments(order))
+    )
     assert ending == (whole if units == "whole" else part or whole)
 
 
 @pytest.mark.parametrize(
-    ("fault", "posts"), [("drop_before", 2), ("drop_after_commit", 1), ("error_after_commit", 1), ("commit_late:1", 1)]
+    ("fault", "posts"),
+    [("drop_before", 2), ("drop_after_commit", 1), ("error_after_commit", 1), ("commit_late:1", 1)],
 )
-def test_unclear_answer_about_an_orders_last_parcel_is_settled_by_its_status(stack: Stack, world: World, fault: str, posts: int) -> None:
+def test_unclear_answer_about_an_orders_last_parcel_is_settled_by_its_status(
+    stack: Stack, world: World, fault: str, posts: int
+) -> None:
     order = world.add_order(lines=TEES_AND_CAP)
-    parts = world.split(world.add_shipstation_order(order), [[("ALDER-TEE-S", 2)], [("ALDER-CAP", 1)]])
+    parts = world.split(
+        world.add_shipstation_order(order), [[("ALDER-TEE-S", 2)], [("ALDER-CAP", 1)]]
+    )
     first, last = world.buy_labels(parts, batch=False)
     stack.travel(world.label_created_v2(first))
     stack.simulator.inject("purple_dot.create_fulfillment", fault)
@@ -260,10 +309,15 @@ def test_unclear_answer_about_an_orders_last_parcel_is_settled_by_its_status(sta
     stack.travel(world.label_created_v2(last))
 
     assert statuses(stack.deliveries(order)) == [("delivered", None)] * 2
-    assert (len(stack.fulfillments(order)), world.count("purple_dot.create_fulfillment") - before) == (2, posts)
+    assert (
+        len(stack.fulfillments(order)),
+        world.count("purple_dot.create_fulfillment") - before,
+    ) == (2, posts)
 
 
-def test_refused_credentials_are_tried_to_the_end_of_the_schedule_and_then_held_up_to_a_person(stack: Stack, world: World) -> None:
+def test_refused_credentials_are_tried_to_the_end_of_the_schedule_and_then_held_up_to_a_person(
+    stack: Stack, world: World
+) -> None:
     order = world.add_order()
     labels = world.buy_labels(world.add_shipstation_order(order))
     stack.simulator.inject("purple_dot.create_fulfillment", "redirect_login", count=5)
@@ -271,7 +325,9 @@ def test_refused_credentials_are_tried_to_the_end_of_the_schedule_and_then_held_
     stack.travel(world.label_created_v2(labels))
 
     assert statuses(stack.deliveries(order)) == [("dead", "credentials_refused")]
-    assert [attempt["outcome"] for attempt in stack.delivery(order)["attempt_history"]] == ["retrying"] * 4 + ["dead"]
+    assert [attempt["outcome"] for attempt in stack.delivery(order)["attempt_history"]] == [
+        "retrying"
+    ] * 4 + ["dead"]
 
 
 def test_each_attempt_keeps_what_was_sent_and_what_was_answered(stack: Stack, world: World) -> None:
@@ -282,7 +338,11 @@ def test_each_attempt_keeps_what_was_sent_and_what_was_answered(stack: Stack, wo
     stack.travel(world.label_created_v2(labels))
 
     history = stack.delivery(order)["attempt_history"]
-    assert [(attempt["number"], attempt["outcome"]) for attempt in history] == [(1, "unconfirmed"), (1, "retrying"), (2, "delivered")]
+    assert [(attempt["number"], attempt["outcome"]) for attempt in history] == [
+        (1, "unconfirmed"),
+        (1, "retrying"),
+        (2, "delivered"),
+    ]
     sent = [attempt["request"] for attempt in history if attempt["request"]]
     assert sent == [{"fulfillment": body} for body in stack.fulfillments(order)] * 2
     assert (history[-1]["http_status"], "fulfillment" in history[-1]["answer"]) == (200, True)

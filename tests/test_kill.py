@@ -1,4 +1,5 @@
-"""Killed at any moment, frozen, started twice: nothing is lost, nothing is told twice, and who waits for a person has a reason."""
+"""Killed at any moment, frozen, started twice: nothing is lost, nothing is told twice, and who
+waits for a person has a reason."""
 
 import signal
 from collections import Counter
@@ -18,7 +19,8 @@ from tests.waiting import wait_until
 POST = "purple_dot.create_fulfillment"
 SHORT_LEASE = {"BRIDGE_LEASE_SECONDS": "1"}
 CONFIRM_SLOWLY = {"BRIDGE_CONFIRM_SCHEDULE": "500ms,1s,2s"}
-"""Longer than any POST of these tests is under way, as a merchant's schedule is: what has not arrived by then never will."""
+"""Longer than any POST of these tests is under way, as a merchant's schedule is: what has not
+arrived by then never will."""
 
 
 def _parcels(world: World, count: int) -> list[Label]:
@@ -27,13 +29,18 @@ def _parcels(world: World, count: int) -> list[Label]:
     for number in range(count):
         order = world.add_order(lines=[("ALDER-TEE-S", 2), ("ALDER-CAP", 1)])
         items = [("ALDER-TEE-S", 1)] if number % 5 == 4 else None
-        parcels += world.buy_labels(world.add_shipstation_order(order, items, style="id"), batch=False)
+        parcels += world.buy_labels(
+            world.add_shipstation_order(order, items, style="id"), batch=False
+        )
     return parcels
 
 
 def _webhooks(world: World, parcels: Iterable[Label]) -> list[Json]:
     """On both APIs in turn."""
-    return [world.label_created_v2(label) if place % 2 else world.ship_notify(label) for place, label in enumerate(parcels)]
+    return [
+        world.label_created_v2(label) if place % 2 else world.ship_notify(label)
+        for place, label in enumerate(parcels)
+    ]
 
 
 def _order_of(world: World, label: Label) -> PurpleDotOrder:
@@ -41,7 +48,8 @@ def _order_of(world: World, label: Label) -> PurpleDotOrder:
 
 
 def _assert_all_told_once(stack: Stack, parcels: Iterable[Label]) -> None:
-    """Each parcel was told exactly once; a part whose answer was lost may be held for a person, and then at most once."""
+    """Each parcel was told exactly once; a part whose answer was lost may be held for a person, and
+    then at most once."""
     endings: Counter[str] = Counter()
     for label in parcels:
         order = _order_of(stack.world, label)
@@ -49,9 +57,14 @@ def _assert_all_told_once(stack: Stack, parcels: Iterable[Label]) -> None:
         told = len(stack.fulfillments(order))
         ending = delivery["reason"] or delivery["status"]
         is_part = len(delivery["line_items"]) == 1
-        assert (ending, told) in {("delivered", 1), *([("unconfirmed_partial", 0), ("unconfirmed_partial", 1)] if is_part else [])}
+        assert (ending, told) in {
+            ("delivered", 1),
+            *([("unconfirmed_partial", 0), ("unconfirmed_partial", 1)] if is_part else []),
+        }
         endings[ending] += 1
-    assert stack.world.count(POST) == len(stack.world.fulfillments), "a second POST was sent, and refused"
+    assert stack.world.count(POST) == len(stack.world.fulfillments), (
+        "a second POST was sent, and refused"
+    )
     # Only the few that were in flight can be in doubt.
     assert endings["unconfirmed_partial"] <= 8
 
@@ -90,7 +103,10 @@ def test_receiver_killed_while_fifty_are_sent_loses_none_that_it_accepted(stack:
     receiver = stack.start_receiver()
 
     with ThreadPoolExecutor(6) as senders:
-        sent = [senders.submit(stack.send_until_accepted, body) for body in _webhooks(stack.world, parcels)]
+        sent = [
+            senders.submit(stack.send_until_accepted, body)
+            for body in _webhooks(stack.world, parcels)
+        ]
         for share in (10, 25):
             wait_until(partial(_are_done, sent, share), 20, f"{share} webhooks to be accepted")
             receiver.kill()
@@ -131,7 +147,11 @@ def test_parcels_told_by_every_api_at_once_to_two_workers_are_told_on_once(stack
     rows = [world.inline_row(label.order, str(label.tracking_number)) for label in parcels]
     bodies = [world.inline_fulfillments(rows)]
     for label in parcels:
-        bodies += [world.label_created_v2(label), world.ship_notify(label), world.item_ship_notify(label)]
+        bodies += [
+            world.label_created_v2(label),
+            world.ship_notify(label),
+            world.item_ship_notify(label),
+        ]
     stack.start_receiver()
     stack.start_worker()
     stack.start_worker()
@@ -178,10 +198,17 @@ def test_worker_frozen_past_its_lease_finds_what_it_comes_back_with_refused(stac
     stack.settle()
     before = stack.deliveries()
     frozen.send(signal.SIGCONT)
-    wait_until(lambda: len(frozen.logged("lease_lost")) == 2, 10, "the late outcome and the late decision to be refused")
+    wait_until(
+        lambda: len(frozen.logged("lease_lost")) == 2,
+        10,
+        "the late outcome and the late decision to be refused",
+    )
 
     assert stack.deliveries() == before
-    assert [[attempt["outcome"] for attempt in one["attempt_history"]] for one in before] == [["unconfirmed", "delivered"], ["delivered"]]
+    assert [[attempt["outcome"] for attempt in one["attempt_history"]] for one in before] == [
+        ["unconfirmed", "delivered"],
+        ["delivered"],
+    ]
     _assert_all_told_once(stack, [posted, fetched])
 
 
@@ -219,24 +246,40 @@ def _kill_newest(server: Server) -> None:
     """The server notices, ends all its other processes, and recovers by itself."""
     first, *others = server.processes()
     server.kill(others[-1])
-    wait_until(lambda: not {*others} & {*server.processes()} and server.is_ready(), 20, "PostgreSQL to have recovered")
+    wait_until(
+        lambda: not {*others} & {*server.processes()} and server.is_ready(),
+        20,
+        "PostgreSQL to have recovered",
+    )
     assert server.processes()[0] == first
 
 
-CRASHES = {"immediate shutdown": _shut_down, "kill -9 of all of it": _kill_all, "kill -9 of the newest connection": _kill_newest}
+CRASHES = {
+    "immediate shutdown": _shut_down,
+    "kill -9 of all of it": _kill_all,
+    "kill -9 of the newest connection": _kill_newest,
+}
 
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("crash", CRASHES)
-def test_postgresql_that_crashes_under_load_loses_nothing(postgres_server: Server, tmp_path: Path, crash: str) -> None:
+def test_postgresql_that_crashes_under_load_loses_nothing(
+    postgres_server: Server, tmp_path: Path, crash: str
+) -> None:
     settings = SHORT_LEASE | CONFIRM_SLOWLY
-    with Simulator() as simulator, Stack(simulator, postgres_server.url("restarted"), tmp_path, settings) as stack:
+    with (
+        Simulator() as simulator,
+        Stack(simulator, postgres_server.url("restarted"), tmp_path, settings) as stack,
+    ):
         parcels = _parcels(stack.world, 50)
         simulator.inject(POST, "delay:0.05", count=None)
         stack.start_receiver(workers=1)
         stack.start_worker()
         with ThreadPoolExecutor(6) as senders:
-            sent = [senders.submit(stack.send_until_accepted, body) for body in _webhooks(stack.world, parcels)]
+            sent = [
+                senders.submit(stack.send_until_accepted, body)
+                for body in _webhooks(stack.world, parcels)
+            ]
             _wait_for_posts(stack, 10)
             CRASHES[crash](postgres_server)
         assert {one.result() for one in sent} <= {event["id"] for event in stack.events()}

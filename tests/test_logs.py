@@ -27,13 +27,16 @@ def _logging_as_before() -> Iterator[None]:
 
 
 def lines(capsys: pytest.CaptureFixture[str]) -> list[dict[str, object]]:
-    """What was logged, and that nothing went to stdout, where commands print their one JSON document."""
+    """What was logged, and that nothing went to stdout, where commands print their one JSON
+    document."""
     out, err = capsys.readouterr()
     assert out == ""
     return [json.loads(line) for line in err.splitlines()]
 
 
-def test_event_is_one_json_line_with_its_fields_and_utc_time(capsys: pytest.CaptureFixture[str]) -> None:
+def test_event_is_one_json_line_with_its_fields_and_utc_time(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     configure_logs("json", "INFO")
 
     structlog.get_logger().info("delivery_retried", delivery_id="d1", attempt=2)
@@ -44,7 +47,9 @@ def test_event_is_one_json_line_with_its_fields_and_utc_time(capsys: pytest.Capt
     assert line == {"event": "delivery_retried", "level": "info", "delivery_id": "d1", "attempt": 2}
 
 
-def test_bound_ids_stand_on_every_line_of_the_work_libraries_included(capsys: pytest.CaptureFixture[str]) -> None:
+def test_bound_ids_stand_on_every_line_of_the_work_libraries_included(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     configure_logs("json", "INFO")
 
     with structlog.contextvars.bound_contextvars(event_id="e1"):
@@ -53,7 +58,11 @@ def test_bound_ids_stand_on_every_line_of_the_work_libraries_included(capsys: py
 
     ours, theirs = lines(capsys)
     assert (ours["event_id"], theirs["event_id"]) == ("e1", "e1")
-    assert (theirs["event"], theirs["level"], theirs["logger"]) == ("Retrying soon", "warning", "urllib3")
+    assert (theirs["event"], theirs["level"], theirs["logger"]) == (
+        "Retrying soon",
+        "warning",
+        "urllib3",
+    )
 
 
 def test_lines_below_the_level_are_not_written(capsys: pytest.CaptureFixture[str]) -> None:
@@ -85,7 +94,9 @@ def test_other_handlers_stay() -> None:
     logging.getLogger().removeHandler(theirs)
 
 
-def test_line_break_in_a_value_cannot_forge_a_second_line(capsys: pytest.CaptureFixture[str]) -> None:
+def test_line_break_in_a_value_cannot_forge_a_second_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     configure_logs("json", "INFO")
 
     structlog.get_logger().info("event_rejected", detail='x\n{"event": "forged"}')
@@ -94,7 +105,9 @@ def test_line_break_in_a_value_cannot_forge_a_second_line(capsys: pytest.Capture
 
 
 @pytest.mark.parametrize("format", ["json", "console"])
-def test_nothing_in_a_text_from_outside_moves_the_cursor_or_begins_a_line(format: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_nothing_in_a_text_from_outside_moves_the_cursor_or_begins_a_line(
+    format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     configure_logs(format, "INFO")  # type: ignore[arg-type]
 
     structlog.get_logger().info("event_rejected", detail="x\x1b[2J\ny")
@@ -107,7 +120,9 @@ def test_nothing_in_a_text_from_outside_moves_the_cursor_or_begins_a_line(format
 
 
 @pytest.mark.parametrize("format", ["json", "console"])
-def test_traceback_is_written_without_variables_and_without_secrets(format: str, capsys: pytest.CaptureFixture[str]) -> None:
+def test_traceback_is_written_without_variables_and_without_secrets(
+    format: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     configure_logs(format, "INFO")
     local_secret = "hunter2"
 
@@ -123,16 +138,38 @@ def test_traceback_is_written_without_variables_and_without_secrets(format: str,
 
 
 @pytest.mark.parametrize(
-    "name", ["token", "webhook_tokens", "Authorization", "api-key", "API_KEY", "apikey", "client_secret", "console_password", "Set-Cookie"]
+    "name",
+    [
+        "token",
+        "webhook_tokens",
+        "Authorization",
+        "api-key",
+        "API_KEY",
+        "apikey",
+        "client_secret",
+        "console_password",
+        "Set-Cookie",
+    ],
 )
 def test_field_that_is_named_like_a_secret_is_masked_at_any_depth(name: str) -> None:
-    event = mask_secrets(None, "info", {"event": "x", name: "hunter2", "headers": {name: ["hunter2"]}, "rows": [{name: {"a": "hunter2"}}]})
+    event = mask_secrets(
+        None,
+        "info",
+        {
+            "event": "x",
+            name: "hunter2",
+            "headers": {name: ["hunter2"]},
+            "rows": [{name: {"a": "hunter2"}}],
+        },
+    )
 
     assert "hunter2" not in repr(event)
 
 
 def test_counts_and_modes_under_such_a_name_are_kept() -> None:
-    event = mask_secrets(None, "info", {"event": "x", "tokens": 2, "password": None, "secret_given": True})
+    event = mask_secrets(
+        None, "info", {"event": "x", "tokens": 2, "password": None, "secret_given": True}
+    )
 
     assert event == {"event": "x", "tokens": 2, "password": None, "secret_given": True}
 
@@ -141,7 +178,10 @@ def test_counts_and_modes_under_such_a_name_are_kept() -> None:
     ("text", "masked"),
     [
         ("POST /webhooks/shipstation/hunter2?x=1", "POST /webhooks/shipstation/***?x=1"),
-        ('"https://b.example/webhooks/shipstation/hunter2"', '"https://b.example/webhooks/shipstation/***"'),
+        (
+            '"https://b.example/webhooks/shipstation/hunter2"',
+            '"https://b.example/webhooks/shipstation/***"',
+        ),
         ("postgresql+psycopg://u:hunter2@h/d", "postgresql+psycopg://***@h/d"),
         ("Authorization: Basic aHVudGVyMg==", "Authorization: Basic ***"),
         ("Bearer hunter2", "Bearer ***"),
@@ -168,14 +208,27 @@ def test_sentence_without_a_secret_stays_as_it_is(text: str) -> None:
 
 
 def test_object_is_written_as_its_text_so_a_secret_value_masks_itself() -> None:
-    event = mask_secrets(None, "info", {"event": "x", "given": SecretStr("hunter2"), "at": datetime(2026, 5, 4), "ids": {"a"}})  # noqa: DTZ001  # any object does
+    event = mask_secrets(
+        None,
+        "info",
+        {"event": "x", "given": SecretStr("hunter2"), "at": datetime(2026, 5, 4), "ids": {"a"}},
+    )  # noqa: DTZ001  # any object does
 
     assert event == {"event": "x", "given": "**********", "at": "2026-05-04 00:00:00", "ids": ["a"]}
 
 
-@given(st.text(alphabet=st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/?#\"'"), min_size=1, max_size=60))
+@given(
+    st.text(
+        alphabet=st.characters(min_codepoint=33, max_codepoint=126, exclude_characters="/?#\"'"),
+        min_size=1,
+        max_size=60,
+    )
+)
 def test_whatever_stands_in_the_token_place_of_the_path_is_masked(token: str) -> None:
-    assert masked_text(f"GET /webhooks/shipstation/{token} HTTP/1.1") == "GET /webhooks/shipstation/*** HTTP/1.1"
+    assert (
+        masked_text(f"GET /webhooks/shipstation/{token} HTTP/1.1")
+        == "GET /webhooks/shipstation/*** HTTP/1.1"
+    )
 
 
 @given(st.text(max_size=200))

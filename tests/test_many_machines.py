@@ -1,4 +1,5 @@
-"""Receivers and workers in any number over one database, with no other word between them: as on many machines, or several on one file."""
+"""Receivers and workers in any number over one database, with no other word between them: as on
+many machines, or several on one file."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import partial
@@ -20,16 +21,27 @@ THREADS = 4
 def _parcels(stack: Stack, count: int) -> tuple[list[Label], list[Json]]:
     """Each of an order of its own, and the webhook that tells of it."""
     world = stack.world
-    parcels = [world.buy_labels(world.add_shipstation_order(world.add_order()), batch=False)[0] for _ in range(count)]
-    return parcels, [world.label_created_v2(label) if place % 2 else world.ship_notify(label) for place, label in enumerate(parcels)]
+    parcels = [
+        world.buy_labels(world.add_shipstation_order(world.add_order()), batch=False)[0]
+        for _ in range(count)
+    ]
+    return parcels, [
+        world.label_created_v2(label) if place % 2 else world.ship_notify(label)
+        for place, label in enumerate(parcels)
+    ]
 
 
 def _connections(stack: Stack) -> int:
-    """Of everyone to this database, this test's own included; on SQLite there is no server to ask."""
+    """Of everyone to this database, this test's own included; on SQLite there is no server to
+    ask."""
     if stack.database.is_sqlite:
         return 0
     with stack.database.read() as connection:
-        return int(connection.execute(text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")).scalar_one())
+        return int(
+            connection.execute(
+                text("SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()")
+            ).scalar_one()
+        )
 
 
 def _wait_for_posts(stack: Stack, count: int) -> None:
@@ -55,9 +67,15 @@ def _empty(stack: Stack) -> None:
             path.unlink()
 
 
-def test_three_workers_and_two_receivers_killed_at_random_and_in_the_end_one_each_for_good(stack: Stack) -> None:
+def test_three_workers_and_two_receivers_killed_at_random_and_in_the_end_one_each_for_good(
+    stack: Stack,
+) -> None:
     stack.settings = SETTINGS
-    (parcels, bodies), doors, chance = _parcels(stack, 60), (stack.port, free_port()), Random(20_261_122)
+    (parcels, bodies), doors, chance = (
+        _parcels(stack, 60),
+        (stack.port, free_port()),
+        Random(20_261_122),
+    )
     stack.simulator.inject(POST, "delay:0.05", count=None)
     receivers = [stack.start_receiver(workers=1, port=port) for port in doors]
     workers = [stack.start_worker() for _ in range(3)]
@@ -80,21 +98,37 @@ def test_three_workers_and_two_receivers_killed_at_random_and_in_the_end_one_eac
 
     assert {one.result() for one in sent} <= {event["id"] for event in stack.events()}
     assert_balanced(stack.world, stack.database, [str(label.tracking_number) for label in parcels])
-    assert stack.world.count(POST) <= len(parcels) + 4 * THREADS, "more was posted again than the killed ones had in hand"
+    assert stack.world.count(POST) <= len(parcels) + 4 * THREADS, (
+        "more was posted again than the killed ones had in hand"
+    )
     # Each with its threads and six more at most; and this test's own.
     assert most <= len(receivers + workers) * (8 + 6) + 2
     assert "database is locked" not in _said(stack)
 
 
-def test_migrations_and_processes_that_start_at_once_on_an_empty_database_meet_one_schema(stack: Stack) -> None:
+def test_migrations_and_processes_that_start_at_once_on_an_empty_database_meet_one_schema(
+    stack: Stack,
+) -> None:
     _empty(stack)
 
-    together = [stack.start("migrate", "migrate") for _ in range(3)] + [stack.start("worker", "work")]
+    together = [stack.start("migrate", "migrate") for _ in range(3)] + [
+        stack.start("worker", "work")
+    ]
     stack.start_both()
-    wait_until(lambda: all(process.exit_code is not None for process in together[:3]), 30, "the migrations to end")
-    wait_until(lambda: all(process.logged("worker_started") for process in together[3:]), 30, "the worker to have begun")
+    wait_until(
+        lambda: all(process.exit_code is not None for process in together[:3]),
+        30,
+        "the migrations to end",
+    )
+    wait_until(
+        lambda: all(process.logged("worker_started") for process in together[3:]),
+        30,
+        "the worker to have begun",
+    )
 
-    assert [process.exit_code for process in together] == [0, 0, 0, None], [process.output() for process in together]
+    assert [process.exit_code for process in together] == [0, 0, 0, None], [
+        process.output() for process in together
+    ]
     parcels, bodies = _parcels(stack, 2)
     stack.travel(*bodies)
     assert_balanced(stack.world, stack.database, [str(label.tracking_number) for label in parcels])

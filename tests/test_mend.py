@@ -1,16 +1,17 @@
-"""All that is left of an order, by a person's word: only for a held parcel whose lines are in doubt, and never more than is left."""
+"""All that is left of an order, by a person's word: only for a held parcel whose lines are in
+doubt, and never more than is left."""
 
 from typing import Any
 
 import pytest
 
 from bridge.domain.actions import CreateFulfillment
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.shipments import ShipmentItem
-from bridge.operations.repair import fulfil_rest
+from bridge.operations.repair import fulfill_rest
 from bridge.store import mending
-from bridge.store.deliveries import Delivery
 from bridge.translate.carriers import Carriers
 from tests.fakes import Clock, WatchedDatabase
 from tests.ledger import CAP, a_parcel, put, rows, units
@@ -20,7 +21,7 @@ pytest_plugins = ["tests.ledger_fixtures"]
 
 def mend(ledger: WatchedDatabase, clock: Clock, delivery: Delivery) -> CreateFulfillment:
     with ledger.begin() as connection:
-        return fulfil_rest(connection, delivery, carriers=Carriers(), now=clock.now)
+        return fulfill_rest(connection, delivery, carriers=Carriers(), now=clock.now)
 
 
 def held(ledger: WatchedDatabase, **parcel: Any) -> Delivery:
@@ -36,7 +37,10 @@ def test_parcel_without_items_takes_all_that_is_left(ledger: WatchedDatabase, cl
 
     stored = rows(ledger)[0]
     assert (stored.id, stored.status, stored.reason) == (delivery.id, "pending", None)
-    assert [(line.sku, line.quantity) for line in action.lines] == [("SHAWL-RED", 2), ("CAP-OAT", 1)]
+    assert [(line.sku, line.quantity) for line in action.lines] == [
+        ("SHAWL-RED", 2),
+        ("CAP-OAT", 1),
+    ]
     assert action.tracking.number == delivery.shipment.tracking_number
 
 
@@ -71,10 +75,14 @@ def test_unknown_line_may_be_mended_too(ledger: WatchedDatabase, clock: Clock) -
     assert mend(ledger, clock, delivery).lines
 
 
-def test_parcel_that_a_person_closed_meanwhile_is_refused(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_parcel_that_a_person_closed_meanwhile_is_refused(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     delivery = held(ledger, items=())
     with ledger.begin() as connection:
-        mending.resolve(connection, delivery, status=DeliveryStatus.CANCELLED, why="told by hand", now=clock.now)
+        mending.resolve(
+            connection, delivery, status=DeliveryStatus.CANCELLED, why="told by hand", now=clock.now
+        )
 
     with pytest.raises(RefusedError):
         mend(ledger, clock, delivery)

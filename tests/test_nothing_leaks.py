@@ -1,4 +1,5 @@
-"""The whole demo journey with marked secrets and a shopper's data in every vendor's answer: none of it comes out anywhere."""
+"""The whole demo journey with marked secrets and a shopper's data in every vendor's answer: none of
+it comes out anywhere."""
 
 import json
 import re
@@ -31,31 +32,60 @@ MARKED = {
     "the alert password": "alert-passw0rd-marked",
     "the alert path": "alert-path-marked",
 }
-SHOPPER = ("Marta", "Solberg", "17 Quarry Road", "Unit 6", "Portland", "97209", "555-0117", "5550117", "marta.solberg@example.com")
+SHOPPER = (
+    "Marta",
+    "Solberg",
+    "17 Quarry Road",
+    "Unit 6",
+    "Portland",
+    "97209",
+    "555-0117",
+    "5550117",
+    "marta.solberg@example.com",
+)
 """Who the simulator's orders and labels are for, on either side."""
 
 
 class Journey:
     """What was said, by whatever way."""
 
-    def __init__(self, stack: Stack, pages: Mapping[str, str], lines: Mapping[str, str], secrets: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        stack: Stack,
+        pages: Mapping[str, str],
+        lines: Mapping[str, str],
+        secrets: Mapping[str, str],
+    ) -> None:
         self.stack, self.secrets = stack, secrets
-        self.said = {**pages, **lines, **{f"the output of {process.name}": process.output() for process in stack.processes}}
+        self.said = {
+            **pages,
+            **lines,
+            **{f"the output of {process.name}": process.output() for process in stack.processes},
+        }
         self.said["the database"] = _everything_in(Path(stack.database.url.database or ""))
 
 
 def _everything_in(file: Path) -> str:
     """Each row of each table, as text."""
     with sqlite3.connect(file) as connection:
-        names = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
+        names = [
+            name
+            for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        ]
         rows = [row for name in names for row in connection.execute(f'SELECT * FROM "{name}"')]
     connection.close()
-    return "\n".join(" ".join(cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell) for cell in row) for row in rows)
+    return "\n".join(
+        " ".join(
+            cell.decode(errors="replace") if isinstance(cell, bytes) else str(cell) for cell in row
+        )
+        for row in rows
+    )
 
 
 @pytest.fixture(scope="module")
 def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
-    """The demo's acts with all logs on, refused requests, an alert that fails, then every page and every list."""
+    """The demo's acts with all logs on, refused requests, an alert that fails, then every page and
+    every list."""
     folder = tmp_path_factory.mktemp("marked")
     with Simulator() as simulator, listener(status=403) as (port, came):
         settings = {
@@ -76,21 +106,35 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
                 stack.travel(act.stage(stack.world))
             _knock(stack)
             with stack.database.begin() as connection:
-                periodic.put_off(connection, "alerts", until=stack.database.now(connection))  # Not only in a minute.
+                periodic.put_off(
+                    connection, "alerts", until=stack.database.now(connection)
+                )  # Not only in a minute.
             wait_until(lambda: came, 20, "the worker to try an alert")
             wait_until(lambda: worker.logged("alert_not_sent"), 20, "its failure to be logged")
-            given = {name: value for name, value in simulator.env().items() if re.search("KEY|SECRET|TOKEN", name)}
-            yield Journey(stack, _pages(stack), _lists(stack), MARKED | given | {"the webhook token": TOKEN})
+            given = {
+                name: value
+                for name, value in simulator.env().items()
+                if re.search("KEY|SECRET|TOKEN", name)
+            }
+            yield Journey(
+                stack, _pages(stack), _lists(stack), MARKED | given | {"the webhook token": TOKEN}
+            )
 
 
 def _knock(stack: Stack) -> None:
     """Requests that are refused, with secrets in each place where one can stand."""
     body, headers = stack.simulator.webhook(ACTS[0].stage(stack.world))
-    telling = {"Authorization": f"Bearer {MARKED['an Authorization header']}", "Cookie": f"session={MARKED['a cookie']}"}
+    telling = {
+        "Authorization": f"Bearer {MARKED['an Authorization header']}",
+        "Cookie": f"session={MARKED['a cookie']}",
+    }
     assert stack.post(body, headers | telling, token=MARKED["a wrong webhook token"]).status == 401
     assert stack.post(body, headers | telling, token=MARKED["another webhook token"]).status == 202
     assert stack.post(b"{", telling).status == 400
-    assert stack.post(body, headers | telling | {"x-shipengine-rsa-sha256-signature": "AAAA"}).status == 401
+    assert (
+        stack.post(body, headers | telling | {"x-shipengine-rsa-sha256-signature": "AAAA"}).status
+        == 401
+    )
     stack.ask("GET", f"/webhooks/shipstation/{MARKED['another webhook token']}", headers=telling)
     stack.settle()
 
@@ -100,7 +144,9 @@ def _pages(stack: Stack) -> dict[str, str]:
     door = stack.ask("GET", "/console/sign-in")
     cookie = door.headers["Set-Cookie"].partition(";")[0]
     [csrf] = re.findall(r'name="csrf"[^>]*value="([^"]+)"', _text(door)) or [""]
-    form = urllib.parse.urlencode({"name": "Me", "password": PASSWORD, "csrf": csrf, "next": ""}).encode()
+    form = urllib.parse.urlencode(
+        {"name": "Me", "password": PASSWORD, "csrf": csrf, "next": ""}
+    ).encode()
     typed = {"Content-Type": "application/x-www-form-urlencoded", "Cookie": cookie}
     entered = stack.ask("POST", "/console/sign-in", form, typed)
     assert entered.status in (302, 303), _text(entered)
@@ -108,7 +154,14 @@ def _pages(stack: Stack) -> dict[str, str]:
     ids = [f"/console/events/{event['id']}" for event in stack.events()] + [
         f"/console/deliveries/{one['id']}" for one in stack.deliveries()
     ]
-    for path in ("/console/", "/console/exceptions", "/console/deliveries", "/console/events", "/console/audit", *ids):
+    for path in (
+        "/console/",
+        "/console/exceptions",
+        "/console/deliveries",
+        "/console/events",
+        "/console/audit",
+        *ids,
+    ):
         answer = stack.ask("GET", path, headers=signed_in)
         assert answer.status == 200, path
         pages[path] = _text(answer)
@@ -121,10 +174,17 @@ def _text(answer: Answer) -> str:
 
 def _lists(stack: Stack) -> dict[str, str]:
     """What the commands print."""
-    stories = [[name, one["id"]] for name in ("show", "explain") for one in (*stack.events(), *stack.deliveries())]
+    stories = [
+        [name, one["id"]]
+        for name in ("show", "explain")
+        for one in (*stack.events(), *stack.deliveries())
+    ]
     commands = [["events"], ["deliveries"], ["export"], ["audit"], ["alerts", "test"], *stories]
     environ = stack._environ()
-    return {" ".join(command): CliRunner().invoke(main, command, env=environ).output for command in commands}
+    return {
+        " ".join(command): CliRunner().invoke(main, command, env=environ).output
+        for command in commands
+    }
 
 
 def found(journey: Journey, what: str) -> list[str]:
@@ -133,7 +193,11 @@ def found(journey: Journey, what: str) -> list[str]:
 
 
 def test_no_secret_comes_out(journey: Journey) -> None:
-    assert {name: found(journey, secret) for name, secret in journey.secrets.items() if found(journey, secret)} == {}
+    assert {
+        name: found(journey, secret)
+        for name, secret in journey.secrets.items()
+        if found(journey, secret)
+    } == {}
 
 
 def test_nothing_of_the_shopper_comes_out(journey: Journey) -> None:
@@ -142,12 +206,20 @@ def test_nothing_of_the_shopper_comes_out(journey: Journey) -> None:
 
 def test_vendors_did_say_it(journey: Journey) -> None:
     """Else the two tests above would show nothing."""
-    assert [word for word in ("Marta", "17 Quarry Road", "marta.solberg@example.com") if word not in json.dumps(SHAPES)] == []
+    assert [
+        word
+        for word in ("Marta", "17 Quarry Road", "marta.solberg@example.com")
+        if word not in json.dumps(SHAPES)
+    ] == []
     assert journey.stack.world.fulfillments
-    assert {"/console/deliveries", "deliveries", "the database"} <= set(found(journey, "PD5200001/1"))
+    assert {"/console/deliveries", "deliveries", "the database"} <= set(
+        found(journey, "PD5200001/1")
+    )
 
 
-def test_each_step_has_one_line_with_the_ids_of_its_event_and_its_delivery(journey: Journey) -> None:
+def test_each_step_has_one_line_with_the_ids_of_its_event_and_its_delivery(
+    journey: Journey,
+) -> None:
     receiver, worker = journey.stack.processes[:2]
     for delivery in journey.stack.deliveries():
         first = delivery["event_ids"][0]

@@ -1,4 +1,5 @@
-"""deploy/operations.md, followed: each numbered recipe step by step, with real processes and webhooks going on; and the restore drill."""
+"""deploy/operations.md, followed: each numbered recipe step by step, with real processes and
+webhooks going on; and the restore drill."""
 
 import os
 import re
@@ -35,7 +36,8 @@ def steps(heading: str) -> list[str]:
 
 
 def follow(heading: str, recipe: Mapping[str, Callable[[], object]]) -> None:
-    """Do what the page says, in its order; a step that was changed, added or taken away there fails here."""
+    """Do what the page says, in its order; a step that was changed, added or taken away there fails
+    here."""
     assert list(recipe) == steps(heading)
     for do in recipe.values():
         do()
@@ -47,7 +49,10 @@ class Site:
     def __init__(self, stack: Stack) -> None:
         self.stack, self.world = stack, stack.world
         self.told: list[PurpleDotOrder] = []
-        stack.settings = {"BRIDGE_WEBHOOK_TOKENS": OLD, "BRIDGE_CONSOLE_PASSWORD": "the old password"}
+        stack.settings = {
+            "BRIDGE_WEBHOOK_TOKENS": OLD,
+            "BRIDGE_CONSOLE_PASSWORD": "the old password",
+        }
         self.receiver, self.worker = stack.start_receiver(workers=1), stack.start_worker()
         self.token = OLD
 
@@ -61,9 +66,12 @@ class Site:
             return None
 
     def ship(self) -> None:
-        """A parcel leaves. Its webhook is sent again until it is taken, as ShipStation does, signed anew each time."""
+        """A parcel leaves. Its webhook is sent again until it is taken, as ShipStation does, signed
+        anew each time."""
         order = self.world.add_order()
-        body = self.world.label_created_v2(self.world.buy_labels(self.world.add_shipstation_order(order)))
+        body = self.world.label_created_v2(
+            self.world.buy_labels(self.world.add_shipstation_order(order))
+        )
 
         def is_taken() -> bool:
             answer = self.post(*self.stack.simulator.webhook(body))
@@ -98,8 +106,13 @@ class Site:
 
 @pytest.fixture
 def site(tmp_path: Path) -> Iterator[Site]:
-    an_hour_ago = World(now=lambda: datetime.now(UTC) - timedelta(hours=1))  # The sweep leaves to the webhooks what is minutes old.
-    with Simulator(an_hour_ago) as simulator, Stack(simulator, f"sqlite:///{tmp_path / 'bridge.db'}", tmp_path) as stack:
+    an_hour_ago = World(
+        now=lambda: datetime.now(UTC) - timedelta(hours=1)
+    )  # The sweep leaves to the webhooks what is minutes old.
+    with (
+        Simulator(an_hour_ago) as simulator,
+        Stack(simulator, f"sqlite:///{tmp_path / 'bridge.db'}", tmp_path) as stack,
+    ):
         yield Site(stack)
 
 
@@ -107,7 +120,9 @@ def test_webhook_token_is_rotated(site: Site) -> None:
     def tell_the_senders() -> None:
         assert site.run("webhooks", "ensure", HOME).exit_code == 0
         [label] = [one for one in site.world.subscriptions if one.event == "label_created_v2"]
-        [site.token] = [header["value"] for header in label.headers if header["key"] == "X-Bridge-Token"]
+        [site.token] = [
+            header["value"] for header in label.headers if header["key"] == "X-Bridge-Token"
+        ]
 
     def take_the_old_one_out() -> None:
         site.set(BRIDGE_WEBHOOK_TOKENS=NEW)
@@ -134,13 +149,18 @@ def test_webhook_token_is_rotated(site: Site) -> None:
 @pytest.mark.parametrize("is_revoked_first", [False, True])
 def test_vendors_keys_are_rotated(site: Site, is_revoked_first: bool) -> None:
     old = site.stack.simulator.credentials
-    new = Credentials(v2_key="the-new-v2-key", v1_secret="the-new-v1-secret", purple_dot_token="the-new-purple-dot-token")
+    new = Credentials(
+        v2_key="the-new-v2-key",
+        v1_secret="the-new-v1-secret",
+        purple_dot_token="the-new-purple-dot-token",
+    )
 
     def accept(credentials: Credentials) -> None:
         site.stack.simulator.credentials = credentials
 
     def set_it() -> None:
-        """Each vendor takes both for a while; the simulator takes one, so what is asked meanwhile is refused and waits."""
+        """Each vendor takes both for a while; the simulator takes one, so what is asked meanwhile
+        is refused and waits."""
         if is_revoked_first:
             accept(new)
             site.ship()
@@ -149,7 +169,10 @@ def test_vendors_keys_are_rotated(site: Site, is_revoked_first: bool) -> None:
             "SHIPSTATION_V1_API_SECRET": new.v1_secret,
             "PURPLE_DOT_ACCESS_TOKEN": new.purple_dot_token,
         }
-        site.set(**{f"BRIDGE_{name}": value for name, value in keys.items()}, BRIDGE_RETRY_SCHEDULE="1s,1s,1s,1s,1s,1s,1s,1s,1s,1s")
+        site.set(
+            **{f"BRIDGE_{name}": value for name, value in keys.items()},
+            BRIDGE_RETRY_SCHEDULE="1s,1s,1s,1s,1s,1s,1s,1s,1s,1s",
+        )
 
     def restart() -> None:
         site.worker.stop()
@@ -181,12 +204,16 @@ def test_consoles_password_is_rotated(site: Site) -> None:
 
     def look() -> str:
         """Where a person who opens the console lands: inside, or at its door."""
-        return browser.get(f"http://127.0.0.1:{site.stack.port}/console/", timeout=20).url.partition("/console/")[2]
+        return browser.get(
+            f"http://127.0.0.1:{site.stack.port}/console/", timeout=20
+        ).url.partition("/console/")[2]
 
     def sign_in(password: str) -> int:
         door = f"http://127.0.0.1:{site.stack.port}/console/sign-in"
         csrf = re.findall(r'name="csrf" value="([^"]+)"', browser.get(door, timeout=20).text)
-        return browser.post(door, {"password": password, "csrf": csrf[0]}, timeout=20, allow_redirects=False).status_code
+        return browser.post(
+            door, {"password": password, "csrf": csrf[0]}, timeout=20, allow_redirects=False
+        ).status_code
 
     came_in = sign_in("the old password"), look()
     follow(
@@ -230,13 +257,17 @@ def test_shipstations_signature_keys_are_rotated(site: Site) -> None:
 
 
 def a_label(site: Site) -> Json:
-    return site.world.label_created_v2(site.world.buy_labels(site.world.add_shipstation_order(site.world.add_order())))
+    return site.world.label_created_v2(
+        site.world.buy_labels(site.world.add_shipstation_order(site.world.add_order()))
+    )
 
 
 def test_old_copy_is_put_back_and_nothing_is_told_twice(site: Site) -> None:
     stack, world, ledger = site.stack, site.world, site.stack.folder / "bridge.db"
     split = world.add_order(lines=[("ALDER-TEE-S", 2), ("ALDER-CAP", 1)])
-    first, second = world.split(world.add_shipstation_order(split), [[("ALDER-TEE-S", 2)], [("ALDER-CAP", 1)]])
+    first, second = world.split(
+        world.add_shipstation_order(split), [[("ALDER-TEE-S", 2)], [("ALDER-CAP", 1)]]
+    )
     site.ship()
     stack.settle()
     assert site.run("backup", "backup.db").exit_code == 0
@@ -265,10 +296,13 @@ def test_old_copy_is_put_back_and_nothing_is_told_twice(site: Site) -> None:
         stack.settle(60)
 
     def settle_what_is_held() -> None:
-        # The order that was told whole is recognised by its status.
+        # The order that was told whole is recognized by its status.
         [held] = [delivery for delivery in stack.deliveries() if delivery["status"] == "held"]
         assert (held["reason"], held["reference"]) == ("unconfirmed_partial", split.reference)
-        assert site.run("resolve", held["id"], "--as", "delivered", "--reason", "restored").exit_code == 0
+        assert (
+            site.run("resolve", held["id"], "--as", "delivered", "--reason", "restored").exit_code
+            == 0
+        )
 
     follow(
         "Put a copy back",
@@ -304,10 +338,20 @@ def test_page_can_be_read_at_three_in_the_morning_and_its_links_lead_somewhere()
     assert all((DRILL.parent / link).exists() for link in re.findall(r"\]\(([^)\s:]+)\)", PAGE))
 
 
-def drill(file: Path, database_url: str, simulator: Simulator, folder: Path, **environ: str) -> subprocess.CompletedProcess[str]:
+def drill(
+    file: Path, database_url: str, simulator: Simulator, folder: Path, **environ: str
+) -> subprocess.CompletedProcess[str]:
     own = {"BRIDGE": f"{sys.executable} -m bridge", "BRIDGE_DATABASE_URL": database_url}
     env = dict(os.environ) | simulator.env() | SETTINGS | own | environ
-    return subprocess.run([str(DRILL), str(file)], cwd=folder, env=env, capture_output=True, text=True, check=False, timeout=120)
+    return subprocess.run(
+        [str(DRILL), str(file)],
+        cwd=folder,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
 
 
 @pytest.fixture
@@ -329,7 +373,10 @@ def test_drill_finds_a_backup_good(ledger: Stack, request: pytest.FixtureRequest
     if not ledger.database.is_sqlite:
         server: Server = request.getfixturevalue("postgres_server")
         server.shell(backup.output().splitlines()[-1].strip())
-        environ = {"DRILL_DATABASE_URL": server.url("drill").replace("+psycopg", "").replace("=/", "=%2F"), "PATH": server.path()}
+        environ = {
+            "DRILL_DATABASE_URL": server.url("drill").replace("+psycopg", "").replace("=/", "=%2F"),
+            "PATH": server.path(),
+        }
 
     done = drill(file, ledger.database_url, ledger.simulator, ledger.folder, **environ)
 
@@ -345,16 +392,28 @@ def test_drill_finds_a_backup_good(ledger: Stack, request: pytest.FixtureRequest
 def test_drill_tells_a_backup_that_is_none_or_of_another_ledger(tmp_path: Path) -> None:
     for name in ("ours", "theirs"):
         (tmp_path / name).mkdir()
-    with Simulator() as simulator, Stack(simulator, f"sqlite:///{tmp_path / 'theirs' / 'bridge.db'}", tmp_path / "theirs") as theirs:
+    with (
+        Simulator() as simulator,
+        Stack(
+            simulator, f"sqlite:///{tmp_path / 'theirs' / 'bridge.db'}", tmp_path / "theirs"
+        ) as theirs,
+    ):
         theirs.start_receiver(workers=1)
         world = theirs.world
-        theirs.send(world.label_created_v2(world.buy_labels(world.add_shipstation_order(world.add_order()))))
+        theirs.send(
+            world.label_created_v2(world.buy_labels(world.add_shipstation_order(world.add_order())))
+        )
         theirs.run_worker_once()
         backup = theirs.start("backup", "backup", str(tmp_path / "theirs.db"))
         wait_until(lambda: backup.exit_code is not None, 30, "the copy")
-        with Stack(simulator, f"sqlite:///{tmp_path / 'ours' / 'bridge.db'}", tmp_path / "ours") as ours:
+        with Stack(
+            simulator, f"sqlite:///{tmp_path / 'ours' / 'bridge.db'}", tmp_path / "ours"
+        ) as ours:
             (tmp_path / "torn.db").write_bytes((tmp_path / "theirs.db").read_bytes()[:20_000])
-            told = [drill(tmp_path / name, ours.database_url, simulator, ours.folder) for name in ("theirs.db", "torn.db", "no.db")]
+            told = [
+                drill(tmp_path / name, ours.database_url, simulator, ours.folder)
+                for name in ("theirs.db", "torn.db", "no.db")
+            ]
 
     assert [done.returncode for done in told] == [1, 1, 2]
     assert "1 deliveries in it are unknown to the running ledger" in told[0].stderr

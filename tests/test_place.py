@@ -1,4 +1,5 @@
-"""Placing: one delivery per parcel and order, never more than is left, the second time harmless, a void taken back or told."""
+"""Placing: one delivery per parcel and order, never more than is left, the second time harmless, a
+void taken back or told."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -48,12 +49,17 @@ pytest_plugins = ["tests.ledger_fixtures"]
 
 ONE_CAP = (units(1, "CAP-OAT"),)
 VOIDED = {"state": ShipmentState.VOIDED}
-BOTH_ORDERS = (an_order(OrderLine("line-a", 1, "A")), an_order(OrderLine("line-b", 1, "B"), id=OTHER_ID, reference="#PD200"))
+BOTH_ORDERS = (
+    an_order(OrderLine("line-a", 1, "A")),
+    an_order(OrderLine("line-b", 1, "B"), id=OTHER_ID, reference="#PD200"),
+)
 
 
 def combined(**fields: Any) -> Shipment:
     """One parcel with a line of each of BOTH_ORDERS."""
-    return a_parcel(units(1, None, "line-a"), units(1, None, "line-b"), clues=(), order_number="3PL-7", **fields)
+    return a_parcel(
+        units(1, None, "line-a"), units(1, None, "line-b"), clues=(), order_number="3PL-7", **fields
+    )
 
 
 def only(decisions: list[Decision]) -> Decision:
@@ -76,15 +82,35 @@ def force(database: Database, **values: Any) -> None:
         connection.execute(table.update().values(values))
 
 
-def test_parcel_becomes_a_delivery_that_is_due_at_once(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_parcel_becomes_a_delivery_that_is_due_at_once(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     came = clock.now - timedelta(minutes=3)
 
-    decision = only(put(ledger, a_parcel(), lane=Lane.SWEEP, trigger=Trigger.REPLAY, received_at=came, fetched_at=came))
+    decision = only(
+        put(
+            ledger,
+            a_parcel(),
+            lane=Lane.SWEEP,
+            trigger=Trigger.REPLAY,
+            received_at=came,
+            fetched_at=came,
+        )
+    )
 
     assert (decision.verdict, decision.rule) == ("delivery", "orderNumber")
     stored = row(ledger, str(decision.delivery_id))
-    assert (stored.status, stored.lane, stored.trigger, stored.received_at) == ("pending", Lane.SWEEP, "replay", came)
-    assert (stored.label_seen_at, stored.order_seen_at, stored.due_at) == (came, clock.now, clock.now)
+    assert (stored.status, stored.lane, stored.trigger, stored.received_at) == (
+        "pending",
+        Lane.SWEEP,
+        "replay",
+        came,
+    )
+    assert (stored.label_seen_at, stored.order_seen_at, stored.due_at) == (
+        came,
+        clock.now,
+        clock.now,
+    )
     assert taken(ledger) == {"line-shawl": 2, "line-cap": 1}
 
 
@@ -101,15 +127,27 @@ def test_second_time_is_harmless_in_one_page_and_in_the_next(ledger: WatchedData
 
     later = only(put(ledger, a_parcel(), lane=Lane.SWEEP))
 
-    assert [again.verdict, again.reason, again.delivery_id] == ["ignored", Reason.ALREADY_DELIVERED, first.delivery_id]
-    assert [later.verdict, later.reason, later.delivery_id] == ["ignored", Reason.ALREADY_DELIVERED, first.delivery_id]
+    assert [again.verdict, again.reason, again.delivery_id] == [
+        "ignored",
+        Reason.ALREADY_DELIVERED,
+        first.delivery_id,
+    ]
+    assert [later.verdict, later.reason, later.delivery_id] == [
+        "ignored",
+        Reason.ALREADY_DELIVERED,
+        first.delivery_id,
+    ]
     assert rows(ledger) == before
 
 
 @pytest.mark.parametrize("number", ["1Z1", "1z1", " 1Z-1 "])
-def test_same_parcel_told_by_another_record_is_the_same_delivery(ledger: WatchedDatabase, number: str) -> None:
+def test_same_parcel_told_by_another_record_is_the_same_delivery(
+    ledger: WatchedDatabase, number: str
+) -> None:
     first = only(put(ledger, a_parcel()))
-    label = a_parcel(number=number, record="se-9", record_kind="v2_label", shipstation_shipment_id="se-480")
+    label = a_parcel(
+        number=number, record="se-9", record_kind="v2_label", shipstation_shipment_id="se-480"
+    )
 
     assert only(put(ledger, label)).delivery_id == first.delivery_id
     assert len(rows(ledger)) == 1
@@ -129,15 +167,21 @@ def test_what_went_its_way_is_left_alone(ledger: WatchedDatabase, status: str) -
 
 def test_second_parcel_of_an_order_is_a_second_delivery(ledger: WatchedDatabase) -> None:
     first, second = put(
-        ledger, a_parcel(units(1, "SHAWL-RED")), a_parcel(units(1, "SHAWL-RED"), units(1, "CAP-OAT"), number="1Z2", record="502")
+        ledger,
+        a_parcel(units(1, "SHAWL-RED")),
+        a_parcel(units(1, "SHAWL-RED"), units(1, "CAP-OAT"), number="1Z2", record="502"),
     )
 
     assert first.delivery_id != second.delivery_id
     assert taken(ledger) == {"line-shawl": 2, "line-cap": 1}
 
 
-def test_child_number_of_a_multi_package_label_is_the_same_shipment(ledger: WatchedDatabase) -> None:
-    master = a_parcel(record="se-1", record_kind="v2_label", all_tracking_numbers=("1Z1", "1Z1-CHILD"))
+def test_child_number_of_a_multi_package_label_is_the_same_shipment(
+    ledger: WatchedDatabase,
+) -> None:
+    master = a_parcel(
+        record="se-1", record_kind="v2_label", all_tracking_numbers=("1Z1", "1Z1-CHILD")
+    )
     first = only(put(ledger, master))
 
     child = only(put(ledger, a_parcel(number="1Z1-CHILD", record="502")))
@@ -148,7 +192,14 @@ def test_child_number_of_a_multi_package_label_is_the_same_shipment(ledger: Watc
 def test_master_that_comes_after_its_child_is_the_same_shipment(ledger: WatchedDatabase) -> None:
     child = only(put(ledger, a_parcel(number="1Z1-CHILD", record="502")))
 
-    master = only(put(ledger, a_parcel(record="se-1", record_kind="v2_label", all_tracking_numbers=("1Z1", "1Z1-CHILD"))))
+    master = only(
+        put(
+            ledger,
+            a_parcel(
+                record="se-1", record_kind="v2_label", all_tracking_numbers=("1Z1", "1Z1-CHILD")
+            ),
+        )
+    )
 
     assert (master.reason, master.delivery_id) == (Reason.ALREADY_DELIVERED, child.delivery_id)
 
@@ -166,7 +217,9 @@ def test_two_threads_never_send_the_last_unit_twice(opened: Callable[[], Databas
     databases, at_once = [opened(), opened()], Barrier(2)
 
     def place_at_once(number: int) -> list[Decision]:
-        parcel = a_parcel(*ONE_CAP, number=f"1Z{number}", record=str(number), shipstation_shipment_id=str(number))
+        parcel = a_parcel(
+            *ONE_CAP, number=f"1Z{number}", record=str(number), shipstation_shipment_id=str(number)
+        )
         at_once.wait(10)
         return put(databases[number], parcel)
 
@@ -183,7 +236,10 @@ def test_eight_tellers_of_one_parcel_make_one_delivery(opened: Callable[[], Data
 
     def tell(number: int) -> list[Decision]:
         at_once.wait(10)
-        return put(databases[number % 2], a_parcel(record=str(number), record_kind=["v1_shipment", "v2_label"][number % 2]))
+        return put(
+            databases[number % 2],
+            a_parcel(record=str(number), record_kind=["v1_shipment", "v2_label"][number % 2]),
+        )
 
     with ThreadPoolExecutor(8) as pool:
         verdicts = [only(decisions) for decisions in pool.map(tell, range(8))]
@@ -194,26 +250,45 @@ def test_eight_tellers_of_one_parcel_make_one_delivery(opened: Callable[[], Data
 
 
 ORDER_NUMBERS = count(1)
-PARCELS = st.lists(st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=8)
+PARCELS = st.lists(
+    st.tuples(st.integers(0, 4), st.integers(0, 3), st.integers(0, 2)), min_size=1, max_size=8
+)
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(told=PARCELS, page=st.integers(1, 4))
-def test_no_mix_of_parcels_takes_more_than_was_ordered(ledger: WatchedDatabase, told: list[tuple[int, int, int]], page: int) -> None:
+def test_no_mix_of_parcels_takes_more_than_was_ordered(
+    ledger: WatchedDatabase, told: list[tuple[int, int, int]], page: int
+) -> None:
     """Any split, any repetition, any order: (which parcel, shawls, caps) in pages of any size."""
     order = an_order(id=f"order-{next(ORDER_NUMBERS)}")
     parcels = [
-        a_parcel(units(shawls, "SHAWL-RED"), units(caps, "CAP-OAT"), number=f"{order.id}-{which}", record=f"{order.id}-{which}")
+        a_parcel(
+            units(shawls, "SHAWL-RED"),
+            units(caps, "CAP-OAT"),
+            number=f"{order.id}-{which}",
+            record=f"{order.id}-{which}",
+        )
         for which, shawls, caps in told
     ]
 
-    decisions = [one for start in range(0, len(parcels), page) for one in put(ledger, *parcels[start : start + page], orders=(order,))]
+    decisions = [
+        one
+        for start in range(0, len(parcels), page)
+        for one in put(ledger, *parcels[start : start + page], orders=(order,))
+    ]
 
     assert all(taken(ledger, order.id).get(line.id, 0) <= line.quantity for line in order.lines)
-    assert len({one.delivery_id for one in decisions} - {None}) <= len({which for which, _, _ in told})
+    assert len({one.delivery_id for one in decisions} - {None}) <= len(
+        {which for which, _, _ in told}
+    )
 
 
-def test_return_and_unfinished_and_foreign_parcels_are_no_deliveries(ledger: WatchedDatabase) -> None:
+def test_return_and_unfinished_and_foreign_parcels_are_no_deliveries(
+    ledger: WatchedDatabase,
+) -> None:
     returned = a_parcel(state=ShipmentState.RETURN)
     unfinished = a_parcel(state=ShipmentState.PROCESSING, record="2", number="2")
     foreign = a_parcel(reference="SHOP-7", record="3", number="3")
@@ -245,7 +320,9 @@ def test_order_that_is_not_there_is_looked_for_and_then_held(ledger: WatchedData
 
 
 @pytest.mark.parametrize("status", ["retrying", "waiting"])
-def test_order_that_appears_is_delivered_in_the_same_row(ledger: WatchedDatabase, status: str) -> None:
+def test_order_that_appears_is_delivered_in_the_same_row(
+    ledger: WatchedDatabase, status: str
+) -> None:
     looking = only(put(ledger, a_parcel(), orders=()))
     force(ledger, status=status)
 
@@ -260,7 +337,11 @@ def test_search_that_was_given_up_goes_on_with_newer_facts(ledger: WatchedDataba
 
     looking = only(put(ledger, a_parcel(), orders=()))
 
-    assert (held.verdict, looking.verdict, looking.delivery_id) == ("held", "looking", held.delivery_id)
+    assert (held.verdict, looking.verdict, looking.delivery_id) == (
+        "held",
+        "looking",
+        held.delivery_id,
+    )
 
 
 @pytest.mark.parametrize(
@@ -301,8 +382,17 @@ def test_held_may_have_to_wait_once_it_is_mended(ledger: WatchedDatabase) -> Non
     assert due_in(ledger, str(mended.delivery_id)) == 90
 
 
-@pytest.mark.parametrize("reason", [Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY])
-def test_what_purple_dot_may_know_is_never_decided_anew(ledger: WatchedDatabase, reason: Reason) -> None:
+@pytest.mark.parametrize(
+    "reason",
+    [
+        Reason.UNCONFIRMED_PARTIAL,
+        Reason.VOIDED_AFTER_DELIVERY,
+        Reason.TRACKING_CHANGED_AFTER_DELIVERY,
+    ],
+)
+def test_what_purple_dot_may_know_is_never_decided_anew(
+    ledger: WatchedDatabase, reason: Reason
+) -> None:
     put(ledger, a_parcel())
     force(ledger, status="held", reason=reason)
 
@@ -310,13 +400,17 @@ def test_what_purple_dot_may_know_is_never_decided_anew(ledger: WatchedDatabase,
 
 
 @pytest.mark.parametrize("reason", [Reason.ORDER_VOIDED, Reason.ALREADY_FULFILLED_ELSEWHERE])
-def test_unclear_post_that_ended_held_is_never_sent_again(ledger: WatchedDatabase, clock: Clock, reason: Reason) -> None:
+def test_unclear_post_that_ended_held_is_never_sent_again(
+    ledger: WatchedDatabase, clock: Clock, reason: Reason
+) -> None:
     put(ledger, a_parcel())
     force(ledger, status="held", reason=reason, posting_at=clock.now, unclear_at=clock.now)
     [before] = rows(ledger)
 
     again = only(put(ledger, a_parcel()))
-    other = only(put(ledger, a_parcel(*ONE_CAP, number="1Z2", record="502", shipstation_shipment_id="481")))
+    other = only(
+        put(ledger, a_parcel(*ONE_CAP, number="1Z2", record="502", shipstation_shipment_id="481"))
+    )
 
     assert again.reason is Reason.ALREADY_DELIVERED
     assert other.reason is Reason.NOTHING_LEFT
@@ -360,7 +454,9 @@ def test_voided_before_it_was_told_is_cancelled(ledger: WatchedDatabase, hold: f
     decision = only(put(ledger, a_parcel(**VOIDED)))
 
     assert (decision.verdict, decision.reason) == ("ignored", Reason.VOIDED)
-    assert [(stored.status, stored.reason, stored.due_at) for stored in rows(ledger)] == [("cancelled", "voided", None)]
+    assert [(stored.status, stored.reason, stored.due_at) for stored in rows(ledger)] == [
+        ("cancelled", "voided", None)
+    ]
     assert taken(ledger) == {}
 
 
@@ -387,7 +483,9 @@ def test_units_of_a_voided_label_are_free_for_its_replacement(ledger: WatchedDat
     assert only(put(ledger, a_parcel(number="1Z2", record="502"))).verdict == "delivery"
 
 
-def test_replacement_on_the_page_that_voids_the_label_is_delivered_too(ledger: WatchedDatabase) -> None:
+def test_replacement_on_the_page_that_voids_the_label_is_delivered_too(
+    ledger: WatchedDatabase,
+) -> None:
     put(ledger, a_parcel())
 
     voided, replaced = put(ledger, a_parcel(**VOIDED), a_parcel(number="1Z2", record="502"))
@@ -395,7 +493,9 @@ def test_replacement_on_the_page_that_voids_the_label_is_delivered_too(ledger: W
     assert (voided.reason, replaced.verdict) == (Reason.VOIDED, "delivery")
 
 
-def test_voided_after_delivery_is_an_exception_that_says_what_to_do(ledger: WatchedDatabase) -> None:
+def test_voided_after_delivery_is_an_exception_that_says_what_to_do(
+    ledger: WatchedDatabase,
+) -> None:
     put(ledger, a_parcel())
     deliver_next(ledger)
 
@@ -425,7 +525,13 @@ def test_void_that_a_person_has_dealt_with_stays_closed(ledger: WatchedDatabase)
     held = only(put(ledger, a_parcel(**VOIDED)))
     with ledger.begin() as connection:
         [delivery] = mending.find(connection, str(held.delivery_id))
-        mending.resolve(connection, delivery, status=DeliveryStatus.DELIVERED, why="the number was replaced", now=ledger.moment())
+        mending.resolve(
+            connection,
+            delivery,
+            status=DeliveryStatus.DELIVERED,
+            why="the number was replaced",
+            now=ledger.moment(),
+        )
 
     decision = only(put(ledger, a_parcel(**VOIDED)))
 
@@ -436,7 +542,11 @@ def test_void_that_a_person_has_dealt_with_stays_closed(ledger: WatchedDatabase)
 def test_void_of_what_we_never_knew_is_ignored(ledger: WatchedDatabase) -> None:
     decision = only(put(ledger, a_parcel(**VOIDED)))
 
-    assert (decision.verdict, decision.reason, decision.delivery_id) == ("ignored", Reason.VOIDED, None)
+    assert (decision.verdict, decision.reason, decision.delivery_id) == (
+        "ignored",
+        Reason.VOIDED,
+        None,
+    )
 
 
 def test_void_told_by_another_record_is_known_by_its_number(ledger: WatchedDatabase) -> None:
@@ -447,7 +557,9 @@ def test_void_told_by_another_record_is_known_by_its_number(ledger: WatchedDatab
     assert [stored.status for stored in rows(ledger)] == ["cancelled"]
 
 
-def test_void_of_another_order_with_the_same_number_touches_nothing(ledger: WatchedDatabase) -> None:
+def test_void_of_another_order_with_the_same_number_touches_nothing(
+    ledger: WatchedDatabase,
+) -> None:
     put(ledger, a_parcel())
 
     put(ledger, a_parcel(record="999", reference="PD999", **VOIDED))
@@ -461,11 +573,17 @@ def test_void_of_a_combined_parcel_reaches_each_of_its_deliveries(ledger: Watche
 
     decision = only(put(ledger, combined(**VOIDED), orders=BOTH_ORDERS))
 
-    assert (decision.verdict, decision.reason, decision.delivery_id) == ("held", Reason.VOIDED_AFTER_DELIVERY, told.id)
+    assert (decision.verdict, decision.reason, decision.delivery_id) == (
+        "held",
+        Reason.VOIDED_AFTER_DELIVERY,
+        told.id,
+    )
     assert sorted(stored.status for stored in rows(ledger)) == ["cancelled", "held"]
 
 
-def test_void_of_a_combined_parcel_that_was_told_whole_is_two_exceptions(ledger: WatchedDatabase) -> None:
+def test_void_of_a_combined_parcel_that_was_told_whole_is_two_exceptions(
+    ledger: WatchedDatabase,
+) -> None:
     put(ledger, combined(), orders=BOTH_ORDERS)
     deliver_next(ledger)
     deliver_next(ledger)
@@ -475,7 +593,9 @@ def test_void_of_a_combined_parcel_that_was_told_whole_is_two_exceptions(ledger:
     assert [stored.reason for stored in rows(ledger)] == ["voided_after_delivery"] * 2
 
 
-def test_void_of_what_is_being_told_holds_it_once_it_was_told(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_void_of_what_is_being_told_holds_it_once_it_was_told(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     put(ledger, a_parcel())
     delivery = claim_delivery(ledger)
     with ledger.begin() as connection:
@@ -484,10 +604,14 @@ def test_void_of_what_is_being_told_holds_it_once_it_was_told(ledger: WatchedDat
     put(ledger, a_parcel(**VOIDED))
     record(ledger, delivery, DeliveryStatus.DELIVERED)
 
-    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [("held", "voided_after_delivery")]
+    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [
+        ("held", "voided_after_delivery")
+    ]
 
 
-def test_void_of_what_an_older_copy_of_the_ledger_may_have_told_is_remembered(ledger: WatchedDatabase) -> None:
+def test_void_of_what_an_older_copy_of_the_ledger_may_have_told_is_remembered(
+    ledger: WatchedDatabase,
+) -> None:
     put(ledger, a_parcel())
     with ledger.begin() as connection:
         restores.note(connection, copied_at=None, now=ledger.now(connection))
@@ -495,7 +619,9 @@ def test_void_of_what_an_older_copy_of_the_ledger_may_have_told_is_remembered(le
     put(ledger, a_parcel(state=ShipmentState.VOIDED))
     record(ledger, claim_delivery(ledger), DeliveryStatus.DELIVERED)
 
-    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [("held", "voided_after_delivery")]
+    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [
+        ("held", "voided_after_delivery")
+    ]
 
 
 def test_search_that_goes_on_while_an_event_finds_the_order_waits_for_it(
@@ -506,7 +632,9 @@ def test_search_that_goes_on_while_an_event_finds_the_order_waits_for_it(
     looking, theirs, order = claim_delivery(ledger), opened(), an_order()
     desk.ledger = opened()  # type: ignore[assignment]
     found = Found(orders=(order,), fresh=(order,), seen_at=clock.now)
-    origin = Origin(Lane.LIVE, Trigger.LIVE, received_at=clock.now, fetched_at=clock.now, now=clock.now)
+    origin = Origin(
+        Lane.LIVE, Trigger.LIVE, received_at=clock.now, fetched_at=clock.now, now=clock.now
+    )
     with ThreadPoolExecutor(1) as pool:
         with theirs.begin() as connection:
             lock(connection, found, now=clock.now)
@@ -519,11 +647,15 @@ def test_search_that_goes_on_while_an_event_finds_the_order_waits_for_it(
     assert [stored.status for stored in rows(ledger)] == ["pending"]
 
 
-def test_pages_that_share_orders_never_wait_for_each_other_in_a_ring(opened: Callable[[], Database], clock: Clock) -> None:
+def test_pages_that_share_orders_never_wait_for_each_other_in_a_ring(
+    opened: Callable[[], Database], clock: Clock
+) -> None:
     first, second = an_order(), an_order(id=OTHER_ID, reference="#PD101")
     put(opened(), orders=(first, second))
     news = replace(second, status=OrderStatus.FULFILLED)
-    found = Found(orders=(first, news), stored=(first, second), fresh=(first, news), seen_at=clock.now)
+    found = Found(
+        orders=(first, news), stored=(first, second), fresh=(first, news), seen_at=clock.now
+    )
     mine, theirs = opened(), opened()
 
     def hold_both() -> None:
@@ -539,11 +671,19 @@ def test_pages_that_share_orders_never_wait_for_each_other_in_a_ring(opened: Cal
         other.result(10)
 
 
-def test_order_known_from_the_cache_alone_is_read_again_before_posting(ledger: WatchedDatabase) -> None:
+def test_order_known_from_the_cache_alone_is_read_again_before_posting(
+    ledger: WatchedDatabase,
+) -> None:
     with ledger.begin() as connection:
         now = ledger.moment()
         origin = Origin(Lane.LIVE, Trigger.LIVE, received_at=now, fetched_at=now, now=now)
-        place(connection, [a_parcel()], Found(orders=(an_order(SHAWL, CAP),), seen_at=now), policy=POLICY, origin=origin)
+        place(
+            connection,
+            [a_parcel()],
+            Found(orders=(an_order(SHAWL, CAP),), seen_at=now),
+            policy=POLICY,
+            origin=origin,
+        )
 
     assert [stored.order_seen_at for stored in rows(ledger)] == [None]
 

@@ -1,4 +1,5 @@
-"""The project's own promises: what stands at the top, what each make target does, who may import whom, how the receiver is served."""
+"""The project's own promises: what stands at the top, what each make target does, who may import
+whom, how the receiver is served."""
 
 import json
 import os
@@ -33,7 +34,15 @@ NECESSARY_SETTINGS = {
 
 
 def run(*command: str, cwd: Path, **variables: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, env=os.environ | variables, timeout=120)
+    return subprocess.run(
+        command,
+        cwd=cwd,
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | variables,
+        timeout=120,
+    )
 
 
 @pytest.fixture(scope="session")
@@ -51,8 +60,18 @@ def pyproject(project: Path) -> str:
 
 
 def planned(project: Path, *arguments: str) -> str:
-    """What make would do for a target if nothing were installed yet, whatever the make that runs this test was told."""
-    plan = run("make", "--dry-run", "--always-make", *arguments, cwd=project, MAKEFLAGS="", PYTHON="python3", KEEP="")
+    """What make would do for a target if nothing were installed yet, whatever the make that runs
+    this test was told."""
+    plan = run(
+        "make",
+        "--dry-run",
+        "--always-make",
+        *arguments,
+        cwd=project,
+        MAKEFLAGS="",
+        PYTHON="python3",
+        KEEP="",
+    )
     assert plan.returncode == 0, plan.stderr
     return plan.stdout
 
@@ -73,13 +92,29 @@ def test_no_secret_and_no_ledger_is_tracked(tracked_files: list[str]) -> None:
 def test_wsgi_holds_the_wiring_call_and_nothing_else(project: Path) -> None:
     code = (project / "wsgi.py").read_text().split('"""')[2]
 
-    assert code.split() == ["from", "bridge.web.app", "import", "create_app", "app", "=", "create_app()"]
+    assert code.split() == [
+        "from",
+        "bridge.web.app",
+        "import",
+        "create_app",
+        "app",
+        "=",
+        "create_app()",
+    ]
 
 
 def test_docstring_of_the_package_maps_every_module(project: Path) -> None:
-    modules = {path.stem for path in (project / "bridge").iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    modules = {
+        path.stem
+        for path in (project / "bridge").iterdir()
+        if path.suffix == ".py" or (path / "__init__.py").exists()
+    }
 
-    assert {name for name in modules if not name.startswith("__") and not re.search(rf"\b{name}\b", bridge.__doc__ or "")} == set()
+    assert {
+        name
+        for name in modules
+        if not name.startswith("__") and not re.search(rf"\b{name}\b", bridge.__doc__ or "")
+    } == set()
 
 
 def test_version_of_the_changelog_is_the_packages(project: Path) -> None:
@@ -89,8 +124,12 @@ def test_version_of_the_changelog_is_the_packages(project: Path) -> None:
 # The commands of a developer
 
 
-@pytest.mark.parametrize("target", ["demo", "run", "test", "lint", "format", "bench", "fuzz", "audit"])
-def test_every_target_makes_its_own_venv_with_plain_python_and_pip(project: Path, target: str) -> None:
+@pytest.mark.parametrize(
+    "target", ["demo", "run", "test", "lint", "format", "bench", "fuzz", "audit"]
+)
+def test_every_target_makes_its_own_venv_with_plain_python_and_pip(
+    project: Path, target: str
+) -> None:
     plan = planned(project, target)
 
     assert "python3 -m venv .venv" in plan
@@ -106,7 +145,9 @@ def test_demo_is_kept_running_on_wish(project: Path) -> None:
     assert "--keep" not in planned(project, "demo")
 
 
-@pytest.mark.parametrize("tool", ["ruff check", "ruff format --check", "mypy", "lint-imports", "bandit", "pytest"])
+@pytest.mark.parametrize(
+    "tool", ["ruff check", "ruff format --check", "mypy", "lint-imports", "bandit", "pytest"]
+)
 def test_make_test_runs_every_judge(project: Path, tool: str) -> None:
     assert f".venv/bin/{tool}" in planned(project, "test")
 
@@ -144,10 +185,25 @@ def test_ci_runs_the_tests_where_no_skip_is_allowed(project: Path) -> None:
 
 def test_skip_is_a_failure_in_ci_and_only_there(project: Path, tmp_path: Path) -> None:
     shutil.copy(project / "tests" / "conftest.py", tmp_path)
-    (tmp_path / "test_it.py").write_text("import pytest\ndef test_it(): pytest.skip('no browser here')\n")
-    pytest_alone = (sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--rootdir", str(tmp_path), str(tmp_path))
+    (tmp_path / "test_it.py").write_text(
+        "import pytest\ndef test_it(): pytest.skip('no browser here')\n"
+    )
+    pytest_alone = (
+        sys.executable,
+        "-m",
+        "pytest",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "--rootdir",
+        str(tmp_path),
+        str(tmp_path),
+    )
 
-    at_home, in_ci = run(*pytest_alone, cwd=tmp_path, CI=""), run(*pytest_alone, cwd=tmp_path, CI="true")
+    at_home, in_ci = (
+        run(*pytest_alone, cwd=tmp_path, CI=""),
+        run(*pytest_alone, cwd=tmp_path, CI="true"),
+    )
 
     assert (at_home.returncode, in_ci.returncode) == (0, 1)
     assert "no browser here" in in_ci.stdout
@@ -159,13 +215,19 @@ def test_skip_is_a_failure_in_ci_and_only_there(project: Path, tmp_path: Path) -
 def test_imports_keep_to_the_layers(project: Path, tmp_path: Path) -> None:
     lint_imports = Path(sys.executable).parent / "lint-imports"
 
-    checked = run(str(lint_imports), "--config", "pyproject.toml", "--cache-dir", str(tmp_path), cwd=project)
+    checked = run(
+        str(lint_imports), "--config", "pyproject.toml", "--cache-dir", str(tmp_path), cwd=project
+    )
 
     assert checked.returncode == 0, checked.stdout
 
 
 def test_layers_leave_no_module_out(pyproject: str) -> None:
-    (layers,) = [rule for rule in tomllib.loads(pyproject)["tool"]["importlinter"]["contracts"] if rule["type"] == "layers"]
+    (layers,) = [
+        rule
+        for rule in tomllib.loads(pyproject)["tool"]["importlinter"]["contracts"]
+        if rule["type"] == "layers"
+    ]
 
     assert layers["exhaustive"] is True
     assert "exhaustive_ignores" not in layers
@@ -173,11 +235,19 @@ def test_layers_leave_no_module_out(pyproject: str) -> None:
 
 def test_every_lint_ignore_has_its_reason_on_its_line(project: Path, pyproject: str) -> None:
     rules = re.findall(r'^  "[A-Z]+\d+",.*$', pyproject, re.MULTILINE)
-    lines = [line for path in (project / "bridge").rglob("*.py") for line in path.read_text().splitlines()]
+    lines = [
+        line
+        for path in (project / "bridge").rglob("*.py")
+        for line in path.read_text().splitlines()
+    ]
     ignores = [line for line in lines if re.search(r"# (noqa|type: ignore)", line)]
 
     assert [line for line in rules if "  # " not in line] == []
-    assert [line for line in ignores if not re.search(r"# (noqa: [A-Z\d, ]+|type: ignore\[[\w, -]+\]) +[#-] \w", line)] == []
+    assert [
+        line
+        for line in ignores
+        if not re.search(r"# (noqa: [A-Z\d, ]+|type: ignore\[[\w, -]+\]) +[#-] \w", line)
+    ] == []
 
 
 # How the receiver is served
@@ -185,9 +255,20 @@ def test_every_lint_ignore_has_its_reason_on_its_line(project: Path, pyproject: 
 
 def gunicorn(project: Path, tmp_path: Path) -> tuple[str, ...]:
     """The shipped configuration around an application that answers nothing of interest."""
-    (tmp_path / "nothing.py").write_text("def app(environ, start_response):\n    start_response('204 No Content', [])\n    return []\n")
+    (tmp_path / "nothing.py").write_text(
+        "def app(environ, start_response):\n    start_response('204 No Content', [])\n    return []\n"
+    )
     config = project / "deploy" / "gunicorn.conf.py"
-    return (sys.executable, "-m", "gunicorn", "--config", str(config), "--pythonpath", str(tmp_path), "nothing:app")
+    return (
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "--config",
+        str(config),
+        "--pythonpath",
+        str(tmp_path),
+        "nothing:app",
+    )
 
 
 def test_gunicorn_tells_wrong_settings_in_sentences(project: Path, tmp_path: Path) -> None:
@@ -205,15 +286,28 @@ def test_gunicorns_processes_count_into_one_folder(project: Path, tmp_path: Path
     own = {name: value for name, value in os.environ.items() if name != "PROMETHEUS_MULTIPROC_DIR"}
 
     env = own | NECESSARY_SETTINGS | {"TMPDIR": str(tmp_path)}
-    checked = subprocess.run([*command, "--check-config"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    checked = subprocess.run(
+        [*command, "--check-config"],
+        cwd=tmp_path,
+        env=env,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
 
     assert (checked.returncode, checked.stdout.strip()) == (0, "MmapedValue")
     assert len(list(tmp_path.glob("bridge-metrics-*"))) == 1
 
 
-def test_gunicorn_serves_as_the_settings_say_and_logs_one_json_line_for_each_event(project: Path, tmp_path: Path) -> None:
-    environ = os.environ | NECESSARY_SETTINGS | {"BRIDGE_BIND": "127.0.0.1:0", "BRIDGE_WEB_WORKERS": "1"}
-    served = subprocess.Popen(gunicorn(project, tmp_path), cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True)
+def test_gunicorn_serves_as_the_settings_say_and_logs_one_json_line_for_each_event(
+    project: Path, tmp_path: Path
+) -> None:
+    environ = (
+        os.environ | NECESSARY_SETTINGS | {"BRIDGE_BIND": "127.0.0.1:0", "BRIDGE_WEB_WORKERS": "1"}
+    )
+    served = subprocess.Popen(
+        gunicorn(project, tmp_path), cwd=tmp_path, env=environ, stderr=subprocess.PIPE, text=True
+    )
     assert served.stderr is not None
     lines = []
     for line in served.stderr:

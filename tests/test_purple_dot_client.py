@@ -1,4 +1,5 @@
-"""Purple Dot: every documented or seen form of its answers, all pages, exactly the references asked for, and one clear verdict per POST."""
+"""Purple Dot: every documented or seen form of its answers, all pages, exactly the references asked
+for, and one clear verdict per POST."""
 
 import json
 from collections.abc import Iterator
@@ -24,12 +25,18 @@ from bridge.domain.errors import (
     ThrottledError,
     UnclearError,
 )
-from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalize_reference
 from bridge.domain.reasons import Reason
 from bridge.vendors.http import ApiClient
 from bridge.vendors.purple_dot import client
 from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot
-from bridge.vendors.purple_dot.payloads import fulfillment_id_in, next_link, order_of, refusal_in, single_order
+from bridge.vendors.purple_dot.payloads import (
+    fulfillment_id_in,
+    next_link,
+    order_of,
+    refusal_in,
+    single_order,
+)
 
 BASE = "https://purple.example/admin/api/v1"
 ID = "5f1c6d1e-0000-4000-8000-000000000001"
@@ -79,17 +86,27 @@ def many(first: int, count: int) -> list[dict[str, Any]]:
     ids=["bare", "wrapped", "meta.result", "no meta", "no envelope", "wrapped without envelope"],
 )
 @responses.activate
-def test_one_order_is_read_in_every_form_it_may_come(purple_dot: PurpleDot, body: dict[str, Any]) -> None:
+def test_one_order_is_read_in_every_form_it_may_come(
+    purple_dot: PurpleDot, body: dict[str, Any]
+) -> None:
     responses.get(f"{LIST}/{ID}", json=body)
 
     found = purple_dot.order(ID)
 
-    assert found == FulfillmentOrder(ID, "PD100/1", OrderStatus.UNFULFILLED, (OrderLine("line-1", 2, "HAT"),))
+    assert found == FulfillmentOrder(
+        ID, "PD100/1", OrderStatus.UNFULFILLED, (OrderLine("line-1", 2, "HAT"),)
+    )
     assert responses.calls[0].request.headers["X-Purple-Dot-Access-Token"] == "the-token"
 
 
 @pytest.mark.parametrize(
-    ("written", "status"), [("FULFILLED", OrderStatus.FULFILLED), ("voided", OrderStatus.VOIDED), ("NEW", None), (None, None)]
+    ("written", "status"),
+    [
+        ("FULFILLED", OrderStatus.FULFILLED),
+        ("voided", OrderStatus.VOIDED),
+        ("NEW", None),
+        (None, None),
+    ],
 )
 def test_a_status_we_do_not_know_is_none(written: str | None, status: OrderStatus | None) -> None:
     assert order_of(order(status=written)).status is status
@@ -107,10 +124,21 @@ def test_loose_values_are_read() -> None:
 
 
 def test_a_missing_quantity_leaves_nothing_to_deliver() -> None:
-    assert order_of(order(line_items=[{"id": "line-1", "quantity": None}])).lines == (OrderLine("line-1", 0),)
+    assert order_of(order(line_items=[{"id": "line-1", "quantity": None}])).lines == (
+        OrderLine("line-1", 0),
+    )
 
 
-@pytest.mark.parametrize("line", [{"quantity": 1}, {"id": "", "quantity": 1}, {"id": None}, {"id": "x", "quantity": 1.5}, "text"])
+@pytest.mark.parametrize(
+    "line",
+    [
+        {"quantity": 1},
+        {"id": "", "quantity": 1},
+        {"id": None},
+        {"id": "x", "quantity": 1.5},
+        "text",
+    ],
+)
 def test_a_line_without_id_or_whole_quantity_is_refused_by_order(line: object) -> None:
     with pytest.raises(PayloadError, match=rf"{ID}: line_items\.0"):
         order_of(order(line_items=[line]))
@@ -155,8 +183,15 @@ def test_an_id_is_encoded_into_the_path(purple_dot: PurpleDot) -> None:
     ],
 )
 @responses.activate
-def test_a_failed_look_carries_its_verdict(purple_dot: PurpleDot, status: int, error: type[BridgeError]) -> None:
-    responses.get(f"{LIST}/{ID}", status=status, json={"message": "no"}, headers={"Location": "https://purple.example/login"})
+def test_a_failed_look_carries_its_verdict(
+    purple_dot: PurpleDot, status: int, error: type[BridgeError]
+) -> None:
+    responses.get(
+        f"{LIST}/{ID}",
+        status=status,
+        json={"message": "no"},
+        headers={"Location": "https://purple.example/login"},
+    )
 
     with pytest.raises(BridgeError) as caught:
         purple_dot.order(ID)
@@ -183,12 +218,18 @@ def page(*rows: dict[str, Any], **data: Any) -> dict[str, Any]:
 def sent_references(call: int = 0) -> list[str]:
     """The references of one call, decoded as a server would: split at the literal commas first."""
     query = urlsplit(responses.calls[call].request.url or "").query
-    joined = next(part.removeprefix("references=") for part in query.split("&") if part.startswith("references="))
+    joined = next(
+        part.removeprefix("references=")
+        for part in query.split("&")
+        if part.startswith("references=")
+    )
     return [requests.compat.unquote(form) for form in joined.split(",")]
 
 
 @responses.activate
-def test_each_reference_is_asked_with_and_without_its_hash_in_one_call(purple_dot: PurpleDot) -> None:
+def test_each_reference_is_asked_with_and_without_its_hash_in_one_call(
+    purple_dot: PurpleDot,
+) -> None:
     responses.get(LIST, json=page(order(1, reference="#PD100/1"), order(2, reference="pd100/2")))
 
     found = purple_dot.orders_by_reference(["#pd100/1", "PD100/2", " PD100/2 ", ""])
@@ -211,7 +252,13 @@ def test_a_comma_in_a_reference_does_not_make_two(purple_dot: PurpleDot) -> None
 @responses.activate
 def test_orders_that_were_not_asked_for_are_left_out(purple_dot: PurpleDot) -> None:
     responses.get(
-        LIST, json=page(order(1, reference="PD100/1"), order(2, reference="PD100/10"), order(3, reference="PD100"), order(4, reference=""))
+        LIST,
+        json=page(
+            order(1, reference="PD100/1"),
+            order(2, reference="PD100/10"),
+            order(3, reference="PD100"),
+            order(4, reference=""),
+        ),
     )
 
     assert [one.reference for one in purple_dot.orders_by_reference(["PD100/1"])] == ["PD100/1"]
@@ -236,10 +283,10 @@ def test_fifty_references_go_into_one_call(purple_dot: PurpleDot, count: int, ca
 
 
 @given(st.text())
-def test_a_normalised_reference_ignores_case_space_and_hash(text: str) -> None:
-    once = normalise_reference(text)
+def test_a_normalized_reference_ignores_case_space_and_hash(text: str) -> None:
+    once = normalize_reference(text)
 
-    assert once == normalise_reference(f"  {text.lower().upper()} ") or "#" in text
+    assert once == normalize_reference(f"  {text.lower().upper()} ") or "#" in text
     assert once == once.strip()
 
 
@@ -247,7 +294,10 @@ def test_a_normalised_reference_ignores_case_space_and_hash(text: str) -> None:
 
 
 def cursors() -> list[str | None]:
-    return [parse_qs(urlsplit(call.request.url or "").query).get("starting_after", [None])[0] for call in responses.calls]
+    return [
+        parse_qs(urlsplit(call.request.url or "").query).get("starting_after", [None])[0]
+        for call in responses.calls
+    ]
 
 
 def since(purple_dot: PurpleDot) -> list[str]:
@@ -285,7 +335,11 @@ def test_pages_follow_the_link_header_in_both_its_forms(purple_dot: PurpleDot, r
 
 @responses.activate
 def test_a_link_to_a_stranger_is_an_error(purple_dot: PurpleDot) -> None:
-    responses.get(LIST, json=page(order(1)), headers={"Link": '<https://evil.example/?starting_after=c1>; rel="next"'})
+    responses.get(
+        LIST,
+        json=page(order(1)),
+        headers={"Link": '<https://evil.example/?starting_after=c1>; rel="next"'},
+    )
 
     with pytest.raises(ForeignUrlError):
         since(purple_dot)
@@ -335,7 +389,9 @@ def test_a_repeated_page_ends_the_reading(purple_dot: PurpleDot) -> None:
 
 
 @responses.activate
-def test_a_list_without_end_is_given_up(purple_dot: PurpleDot, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_list_without_end_is_given_up(
+    purple_dot: PurpleDot, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(client, "MAX_PAGES", 3)
     for number in range(1, 5):
         responses.get(LIST, json=page(order(number), has_more=True))
@@ -357,12 +413,21 @@ def test_reading_is_lazy(purple_dot: PurpleDot) -> None:
 def test_the_time_asked_for_is_utc(purple_dot: PurpleDot) -> None:
     responses.get(LIST, json=page())
 
-    list(purple_dot.orders_created_since(datetime(2026, 10, 14, 2, tzinfo=timezone(timedelta(hours=2)))))
+    list(
+        purple_dot.orders_created_since(
+            datetime(2026, 10, 14, 2, tzinfo=timezone(timedelta(hours=2)))
+        )
+    )
 
-    assert parse_qs(urlsplit(responses.calls[0].request.url or "").query)["created_at_min"] == ["2026-10-14T00:00:00.000000Z"]
+    assert parse_qs(urlsplit(responses.calls[0].request.url or "").query)["created_at_min"] == [
+        "2026-10-14T00:00:00.000000Z"
+    ]
 
 
-@pytest.mark.parametrize("body", [{"data": {}}, {"data": {"fulfillment_orders": None}}, {"meta": SUCCESS}, {"data": "none"}])
+@pytest.mark.parametrize(
+    "body",
+    [{"data": {}}, {"data": {"fulfillment_orders": None}}, {"meta": SUCCESS}, {"data": "none"}],
+)
 @responses.activate
 def test_an_answer_without_a_list_is_refused(purple_dot: PurpleDot, body: dict[str, Any]) -> None:
     responses.get(LIST, json=body)
@@ -378,7 +443,9 @@ def test_a_relation_that_only_begins_like_next_is_none() -> None:
 
 # Creating a fulfillment
 
-BODY = {"fulfillment": {"fulfillment_order_id": ID, "line_items": [{"id": "line-1", "quantity": 1}]}}
+BODY = {
+    "fulfillment": {"fulfillment_order_id": ID, "line_items": [{"id": "line-1", "quantity": 1}]}
+}
 POST = f"{BASE}/fulfillment"
 
 
@@ -402,7 +469,11 @@ def test_any_json_object_that_does_not_say_no_is_a_receipt(
 
     receipt = purple_dot.create_fulfillment(BODY)
 
-    assert (receipt.purple_dot_fulfillment_id, receipt.status, json.loads(receipt.answer)) == (fulfillment_id, 201, answer)
+    assert (receipt.purple_dot_fulfillment_id, receipt.status, json.loads(receipt.answer)) == (
+        fulfillment_id,
+        201,
+        answer,
+    )
     assert json.loads(responses.calls[0].request.body) == BODY
 
 
@@ -422,8 +493,18 @@ def test_a_long_answer_is_trimmed(purple_dot: PurpleDot) -> None:
 
 @responses.activate
 def test_shopper_in_the_answer_is_not_kept(purple_dot: PurpleDot) -> None:
-    shopper = {"name": "Ada Quill", "email": "ada@quill.example", "address": {"line_1": "66 Row", "id": "a-1"}}
-    responses.post(POST, json={"meta": SUCCESS, "data": {"fulfillment": {"id": "f-1", "shopper": shopper, "tags": ["Ada"]}}})
+    shopper = {
+        "name": "Ada Quill",
+        "email": "ada@quill.example",
+        "address": {"line_1": "66 Row", "id": "a-1"},
+    }
+    responses.post(
+        POST,
+        json={
+            "meta": SUCCESS,
+            "data": {"fulfillment": {"id": "f-1", "shopper": shopper, "tags": ["Ada"]}},
+        },
+    )
 
     answer = json.loads(purple_dot.create_fulfillment(BODY).answer)
 
@@ -433,7 +514,11 @@ def test_shopper_in_the_answer_is_not_kept(purple_dot: PurpleDot) -> None:
 
 @responses.activate
 def test_half_a_character_in_the_answer_loses_no_receipt(purple_dot: PurpleDot) -> None:
-    responses.post(POST, body=b'{"data": {"id": "f-1", "title": "Alder \\ud83d"}}', content_type="application/json")
+    responses.post(
+        POST,
+        body=b'{"data": {"id": "f-1", "title": "Alder \\ud83d"}}',
+        content_type="application/json",
+    )
 
     receipt = purple_dot.create_fulfillment(BODY)
 
@@ -443,11 +528,20 @@ def test_half_a_character_in_the_answer_loses_no_receipt(purple_dot: PurpleDot) 
 
 @pytest.mark.parametrize(
     "meta",
-    [{"success": False}, {"success": False, "result": "success"}, {"result": "error"}, {"result": "failure", "success": True}],
+    [
+        {"success": False},
+        {"success": False, "result": "success"},
+        {"result": "error"},
+        {"result": "failure", "success": True},
+    ],
 )
 @responses.activate
-def test_a_success_status_that_says_no_is_a_clear_no(purple_dot: PurpleDot, meta: dict[str, Any]) -> None:
-    responses.post(POST, json={"meta": meta | {"code": "UNKNOWN_LINE_ITEMS", "message": "the-token: no line"}})
+def test_a_success_status_that_says_no_is_a_clear_no(
+    purple_dot: PurpleDot, meta: dict[str, Any]
+) -> None:
+    responses.post(
+        POST, json={"meta": meta | {"code": "UNKNOWN_LINE_ITEMS", "message": "the-token: no line"}}
+    )
 
     with pytest.raises(PermanentError) as caught:
         purple_dot.create_fulfillment(BODY)
@@ -466,7 +560,9 @@ def test_a_look_that_says_no_is_a_no_as_well(purple_dot: PurpleDot) -> None:
 
 @pytest.mark.parametrize("body", ["", "null", "[]", '"ok"', "<html>", '{"meta": {"succ'])
 @responses.activate
-def test_a_success_status_without_a_json_object_is_unclear(purple_dot: PurpleDot, body: str) -> None:
+def test_a_success_status_without_a_json_object_is_unclear(
+    purple_dot: PurpleDot, body: str
+) -> None:
     responses.post(POST, status=200, body=body)
 
     with pytest.raises(UnclearError):
@@ -488,7 +584,9 @@ def test_a_success_status_without_a_json_object_is_unclear(purple_dot: PurpleDot
     ],
 )
 @responses.activate
-def test_each_status_of_a_post_has_one_verdict_and_is_sent_once(purple_dot: PurpleDot, status: int, error: type[BridgeError]) -> None:
+def test_each_status_of_a_post_has_one_verdict_and_is_sent_once(
+    purple_dot: PurpleDot, status: int, error: type[BridgeError]
+) -> None:
     responses.post(POST, status=status, json={"meta": {"success": False}})
 
     with pytest.raises(BridgeError) as caught:
@@ -513,7 +611,19 @@ Json = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["meta", "data", "fulfillment_order", "fulfillment", "id", "line_items", "success", "result"]), inner
+            st.sampled_from(
+                [
+                    "meta",
+                    "data",
+                    "fulfillment_order",
+                    "fulfillment",
+                    "id",
+                    "line_items",
+                    "success",
+                    "result",
+                ]
+            ),
+            inner,
         )
     ),
     max_leaves=10,

@@ -1,4 +1,5 @@
-"""Every command line that README and its pages show is run, against both vendors' simulators and a ledger with a parcel in it."""
+"""Every command line that README and its pages show is run, against both vendors' simulators and a
+ledger with a parcel in it."""
 
 import logging
 import shlex
@@ -26,13 +27,29 @@ PROCESSES = {
 }
 """They go on until they are stopped, each in tests of its own."""
 
-_SPEAKS_OF_IT = {"webhooks", "alerts", "backup", "explain", "link", "replay", "resolve", "retry", "ship", "show", "webhooks ensure"}
+_SPEAKS_OF_IT = {
+    "webhooks",
+    "alerts",
+    "backup",
+    "explain",
+    "link",
+    "replay",
+    "resolve",
+    "retry",
+    "ship",
+    "show",
+    "webhooks ensure",
+}
 """By their bare name: to be run, they need more."""
 
 
 def lines() -> list[str]:
     split = [(line, shlex.split(line)[1:]) for line in command_lines()]
-    return [line for line, (name, *rest) in split if name not in PROCESSES and " ".join([name, *rest]) not in _SPEAKS_OF_IT]
+    return [
+        line
+        for line, (name, *rest) in split
+        if name not in PROCESSES and " ".join([name, *rest]) not in _SPEAKS_OF_IT
+    ]
 
 
 @pytest.fixture
@@ -40,7 +57,10 @@ def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clock
     """A parcel is held: its item stands on no line of its order."""
     handlers = list(logging.getLogger().handlers)
     (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
-    with structlog.testing.capture_logs(), Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge:
+    with (
+        structlog.testing.capture_logs(),
+        Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
+    ):
         order = bridge.world.add_order("PD800/1", [("TEE", 1)])
         [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, [("SHIRT", 1)]))
         bridge.send(bridge.world.label_created_v2(label))
@@ -52,7 +72,9 @@ def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clock
 @pytest.mark.parametrize("line", lines())
 def test_command_line_of_readme_runs(bridge: Clockwork, line: str, tmp_path: Path) -> None:
     [delivery], [event] = bridge.deliveries(), bridge.events()
-    (tmp_path / "rows.csv").write_text("shipment_id,tracking_number,carrier_code\nse-404,1ZB7X0410366666666,ups\n")
+    (tmp_path / "rows.csv").write_text(
+        "shipment_id,tracking_number,carrier_code\nse-404,1ZB7X0410366666666,ups\n"
+    )
     values = {
         "ID": delivery["id"], "DELIVERY": delivery["id"], "EVENT": event["id"], "SHIPMENT": delivery["shipstation_record_id"],
         "FULFILLMENT_ORDER": "PD800/1", "VERSION": "0007", "URL": "https://bridge.example.com", "TEXT": "told by hand",
@@ -60,7 +82,12 @@ def test_command_line_of_readme_runs(bridge: Clockwork, line: str, tmp_path: Pat
     }  # fmt: skip
     arguments = [values.get(word.rstrip("…"), word) for word in shlex.split(line)[1:]]
 
-    result = CliRunner().invoke(main, arguments, env=bridge.environ | {"BRIDGE_ALERT_URLS": "json://127.0.0.1:9/"}, catch_exceptions=False)
+    result = CliRunner().invoke(
+        main,
+        arguments,
+        env=bridge.environ | {"BRIDGE_ALERT_URLS": "json://127.0.0.1:9/"},
+        catch_exceptions=False,
+    )
 
     assert result.exit_code in ({0, 1, 2} if arguments[0] == "doctor" else {0, 1}), result.output
     assert result.output.strip() or arguments[0] == "init"
@@ -69,5 +96,8 @@ def test_command_line_of_readme_runs(bridge: Clockwork, line: str, tmp_path: Pat
 @pytest.mark.parametrize("name", PROCESSES)
 def test_process_of_readme_has_a_test_that_runs_it(name: str, project: Path) -> None:
     assert name in COMMANDS
-    texts = [(project / "tests" / file).read_text(encoding="utf-8") for file in (PROCESSES[name], "stack.py")]
+    texts = [
+        (project / "tests" / file).read_text(encoding="utf-8")
+        for file in (PROCESSES[name], "stack.py")
+    ]
     assert any(f'"{name}"' in text for text in texts)

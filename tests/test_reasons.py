@@ -1,4 +1,5 @@
-"""The reasons are a closed list, the same as in the contract, and each tells a person what is so and what to do."""
+"""The reasons are a closed list, the same as in the contract, and each tells a person what is so
+and what to do."""
 
 import pytest
 
@@ -17,12 +18,18 @@ CONTRACT = {
 
 @pytest.mark.parametrize("verdict", CONTRACT)
 def test_list_is_the_contracts(verdict: str) -> None:
-    assert [reason for reason, meaning in MEANINGS.items() if meaning.verdict == verdict] == CONTRACT[verdict].split()
+    assert [
+        reason for reason, meaning in MEANINGS.items() if meaning.verdict == verdict
+    ] == CONTRACT[verdict].split()
 
 
 def test_every_reason_has_a_meaning_and_no_meaning_is_without() -> None:
     assert list(MEANINGS) == list(Reason)
-    assert {meaning.verdict for meaning in MEANINGS.values()} == set(CONTRACT) <= {*EventStatus, *DeliveryStatus}
+    assert (
+        {meaning.verdict for meaning in MEANINGS.values()}
+        == set(CONTRACT)
+        <= {*EventStatus, *DeliveryStatus}
+    )
 
 
 @pytest.mark.parametrize("reason", list(Reason))
@@ -39,7 +46,11 @@ def test_no_two_reasons_say_the_same() -> None:
 
 
 def test_errors_lead_to_reasons_of_the_list() -> None:
-    told = {error.reason for error in vars(errors).values() if isinstance(error, type) and issubclass(error, errors.PermanentError)}
+    told = {
+        error.reason
+        for error in vars(errors).values()
+        if isinstance(error, type) and issubclass(error, errors.PermanentError)
+    }
 
     assert told <= set(Reason)
     assert errors.PermanentError("no", reason=Reason.VOIDED).reason is Reason.VOIDED

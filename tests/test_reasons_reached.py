@@ -1,4 +1,5 @@
-"""Each reason is reached by a webhook, explained, and (where a person is needed) mended by what it tells that person to do."""
+"""Each reason is reached by a webhook, explained, and (where a person is needed) mended by what it
+tells that person to do."""
 
 import json
 from collections.abc import Callable, Iterator, MutableMapping
@@ -25,7 +26,8 @@ ALWAYS = 99
 
 @dataclass
 class Reached:
-    """Where a story stands: the event or the delivery that has the reason, and what was on the way there."""
+    """Where a story stands: the event or the delivery that has the reason, and what was on the way
+    there."""
 
     id: str
     order: PurpleDotOrder | None = None
@@ -44,7 +46,9 @@ def _delivery(bridge: Clockwork, webhook: Json, **met: Any) -> Reached:
     return Reached(bridge.deliveries()[-1]["id"], webhook=webhook, **met)
 
 
-def _label(bridge: Clockwork, items: Any = None, *, lines: Any = TEES_AND_CAP, **named: Any) -> Reached:
+def _label(
+    bridge: Clockwork, items: Any = None, *, lines: Any = TEES_AND_CAP, **named: Any
+) -> Reached:
     """A V2 label of an order; its delivery."""
     order = bridge.world.add_order(lines=lines)
     shipment = bridge.world.add_shipstation_order(order, items, **named)
@@ -53,7 +57,9 @@ def _label(bridge: Clockwork, items: Any = None, *, lines: Any = TEES_AND_CAP, *
 
 
 @pytest.fixture
-def clockwork(ledger_url: str, clock: Clock, logged: list[MutableMapping[str, Any]]) -> Iterator[Clockwork]:  # noqa: ARG001  # keeps the log quiet
+def clockwork(
+    ledger_url: str, clock: Clock, logged: list[MutableMapping[str, Any]]
+) -> Iterator[Clockwork]:  # noqa: ARG001  # keeps the log quiet
     with Clockwork(ledger_url, clock) as clockwork:
         yield clockwork
 
@@ -62,12 +68,19 @@ def clockwork(ledger_url: str, clock: Clock, logged: list[MutableMapping[str, An
 
 
 def _foreign(bridge: Clockwork) -> Reached:
-    return _event(bridge, bridge.world.ship_notify(bridge.world.buy_labels(bridge.world.add_shipstation_order("100482"))))
+    return _event(
+        bridge,
+        bridge.world.ship_notify(
+            bridge.world.buy_labels(bridge.world.add_shipstation_order("100482"))
+        ),
+    )
 
 
 def _return(bridge: Clockwork) -> Reached:
     shipment = bridge.world.add_shipstation_order(bridge.world.add_order())
-    return _event(bridge, bridge.world.label_created_v2(bridge.world.buy_labels(shipment, is_return=True)))
+    return _event(
+        bridge, bridge.world.label_created_v2(bridge.world.buy_labels(shipment, is_return=True))
+    )
 
 
 def _voided(bridge: Clockwork) -> Reached:
@@ -77,7 +90,10 @@ def _voided(bridge: Clockwork) -> Reached:
 
 def _never_finished(bridge: Clockwork) -> Reached:
     shipment = bridge.world.add_shipstation_order(bridge.world.add_order())
-    return _event(bridge, bridge.world.label_created_v2(bridge.world.buy_labels(shipment, status="processing")))
+    return _event(
+        bridge,
+        bridge.world.label_created_v2(bridge.world.buy_labels(shipment, status="processing")),
+    )
 
 
 def _other_type(bridge: Clockwork) -> Reached:
@@ -101,7 +117,9 @@ def _ambiguous(bridge: Clockwork) -> Reached:
 
 def _not_found(bridge: Clockwork) -> Reached:
     shipment = bridge.world.add_shipstation_order("PD730/1", list(TEES_AND_CAP))
-    return _delivery(bridge, bridge.world.label_created_v2(bridge.world.buy_labels(shipment)), shipment=shipment)
+    return _delivery(
+        bridge, bridge.world.label_created_v2(bridge.world.buy_labels(shipment)), shipment=shipment
+    )
 
 
 def _cancelled(bridge: Clockwork) -> Reached:
@@ -112,7 +130,7 @@ def _cancelled(bridge: Clockwork) -> Reached:
 
 def _elsewhere(bridge: Clockwork) -> Reached:
     order = bridge.world.add_order()
-    bridge.world.fulfil_elsewhere(order)
+    bridge.world.fulfill_elsewhere(order)
     labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
     return _delivery(bridge, bridge.world.label_created_v2(labels), order=order)
 
@@ -142,7 +160,9 @@ def _no_number(bridge: Clockwork) -> Reached:
     order = bridge.world.add_order()
     shipment = bridge.world.add_shipstation_order(order)
     mark = bridge.world.mark_shipped(shipment, "FedEx", None)
-    return _delivery(bridge, bridge.world.fulfillment_shipped_v2(mark), order=order, shipment=shipment)
+    return _delivery(
+        bridge, bridge.world.fulfillment_shipped_v2(mark), order=order, shipment=shipment
+    )
 
 
 def _lost_part(fault: str) -> Callable[[Clockwork], Reached]:
@@ -163,12 +183,22 @@ def _voided_late(bridge: Clockwork) -> Reached:
 def _replaced_late(bridge: Clockwork) -> Reached:
     told = _label(bridge)
     assert told.shipment
-    return _delivery(bridge, bridge.world.label_created_v2(bridge.world.buy_labels(told.shipment)), order=told.order)
+    return _delivery(
+        bridge,
+        bridge.world.label_created_v2(bridge.world.buy_labels(told.shipment)),
+        order=told.order,
+    )
 
 
 def _refused_by_the_provider(bridge: Clockwork) -> Reached:
     order = bridge.world.add_order()
-    mark = bridge.world.mark_shipped(bridge.world.add_shipstation_order(order), None, None, provider_code="acme_3pl", rejection="No stock")
+    mark = bridge.world.mark_shipped(
+        bridge.world.add_shipstation_order(order),
+        None,
+        None,
+        provider_code="acme_3pl",
+        rejection="No stock",
+    )
     return _delivery(bridge, bridge.world.v1_fulfillment_rejected(mark), order=order)
 
 
@@ -176,7 +206,8 @@ def _refused_by_the_provider(bridge: Clockwork) -> Reached:
 
 
 def _broken(bridge: Clockwork) -> Reached:
-    """Told to wait before the POST, the label must be looked at again; that fails for as long as the schedule lasts."""
+    """Told to wait before the POST, the label must be looked at again; that fails for as long as
+    the schedule lasts."""
     bridge.simulator.inject("purple_dot.create_fulfillment", "throttle:90")
     bridge.simulator.inject("shipstation.label", "status:503", ALWAYS)
     return _label(bridge)
@@ -207,7 +238,12 @@ def _raw(raw: bytes) -> Callable[[Clockwork], Reached]:
     return tell
 
 
-ABROAD = json.dumps({"resource_type": "SHIP_NOTIFY", "resource_url": "https://api.shipstation.com.example/v2/labels?batch_id=se-1"})
+ABROAD = json.dumps(
+    {
+        "resource_type": "SHIP_NOTIFY",
+        "resource_url": "https://api.shipstation.com.example/v2/labels?batch_id=se-1",
+    }
+)
 
 STORIES: dict[Reason, list[Callable[[Clockwork], Reached]]] = {
     Reason.NOT_A_PURPLE_DOT_ORDER: [_foreign],
@@ -243,15 +279,25 @@ def test_no_reason_is_without_its_story() -> None:
 
 
 def _stands(bridge: Clockwork, reached: Reached) -> Json:
-    return bridge.event(reached.id) if reached.id.startswith("evt_") else next(d for d in bridge.deliveries() if d["id"] == reached.id)
+    return (
+        bridge.event(reached.id)
+        if reached.id.startswith("evt_")
+        else next(d for d in bridge.deliveries() if d["id"] == reached.id)
+    )
 
 
-@pytest.mark.parametrize(("reason", "tell"), [(reason, tell) for reason, stories in STORIES.items() for tell in stories])
-def test_reason_is_reached_by_a_webhook_and_explained(clockwork: Clockwork, reason: Reason, tell: Callable[[Clockwork], Reached]) -> None:
+@pytest.mark.parametrize(
+    ("reason", "tell"), [(reason, tell) for reason, stories in STORIES.items() for tell in stories]
+)
+def test_reason_is_reached_by_a_webhook_and_explained(
+    clockwork: Clockwork, reason: Reason, tell: Callable[[Clockwork], Reached]
+) -> None:
     reached = tell(clockwork)
 
     story = _stands(clockwork, reached)
-    explained = "\n".join((explain_event if reached.id.startswith("evt_") else explain_delivery)(story))
+    explained = "\n".join(
+        (explain_event if reached.id.startswith("evt_") else explain_delivery)(story)
+    )
     assert (story["reason"], story["status"]) == (reason, MEANINGS[reason].verdict)
     assert MEANINGS[reason].sentence in explained
     assert MEANINGS[reason].next_step in explained
@@ -273,7 +319,12 @@ def _tell_again(bridge: Clockwork, reached: Reached) -> None:
 
 def _resolve(status: str) -> Callable[[Clockwork, Reached], None]:
     def act(bridge: Clockwork, reached: Reached) -> None:
-        bridge.mend(reached.id, mending.resolve, status=DeliveryStatus(status), why="agreed with the shopper")
+        bridge.mend(
+            reached.id,
+            mending.resolve,
+            status=DeliveryStatus(status),
+            why="agreed with the shopper",
+        )
 
     return act
 
@@ -303,7 +354,9 @@ def _sku_is_corrected(bridge: Clockwork, reached: Reached) -> None:
     _retry(bridge, reached)
 
 
-def _number_is_added(act: Callable[[Clockwork, Reached], None]) -> Callable[[Clockwork, Reached], None]:
+def _number_is_added(
+    act: Callable[[Clockwork, Reached], None],
+) -> Callable[[Clockwork, Reached], None]:
     def add(bridge: Clockwork, reached: Reached) -> None:
         bridge.world.marked_shipped[-1].tracking_number = "794600000017"
         act(bridge, reached)
@@ -351,7 +404,9 @@ IS_CLOSED: list[tuple[Callable[[Clockwork], Reached], Act, str]] = [
 
 
 @pytest.mark.parametrize(("tell", "act"), GOES_ON)
-def test_what_a_person_mended_goes_out(clockwork: Clockwork, tell: Callable[[Clockwork], Reached], act: Act) -> None:
+def test_what_a_person_mended_goes_out(
+    clockwork: Clockwork, tell: Callable[[Clockwork], Reached], act: Act
+) -> None:
     reached = tell(clockwork)
 
     act(clockwork, reached)
@@ -360,7 +415,9 @@ def test_what_a_person_mended_goes_out(clockwork: Clockwork, tell: Callable[[Clo
     delivery = _stands(clockwork, reached)
     assert (delivery["status"], delivery["reason"]) == ("delivered", None)
     [body] = clockwork.accepted(reached.order)
-    assert body["line_items"] == [{"id": line["id"], "quantity": line["quantity"]} for line in delivery["line_items"]]
+    assert body["line_items"] == [
+        {"id": line["id"], "quantity": line["quantity"]} for line in delivery["line_items"]
+    ]
     assert len(clockwork.accepted()) == 1
 
 
@@ -377,7 +434,11 @@ def test_what_a_person_resolved_is_closed_for_good(
         clockwork.travel(reached.webhook)
 
     delivery = _stands(clockwork, reached)
-    assert (delivery["status"], delivery["reason"], delivery["next_attempt_at"]) == (status, None, None)
+    assert (delivery["status"], delivery["reason"], delivery["next_attempt_at"]) == (
+        status,
+        None,
+        None,
+    )
     assert delivery["attempt_history"][-1]["detail"] == "resolved by hand: agreed with the shopper"
     assert clockwork.accepted() == before
     with pytest.raises(RefusedError):

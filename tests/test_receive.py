@@ -1,4 +1,5 @@
-"""Each line of the door's answers, given by a real gunicorn: who may enter, what is stored, what is told."""
+"""Each line of the door's answers, given by a real gunicorn: who may enter, what is stored, what is
+told."""
 
 import json
 import os
@@ -16,20 +17,27 @@ from sqlalchemy import select
 
 from bridge.simulator import Signer, Simulator
 from bridge.store.tables import events
-from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from tests.postgres import Server
 from tests.stack import TOKEN, WEBHOOKS, Answer, Json, Stack
 from tests.waiting import wait_until
 
 SECOND_TOKEN = "another-token-of-the-tests"
 MOST_BYTES = 2048
-KEY_ID, SIGNATURE, TIMESTAMP = "x-shipengine-rsa-sha256-key-id", "x-shipengine-rsa-sha256-signature", "x-shipengine-timestamp"
+KEY_ID, SIGNATURE, TIMESTAMP = (
+    "x-shipengine-rsa-sha256-key-id",
+    "x-shipengine-rsa-sha256-signature",
+    "x-shipengine-timestamp",
+)
 
 
 @contextmanager
 def _open_door(folder: Path, database_url: str | None = None, **settings: str) -> Iterator[Stack]:
     """A receiver without a worker: what is stored stays as it was stored."""
-    own = {"BRIDGE_WEBHOOK_TOKENS": f"{TOKEN},{SECOND_TOKEN}", "BRIDGE_MAX_BODY_BYTES": str(MOST_BYTES)}
+    own = {
+        "BRIDGE_WEBHOOK_TOKENS": f"{TOKEN},{SECOND_TOKEN}",
+        "BRIDGE_MAX_BODY_BYTES": str(MOST_BYTES),
+    }
     url = database_url or f"sqlite:///{folder / 'bridge.db'}"
     with Simulator() as simulator, Stack(simulator, url, folder, own | settings) as stack:
         stack.start_receiver()
@@ -44,29 +52,45 @@ def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="module")
-def each_door(module_database_url: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def each_door(
+    module_database_url: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """On each kind of database: for what is stored."""
     with _open_door(tmp_path_factory.mktemp("door"), module_database_url) as stack:
         yield stack
 
 
 @pytest.fixture(scope="module", params=["log", "off"])
-def lenient_door(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def lenient_door(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Stack]:
     """Doesn't insist on signatures."""
-    with _open_door(tmp_path_factory.mktemp("door"), BRIDGE_SHIPSTATION_SIGNATURE=request.param) as stack:
+    with _open_door(
+        tmp_path_factory.mktemp("door"), BRIDGE_SHIPSTATION_SIGNATURE=request.param
+    ) as stack:
         yield stack
 
 
 def _v2(stack: Stack, query: str = "batch_id=se-1") -> Json:
-    return {"resource_url": f"{stack.simulator.url}/v2/labels?{query}", "resource_type": "LABEL_CREATED_V2"}
+    return {
+        "resource_url": f"{stack.simulator.url}/v2/labels?{query}",
+        "resource_type": "LABEL_CREATED_V2",
+    }
 
 
 def _v1(stack: Stack, query: str = "batchId=1") -> Json:
-    return {"resource_url": f"{stack.simulator.url}/shipments?{query}&includeShipmentItems=False", "resource_type": "SHIP_NOTIFY"}
+    return {
+        "resource_url": f"{stack.simulator.url}/shipments?{query}&includeShipmentItems=False",
+        "resource_type": "SHIP_NOTIFY",
+    }
 
 
 def _inline(row: str = "se-1") -> Json:
-    return {"fulfillments": [{"shipment_id": row, "tracking_number": "1ZB7X0410390000001", "carrier_code": "ups"}]}
+    return {
+        "fulfillments": [
+            {"shipment_id": row, "tracking_number": "1ZB7X0410390000001", "carrier_code": "ups"}
+        ]
+    }
 
 
 def _post(stack: Stack, body: Any) -> Answer:
@@ -79,7 +103,9 @@ def _assert_refused(answer: Answer, status: int, error: str) -> None:
     assert (answer.status, answer.json["error"]) == (status, error)
     assert set(answer.json) == {"error", "message"}
     assert answer.headers["Content-Type"] == "application/json"
-    assert not any(word in answer.raw.decode() for word in ("Traceback", 'File "', TOKEN, SECOND_TOKEN))
+    assert not any(
+        word in answer.raw.decode() for word in ("Traceback", 'File "', TOKEN, SECOND_TOKEN)
+    )
 
 
 def _stored(stack: Stack, event_id: str) -> Any:
@@ -93,11 +119,18 @@ def _stored(stack: Stack, event_id: str) -> Any:
 
 @pytest.mark.parametrize("family", ["v2", "v1", "inline"])
 def test_new_webhook_is_stored_as_work(each_door: Stack, family: str) -> None:
-    body = {"v2": _v2(each_door, "batch_id=new"), "v1": _v1(each_door, "batchId=1001"), "inline": _inline("se-new")}[family]
+    body = {
+        "v2": _v2(each_door, "batch_id=new"),
+        "v1": _v1(each_door, "batchId=1001"),
+        "inline": _inline("se-new"),
+    }[family]
 
     answer = each_door.send(body)
 
-    assert (answer.status, answer.json) == (202, {"status": "received", "event_id": answer.event_id})
+    assert (answer.status, answer.json) == (
+        202,
+        {"status": "received", "event_id": answer.event_id},
+    )
     event = each_door.event(answer.event_id)
     assert (event["status"], event["resource_url"]) == ("received", body.get("resource_url"))
     assert event["event_type"] == body.get("resource_type", "INLINE_FULFILLMENTS")
@@ -105,13 +138,21 @@ def test_new_webhook_is_stored_as_work(each_door: Stack, family: str) -> None:
 
 
 @pytest.mark.parametrize("family", ["v2", "v1", "inline"])
-def test_same_pointer_while_the_first_waits_is_counted_on_the_first(each_door: Stack, family: str) -> None:
-    body = {"v2": _v2(each_door, "batch_id=twice"), "v1": _v1(each_door, "batchId=1002"), "inline": _inline("se-twice")}[family]
+def test_same_pointer_while_the_first_waits_is_counted_on_the_first(
+    each_door: Stack, family: str
+) -> None:
+    body = {
+        "v2": _v2(each_door, "batch_id=twice"),
+        "v1": _v1(each_door, "batchId=1002"),
+        "inline": _inline("se-twice"),
+    }[family]
     first = each_door.send(body)
 
     again = [each_door.send(body) for _ in range(3)]
 
-    assert [answer.json for answer in again] == [{"status": "duplicate", "event_id": first.event_id}] * 3
+    assert [answer.json for answer in again] == [
+        {"status": "duplicate", "event_id": first.event_id}
+    ] * 3
     assert each_door.event(first.event_id)["duplicates"] == 3
 
 
@@ -139,26 +180,42 @@ def test_fifty_copies_at_once_are_one_event(each_door: Stack) -> None:
     assert each_door.event(answers[0].event_id)["duplicates"] == 49
 
 
-@pytest.mark.parametrize("url", ["https://elsewhere.example/v2/batches/1", "http://127.0.0.1:1/", "not a url", None])
-def test_event_type_that_is_not_handled_is_stored_as_ignored_whatever_its_url(each_door: Stack, url: str | None) -> None:
+@pytest.mark.parametrize(
+    "url", ["https://elsewhere.example/v2/batches/1", "http://127.0.0.1:1/", "not a url", None]
+)
+def test_event_type_that_is_not_handled_is_stored_as_ignored_whatever_its_url(
+    each_door: Stack, url: str | None
+) -> None:
     calls = each_door.world.calls.copy()
 
     answer = _post(each_door, {"resource_url": url, "resource_type": "ORDER_NOTIFY"})
 
     assert (answer.status, answer.json) == (202, {"status": "ignored", "event_id": answer.event_id})
     event = each_door.event(answer.event_id)
-    assert (event["status"], event["reason"], event["resource_url"]) == ("ignored", "event_type_not_handled", url)
+    assert (event["status"], event["reason"], event["resource_url"]) == (
+        "ignored",
+        "event_type_not_handled",
+        url,
+    )
     assert each_door.world.calls == calls
 
 
 def test_of_fields_that_nobody_reads_only_the_shape_is_stored(each_door: Stack) -> None:
     url = f"{each_door.simulator.url}/shipments?batchId=1005"
-    extra = {"data": {"ship_to": {"name": "Ada Quill", "phones": ["+44 20 7946 0000"], "residential": True}, "ada@quill.example": 1}}
+    extra = {
+        "data": {
+            "ship_to": {"name": "Ada Quill", "phones": ["+44 20 7946 0000"], "residential": True},
+            "ada@quill.example": 1,
+        }
+    }
 
     answer = _post(each_door, {"resource_type": "SHIP_NOTIFY", "resource_url": url} | extra)
 
     shape = {"data": {"ship_to": {"name": "…", "phones": ["…"], "residential": True}, "…": "…"}}
-    assert json.loads(_stored(each_door, answer.event_id).body) == {"resource_type": "SHIP_NOTIFY", "resource_url": url} | shape
+    assert (
+        json.loads(_stored(each_door, answer.event_id).body)
+        == {"resource_type": "SHIP_NOTIFY", "resource_url": url} | shape
+    )
 
 
 def test_event_types_from_outside_make_no_new_metrics(door: Stack) -> None:
@@ -180,7 +237,12 @@ def test_body_is_stored_byte_for_byte(each_door: Stack) -> None:
 
 
 def test_no_credential_is_stored(each_door: Stack) -> None:
-    secret = {"Authorization": "Bearer s3cret", "Cookie": "session=s3cret", "X-Bridge-Token": TOKEN, "api-key": "s3cret"}
+    secret = {
+        "Authorization": "Bearer s3cret",
+        "Cookie": "session=s3cret",
+        "X-Bridge-Token": TOKEN,
+        "api-key": "s3cret",
+    }
     raw, headers = each_door.simulator.webhook(_v2(each_door, "batch_id=headers"))
 
     answer = each_door.post(raw, headers | secret | {"User-Agent": "ShipStation"}, token=None)
@@ -227,7 +289,9 @@ def test_missing_or_wrong_token_is_refused(door: Stack, path: str, headers: dict
 
 
 @pytest.mark.parametrize("change", [str.upper, str.lower, str.title])
-def test_names_of_the_signatures_headers_are_read_in_any_case(door: Stack, change: Callable[[str], str]) -> None:
+def test_names_of_the_signatures_headers_are_read_in_any_case(
+    door: Stack, change: Callable[[str], str]
+) -> None:
     raw, _ = door.simulator.webhook(_v2(door, "batch_id=case"))
     signed = door.simulator.signer.headers(raw)
 
@@ -242,14 +306,26 @@ def _ago(**age: float) -> datetime:
 
 WRONG_SIGNATURES: dict[str, Callable[[Signer, bytes], dict[str, str]]] = {
     "signature_missing": lambda _signer, _raw: {},
-    "signature_missing in part": lambda signer, raw: {k: v for k, v in signer.headers(raw).items() if k != SIGNATURE},
+    "signature_missing in part": lambda signer, raw: {
+        k: v for k, v in signer.headers(raw).items() if k != SIGNATURE
+    },
     "signature_wrong": lambda signer, raw: signer.headers(raw + b" "),
-    "signature_wrong as no base64": lambda signer, raw: signer.headers(raw) | {SIGNATURE: "no base64!"},
-    "signature_wrong for another moment": lambda signer, raw: signer.headers(raw) | {TIMESTAMP: _ago(seconds=9).isoformat()},
+    "signature_wrong as no base64": lambda signer, raw: (
+        signer.headers(raw) | {SIGNATURE: "no base64!"}
+    ),
+    "signature_wrong for another moment": lambda signer, raw: (
+        signer.headers(raw) | {TIMESTAMP: _ago(seconds=9).isoformat()}
+    ),
     "unknown_key": lambda signer, raw: signer.headers(raw, key_id="simulator-rsa-unknown"),
-    "unknown_key that is no RSA key": lambda signer, raw: signer.headers(raw, key_id="simulator-ec"),
-    "timestamp_stale by age": lambda signer, raw: signer.headers(raw, now=_ago(minutes=5, seconds=5)),
-    "timestamp_stale by future": lambda signer, raw: signer.headers(raw, now=_ago(minutes=-5, seconds=-5)),
+    "unknown_key that is no RSA key": lambda signer, raw: signer.headers(
+        raw, key_id="simulator-ec"
+    ),
+    "timestamp_stale by age": lambda signer, raw: signer.headers(
+        raw, now=_ago(minutes=5, seconds=5)
+    ),
+    "timestamp_stale by future": lambda signer, raw: signer.headers(
+        raw, now=_ago(minutes=-5, seconds=-5)
+    ),
     "timestamp_unreadable": lambda signer, raw: signer.headers(raw, timestamp="yesterday"),
 }
 """Cause, and how it comes to be."""
@@ -269,8 +345,12 @@ def test_wrong_signature_is_refused_counted_and_nothing_is_stored(door: Stack, w
 
 
 @pytest.mark.parametrize("wrong", WRONG_SIGNATURES)
-def test_wrong_signature_is_accepted_where_it_is_not_enforced_and_log_mode_counts_it(lenient_door: Stack, wrong: str) -> None:
-    raw, _ = lenient_door.simulator.webhook(_v2(lenient_door, f"batch_id={list(WRONG_SIGNATURES).index(wrong)}"))
+def test_wrong_signature_is_accepted_where_it_is_not_enforced_and_log_mode_counts_it(
+    lenient_door: Stack, wrong: str
+) -> None:
+    raw, _ = lenient_door.simulator.webhook(
+        _v2(lenient_door, f"batch_id={list(WRONG_SIGNATURES).index(wrong)}")
+    )
     is_log = lenient_door.settings["BRIDGE_SHIPSTATION_SIGNATURE"] == "log"
     cause = f"log_only_{wrong.partition(' ')[0]}"
     counted = lenient_door.metric("bridge_rejections_total", cause=cause)
@@ -278,11 +358,15 @@ def test_wrong_signature_is_accepted_where_it_is_not_enforced_and_log_mode_count
     answer = lenient_door.post(raw, WRONG_SIGNATURES[wrong](lenient_door.simulator.signer, raw))
 
     assert (answer.status, answer.json["status"]) == (202, "received")
-    assert lenient_door.event(answer.event_id)["signature"] == ("unverified" if is_log and wrong != "signature_missing" else "none")
+    assert lenient_door.event(answer.event_id)["signature"] == (
+        "unverified" if is_log and wrong != "signature_missing" else "none"
+    )
     assert lenient_door.metric("bridge_rejections_total", cause=cause) == counted + is_log
 
 
-def test_lenient_door_still_knows_a_right_signature_and_still_wants_a_token(lenient_door: Stack) -> None:
+def test_lenient_door_still_knows_a_right_signature_and_still_wants_a_token(
+    lenient_door: Stack,
+) -> None:
     raw, headers = lenient_door.simulator.webhook(_v2(lenient_door, "batch_id=right"))
     is_log = lenient_door.settings["BRIDGE_SHIPSTATION_SIGNATURE"] == "log"
 
@@ -298,7 +382,9 @@ def test_signed_body_is_judged_before_it_is_read(door: Stack) -> None:
     _assert_refused(answer, 401, "unauthorized")
 
 
-def test_without_any_key_nothing_can_be_judged_so_the_sender_is_asked_to_come_again(tmp_path: Path) -> None:
+def test_without_any_key_nothing_can_be_judged_so_the_sender_is_asked_to_come_again(
+    tmp_path: Path,
+) -> None:
     with _open_door(tmp_path, BRIDGE_SHIPSTATION_JWKS_URL="http://127.0.0.1:9/jwks") as stack:
         answers = [stack.send(_v2(stack)), stack.send(_v2(stack)), stack.send(_v1(stack))]
 
@@ -328,14 +414,19 @@ def test_without_any_key_nothing_can_be_judged_so_the_sender_is_asked_to_come_ag
         (b'{"resource_url": "https://ssapi.shipstation.com/shipments?batchId=1"}', "bad_shape"),
         (b'{"resource_type": 7}', "bad_shape"),
         (b'{"resource_type": "SHIP_NOTIFY"}', "bad_shape"),
-        (b'{"resource_type": "SHIP_NOTIFY", "resource_url": ["https://ssapi.shipstation.com/shipments"]}', "bad_shape"),
+        (
+            b'{"resource_type": "SHIP_NOTIFY", "resource_url": ["https://ssapi.shipstation.com/shipments"]}',
+            "bad_shape",
+        ),
         (b'{"fulfillments": []}', "bad_shape"),
         (b'{"fulfillments": [{"shipment_id": "se-1", "tracking_number": "1Z"}]}', "bad_shape"),
         (b'{"fulfillments": [{"shipment_id": "\\ud800"}]}', "bad_shape"),
         (b'{"fulfillments": [{"shipment_id": "a\\u0000b"}]}', "bad_shape"),
     ],
 )
-def test_body_that_is_no_notification_is_rejected_and_only_what_we_read_is_kept(each_door: Stack, raw: bytes, reason: str) -> None:
+def test_body_that_is_no_notification_is_rejected_and_only_what_we_read_is_kept(
+    each_door: Stack, raw: bytes, reason: str
+) -> None:
     before = {event["id"] for event in each_door.events()}
 
     answer = each_door.post(raw)
@@ -390,7 +481,9 @@ def test_pointer_to_elsewhere_is_kept_as_rejected_and_never_fetched(door: Stack,
         "https://ssapi12.shipstation.com/shipments?batchId=1&includeShipmentItems=False",
     ],
 )
-def test_shipstations_own_hosts_are_accepted_with_or_without_a_number(door: Stack, url: str) -> None:
+def test_shipstations_own_hosts_are_accepted_with_or_without_a_number(
+    door: Stack, url: str
+) -> None:
     answer = _post(door, {"resource_url": url, "resource_type": "SHIP_NOTIFY"})
 
     assert (answer.status, answer.json["status"]) == (202, "received")
@@ -423,7 +516,9 @@ def test_other_methods_are_not_allowed(door: Stack, method: str, path: str) -> N
     assert "POST" in answer.headers["Allow"]
 
 
-@pytest.mark.parametrize("path", ["/", "/webhooks", "/webhooks/shopify/x", f"{WEBHOOKS}/{TOKEN}/more", "/console/"])
+@pytest.mark.parametrize(
+    "path", ["/", "/webhooks", "/webhooks/shopify/x", f"{WEBHOOKS}/{TOKEN}/more", "/console/"]
+)
 def test_unknown_path_is_not_found(door: Stack, path: str) -> None:
     _assert_refused(door.ask("GET", path), 404, "not_found")
 
@@ -446,9 +541,14 @@ def test_locked_sqlite_is_told_as_503_and_nothing_is_half_stored(tmp_path: Path)
 
 
 def test_gunicorns_processes_come_up_again_while_sqlite_is_locked(tmp_path: Path) -> None:
-    with _open_door(tmp_path) as stack, closing(connect(tmp_path / "bridge.db", isolation_level=None)) as other:
+    with (
+        _open_door(tmp_path) as stack,
+        closing(connect(tmp_path / "bridge.db", isolation_level=None)) as other,
+    ):
         [receiver] = stack.processes
-        booted = [line for line in receiver.output().splitlines() if "Booting worker with pid" in line]
+        booted = [
+            line for line in receiver.output().splitlines() if "Booting worker with pid" in line
+        ]
         other.execute("BEGIN IMMEDIATE")
 
         for line in booted:
@@ -459,8 +559,13 @@ def test_gunicorns_processes_come_up_again_while_sqlite_is_locked(tmp_path: Path
 
 
 @pytest.mark.postgres
-def test_stopped_postgresql_is_told_as_503_and_taken_again_when_it_is_back(postgres_server: Server, tmp_path: Path) -> None:
-    with Simulator() as simulator, Stack(simulator, postgres_server.url("stopped"), tmp_path) as stack:
+def test_stopped_postgresql_is_told_as_503_and_taken_again_when_it_is_back(
+    postgres_server: Server, tmp_path: Path
+) -> None:
+    with (
+        Simulator() as simulator,
+        Stack(simulator, postgres_server.url("stopped"), tmp_path) as stack,
+    ):
         stack.start_receiver()
         postgres_server.stop()
         try:
@@ -476,9 +581,17 @@ def test_stopped_postgresql_is_told_as_503_and_taken_again_when_it_is_back(postg
 
 
 @pytest.mark.postgres
-@pytest.mark.parametrize("sql", ["ALTER DATABASE unfit SET default_transaction_read_only = on", "DROP TABLE events CASCADE"])
-def test_postgresql_that_can_not_be_written_is_told_as_503(postgres_server: Server, tmp_path: Path, sql: str) -> None:
-    with Simulator() as simulator, Stack(simulator, postgres_server.url("unfit"), tmp_path) as stack:
+@pytest.mark.parametrize(
+    "sql",
+    ["ALTER DATABASE unfit SET default_transaction_read_only = on", "DROP TABLE events CASCADE"],
+)
+def test_postgresql_that_can_not_be_written_is_told_as_503(
+    postgres_server: Server, tmp_path: Path, sql: str
+) -> None:
+    with (
+        Simulator() as simulator,
+        Stack(simulator, postgres_server.url("unfit"), tmp_path) as stack,
+    ):
         with stack.database.begin() as connection:
             connection.exec_driver_sql(sql)
         stack.start_receiver()

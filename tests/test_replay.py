@@ -1,4 +1,5 @@
-"""A stored event through the journey again: what was never told goes out, what Purple Dot has never does, the original stays as it was."""
+"""A stored event through the journey again: what was never told goes out, what Purple Dot has never
+does, the original stays as it was."""
 
 from collections.abc import Iterator, MutableMapping
 from typing import Any
@@ -12,13 +13,27 @@ from bridge.store.replays import AT_ONCE
 from tests.clockwork import OWNER, Clockwork
 from tests.fakes import Clock
 from tests.ledger import row, rows
-from tests.replaying import ALWAYS, ONE_TEE, chosen, dead, delivered, foreign, items, replay, start, story, untried
+from tests.replaying import (
+    ALWAYS,
+    ONE_TEE,
+    chosen,
+    dead,
+    delivered,
+    foreign,
+    items,
+    replay,
+    start,
+    story,
+    untried,
+)
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
 
 @pytest.fixture
-def bridge(ledger_url: str, clock: Clock, logged: list[MutableMapping[str, Any]]) -> Iterator[Clockwork]:  # noqa: ARG001  # keeps the log quiet
+def bridge(
+    ledger_url: str, clock: Clock, logged: list[MutableMapping[str, Any]]
+) -> Iterator[Clockwork]:  # noqa: ARG001  # keeps the log quiet
     with Clockwork(ledger_url, clock, BRIDGE_NOTIFY_CUSTOMER="true") as bridge:
         yield bridge
 
@@ -26,7 +41,9 @@ def bridge(ledger_url: str, clock: Clock, logged: list[MutableMapping[str, Any]]
 # What was never told goes out
 
 
-def test_ignored_parcel_goes_out_once_its_order_was_mended_in_shipstation(bridge: Clockwork) -> None:
+def test_ignored_parcel_goes_out_once_its_order_was_mended_in_shipstation(
+    bridge: Clockwork,
+) -> None:
     event_id, order, shipment = foreign(bridge)
     shipment.shipment_number = order.reference
 
@@ -34,7 +51,9 @@ def test_ignored_parcel_goes_out_once_its_order_was_mended_in_shipstation(bridge
 
     assert (run["status"], run["total"], run["ended"]) == ("done", 1, 1)
     assert run["events"] == [{"status": "processed", "reason": None, "count": 1}]
-    assert run["deliveries"] == [{"status": "delivered", "reason": None, "before": False, "count": 1}]
+    assert run["deliveries"] == [
+        {"status": "delivered", "reason": None, "before": False, "count": 1}
+    ]
     assert len(bridge.accepted(order)) == 1
 
 
@@ -54,8 +73,13 @@ def test_dead_delivery_is_not_taken_for_one_that_was_told(bridge: Clockwork) -> 
 
     run = replay(bridge, event_id)
 
-    assert run["deliveries"] == [{"status": "delivered", "reason": None, "before": False, "count": 1}]
-    assert [attempt["trigger"] for attempt in bridge.deliveries()[0]["attempt_history"]] == ["live", "replay"]
+    assert run["deliveries"] == [
+        {"status": "delivered", "reason": None, "before": False, "count": 1}
+    ]
+    assert [attempt["trigger"] for attempt in bridge.deliveries()[0]["attempt_history"]] == [
+        "live",
+        "replay",
+    ]
     assert len(bridge.accepted()) == 1
 
 
@@ -63,7 +87,11 @@ def test_replay_of_a_dead_delivery_has_the_whole_schedule_again(bridge: Clockwor
     bridge.simulator.inject("purple_dot.order", "status:503", ALWAYS)
     order = bridge.world.add_order(lines=ONE_TEE)
     bridge.clock.advance(60)
-    event_id = bridge.send(bridge.world.label_created_v2(bridge.world.buy_labels(bridge.world.add_shipstation_order(order))))
+    event_id = bridge.send(
+        bridge.world.label_created_v2(
+            bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
+        )
+    )
     bridge.step()
     bridge.clock.advance(60)
     bridge.settle()
@@ -81,7 +109,9 @@ def test_replay_of_a_dead_delivery_has_the_whole_schedule_again(bridge: Clockwor
 
 def test_dead_event_is_replayed_and_no_longer_waits_for_a_person(bridge: Clockwork) -> None:
     bridge.simulator.inject("shipstation.labels", "status:404", ALWAYS)
-    [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE)))
+    [label] = bridge.world.buy_labels(
+        bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE))
+    )
     [event_id] = bridge.travel(bridge.world.label_created_v2(label))
     assert bridge.event(event_id)["status"] == "dead"
     first = replay(bridge, event_id)
@@ -91,7 +121,9 @@ def test_dead_event_is_replayed_and_no_longer_waits_for_a_person(bridge: Clockwo
 
     run = replay(bridge, event_id)
 
-    assert run["deliveries"] == [{"status": "delivered", "reason": None, "before": False, "count": 1}]
+    assert run["deliveries"] == [
+        {"status": "delivered", "reason": None, "before": False, "count": 1}
+    ]
     assert waiting(bridge) == 0
     assert bridge.event(event_id)["status"] == "dead"
 
@@ -116,25 +148,40 @@ def test_held_parcel_is_decided_anew(bridge: Clockwork) -> None:
 
 
 @pytest.mark.parametrize("as_stored", [False, True])
-def test_delivered_parcel_is_left_alone_however_often_it_is_replayed(bridge: Clockwork, as_stored: bool) -> None:
+def test_delivered_parcel_is_left_alone_however_often_it_is_replayed(
+    bridge: Clockwork, as_stored: bool
+) -> None:
     event_id, _ = delivered(bridge)
     before = bridge.deliveries()
 
     runs = [replay(bridge, event_id, as_stored=as_stored, notify_customer=True) for _ in range(3)]
 
-    assert [run["deliveries"] for run in runs] == [[{"status": "delivered", "reason": None, "before": True, "count": 1}]] * 3
+    assert [run["deliveries"] for run in runs] == [
+        [{"status": "delivered", "reason": None, "before": True, "count": 1}]
+    ] * 3
     assert [run["events"][0]["reason"] for run in runs] == ["already_delivered"] * 3
     assert len(bridge.sent) == 1
-    assert [{**one, "event_ids": []} for one in bridge.deliveries()] == [{**one, "event_ids": []} for one in before]
+    assert [{**one, "event_ids": []} for one in bridge.deliveries()] == [
+        {**one, "event_ids": []} for one in before
+    ]
 
 
-def test_what_a_person_closed_or_perhaps_arrived_stays_as_it_stands_and_is_told_so(bridge: Clockwork) -> None:
+def test_what_a_person_closed_or_perhaps_arrived_stays_as_it_stands_and_is_told_so(
+    bridge: Clockwork,
+) -> None:
     [event_id] = dead(bridge)
-    bridge.mend(bridge.deliveries()[0]["id"], mending.resolve, status=DeliveryStatus.CANCELLED, why="never left")
+    bridge.mend(
+        bridge.deliveries()[0]["id"],
+        mending.resolve,
+        status=DeliveryStatus.CANCELLED,
+        why="never left",
+    )
 
     run = replay(bridge, event_id)
 
-    assert run["deliveries"] == [{"status": "cancelled", "reason": None, "before": False, "count": 1}]
+    assert run["deliveries"] == [
+        {"status": "cancelled", "reason": None, "before": False, "count": 1}
+    ]
     assert len(bridge.sent) == 1
 
 
@@ -146,11 +193,15 @@ def test_label_that_was_voided_since_does_not_go_out_as_stored(bridge: Clockwork
 
     replay(bridge, event_id, as_stored=True)
 
-    assert [(one["status"], one["reason"]) for one in bridge.deliveries()] == [("cancelled", "voided")]
+    assert [(one["status"], one["reason"]) for one in bridge.deliveries()] == [
+        ("cancelled", "voided")
+    ]
     assert bridge.accepted() == []
 
 
-def test_what_is_stored_never_takes_the_place_of_a_newer_label_of_the_same_number(bridge: Clockwork) -> None:
+def test_what_is_stored_never_takes_the_place_of_a_newer_label_of_the_same_number(
+    bridge: Clockwork,
+) -> None:
     """The older may be void by now: in its place, the newer parcel would be lost."""
     order = bridge.world.add_order(lines=ONE_TEE)
     shipment = bridge.world.add_shipstation_order(order, [("SHIRT", 1)])
@@ -164,7 +215,9 @@ def test_what_is_stored_never_takes_the_place_of_a_newer_label_of_the_same_numbe
 
     replay(bridge, event_id, as_stored=True)
 
-    assert [(one["shipstation_record_id"], one["status"]) for one in bridge.deliveries()] == [(record, "held")]
+    assert [(one["shipstation_record_id"], one["status"]) for one in bridge.deliveries()] == [
+        (record, "held")
+    ]
 
 
 # The original is never changed
@@ -174,11 +227,17 @@ def test_what_is_stored_never_takes_the_place_of_a_newer_label_of_the_same_numbe
 def test_original_stays_to_the_last_byte(bridge: Clockwork, as_stored: bool) -> None:
     event_id, order, shipment = foreign(bridge)
     shipment.shipment_number = order.reference
-    before = row(bridge.database, event_id), [one for one in rows(bridge.database, "records") if one.event_id == event_id]
+    before = (
+        row(bridge.database, event_id),
+        [one for one in rows(bridge.database, "records") if one.event_id == event_id],
+    )
 
     replay(bridge, event_id, as_stored=as_stored)
 
-    assert (row(bridge.database, event_id), [one for one in rows(bridge.database, "records") if one.event_id == event_id]) == before
+    assert (
+        row(bridge.database, event_id),
+        [one for one in rows(bridge.database, "records") if one.event_id == event_id],
+    ) == before
 
 
 def test_both_tell_of_each_other(bridge: Clockwork) -> None:
@@ -191,7 +250,9 @@ def test_both_tell_of_each_other(bridge: Clockwork) -> None:
     assert item["event_id"] == event_id
 
 
-def test_replay_of_a_replay_is_one_of_its_original_and_a_range_holds_no_replays(bridge: Clockwork) -> None:
+def test_replay_of_a_replay_is_one_of_its_original_and_a_range_holds_no_replays(
+    bridge: Clockwork,
+) -> None:
     event_id, *_ = foreign(bridge)
     [item] = items(bridge.database, replay(bridge, event_id)["id"])
 
@@ -202,7 +263,9 @@ def test_replay_of_a_replay_is_one_of_its_original_and_a_range_holds_no_replays(
 
 
 @pytest.mark.parametrize("days", [0, 30])
-def test_ledger_that_was_put_back_from_an_old_copy_sends_nothing_by_replay_without_reading(bridge: Clockwork, days: int) -> None:
+def test_ledger_that_was_put_back_from_an_old_copy_sends_nothing_by_replay_without_reading(
+    bridge: Clockwork, days: int
+) -> None:
     """However long ago it was put back: the original came before that, and was perhaps told."""
     order = bridge.world.add_order(lines=[("TEE", 2)])
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, [("TEE", 1)]))
@@ -215,7 +278,9 @@ def test_ledger_that_was_put_back_from_an_old_copy_sends_nothing_by_replay_witho
 
     run = replay(bridge, event_id)
 
-    assert run["deliveries"] == [{"status": "held", "reason": "unconfirmed_partial", "before": False, "count": 1}]
+    assert run["deliveries"] == [
+        {"status": "held", "reason": "unconfirmed_partial", "before": False, "count": 1}
+    ]
     assert bridge.accepted() == []
 
 
@@ -233,7 +298,9 @@ def test_replay_asks_for_an_email_only_where_that_was_said(bridge: Clockwork) ->
 
 def test_wish_of_an_inline_body_is_not_repeated_by_a_replay(bridge: Clockwork) -> None:
     order = bridge.world.add_order(lines=ONE_TEE)
-    row_ = bridge.world.inline_row(bridge.world.add_shipstation_order(order), "1ZA00000T03", notify_customer=True)
+    row_ = bridge.world.inline_row(
+        bridge.world.add_shipstation_order(order), "1ZA00000T03", notify_customer=True
+    )
     bridge.simulator.inject("purple_dot.create_fulfillment", "status:422")
     [event_id] = bridge.travel(bridge.world.inline_fulfillments([row_]))
 
@@ -261,10 +328,16 @@ def test_order_that_is_found_later_is_told_without_an_email(bridge: Clockwork) -
 def test_few_begin_at_once_and_live_events_go_first(bridge: Clockwork) -> None:
     ids = dead(bridge, 12)
     run_id = start(bridge, *ids)
-    live = bridge.send(bridge.world.ship_notify(bridge.world.buy_labels(bridge.world.add_shipstation_order("100483"))))
+    live = bridge.send(
+        bridge.world.ship_notify(
+            bridge.world.buy_labels(bridge.world.add_shipstation_order("100483"))
+        )
+    )
 
     with bridge.database.begin() as connection:
-        taken = events.claim(connection, owner=OWNER, limit=1, lease=bridge._lease, now=bridge.clock.now)
+        taken = events.claim(
+            connection, owner=OWNER, limit=1, lease=bridge._lease, now=bridge.clock.now
+        )
     assert [event.id for event in taken] == [live]
 
     bridge.restart()
@@ -301,14 +374,22 @@ def test_paused_run_goes_on_where_it_stopped_and_takes_each_once(bridge: Clockwo
 
     assert (paused["status"], paused["ended"]) == ("paused", AT_ONCE + 1)
     assert len({item["replay_event_id"] for item in items(bridge.database, run_id)}) == 10
-    assert sum(one.source == "replay" for one in rows(bridge.database, "events")) == len(bridge.accepted()) == 10
+    assert (
+        sum(one.source == "replay" for one in rows(bridge.database, "events"))
+        == len(bridge.accepted())
+        == 10
+    )
     assert story(bridge.database, run_id)["status"] == "done"
 
 
-def test_cancelled_run_stops_and_what_a_worker_has_of_it_comes_to_nothing(bridge: Clockwork) -> None:
+def test_cancelled_run_stops_and_what_a_worker_has_of_it_comes_to_nothing(
+    bridge: Clockwork,
+) -> None:
     run_id = start(bridge, *dead(bridge, 10))
     with bridge.database.begin() as connection:
-        [held] = events.claim(connection, owner=OWNER, limit=1, lease=bridge._lease, now=bridge.clock.now)
+        [held] = events.claim(
+            connection, owner=OWNER, limit=1, lease=bridge._lease, now=bridge.clock.now
+        )
     cancel(bridge, run_id)
 
     with pytest.raises(RefusedError):
@@ -333,7 +414,9 @@ def cancel(bridge: Clockwork, run_id: str) -> None:
 
 def test_cancelled_replay_of_a_dead_event_leaves_it_waiting_for_a_person(bridge: Clockwork) -> None:
     bridge.simulator.inject("shipstation.labels", "status:404", ALWAYS)
-    [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE)))
+    [label] = bridge.world.buy_labels(
+        bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE))
+    )
     [event_id] = bridge.travel(bridge.world.label_created_v2(label))
 
     cancel(bridge, start(bridge, event_id))
@@ -351,13 +434,17 @@ def test_process_that_dies_in_the_middle_of_a_replay_does_it_once(bridge: Clockw
 
     run = story(bridge.database, run_id)
     assert (run["status"], run["ended"]) == ("done", 6)
-    assert len({body["tracking_info"]["number"] for body in bridge.accepted()}) == len(bridge.accepted())
+    assert len({body["tracking_info"]["number"] for body in bridge.accepted()}) == len(
+        bridge.accepted()
+    )
 
 
 def test_live_notification_is_never_counted_on_a_replay(bridge: Clockwork) -> None:
     """What is stored can't answer for what comes in now."""
     bridge.simulator.inject("shipstation.labels", "status:404", ALWAYS)
-    [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE)))
+    [label] = bridge.world.buy_labels(
+        bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE))
+    )
     [event_id] = bridge.travel(bridge.world.label_created_v2(label))
     start(bridge, event_id)
     bridge.work()

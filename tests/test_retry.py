@@ -28,7 +28,13 @@ SCHEDULES = st.lists(WAITS, min_size=1, max_size=8).map(sorted)
 WISHES = st.none() | st.floats(allow_nan=True, allow_infinity=True)
 
 
-def wait(error: BridgeError, attempt: int = 1, *, jitter: float = 0.0, schedule: tuple[timedelta, ...] = SCHEDULE) -> float:
+def wait(
+    error: BridgeError,
+    attempt: int = 1,
+    *,
+    jitter: float = 0.0,
+    schedule: tuple[timedelta, ...] = SCHEDULE,
+) -> float:
     came = decide(error, attempt=attempt, schedule=schedule, now=NOW, jitter=jitter)
     assert isinstance(came, RetryAt)
     return (came.at - NOW).total_seconds()
@@ -75,7 +81,9 @@ def test_give_up(error: BridgeError, attempt: int, reason: Reason) -> None:
 
 
 def test_without_a_schedule_nothing_is_repeated_but_what_we_were_told_to_wait_for() -> None:
-    assert decide(TemporaryError("busy"), attempt=1, schedule=(), now=NOW) == GiveUp(Reason.SCHEDULE_EXHAUSTED)
+    assert decide(TemporaryError("busy"), attempt=1, schedule=(), now=NOW) == GiveUp(
+        Reason.SCHEDULE_EXHAUSTED
+    )
     assert wait(ThrottledError("wait"), schedule=()) == 86400
 
 
@@ -85,7 +93,11 @@ def test_never_earlier_than_the_schedule(schedule: list[timedelta], attempt: int
 
     assert isinstance(came, GiveUp) == (attempt > len(schedule))
     if isinstance(came, RetryAt):
-        assert NOW + schedule[attempt - 1] <= came.at <= NOW + schedule[attempt - 1] * 1.1 + timedelta(microseconds=1)
+        assert (
+            NOW + schedule[attempt - 1]
+            <= came.at
+            <= NOW + schedule[attempt - 1] * 1.1 + timedelta(microseconds=1)
+        )
 
 
 @given(wish=WISHES, schedule=SCHEDULES, attempt=st.integers(1, 9), throttled=st.booleans())
@@ -104,7 +116,12 @@ def test_later_tries_wait_no_less(schedule: list[timedelta], attempt: int, jitte
     moments = [
         came.at
         for number in (attempt, attempt + 1)
-        if isinstance(came := decide(TemporaryError("busy"), attempt=number, schedule=schedule, now=NOW, jitter=jitter), RetryAt)
+        if isinstance(
+            came := decide(
+                TemporaryError("busy"), attempt=number, schedule=schedule, now=NOW, jitter=jitter
+            ),
+            RetryAt,
+        )
     ]
 
     assert moments == sorted(moments)
@@ -125,7 +142,10 @@ def test_crowd_spreads_over_a_tenth(jitter: float) -> None:
 
 
 def test_being_told_to_wait_never_spends_the_schedule() -> None:
-    came = [decide(ThrottledError("wait"), attempt=attempt, schedule=SCHEDULE, now=NOW, jitter=0.0) for attempt in range(1, 30)]
+    came = [
+        decide(ThrottledError("wait"), attempt=attempt, schedule=SCHEDULE, now=NOW, jitter=0.0)
+        for attempt in range(1, 30)
+    ]
 
     assert {one.spent for one in came if isinstance(one, RetryAt)} == {False}
 

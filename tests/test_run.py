@@ -1,4 +1,5 @@
-"""`bridge run`: receiver and worker under one supervisor, each started again when it dies, both stopped gently by one SIGTERM."""
+"""`bridge run`: receiver and worker under one supervisor, each started again when it dies, both
+stopped gently by one SIGTERM."""
 
 import os
 import signal
@@ -18,7 +19,10 @@ from tests.waiting import wait_until
 @pytest.fixture
 def stack(tmp_path: Path) -> Iterator[Stack]:
     """On SQLite alone: the supervisor knows no database."""
-    with Simulator() as simulator, Stack(simulator, f"sqlite:///{tmp_path / 'bridge.db'}", tmp_path) as stack:
+    with (
+        Simulator() as simulator,
+        Stack(simulator, f"sqlite:///{tmp_path / 'bridge.db'}", tmp_path) as stack,
+    ):
         yield stack
 
 
@@ -34,7 +38,9 @@ def _worker_pid(stack: Stack) -> int:
 
 def _receiver_pid(stack: Stack) -> int:
     """gunicorn's arbiter tells its own where it tells its address."""
-    [*_, newest] = [line for line in stack.processes[0].output().splitlines() if "Listening at" in line]
+    [*_, newest] = [
+        line for line in stack.processes[0].output().splitlines() if "Listening at" in line
+    ]
     return int(newest.partition(" (")[2].partition(")")[0])
 
 

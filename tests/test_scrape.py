@@ -1,4 +1,5 @@
-"""/metrics: right for the whole system, over several processes, and cheap; the dashboard and the rules name only what is there."""
+"""/metrics: right for the whole system, over several processes, and cheap; the dashboard and the
+rules name only what is there."""
 
 import json
 import re
@@ -35,7 +36,10 @@ def told(database: Database) -> dict[str, float]:
     registry = CollectorRegistry()
     registry.register(metrics_exporter.Ledger(database, RATES))
     rows = [row for family in registry.collect() for row in family.samples]
-    return {row.name + "".join(f"{{{value}}}" for value in row.labels.values()): row.value for row in rows}
+    return {
+        row.name + "".join(f"{{{value}}}" for value in row.labels.values()): row.value
+        for row in rows
+    }
 
 
 def test_gauges_tell_what_stands_in_the_database(ledger: WatchedDatabase, clock: Clock) -> None:
@@ -45,15 +49,23 @@ def test_gauges_tell_what_stands_in_the_database(ledger: WatchedDatabase, clock:
     receive(ledger)
     clock.advance(90)
     with ledger.begin() as connection:
-        workers.beat(connection, "worker-1", started_at=clock.now, now=clock.now - timedelta(seconds=7))
+        workers.beat(
+            connection, "worker-1", started_at=clock.now, now=clock.now - timedelta(seconds=7)
+        )
 
     page = told(ledger)
 
-    assert {name: value for name, value in page.items() if name.startswith("bridge_deliveries") and value} == {
+    assert {
+        name: value
+        for name, value in page.items()
+        if name.startswith("bridge_deliveries") and value
+    } == {
         "bridge_deliveries{delivered}": 1,
         "bridge_deliveries{held}": 1,
     }
-    assert len([name for name in page if name.startswith("bridge_deliveries")]) == len(DeliveryStatus)
+    assert len([name for name in page if name.startswith("bridge_deliveries")]) == len(
+        DeliveryStatus
+    )
     assert page["bridge_exceptions"] == 1
     assert page["bridge_oldest_unprocessed_seconds"] == page["bridge_last_event_age_seconds"] == 90
     assert page["bridge_worker_heartbeat_age_seconds"] == 7
@@ -63,7 +75,10 @@ def test_empty_database_tells_no_age_of_what_never_was(ledger: WatchedDatabase) 
     page = told(ledger)
 
     assert page["bridge_exceptions"] == page["bridge_oldest_unprocessed_seconds"] == 0
-    assert not page.keys() & {"bridge_last_event_age_seconds", "bridge_worker_heartbeat_age_seconds"}
+    assert not page.keys() & {
+        "bridge_last_event_age_seconds",
+        "bridge_worker_heartbeat_age_seconds",
+    }
 
 
 def test_replay_of_an_old_event_is_no_old_work(ledger: WatchedDatabase, clock: Clock) -> None:
@@ -73,15 +88,21 @@ def test_replay_of_an_old_event_is_no_old_work(ledger: WatchedDatabase, clock: C
     assert told(ledger)["bridge_oldest_unprocessed_seconds"] == 0
 
 
-def test_event_that_the_bridge_fed_in_itself_is_no_sign_of_life_from_shipstation(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_event_that_the_bridge_fed_in_itself_is_no_sign_of_life_from_shipstation(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     receive(ledger)
     clock.advance(600)
-    receive(ledger, resource_url="https://ssapi.shipstation.com/shipments?batchId=8", source="sweep")
+    receive(
+        ledger, resource_url="https://ssapi.shipstation.com/shipments?batchId=8", source="sweep"
+    )
 
     assert told(ledger)["bridge_last_event_age_seconds"] == 600
 
 
-def test_vendor_that_is_down_or_told_us_to_wait_is_told(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_vendor_that_is_down_or_told_us_to_wait_is_told(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     before = told(ledger)
     for _ in range(rate_limits.FAILURES_IN_A_ROW):
         with ledger.begin() as connection:
@@ -92,15 +113,26 @@ def test_vendor_that_is_down_or_told_us_to_wait_is_told(ledger: WatchedDatabase,
 
     page = told(ledger)
 
-    assert before["bridge_rate_budget_remaining{purple_dot}"] > 0 == page["bridge_rate_budget_remaining{purple_dot}"]
-    assert (page["bridge_vendor_down{shipstation}"], page["bridge_vendor_down{purple_dot}"]) == (1, 0)
+    assert (
+        before["bridge_rate_budget_remaining{purple_dot}"]
+        > 0
+        == page["bridge_rate_budget_remaining{purple_dot}"]
+    )
+    assert (page["bridge_vendor_down{shipstation}"], page["bridge_vendor_down{purple_dot}"]) == (
+        1,
+        0,
+    )
 
 
 def sweep(database: Database, *, missed: int) -> None:
     with database.begin() as connection:
         now = database.now(connection)
         number = sweeps.start(connection, started_by="worker", looked_back_to=now, now=now)
-        sweeps.note(connection, number, {"LABEL_CREATED_V2": {"listed": 9, "missed": missed, "finished": 0, "voided": 0}})
+        sweeps.note(
+            connection,
+            number,
+            {"LABEL_CREATED_V2": {"listed": 9, "missed": missed, "finished": 0, "voided": 0}},
+        )
 
 
 def test_missed_webhooks_add_up_over_all_sweeps(ledger: WatchedDatabase) -> None:
@@ -146,16 +178,29 @@ def plan(database: Database, statement: str, parameters: Any) -> str:
         if database.is_sqlite:
             rows = connection.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)
             return "\n".join(row[3] for row in rows)
-        connection.exec_driver_sql("SET LOCAL enable_seqscan = off")  # So small tables are planned like large ones.
-        return "\n".join(row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters))
+        connection.exec_driver_sql(
+            "SET LOCAL enable_seqscan = off"
+        )  # So small tables are planned like large ones.
+        return "\n".join(
+            row[0] for row in connection.exec_driver_sql(f"EXPLAIN {statement}", parameters)
+        )
 
 
-def test_scrape_reads_no_table_of_the_journey_from_end_to_end(ledger: WatchedDatabase, asked: list[tuple[str, Any]]) -> None:
+def test_scrape_reads_no_table_of_the_journey_from_end_to_end(
+    ledger: WatchedDatabase, asked: list[tuple[str, Any]]
+) -> None:
     told(ledger)
-    questions = [(text, values) for text, values in asked if re.search(r"FROM (events|deliveries)", text)]
+    questions = [
+        (text, values) for text, values in asked if re.search(r"FROM (events|deliveries)", text)
+    ]
     plans = [plan(ledger, *question) for question in questions]
 
-    scans = [line for text in plans for line in text.splitlines() if re.search(r"Seq Scan|SCAN (events|deliveries)(?! USING)", line)]
+    scans = [
+        line
+        for text in plans
+        for line in text.splitlines()
+        if re.search(r"Seq Scan|SCAN (events|deliveries)(?! USING)", line)
+    ]
     assert len(questions) >= 4
     assert scans == []
 
@@ -167,9 +212,21 @@ def test_receiver_and_worker_count_together_under_bridge_run(stack: Stack) -> No
     stack.start_both()
     stack.travel(SCENARIOS["v1_label"].tell(stack.world)[0])
 
-    wait_until(lambda: stack.metric("bridge_delivery_seconds_count") == 1, 10, "the worker to have counted its delivery")
+    wait_until(
+        lambda: stack.metric("bridge_delivery_seconds_count") == 1,
+        10,
+        "the worker to have counted its delivery",
+    )
     assert stack.metric("bridge_deliveries_total", status="delivered") == 1
-    assert stack.metric("bridge_api_requests_total", system="purple_dot", operation="create_fulfillment", outcome="ok") == 1
+    assert (
+        stack.metric(
+            "bridge_api_requests_total",
+            system="purple_dot",
+            operation="create_fulfillment",
+            outcome="ok",
+        )
+        == 1
+    )
     assert stack.metric("bridge_deliveries", status="delivered") == 1
     assert stack.metric("bridge_worker_heartbeat_age_seconds") < 30
 
@@ -183,7 +240,9 @@ def test_worker_alone_tells_its_own_counters_where_it_is_told_to(stack: Stack) -
 
     def counted() -> bool:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:
-            return {"status": "delivered", "value": 1} in samples(answer.read().decode(), "bridge_deliveries_total")
+            return {"status": "delivered", "value": 1} in samples(
+                answer.read().decode(), "bridge_deliveries_total"
+            )
 
     wait_until(counted, 10, "the worker to have counted its delivery")
     assert stack.metric("bridge_deliveries", status="delivered") == 1
@@ -214,14 +273,22 @@ def known() -> dict[str, set[str]]:
     receive(database)
     sweep(database, missed=1)
     with database.begin() as connection:
-        workers.beat(connection, "worker-1", started_at=database.now(connection), now=database.now(connection))
+        workers.beat(
+            connection,
+            "worker-1",
+            started_at=database.now(connection),
+            now=database.now(connection),
+        )
     families = list(metrics_exporter.Ledger(database, RATES).collect())
     names = {row.name: set(row.labels) for family in families for row in family.samples}
     for one in vars(metrics).values():
         for family in one.collect() if hasattr(one, "_labelnames") else ():
             labels = set(one._labelnames)
             suffixes = ("_bucket", "_sum", "_count") if family.type == "histogram" else ("_total",)
-            names |= {family.name + suffix: labels | ({"le"} if suffix == "_bucket" else set()) for suffix in suffixes}
+            names |= {
+                family.name + suffix: labels | ({"le"} if suffix == "_bucket" else set())
+                for suffix in suffixes
+            }
     database.close()
     return names
 
@@ -229,7 +296,9 @@ def known() -> dict[str, set[str]]:
 def expressions() -> list[str]:
     dashboard: Json = json.loads((DEPLOY / "grafana-dashboard.json").read_text())
     shown = [target["expr"] for panel in dashboard["panels"] for target in panel.get("targets", [])]
-    rules = re.findall(r"^ +expr: (?:\|\n)?(.+)$", (DEPLOY / "prometheus-rules.yml").read_text(), re.MULTILINE)
+    rules = re.findall(
+        r"^ +expr: (?:\|\n)?(.+)$", (DEPLOY / "prometheus-rules.yml").read_text(), re.MULTILINE
+    )
     assert len(shown) > 8
     assert len(rules) > 6
     return [*shown, *rules]
@@ -242,7 +311,11 @@ def test_dashboard_and_rules_name_only_metrics_and_labels_that_exist() -> None:
         used = re.findall(r"\b(bridge_\w+)(?:\{([^}]*)\})?", expression)
         lost += [name for name, _ in used if name not in labels]
         asked = {label for _, chosen in used for label in re.findall(r"(\w+)\s*[=!]~?", chosen)}
-        asked |= {label.strip() for group in re.findall(r"\bby \(([^)]*)\)", expression) for label in group.split(",")}
+        asked |= {
+            label.strip()
+            for group in re.findall(r"\bby \(([^)]*)\)", expression)
+            for label in group.split(",")
+        }
         there = set().union(*(labels.get(name, set()) for name, _ in used)) | PROMETHEUS_OWN
         lost += [f"{label} in {expression}" for label in asked - there]
 
@@ -252,12 +325,16 @@ def test_dashboard_and_rules_name_only_metrics_and_labels_that_exist() -> None:
 def test_every_metric_stands_on_the_dashboard() -> None:
     shown = " ".join(expressions())
 
-    assert [name for name in known() if not name.endswith(("_sum", "_count")) and name not in shown] == []
+    assert [
+        name for name in known() if not name.endswith(("_sum", "_count")) and name not in shown
+    ] == []
 
 
 def test_every_rule_says_what_to_do() -> None:
     rules = (DEPLOY / "prometheus-rules.yml").read_text().split("- alert: ")[1:]
 
     assert [
-        rule.splitlines()[0] for rule in rules if "summary: " not in rule or "description: " not in rule or "severity: " not in rule
+        rule.splitlines()[0]
+        for rule in rules
+        if "summary: " not in rule or "description: " not in rule or "severity: " not in rule
     ] == []

@@ -1,4 +1,5 @@
-"""Settings: the table's defaults, every kind of value, and all mistakes told at once without a secret in them."""
+"""Settings: the table's defaults, every kind of value, and all mistakes told at once without a
+secret in them."""
 
 import re
 import sys
@@ -10,8 +11,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bridge.domain.durations import read_duration
 from bridge.domain.errors import SettingsError
-from bridge.settings import Settings, env_example, read_duration, read_pattern
+from bridge.settings import Settings, env_example, read_pattern
 
 TOKEN = "t0ken-of-the-front-door"
 ENOUGH = {
@@ -22,7 +24,9 @@ ENOUGH = {
 
 
 def load(**changes: str) -> Settings:
-    return Settings.load(ENOUGH | {f"BRIDGE_{name.upper()}": value for name, value in changes.items()})
+    return Settings.load(
+        ENOUGH | {f"BRIDGE_{name.upper()}": value for name, value in changes.items()}
+    )
 
 
 def problems(environ: dict[str, str]) -> list[str]:
@@ -33,7 +37,9 @@ def problems(environ: dict[str, str]) -> list[str]:
 
 def problem(**changes: str) -> str:
     """The one sentence that is told about one wrong setting."""
-    (told,) = problems(ENOUGH | {f"BRIDGE_{name.upper()}": value for name, value in changes.items()})
+    (told,) = problems(
+        ENOUGH | {f"BRIDGE_{name.upper()}": value for name, value in changes.items()}
+    )
     return told
 
 
@@ -52,12 +58,23 @@ def test_defaults_are_those_of_the_table() -> None:
     assert settings.notify_customer is False
     assert settings.hold_seconds == 0
     assert settings.reference_pattern == re.compile("^#?PD", re.IGNORECASE)
-    assert (settings.shipstation_rate_per_minute, settings.shipstation_v1_rate_per_minute) == (200, 40)
+    assert (settings.shipstation_rate_per_minute, settings.shipstation_v1_rate_per_minute) == (
+        200,
+        40,
+    )
     assert settings.purple_dot_rate_per_minute == 120
     assert settings.lease_seconds == 60
-    assert (settings.bind, settings.web_workers, settings.worker_threads) == ("127.0.0.1:8000", 2, 8)
+    assert (settings.bind, settings.web_workers, settings.worker_threads) == (
+        "127.0.0.1:8000",
+        2,
+        8,
+    )
     assert settings.reconcile_every == timedelta(minutes=15)
-    assert (settings.console_password, settings.console_readonly_password, settings.secret_key) == (None, None, None)
+    assert (settings.console_password, settings.console_readonly_password, settings.secret_key) == (
+        None,
+        None,
+        None,
+    )
     assert settings.alert_urls == ()
     assert (settings.retention_days, settings.max_body_bytes) == (90, 1048576)
     assert (settings.log_format, settings.log_level) == ("json", "INFO")
@@ -68,7 +85,16 @@ def test_default_schedules_are_those_of_the_table() -> None:
     minute, hour = timedelta(minutes=1), timedelta(hours=1)
     ten, fifteen = timedelta(seconds=10), timedelta(seconds=15)
 
-    assert settings.retry_schedule == (ten, minute, 5 * minute, 30 * minute, 2 * hour, 6 * hour, 12 * hour, 24 * hour)
+    assert settings.retry_schedule == (
+        ten,
+        minute,
+        5 * minute,
+        30 * minute,
+        2 * hour,
+        6 * hour,
+        12 * hour,
+        24 * hour,
+    )
     assert settings.wait_schedule == (fifteen, minute, 5 * minute, 15 * minute, hour)
     assert settings.confirm_schedule == (fifteen, minute, 5 * minute, 15 * minute)
 
@@ -76,7 +102,11 @@ def test_default_schedules_are_those_of_the_table() -> None:
 def test_empty_value_means_not_set_as_in_a_copied_example() -> None:
     settings = load(web_workers="", shipstation_v1_api_key=" ", alert_urls="")
 
-    assert (settings.web_workers, settings.shipstation_v1_api_key, settings.alert_urls) == (2, None, ())
+    assert (settings.web_workers, settings.shipstation_v1_api_key, settings.alert_urls) == (
+        2,
+        None,
+        (),
+    )
 
 
 def test_empty_reference_pattern_means_look_all_up() -> None:
@@ -84,9 +114,13 @@ def test_empty_reference_pattern_means_look_all_up() -> None:
 
 
 def test_v1_pair_alone_is_enough() -> None:
-    environ = {name: value for name, value in ENOUGH.items() if name != "BRIDGE_SHIPSTATION_API_KEY"}
+    environ = {
+        name: value for name, value in ENOUGH.items() if name != "BRIDGE_SHIPSTATION_API_KEY"
+    }
 
-    settings = Settings.load(environ | {"BRIDGE_SHIPSTATION_V1_API_KEY": "k", "BRIDGE_SHIPSTATION_V1_API_SECRET": "s"})
+    settings = Settings.load(
+        environ | {"BRIDGE_SHIPSTATION_V1_API_KEY": "k", "BRIDGE_SHIPSTATION_V1_API_SECRET": "s"}
+    )
 
     assert settings.shipstation_api_key is None
 
@@ -94,9 +128,13 @@ def test_v1_pair_alone_is_enough() -> None:
 # Where they come from
 
 
-def test_environment_wins_over_dotenv_of_the_current_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_environment_wins_over_dotenv_of_the_current_folder(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     lines = [f"{name}={value}" for name, value in ENOUGH.items()]
-    Path(".env").write_text("\n".join([*lines, "BRIDGE_WEB_WORKERS=3", "BRIDGE_WORKER_THREADS=5", "OTHER=1"]))
+    Path(".env").write_text(
+        "\n".join([*lines, "BRIDGE_WEB_WORKERS=3", "BRIDGE_WORKER_THREADS=5", "OTHER=1"])
+    )
     monkeypatch.setenv("BRIDGE_WEB_WORKERS", "4")
 
     settings = Settings.load()
@@ -113,12 +151,15 @@ def test_given_mapping_shuts_the_machine_out(monkeypatch: pytest.MonkeyPatch) ->
     assert (settings.web_workers, settings.worker_threads) == (2, 8)
 
 
-def test_misspelt_name_in_dotenv_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_misspelled_name_in_dotenv_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     Path(".env").write_text("BRIDGE_WORKER_THREAD=5")
     for name, value in ENOUGH.items():
         monkeypatch.setenv(name, value)
 
-    with pytest.raises(SettingsError, match="BRIDGE_WORKER_THREAD: is no setting; did you mean BRIDGE_WORKER_THREADS"):
+    with pytest.raises(
+        SettingsError,
+        match="BRIDGE_WORKER_THREAD: is no setting; did you mean BRIDGE_WORKER_THREADS",
+    ):
         Settings.load()
 
 
@@ -128,10 +169,15 @@ def test_misspelt_name_in_dotenv_is_told(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_webhook_tokens_may_be_several_and_are_told_once() -> None:
     settings = load(webhook_tokens=f"{TOKEN}, another_token_of_ours,{TOKEN}")
 
-    assert [token.get_secret_value() for token in settings.webhook_tokens] == [TOKEN, "another_token_of_ours"]
+    assert [token.get_secret_value() for token in settings.webhook_tokens] == [
+        TOKEN,
+        "another_token_of_ours",
+    ]
 
 
-@pytest.mark.parametrize("tokens", ["short", f"{TOKEN},short", "has/slash/in/the/middle", "ümlautümlautümlaut", ","])
+@pytest.mark.parametrize(
+    "tokens", ["short", f"{TOKEN},short", "has/slash/in/the/middle", "ümlautümlautümlaut", ","]
+)
 def test_weak_webhook_token_is_refused_with_how_to_make_one(tokens: str) -> None:
     told = problem(webhook_tokens=tokens)
 
@@ -140,7 +186,17 @@ def test_weak_webhook_token_is_refused_with_how_to_make_one(tokens: str) -> None
 
 
 @pytest.mark.parametrize(
-    ("text", "seconds"), [("0", 0), ("10s", 10), ("1m", 60), ("2h", 7200), ("1d", 86400), ("0.5s", 0.5), ("250ms", 0.25), (" 5m ", 300)]
+    ("text", "seconds"),
+    [
+        ("0", 0),
+        ("10s", 10),
+        ("1m", 60),
+        ("2h", 7200),
+        ("1d", 86400),
+        ("0.5s", 0.5),
+        ("250ms", 0.25),
+        (" 5m ", 300),
+    ],
 )
 def test_duration_is_a_number_with_its_unit(text: str, seconds: float) -> None:
     assert read_duration(text) == timedelta(seconds=seconds)
@@ -209,18 +265,32 @@ def test_other_url_is_refused_without_repeating_it(url: str) -> None:
 
 
 def test_shipstation_base_url_has_no_path_because_paths_are_added() -> None:
-    assert load(shipstation_base_url="https://api.shipstation.com/").shipstation_base_url == "https://api.shipstation.com"
+    assert (
+        load(shipstation_base_url="https://api.shipstation.com/").shipstation_base_url
+        == "https://api.shipstation.com"
+    )
     assert "holds a path" in problem(shipstation_base_url="https://api.shipstation.com/v2")
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])
 def test_postgresql_url_always_goes_through_psycopg(scheme: str) -> None:
-    assert load(database_url=f"{scheme}://u:p@db/bridge").database_url == "postgresql+psycopg://u:p@db/bridge"
+    assert (
+        load(database_url=f"{scheme}://u:p@db/bridge").database_url
+        == "postgresql+psycopg://u:p@db/bridge"
+    )
 
 
 @pytest.mark.parametrize(
     "url",
-    ["mysql://u:hunter2@h/d", "bridge.db", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite:///?x", "postgresql+asyncpg://h/d"],
+    [
+        "mysql://u:hunter2@h/d",
+        "bridge.db",
+        "sqlite://",
+        "sqlite:///",
+        "sqlite:///:memory:",
+        "sqlite:///?x",
+        "postgresql+asyncpg://h/d",
+    ],
 )
 def test_unusable_database_is_refused_without_repeating_it(url: str) -> None:
     told = problem(database_url=url)
@@ -229,18 +299,28 @@ def test_unusable_database_is_refused_without_repeating_it(url: str) -> None:
     assert "hunter2" not in told
 
 
-def test_postgresql_without_its_driver_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_postgresql_without_its_driver_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    assert "pip install 'purpledot-shipstation-bridge[postgres]'" in problem(database_url="postgresql://h/d")
+    assert "pip install 'purpledot-shipstation-bridge[postgres]'" in problem(
+        database_url="postgresql://h/d"
+    )
 
 
 @pytest.mark.parametrize(
     ("url", "masked"),
     [
         ("postgresql+psycopg://u:hunter2@h/d", "postgresql+psycopg://u:***@h/d"),
-        ("postgresql+psycopg://u@h/d?password=hunter2&sslmode=require", "postgresql+psycopg://u@h/d?password=***&sslmode=require"),
-        ("postgresql+psycopg:///d?host=/run/postgresql", "postgresql+psycopg:///d?host=/run/postgresql"),
+        (
+            "postgresql+psycopg://u@h/d?password=hunter2&sslmode=require",
+            "postgresql+psycopg://u@h/d?password=***&sslmode=require",
+        ),
+        (
+            "postgresql+psycopg:///d?host=/run/postgresql",
+            "postgresql+psycopg:///d?host=/run/postgresql",
+        ),
         ("sqlite:///bridge.db", "sqlite:///bridge.db"),
     ],
 )
@@ -248,24 +328,49 @@ def test_masked_database_url_shows_no_password(url: str, masked: str) -> None:
     assert load(database_url=url).database_url_masked == masked
 
 
-@pytest.mark.parametrize("bind", ["127.0.0.1:8000", "0.0.0.0:80", "[::1]:8000", "localhost:0", "bridge.internal:65535"])
+@pytest.mark.parametrize(
+    "bind", ["127.0.0.1:8000", "0.0.0.0:80", "[::1]:8000", "localhost:0", "bridge.internal:65535"]
+)
 def test_bind_is_host_and_port(bind: str) -> None:
     assert load(bind=bind).bind == bind
 
 
-@pytest.mark.parametrize("bind", ["8000", "localhost", "localhost:65536", "::1:8000", "unix:/run/x", "localhost:http"])
+@pytest.mark.parametrize(
+    "bind", ["8000", "localhost", "localhost:65536", "::1:8000", "unix:/run/x", "localhost:http"]
+)
 def test_other_bind_is_refused(bind: str) -> None:
     assert "is not host:port" in problem(bind=bind)
 
 
 @pytest.mark.parametrize(
-    "pattern", ["^#?PD", "^(?:PD|PO)-\\d{6}$", "[A-Z]{2}-\\d{4}-\\d{2}-\\d{3}", "(?P<shop>a)?b+", "[(+]+", "\\(+\\)+", ".*PD"]
+    "pattern",
+    [
+        "^#?PD",
+        "^(?:PD|PO)-\\d{6}$",
+        "[A-Z]{2}-\\d{4}-\\d{2}-\\d{3}",
+        "(?P<shop>a)?b+",
+        "[(+]+",
+        "\\(+\\)+",
+        ".*PD",
+    ],
 )
 def test_sensible_reference_pattern_is_taken_in_any_case(pattern: str) -> None:
     assert load(reference_pattern=pattern).reference_pattern == re.compile(pattern, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("pattern", ["(a+)+$", "(a|a)*$", "((a|b))+$", "(?:a?){30}", "(a)\\1", "a*a*a*a*$", "((x)(a*))*", "x" * 201])
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "(a+)+$",
+        "(a|a)*$",
+        "((a|b))+$",
+        "(?:a?){30}",
+        "(a)\\1",
+        "a*a*a*a*$",
+        "((x)(a*))*",
+        "x" * 201,
+    ],
+)
 def test_pattern_that_could_take_for_ever_is_refused(pattern: str) -> None:
     assert "could take for ever" in problem(reference_pattern=pattern)
 
@@ -292,20 +397,35 @@ def test_accepted_pattern_is_quick_on_an_unlucky_order_number(pattern: str) -> N
 def test_alert_urls_keep_their_own_commas() -> None:
     settings = load(alert_urls="mailto://u:p@h?to=a@x.example,b@x.example, slack://A/B/C")
 
-    assert [url.get_secret_value() for url in settings.alert_urls] == ["mailto://u:p@h?to=a@x.example,b@x.example", "slack://A/B/C"]
+    assert [url.get_secret_value() for url in settings.alert_urls] == [
+        "mailto://u:p@h?to=a@x.example,b@x.example",
+        "slack://A/B/C",
+    ]
 
 
 @pytest.mark.parametrize(
     ("changes", "told"),
     [
-        ({"web_workers": "many"}, "BRIDGE_WEB_WORKERS: must be a whole number; correct it, or leave it out for 2"),
-        ({"web_workers": "0"}, "BRIDGE_WEB_WORKERS: must be greater than or equal to 1; correct it, or leave it out for 2"),
-        ({"notify_customer": "perhaps"}, "BRIDGE_NOTIFY_CUSTOMER: must be true or false; correct it, or leave it out for false"),
+        (
+            {"web_workers": "many"},
+            "BRIDGE_WEB_WORKERS: must be a whole number; correct it, or leave it out for 2",
+        ),
+        (
+            {"web_workers": "0"},
+            "BRIDGE_WEB_WORKERS: must be greater than or equal to 1; correct it, or leave it out for 2",
+        ),
+        (
+            {"notify_customer": "perhaps"},
+            "BRIDGE_NOTIFY_CUSTOMER: must be true or false; correct it, or leave it out for false",
+        ),
         (
             {"shipstation_signature": "on"},
             "BRIDGE_SHIPSTATION_SIGNATURE: must be 'enforce', 'log' or 'off'; correct it, or leave it out for enforce",
         ),
-        ({"log_format": "xml"}, "BRIDGE_LOG_FORMAT: must be 'json' or 'console'; correct it, or leave it out for json"),
+        (
+            {"log_format": "xml"},
+            "BRIDGE_LOG_FORMAT: must be 'json' or 'console'; correct it, or leave it out for json",
+        ),
     ],
 )
 def test_wrong_value_is_told_in_plain_words(changes: dict[str, str], told: str) -> None:
@@ -356,28 +476,45 @@ def test_all_mistakes_are_told_at_once() -> None:
 
 
 def test_no_shipstation_credential_at_all_is_told_once() -> None:
-    (told,) = problems({name: value for name, value in ENOUGH.items() if name != "BRIDGE_SHIPSTATION_API_KEY"})
+    (told,) = problems(
+        {name: value for name, value in ENOUGH.items() if name != "BRIDGE_SHIPSTATION_API_KEY"}
+    )
 
     assert told.startswith("BRIDGE_SHIPSTATION_API_KEY: is missing, and so is the V1 pair")
 
 
-@pytest.mark.parametrize(("there", "missing"), [("API_KEY", "API_SECRET"), ("API_SECRET", "API_KEY")])
+@pytest.mark.parametrize(
+    ("there", "missing"), [("API_KEY", "API_SECRET"), ("API_SECRET", "API_KEY")]
+)
 def test_half_of_the_v1_pair_is_told(there: str, missing: str) -> None:
     (told,) = problems(ENOUGH | {f"BRIDGE_SHIPSTATION_V1_{there}": "half"})
 
-    assert told.startswith(f"BRIDGE_SHIPSTATION_V1_{missing}: is missing while BRIDGE_SHIPSTATION_V1_{there} is set")
+    assert told.startswith(
+        f"BRIDGE_SHIPSTATION_V1_{missing}: is missing while BRIDGE_SHIPSTATION_V1_{there} is set"
+    )
 
 
 def test_viewer_with_the_operators_password_is_refused() -> None:
-    assert "is the operator's password as well" in problem(console_password="same-word", console_readonly_password="same-word")
+    assert "is the operator's password as well" in problem(
+        console_password="same-word", console_readonly_password="same-word"
+    )
 
 
-def test_unknown_name_without_a_neighbour_is_told() -> None:
-    assert problem(favourite_colour="x") == "BRIDGE_FAVOURITE_COLOUR: is no setting; remove it, or look its name up in README.md"
+def test_unknown_name_without_a_neighbor_is_told() -> None:
+    assert (
+        problem(favorite_color="x")
+        == "BRIDGE_FAVORITE_COLOR: is no setting; remove it, or look its name up in README.md"
+    )
 
 
 def test_names_that_kubernetes_puts_into_the_pod_are_no_mistake() -> None:
-    load(service_host="10.0.0.1", service_port="80", service_port_http="80", port="tcp://10.0.0.1:80", port_80_tcp_addr="10.0.0.1")
+    load(
+        service_host="10.0.0.1",
+        service_port="80",
+        service_port_http="80",
+        port="tcp://10.0.0.1:80",
+        port_80_tcp_addr="10.0.0.1",
+    )
 
 
 def test_pydantic_settings_own_arguments_cannot_be_smuggled_in() -> None:
@@ -421,7 +558,10 @@ def test_every_setting_has_its_meaning() -> None:
     fields = Settings.model_fields
 
     assert [name for name, field in fields.items() if not field.description] == []
-    assert {name for name, field in fields.items() if field.is_required()} == {"webhook_tokens", "purple_dot_access_token"}
+    assert {name for name, field in fields.items() if field.is_required()} == {
+        "webhook_tokens",
+        "purple_dot_access_token",
+    }
 
 
 # What is right of them, for who must look even so
@@ -448,7 +588,9 @@ def test_what_is_right_is_salvaged_and_the_rest_is_default_or_opens_nothing() ->
     assert Settings.salvaged({})[0].webhook_tokens != Settings.salvaged({})[0].webhook_tokens
 
 
-def test_env_file_that_can_not_be_read_is_a_mistake_like_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_env_file_that_can_not_be_read_is_a_mistake_like_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.chdir(tmp_path)
     Path(".env").write_bytes(b"BRIDGE_LOG_LEVEL=\xff\xfe")
 

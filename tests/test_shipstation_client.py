@@ -10,7 +10,14 @@ import requests
 import responses
 from pydantic import SecretStr
 
-from bridge.domain.errors import CredentialsError, ForeignUrlError, NotFoundError, PayloadError, PermanentError, TemporaryError
+from bridge.domain.errors import (
+    CredentialsError,
+    ForeignUrlError,
+    NotFoundError,
+    PayloadError,
+    PermanentError,
+    TemporaryError,
+)
 from bridge.vendors.http import ApiClient
 from bridge.vendors.shipstation import client
 from bridge.vendors.shipstation.client import ShipStationV1, ShipStationV2
@@ -24,7 +31,9 @@ BATCH = f"{V2}/v2/labels?batch_id=se-5"
 @pytest.fixture
 def api() -> Iterator[ApiClient]:
     made = ApiClient(
-        system="shipstation", origins=lambda origin: is_shipstation_origin(origin, configured=()), headers={"API-Key": SecretStr("the-key")}
+        system="shipstation",
+        origins=lambda origin: is_shipstation_origin(origin, configured=()),
+        headers={"API-Key": SecretStr("the-key")},
     )
     yield made
     made.close()
@@ -58,10 +67,23 @@ def serve(path: str, key: str, pages: list[list[dict[str, Any]]], /, **head: Any
     def answer(request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
         number = int(query_of(request)["page"])
         rows = pages[number - 1] if number <= len(pages) else []
-        facts = {"page": number, "pages": len(pages), "total": sum(map(len, pages)), "links": {"next": {}, "prev": {}}} | head
-        return 200, {}, requests.compat.json.dumps({key: rows} | {name: value for name, value in facts.items() if value is not None})
+        facts = {
+            "page": number,
+            "pages": len(pages),
+            "total": sum(map(len, pages)),
+            "links": {"next": {}, "prev": {}},
+        } | head
+        return (
+            200,
+            {},
+            requests.compat.json.dumps(
+                {key: rows} | {name: value for name, value in facts.items() if value is not None}
+            ),
+        )
 
-    responses.add_callback(responses.GET, re.compile(r"https://[^/]+" + re.escape(path) + r"(\?|$)"), answer)
+    responses.add_callback(
+        responses.GET, re.compile(r"https://[^/]+" + re.escape(path) + r"(\?|$)"), answer
+    )
 
 
 THREE_PAGES = [[label(1), label(2)], [label(3), label(4)], [label(5)]]
@@ -82,10 +104,20 @@ ALL_FIVE = ["se-1", "se-2", "se-3", "se-4", "se-5"]
         {"pages": 1},
         {"total": 2},
     ],
-    ids=["all facts", "no links", "no pages", "no total", "no facts", "pages too low", "total too low"],
+    ids=[
+        "all facts",
+        "no links",
+        "no pages",
+        "no total",
+        "no facts",
+        "pages too low",
+        "total too low",
+    ],
 )
 @responses.activate
-def test_all_pages_are_read_whichever_facts_are_told(v2: ShipStationV2, head: dict[str, Any]) -> None:
+def test_all_pages_are_read_whichever_facts_are_told(
+    v2: ShipStationV2, head: dict[str, Any]
+) -> None:
     serve("/v2/labels", "labels", THREE_PAGES, **head)
 
     assert [record.record_id for record in v2.every("label", BATCH)] == ALL_FIVE
@@ -104,7 +136,10 @@ def test_no_page_is_asked_beyond_the_last(v2: ShipStationV2) -> None:
 def test_the_query_of_a_resource_url_is_kept_byte_for_byte(v2: ShipStationV2) -> None:
     serve("/v2/labels", "labels", [[label(1)]])
 
-    v2.every("label", f"{V2}/v2/labels?batch_id=se-5&created_at_start=2026-10-14T00:00:00Z&x=a%2Fb&page=9")
+    v2.every(
+        "label",
+        f"{V2}/v2/labels?batch_id=se-5&created_at_start=2026-10-14T00:00:00Z&x=a%2Fb&page=9",
+    )
 
     assert responses.calls[0].request.url == (
         f"{V2}/v2/labels?batch_id=se-5&created_at_start=2026-10-14T00:00:00Z&x=a%2Fb&page_size=100&page=1"
@@ -170,7 +205,12 @@ def test_a_list_without_end_is_given_up(v2: ShipStationV2, monkeypatch: pytest.M
 
 @responses.activate
 def test_a_next_link_to_a_stranger_is_an_error_and_never_called(v2: ShipStationV2) -> None:
-    serve("/v2/labels", "labels", THREE_PAGES, links={"next": {"href": "https://evil.example/v2/labels?page=2"}})
+    serve(
+        "/v2/labels",
+        "labels",
+        THREE_PAGES,
+        links={"next": {"href": "https://evil.example/v2/labels?page=2"}},
+    )
 
     with pytest.raises(ForeignUrlError):
         v2.every("label", BATCH)
@@ -178,10 +218,19 @@ def test_a_next_link_to_a_stranger_is_an_error_and_never_called(v2: ShipStationV
     assert len(responses.calls) == 1
 
 
-@pytest.mark.parametrize("href", [f"{V2}/v2/labels?page=2", "/v2/labels?page=2"], ids=["absolute", "relative"])
+@pytest.mark.parametrize(
+    "href", [f"{V2}/v2/labels?page=2", "/v2/labels?page=2"], ids=["absolute", "relative"]
+)
 @responses.activate
 def test_a_next_link_alone_is_reason_to_go_on(v2: ShipStationV2, href: str) -> None:
-    serve("/v2/labels", "labels", [[label(1)], [label(2)]], pages=None, total=None, links={"next": {"href": href}})
+    serve(
+        "/v2/labels",
+        "labels",
+        [[label(1)], [label(2)]],
+        pages=None,
+        total=None,
+        links={"next": {"href": href}},
+    )
 
     assert len(v2.every("label", BATCH)) == 2
 
@@ -234,17 +283,27 @@ SINGLES: list[tuple[Ask, str, dict[str, Any]]] = [
 
 @pytest.mark.parametrize(("ask", "url", "body"), SINGLES, ids=["label", "shipment", "order"])
 @responses.activate
-def test_one_thing_is_asked_by_its_id(v2: ShipStationV2, v1: ShipStationV1, ask: Ask, url: str, body: dict[str, Any]) -> None:
+def test_one_thing_is_asked_by_its_id(
+    v2: ShipStationV2, v1: ShipStationV1, ask: Ask, url: str, body: dict[str, Any]
+) -> None:
     responses.get(url, json=body)
 
     assert ask(v2, v1).record_id in url
 
 
 @pytest.mark.parametrize(("ask", "url", "body"), SINGLES, ids=["label", "shipment", "order"])
-@pytest.mark.parametrize(("status", "error"), [(404, NotFoundError), (401, CredentialsError), (500, TemporaryError)])
+@pytest.mark.parametrize(
+    ("status", "error"), [(404, NotFoundError), (401, CredentialsError), (500, TemporaryError)]
+)
 @responses.activate
 def test_a_failure_to_get_one_thing_carries_its_verdict(
-    v2: ShipStationV2, v1: ShipStationV1, ask: Ask, url: str, body: dict[str, Any], status: int, error: type[Exception]
+    v2: ShipStationV2,
+    v1: ShipStationV1,
+    ask: Ask,
+    url: str,
+    body: dict[str, Any],
+    status: int,
+    error: type[Exception],
 ) -> None:
     responses.get(url, status=status, json=body)
 
@@ -260,7 +319,10 @@ def test_an_empty_answer_for_one_thing_is_worth_another_try(v2: ShipStationV2) -
         v2.one("label", "se-1")
 
 
-@pytest.mark.parametrize("record_id", ["", "..", "../environment/webhooks", "se-1/void", "se-1?x=1", "se 1", "ü", "a" * 65])
+@pytest.mark.parametrize(
+    "record_id",
+    ["", "..", "../environment/webhooks", "se-1/void", "se-1?x=1", "se 1", "ü", "a" * 65],
+)
 @responses.activate
 def test_an_id_that_would_change_the_path_is_refused(v2: ShipStationV2, record_id: str) -> None:
     with pytest.raises(PayloadError):
@@ -270,16 +332,44 @@ def test_an_id_that_would_change_the_path_is_refused(v2: ShipStationV2, record_i
 
 
 FILTERED: list[tuple[Ask, str, str, dict[str, Any], str]] = [
-    (lambda v2, _: v2.one("fulfillment", "se-9"), f"{V2}/v2/fulfillments", "fulfillments", {"fulfillment_id": "se-9"}, "fulfillment_id"),
-    (lambda _, v1: v1.one("shipment", "27"), f"{V1}/shipments", "shipments", {"shipmentId": 27}, "shipmentId"),
-    (lambda _, v1: v1.one("fulfillment", "44"), f"{V1}/fulfillments", "fulfillments", {"fulfillmentId": 44}, "fulfillmentId"),
+    (
+        lambda v2, _: v2.one("fulfillment", "se-9"),
+        f"{V2}/v2/fulfillments",
+        "fulfillments",
+        {"fulfillment_id": "se-9"},
+        "fulfillment_id",
+    ),
+    (
+        lambda _, v1: v1.one("shipment", "27"),
+        f"{V1}/shipments",
+        "shipments",
+        {"shipmentId": 27},
+        "shipmentId",
+    ),
+    (
+        lambda _, v1: v1.one("fulfillment", "44"),
+        f"{V1}/fulfillments",
+        "fulfillments",
+        {"fulfillmentId": 44},
+        "fulfillmentId",
+    ),
 ]
 
 
-@pytest.mark.parametrize(("ask", "url", "key", "row", "name"), FILTERED, ids=["v2 fulfillment", "v1 shipment", "v1 fulfillment"])
+@pytest.mark.parametrize(
+    ("ask", "url", "key", "row", "name"),
+    FILTERED,
+    ids=["v2 fulfillment", "v1 shipment", "v1 fulfillment"],
+)
 @responses.activate
 def test_where_only_a_filter_exists_the_row_is_taken_by_its_id(
-    v2: ShipStationV2, v1: ShipStationV1, ask: Ask, url: str, key: str, row: dict[str, Any], name: str
+    v2: ShipStationV2,
+    v1: ShipStationV1,
+    ask: Ask,
+    url: str,
+    key: str,
+    row: dict[str, Any],
+    name: str,
 ) -> None:
     stranger = {name: "se-1234"}
     responses.get(url, json={key: [stranger, row], "pages": 900, "total": 90_000})
@@ -301,7 +391,9 @@ def test_a_filter_that_finds_nothing_is_not_found(v2: ShipStationV2) -> None:
 # V1
 
 
-@pytest.mark.parametrize("told", ["includeShipmentItems=False", "INCLUDESHIPMENTITEMS=false", "x=1"])
+@pytest.mark.parametrize(
+    "told", ["includeShipmentItems=False", "INCLUDESHIPMENTITEMS=false", "x=1"]
+)
 @responses.activate
 def test_v1_shipments_always_come_with_items(v1: ShipStationV1, told: str) -> None:
     serve("/shipments", "shipments", [[{"shipmentId": 1}]], links=None)
@@ -323,13 +415,25 @@ def test_v1_is_asked_on_the_numbered_host_that_shipstation_named(v1: ShipStation
     found = v1.every("shipment", "https://ssapi11.shipstation.com/shipments?batchId=3")
 
     assert [record.record_id for record in found] == ["1", "2"]
-    assert {urlsplit(call.request.url or "").hostname for call in responses.calls} == {"ssapi11.shipstation.com"}
-    assert asked()[1] == {"batchId": "3", "includeShipmentItems": "True", "pageSize": "500", "page": "2"}
+    assert {urlsplit(call.request.url or "").hostname for call in responses.calls} == {
+        "ssapi11.shipstation.com"
+    }
+    assert asked()[1] == {
+        "batchId": "3",
+        "includeShipmentItems": "True",
+        "pageSize": "500",
+        "page": "2",
+    }
 
 
 @responses.activate
 def test_v1_lists_of_fulfillments_and_orders_are_read_to_the_end(v1: ShipStationV1) -> None:
-    serve("/fulfillments", "fulfillments", [[{"fulfillmentId": 1}], [{"fulfillmentId": 2}]], links=None)
+    serve(
+        "/fulfillments",
+        "fulfillments",
+        [[{"fulfillmentId": 1}], [{"fulfillmentId": 2}]],
+        links=None,
+    )
     serve("/orders", "orders", [[{"orderId": 5}], [{"orderId": 6}]], links=None)
 
     assert [record.record_id for record in v1.every("fulfillment", {"orderId": "5"})] == ["1", "2"]
@@ -342,7 +446,9 @@ def test_v1_lists_of_fulfillments_and_orders_are_read_to_the_end(v1: ShipStation
 @responses.activate
 def test_the_key_goes_out_with_each_page_and_into_no_error(v2: ShipStationV2) -> None:
     responses.get(f"{V2}/v2/labels", json={"labels": [label(1)], "pages": 2, "total": 2})
-    responses.get(f"{V2}/v2/labels", status=401, json={"errors": [{"message": "the-key is invalid"}]})
+    responses.get(
+        f"{V2}/v2/labels", status=401, json={"errors": [{"message": "the-key is invalid"}]}
+    )
 
     with pytest.raises(CredentialsError) as caught:
         v2.every("label", BATCH)

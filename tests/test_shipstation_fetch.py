@@ -1,4 +1,5 @@
-"""For each kind of event: which rows are fetched, which orders behind them, and with how many calls."""
+"""For each kind of event: which rows are fetched, which orders behind them, and with how many
+calls."""
 
 import json
 import re
@@ -11,7 +12,13 @@ import pytest
 import requests
 import responses
 
-from bridge.domain.errors import BridgeError, CredentialsError, ForeignUrlError, NotFoundError, TemporaryError
+from bridge.domain.errors import (
+    BridgeError,
+    CredentialsError,
+    ForeignUrlError,
+    NotFoundError,
+    TemporaryError,
+)
 from bridge.domain.events import Record
 from bridge.vendors.http import ApiClient
 from bridge.vendors.shipstation.client import ShipStationV1, ShipStationV2
@@ -35,24 +42,34 @@ def fetcher(api: ApiClient) -> Fetcher:
 
 
 class Account:
-    """A ShipStation account: lists filtered by what was asked, single things by their path, 404 for the rest."""
+    """A ShipStation account: lists filtered by what was asked, single things by their path, 404 for
+    the rest."""
 
     def __init__(self, **rows: list[dict[str, Any]]) -> None:
         self.rows, self.calls = rows, []
-        responses.add_callback(responses.GET, re.compile(r"https://(api|ssapi)\.shipstation\.com/.*"), self.answer)
+        responses.add_callback(
+            responses.GET, re.compile(r"https://(api|ssapi)\.shipstation\.com/.*"), self.answer
+        )
 
     def answer(self, request: requests.PreparedRequest) -> tuple[int, dict[str, str], str]:
         split = urlsplit(request.url or "")
         query = {
-            name: value for name, value in parse_qsl(split.query) if name not in {"page", "page_size", "pageSize", "includeShipmentItems"}
+            name: value
+            for name, value in parse_qsl(split.query)
+            if name not in {"page", "page_size", "pageSize", "includeShipmentItems"}
         }
-        self.calls.append(split.path + ("?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else ""))
+        self.calls.append(
+            split.path
+            + ("?" + "&".join(f"{name}={value}" for name, value in query.items()) if query else "")
+        )
         key, _, wanted = split.path.removeprefix("/v2").strip("/").partition("/")
         rows = self.rows.get(key if split.path.startswith("/v2/") else f"v1_{key}", [])
         if wanted:
             found = [row for row in rows if wanted in map(str, row.values())]
             return (200, {}, json.dumps(found[0])) if found else (404, {}, "{}")
-        found = [row for row in rows if all(str(row.get(name)) == value for name, value in query.items())]
+        found = [
+            row for row in rows if all(str(row.get(name)) == value for name, value in query.items())
+        ]
         return 200, {}, json.dumps({key: found, "pages": 1, "total": len(found)})
 
 
@@ -89,7 +106,10 @@ def test_one_label_needs_its_list_and_its_order(fetcher: Fetcher) -> None:
 
 @responses.activate
 def test_a_batch_needs_one_call_for_all_its_orders(fetcher: Fetcher) -> None:
-    account = Account(labels=[label(n) for n in range(5)], shipments=[order(n, batch_id="se-5") for n in reversed(range(5))])
+    account = Account(
+        labels=[label(n) for n in range(5)],
+        shipments=[order(n, batch_id="se-5") for n in reversed(range(5))],
+    )
 
     records = fetcher.fetch(f"{V2}/v2/labels?batch_id=se-5")
 
@@ -99,12 +119,17 @@ def test_a_batch_needs_one_call_for_all_its_orders(fetcher: Fetcher) -> None:
 
 @responses.activate
 def test_only_what_the_batch_left_out_is_asked_one_by_one(fetcher: Fetcher) -> None:
-    account = Account(labels=[label(1), label(2), label(3)], shipments=[order(1, batch_id="se-5"), order(2), order(9, batch_id="se-5")])
+    account = Account(
+        labels=[label(1), label(2), label(3)],
+        shipments=[order(1, batch_id="se-5"), order(2), order(9, batch_id="se-5")],
+    )
 
     records = fetcher.fetch(f"{V2}/v2/labels?batch_id=se-5")
 
     assert account.calls[2:] == ["/v2/shipments/se-72", "/v2/shipments/se-73"]
-    assert told(records)[3:] == [("v2_shipment", "se-71"), ("v2_shipment", "se-72")], "neither a stranger's order nor one that is gone"
+    assert told(records)[3:] == [("v2_shipment", "se-71"), ("v2_shipment", "se-72")], (
+        "neither a stranger's order nor one that is gone"
+    )
 
 
 @responses.activate
@@ -129,7 +154,9 @@ def test_labels_of_a_split_without_a_batch_are_asked_one_by_one(fetcher: Fetcher
     ids=str,
 )
 @responses.activate
-def test_a_label_that_ships_nothing_costs_no_further_call(fetcher: Fetcher, change: dict[str, Any]) -> None:
+def test_a_label_that_ships_nothing_costs_no_further_call(
+    fetcher: Fetcher, change: dict[str, Any]
+) -> None:
     account = Account(labels=[label(1, **change)], shipments=[order(1)])
 
     assert told(fetcher.fetch(f"{V2}/v2/labels?batch_id=se-5")) == [("v2_label", "se-81")]
@@ -149,11 +176,16 @@ def test_two_labels_of_one_order_ask_for_it_once(fetcher: Fetcher) -> None:
 def test_a_url_of_one_label_is_completed_too(fetcher: Fetcher) -> None:
     Account(labels=[label(1)], shipments=[order(1)])
 
-    assert told(fetcher.fetch(f"{V2}/v2/labels/se-81")) == [("v2_label", "se-81"), ("v2_shipment", "se-71")]
+    assert told(fetcher.fetch(f"{V2}/v2/labels/se-81")) == [
+        ("v2_label", "se-81"),
+        ("v2_shipment", "se-71"),
+    ]
 
 
 @responses.activate
-def test_a_passing_fault_behind_a_label_is_not_taken_for_an_order_that_is_gone(fetcher: Fetcher) -> None:
+def test_a_passing_fault_behind_a_label_is_not_taken_for_an_order_that_is_gone(
+    fetcher: Fetcher,
+) -> None:
     responses.get(f"{V2}/v2/labels", json={"labels": [label(1)], "pages": 1, "total": 1})
     responses.get(f"{V2}/v2/shipments/se-71", status=500)
 
@@ -181,11 +213,19 @@ def test_fulfillments_bring_each_live_order_once(fetcher: Fetcher) -> None:
 
 @responses.activate
 def test_a_pointer_at_orders_brings_what_went_out_for_them(fetcher: Fetcher) -> None:
-    Account(shipments=[order(1)], labels=[label(1), label(2)], fulfillments=[{"fulfillment_id": "se-1", "shipment_id": "se-71"}])
+    Account(
+        shipments=[order(1)],
+        labels=[label(1), label(2)],
+        fulfillments=[{"fulfillment_id": "se-1", "shipment_id": "se-71"}],
+    )
 
     records = fetcher.fetch(f"{V2}/v2/shipments?shipment_id=se-71")
 
-    assert told(records) == [("v2_shipment", "se-71"), ("v2_label", "se-81"), ("v2_fulfillment", "se-1")]
+    assert told(records) == [
+        ("v2_shipment", "se-71"),
+        ("v2_label", "se-81"),
+        ("v2_fulfillment", "se-1"),
+    ]
 
 
 def v1_row(number: int, **changes: Any) -> dict[str, Any]:
@@ -194,28 +234,49 @@ def v1_row(number: int, **changes: Any) -> dict[str, Any]:
 
 @responses.activate
 def test_v1_shipments_with_items_need_no_order(fetcher: Fetcher) -> None:
-    account = Account(v1_shipments=[v1_row(1, shipmentItems=[{"sku": "HAT", "quantity": 1}])], v1_orders=[{"orderId": 41}])
+    account = Account(
+        v1_shipments=[v1_row(1, shipmentItems=[{"sku": "HAT", "quantity": 1}])],
+        v1_orders=[{"orderId": 41}],
+    )
 
     assert told(fetcher.fetch(f"{V1}/shipments")) == [("v1_shipment", "1")]
     assert account.calls == ["/shipments"]
 
 
 @responses.activate
-def test_v1_shipments_bring_their_orders_custom_fields_where_that_is_wanted(fetcher: Fetcher) -> None:
+def test_v1_shipments_bring_their_orders_custom_fields_where_that_is_wanted(
+    fetcher: Fetcher,
+) -> None:
     order = {"orderId": 41, "advancedOptions": {"customField1": "PD7/1"}}
-    Account(v1_shipments=[v1_row(1, shipmentItems=[{"sku": "HAT", "quantity": 1}], orderNumber="100482")], v1_orders=[order])
+    Account(
+        v1_shipments=[
+            v1_row(1, shipmentItems=[{"sku": "HAT", "quantity": 1}], orderNumber="100482")
+        ],
+        v1_orders=[order],
+    )
 
     records = replace(fetcher, reads_custom_fields=True).fetch(f"{V1}/shipments")
 
     [parcel] = shipped(records)
-    assert [(clue.field, clue.value) for clue in parcel.clues] == [("orderNumber", "100482"), ("customField1", "PD7/1")]
+    assert [(clue.field, clue.value) for clue in parcel.clues] == [
+        ("orderNumber", "100482"),
+        ("customField1", "PD7/1"),
+    ]
     assert [(item.sku, item.quantity) for item in parcel.items] == [("HAT", 1)]
 
 
 @responses.activate
-def test_only_v1_shipments_that_went_out_without_items_ask_for_their_order(fetcher: Fetcher) -> None:
+def test_only_v1_shipments_that_went_out_without_items_ask_for_their_order(
+    fetcher: Fetcher,
+) -> None:
     account = Account(
-        v1_shipments=[v1_row(1), v1_row(2, voided=True), v1_row(3, isReturnLabel=True), v1_row(4, orderId=41), v1_row(5)],
+        v1_shipments=[
+            v1_row(1),
+            v1_row(2, voided=True),
+            v1_row(3, isReturnLabel=True),
+            v1_row(4, orderId=41),
+            v1_row(5),
+        ],
         v1_orders=[{"orderId": 41}],
     )
 
@@ -227,7 +288,11 @@ def test_only_v1_shipments_that_went_out_without_items_ask_for_their_order(fetch
 
 @responses.activate
 def test_v1_fulfillments_bring_their_orders(fetcher: Fetcher) -> None:
-    rows = [{"fulfillmentId": 1, "orderId": 41}, {"fulfillmentId": 2, "orderId": 41}, {"fulfillmentId": 3, "orderId": 42, "voided": True}]
+    rows = [
+        {"fulfillmentId": 1, "orderId": 41},
+        {"fulfillmentId": 2, "orderId": 41},
+        {"fulfillmentId": 3, "orderId": 42, "voided": True},
+    ]
     account = Account(v1_fulfillments=rows, v1_orders=[{"orderId": 41}, {"orderId": 42}])
 
     records = fetcher.fetch(f"{V1}/fulfillments")
@@ -238,7 +303,10 @@ def test_v1_fulfillments_bring_their_orders(fetcher: Fetcher) -> None:
 
 @responses.activate
 def test_v1_orders_bring_their_fulfillments(fetcher: Fetcher) -> None:
-    Account(v1_orders=[{"orderId": 41}], v1_fulfillments=[{"fulfillmentId": 1, "orderId": 41}, {"fulfillmentId": 2, "orderId": 42}])
+    Account(
+        v1_orders=[{"orderId": 41}],
+        v1_fulfillments=[{"fulfillmentId": 1, "orderId": 41}, {"fulfillmentId": 2, "orderId": 42}],
+    )
 
     assert told(fetcher.fetch(f"{V1}/orders/41")) == [("v1_order", "41"), ("v1_fulfillment", "1")]
 
@@ -250,7 +318,11 @@ def test_a_path_that_is_no_known_list_is_refused(fetcher: Fetcher, url: str) -> 
 
 
 @pytest.mark.parametrize(
-    ("url", "setting"), [(f"{V2}/v2/labels", "BRIDGE_SHIPSTATION_API_KEY"), (f"{V1}/shipments", "BRIDGE_SHIPSTATION_V1_API_KEY")]
+    ("url", "setting"),
+    [
+        (f"{V2}/v2/labels", "BRIDGE_SHIPSTATION_API_KEY"),
+        (f"{V1}/shipments", "BRIDGE_SHIPSTATION_V1_API_KEY"),
+    ],
 )
 def test_a_missing_key_is_named_by_its_setting(url: str, setting: str) -> None:
     with pytest.raises(CredentialsError, match=setting):
@@ -271,7 +343,9 @@ NOW: list[tuple[str, str, str]] = [
 
 @pytest.mark.parametrize(("kind", "record_id", "call"), NOW)
 @responses.activate
-def test_each_kind_of_record_can_be_looked_at_again_with_one_call(fetcher: Fetcher, kind: str, record_id: str, call: str) -> None:
+def test_each_kind_of_record_can_be_looked_at_again_with_one_call(
+    fetcher: Fetcher, kind: str, record_id: str, call: str
+) -> None:
     account = Account(
         labels=[label(1, voided=True)],
         fulfillments=[{"fulfillment_id": "se-1", "voided": True}],
@@ -284,13 +358,19 @@ def test_each_kind_of_record_can_be_looked_at_again_with_one_call(fetcher: Fetch
     record = fetcher.current(kind, record_id)
 
     assert record is not None
-    assert (record.kind, record.record_id, record.body.get("voided", True)) == (kind, record_id, True)
+    assert (record.kind, record.record_id, record.body.get("voided", True)) == (
+        kind,
+        record_id,
+        True,
+    )
     assert account.calls == [call]
 
 
 @pytest.mark.parametrize(("kind", "record_id", "call"), NOW)
 @responses.activate
-def test_what_shipstation_no_longer_shows_is_none(fetcher: Fetcher, kind: str, record_id: str, call: str) -> None:
+def test_what_shipstation_no_longer_shows_is_none(
+    fetcher: Fetcher, kind: str, record_id: str, call: str
+) -> None:
     account = Account()
 
     assert fetcher.current(kind, record_id) is None

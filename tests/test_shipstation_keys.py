@@ -1,4 +1,5 @@
-"""Signature keys: a rotation needs no restart, an outage changes nothing, and nobody can make us hammer the key endpoint."""
+"""Signature keys: a rotation needs no restart, an outage changes nothing, and nobody can make us
+hammer the key endpoint."""
 
 import base64
 import json
@@ -13,7 +14,12 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.errors import CredentialsError, KeysUnavailableError, PayloadError, TemporaryError
+from bridge.domain.errors import (
+    CredentialsError,
+    KeysUnavailableError,
+    PayloadError,
+    TemporaryError,
+)
 from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher, rsa_keys
 
 OLD = rsa.generate_private_key(public_exponent=65537, key_size=2048).public_key()
@@ -24,11 +30,22 @@ URL = "https://keys.example/jwks"
 
 def entry(kid: str, key: RSAPublicKey) -> dict[str, str]:
     numbers = key.public_numbers()
-    return {"kty": "RSA", "kid": kid, "alg": "RS256", "use": "sig", "e": encoded(numbers.e), "n": encoded(numbers.n)}
+    return {
+        "kty": "RSA",
+        "kid": kid,
+        "alg": "RS256",
+        "use": "sig",
+        "e": encoded(numbers.e),
+        "n": encoded(numbers.n),
+    }
 
 
 def encoded(number: int) -> str:
-    return base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8, "big")).rstrip(b"=").decode()
+    return (
+        base64.urlsafe_b64encode(number.to_bytes((number.bit_length() + 7) // 8, "big"))
+        .rstrip(b"=")
+        .decode()
+    )
 
 
 class Endpoint:
@@ -234,7 +251,14 @@ Json = st.recursive(
 
 @given(
     st.fixed_dictionaries(
-        {"keys": Json | st.lists(st.fixed_dictionaries({"kty": st.just("RSA"), "kid": st.text(max_size=3), "e": Json, "n": Json}))}
+        {
+            "keys": Json
+            | st.lists(
+                st.fixed_dictionaries(
+                    {"kty": st.just("RSA"), "kid": st.text(max_size=3), "e": Json, "n": Json}
+                )
+            )
+        }
     )
 )
 def test_any_key_set_is_read_without_an_error(jwks: dict[str, Any]) -> None:
@@ -252,9 +276,14 @@ def test_the_key_endpoint_is_asked_without_credentials() -> None:
     assert sent.isdisjoint({"authorization", "api-key", "cookie"})
 
 
-@pytest.mark.parametrize(("status", "body", "error"), [(503, {}, TemporaryError), (302, {}, CredentialsError), (200, [], PayloadError)])
+@pytest.mark.parametrize(
+    ("status", "body", "error"),
+    [(503, {}, TemporaryError), (302, {}, CredentialsError), (200, [], PayloadError)],
+)
 @responses.activate
-def test_an_endpoint_that_fails_in_any_way_is_a_failure_the_key_set_survives(status: int, body: object, error: type[Exception]) -> None:
+def test_an_endpoint_that_fails_in_any_way_is_a_failure_the_key_set_survives(
+    status: int, body: object, error: type[Exception]
+) -> None:
     responses.get(URL, status=status, body=json.dumps(body))
 
     with pytest.raises(error):

@@ -1,4 +1,5 @@
-"""A stretch of time is asked for in each API's own words, and never too narrowly, though V1's clocks change twice a year."""
+"""A stretch of time is asked for in each API's own words, and never too narrowly, though V1's
+clocks change twice a year."""
 
 from datetime import UTC, datetime, timedelta
 from urllib.parse import parse_qs
@@ -7,7 +8,15 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from bridge.simulator.shapes import pacific, v1_instant
-from bridge.vendors.shipstation.lists import LISTINGS, PACIFIC, Listed, Listing, read, v1_period, v2_period
+from bridge.vendors.shipstation.lists import (
+    LISTINGS,
+    PACIFIC,
+    Listed,
+    Listing,
+    read,
+    v1_period,
+    v2_period,
+)
 from bridge.vendors.shipstation.payloads import record_of
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
@@ -24,7 +33,9 @@ def wall(moment: datetime) -> str:
 
 @pytest.mark.parametrize("change", [AUTUMN, SPRING], ids=["autumn", "spring"])
 @pytest.mark.parametrize("length", [timedelta(0), MINUTE, HOUR, 5 * HOUR], ids=str)
-def test_v1_stretch_holds_every_moment_of_it_though_the_clocks_change(change: datetime, length: timedelta) -> None:
+def test_v1_stretch_holds_every_moment_of_it_though_the_clocks_change(
+    change: datetime, length: timedelta
+) -> None:
     for minutes in range(-200, 200, 7):
         start = change + minutes * MINUTE
         first, last = v1_period(start, start + length)
@@ -45,7 +56,10 @@ def test_v1_stretch_is_exact_while_no_clock_changes() -> None:
 def test_v2_stretch_is_utc_whatever_the_zone_it_is_given_in() -> None:
     start = datetime(2026, 7, 10, 15, tzinfo=ZoneInfo("Asia/Tokyo"))
 
-    assert v2_period(start, start + HOUR) == ("2026-07-10T06:00:00.000Z", "2026-07-10T07:00:00.000Z")
+    assert v2_period(start, start + HOUR) == (
+        "2026-07-10T06:00:00.000Z",
+        "2026-07-10T07:00:00.000Z",
+    )
 
 
 @pytest.mark.parametrize("months", range(12))
@@ -66,7 +80,9 @@ def test_pacific_time_is_the_simulators(months: int) -> None:
         (None, None),
     ],
 )
-def test_moment_is_pacific_where_it_names_no_zone(written: str | None, moment: datetime | None) -> None:
+def test_moment_is_pacific_where_it_names_no_zone(
+    written: str | None, moment: datetime | None
+) -> None:
     assert read("v1_shipment", {"shipmentId": 1, "createDate": written}).created_at == moment
 
 
@@ -75,11 +91,17 @@ def listing(event_type: str) -> Listing:
 
 
 def label(number: int, *, batch: str | None) -> Listed:
-    row = {"label_id": f"se-{number}", "tracking_number": f"1Z{number}", "shipment_id": f"se-9{number}"}
+    row = {
+        "label_id": f"se-{number}",
+        "tracking_number": f"1Z{number}",
+        "shipment_id": f"se-9{number}",
+    }
     return Listed(record_of("v2_label", row), AUTUMN, None, batch)
 
 
-def test_labels_of_a_batch_are_asked_for_as_their_webhook_does_and_one_without_by_its_number() -> None:
+def test_labels_of_a_batch_are_asked_for_as_their_webhook_does_and_one_without_by_its_number() -> (
+    None
+):
     first, second, third = label(1, batch="se-7"), label(2, batch=None), label(3, batch="se-7")
 
     pointed = list(listing("LABEL_CREATED_V2").pointers([first, None, second, third]))
@@ -88,7 +110,12 @@ def test_labels_of_a_batch_are_asked_for_as_their_webhook_does_and_one_without_b
 
 
 def v1(number: int, minutes: int) -> Listed:
-    return Listed(record_of("v1_shipment", {"shipmentId": number}), datetime(2026, 7, 10, 20, minutes, tzinfo=UTC), None, None)
+    return Listed(
+        record_of("v1_shipment", {"shipmentId": number}),
+        datetime(2026, 7, 10, 20, minutes, tzinfo=UTC),
+        None,
+        None,
+    )
 
 
 def test_run_of_v1_rows_is_one_stretch_and_what_lies_between_ends_it() -> None:
@@ -97,8 +124,14 @@ def test_run_of_v1_rows_is_one_stretch_and_what_lies_between_ends_it() -> None:
     pointed = list(listing("SHIP_NOTIFY").pointers(rows))
 
     assert pointed == [
-        ("createDateStart=2026-07-10%2013%3A30%3A00&createDateEnd=2026-07-10%2013%3A40%3A01", rows[:2]),
-        ("createDateStart=2026-07-10%2013%3A10%3A00&createDateEnd=2026-07-10%2013%3A10%3A01", rows[3:]),
+        (
+            "createDateStart=2026-07-10%2013%3A30%3A00&createDateEnd=2026-07-10%2013%3A40%3A01",
+            rows[:2],
+        ),
+        (
+            "createDateStart=2026-07-10%2013%3A10%3A00&createDateEnd=2026-07-10%2013%3A10%3A01",
+            rows[3:],
+        ),
     ]
 
 
@@ -106,5 +139,7 @@ def test_run_of_v1_rows_is_one_stretch_and_what_lies_between_ends_it() -> None:
 def test_newest_come_first_so_that_what_is_added_hides_nothing(one: Listing) -> None:
     asked = parse_qs(one.asking(one.created, SPRING, AUTUMN))
 
-    assert [value for name, value in asked.items() if name.lower().replace("_", "") == "sortdir"] in ([["desc"]], [["DESC"]])
+    assert [
+        value for name, value in asked.items() if name.lower().replace("_", "") == "sortdir"
+    ] in ([["desc"]], [["DESC"]])
     assert len(asked) >= 3

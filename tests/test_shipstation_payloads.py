@@ -1,4 +1,5 @@
-"""ShipStation's rows: lenient where that does no harm, strict where a guess would, and never a person's data."""
+"""ShipStation's rows: lenient where that does no harm, strict where a guess would, and never a
+person's data."""
 
 import json
 from datetime import date
@@ -12,7 +13,7 @@ from pydantic import BaseModel
 from bridge.domain.errors import PayloadError, TemporaryError
 from bridge.domain.events import Record
 from bridge.domain.reasons import Reason
-from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.payloads import (
     MODELS,
     Page,
@@ -75,8 +76,21 @@ ROWS: dict[str, dict[str, Any]] = {
         "shipment_status": "label_purchased",
         "ship_to": PERSON,
         "amount_paid": {"currency": "usd", "amount": 186.0},
-        "advanced_options": {"custom_field1": " PD100/1 ", "custom_field2": "", "contains_alcohol": False},
-        "items": [{"sku": "HAT", "name": "Hat", "quantity": 2, "external_order_item_id": "line-1", "item_id": 14, "unit_price": 62.0}],
+        "advanced_options": {
+            "custom_field1": " PD100/1 ",
+            "custom_field2": "",
+            "contains_alcohol": False,
+        },
+        "items": [
+            {
+                "sku": "HAT",
+                "name": "Hat",
+                "quantity": 2,
+                "external_order_item_id": "line-1",
+                "item_id": 14,
+                "unit_price": 62.0,
+            }
+        ],
     },
     "v1_shipment": {
         "shipmentId": 2719,
@@ -92,7 +106,14 @@ ROWS: dict[str, dict[str, Any]] = {
         "voided": False,
         "shipTo": PERSON,
         "shipmentItems": [
-            {"orderItemId": 88, "lineItemKey": "line-1", "sku": "HAT", "quantity": 2, "adjustment": False, "unitPrice": 62.0}
+            {
+                "orderItemId": 88,
+                "lineItemKey": "line-1",
+                "sku": "HAT",
+                "quantity": 2,
+                "adjustment": False,
+                "unitPrice": 62.0,
+            }
         ],
     },
     "v1_fulfillment": {
@@ -115,7 +136,12 @@ ROWS: dict[str, dict[str, Any]] = {
         "advancedOptions": {"customField1": "PD100/1"},
         "billTo": PERSON,
     },
-    "inline_row": {"shipment_id": "se-71", "tracking_number": "7712", "carrier_code": "fedex", "ship_to": PERSON},
+    "inline_row": {
+        "shipment_id": "se-71",
+        "tracking_number": "7712",
+        "carrier_code": "fedex",
+        "ship_to": PERSON,
+    },
 }
 IDS = {
     "v2_label": "se-81",
@@ -168,7 +194,11 @@ def test_a_record_keeps_the_vendors_own_field_names_and_ids_as_text(kind: str) -
 def test_a_label_is_read_with_all_its_packages() -> None:
     label: V2Label = model_of("v2_label")
 
-    assert (label.tracking_number, label.carrier_code, label.ship_date) == ("1Z9", "ups", date(2026, 10, 14))
+    assert (label.tracking_number, label.carrier_code, label.ship_date) == (
+        "1Z9",
+        "ups",
+        date(2026, 10, 14),
+    )
     assert [package.tracking_number for package in label.packages] == ["1Z9", "1ZA"]
 
 
@@ -177,23 +207,45 @@ def test_a_v2_order_is_read_with_items_and_custom_fields() -> None:
 
     item = order.items[0]
     assert (item.sku, item.quantity, item.external_order_item_id) == ("HAT", 2, "line-1")
-    assert (order.advanced_options.custom_field1, order.advanced_options.custom_field2) == ("PD100/1", None)
+    assert (order.advanced_options.custom_field1, order.advanced_options.custom_field2) == (
+        "PD100/1",
+        None,
+    )
 
 
 def test_a_v1_label_is_read_with_items() -> None:
     row: V1Shipment = model_of("v1_shipment")
 
     item = row.shipment_items[0]
-    assert (row.order_id, row.order_key, row.carrier_code, row.is_return_label) == ("4709", "key-1", "ups_walleted", False)
-    assert (item.order_item_id, item.line_item_key, item.sku, item.quantity, item.adjustment) == ("88", "line-1", "HAT", 2, False)
+    assert (row.order_id, row.order_key, row.carrier_code, row.is_return_label) == (
+        "4709",
+        "key-1",
+        "ups_walleted",
+        False,
+    )
+    assert (item.order_item_id, item.line_item_key, item.sku, item.quantity, item.adjustment) == (
+        "88",
+        "line-1",
+        "HAT",
+        2,
+        False,
+    )
 
 
 def test_a_v1_fulfillment_and_its_order_are_read() -> None:
     row: V1Fulfillment = model_of("v1_fulfillment")
     order: V1Order = model_of("v1_order")
 
-    assert (row.order_id, row.tracking_number, row.ship_date) == ("4709", "7712", date(2026, 10, 14))
-    assert (order.order_number, order.advanced_options.custom_field1, order.items[0].quantity) == ("PD100/1", "PD100/1", 2)
+    assert (row.order_id, row.tracking_number, row.ship_date) == (
+        "4709",
+        "7712",
+        date(2026, 10, 14),
+    )
+    assert (order.order_number, order.advanced_options.custom_field1, order.items[0].quantity) == (
+        "PD100/1",
+        "PD100/1",
+        2,
+    )
 
 
 @pytest.mark.parametrize("blank", [None, "", "   ", "\0"])
@@ -201,7 +253,9 @@ def test_a_blank_tracking_number_is_none(blank: str | None) -> None:
     assert model_of("v2_label", tracking_number=blank).tracking_number is None
 
 
-@pytest.mark.parametrize("absent", ["packages", "ship_date", "tracking_number", "voided", "is_return_label", "status"])
+@pytest.mark.parametrize(
+    "absent", ["packages", "ship_date", "tracking_number", "voided", "is_return_label", "status"]
+)
 def test_what_a_label_leaves_out_is_no_error(absent: str) -> None:
     row = {name: value for name, value in ROWS["v2_label"].items() if name != absent}
 
@@ -211,33 +265,67 @@ def test_what_a_label_leaves_out_is_no_error(absent: str) -> None:
 def test_lists_and_options_may_be_null() -> None:
     assert model_of("v2_shipment", items=None, advanced_options=None).items == []
     assert model_of("v1_shipment", shipmentItems=None).shipment_items == []
-    assert model_of("v1_order", items=None, advancedOptions=None).advanced_options.custom_field1 is None
+    assert (
+        model_of("v1_order", items=None, advancedOptions=None).advanced_options.custom_field1
+        is None
+    )
 
 
-@pytest.mark.parametrize(("written", "units"), [(2, 2), (2.0, 2), ("2", 2), (0, 0), (-1, -1), (None, 0)])
-def test_whole_quantities_are_kept_for_the_translation_to_judge(written: object, units: int) -> None:
-    assert model_of("v1_shipment", shipmentItems=[{"sku": "HAT", "quantity": written}]).shipment_items[0].quantity == units
+@pytest.mark.parametrize(
+    ("written", "units"), [(2, 2), (2.0, 2), ("2", 2), (0, 0), (-1, -1), (None, 0)]
+)
+def test_whole_quantities_are_kept_for_the_translation_to_judge(
+    written: object, units: int
+) -> None:
+    assert (
+        model_of("v1_shipment", shipmentItems=[{"sku": "HAT", "quantity": written}])
+        .shipment_items[0]
+        .quantity
+        == units
+    )
 
 
 @pytest.mark.parametrize("written", [1.5, "some", "", [], float("inf")])
-@pytest.mark.parametrize(("kind", "field"), [("v1_shipment", "shipmentItems"), ("v1_order", "items"), ("v2_shipment", "items")])
-def test_a_row_with_an_item_that_cannot_be_counted_names_no_items_at_all(kind: str, field: str, written: object) -> None:
+@pytest.mark.parametrize(
+    ("kind", "field"),
+    [("v1_shipment", "shipmentItems"), ("v1_order", "items"), ("v2_shipment", "items")],
+)
+def test_a_row_with_an_item_that_cannot_be_counted_names_no_items_at_all(
+    kind: str, field: str, written: object
+) -> None:
     items = [{"sku": "HAT", "quantity": 1}, {"sku": "SCARF", "quantity": written}]
 
     assert record_of(kind, ROWS[kind] | {field: items}).body[field] == []
 
 
 def test_such_a_row_holds_its_own_parcel_and_no_other_of_its_page() -> None:
-    bad = {"shipmentId": 1, "trackingNumber": "1Z1", "shipmentItems": [{"sku": "HAT", "quantity": 1.5}]}
-    good = {"shipmentId": 2, "trackingNumber": "1Z2", "shipmentItems": [{"sku": "HAT", "quantity": 1}]}
+    bad = {
+        "shipmentId": 1,
+        "trackingNumber": "1Z1",
+        "shipmentItems": [{"sku": "HAT", "quantity": 1.5}],
+    }
+    good = {
+        "shipmentId": 2,
+        "trackingNumber": "1Z2",
+        "shipmentItems": [{"sku": "HAT", "quantity": 1}],
+    }
 
-    told = EVENT_TYPES["SHIP_NOTIFY"].translate([record_of("v1_shipment", row) for row in (bad, good)])
+    told = EVENT_TYPES["SHIP_NOTIFY"].translate(
+        [record_of("v1_shipment", row) for row in (bad, good)]
+    )
 
-    assert [(shipment.record_id, len(shipment.items)) for shipment in told] == [("1", 0), ("2", 1)], "no items is held as no_items"
+    assert [(shipment.record_id, len(shipment.items)) for shipment in told] == [
+        ("1", 0),
+        ("2", 1),
+    ], "no items is held as no_items"
 
 
 def test_an_adjustment_is_kept_as_one() -> None:
-    assert model_of("v1_shipment", shipmentItems=[{"quantity": 1, "adjustment": True}]).shipment_items[0].adjustment
+    assert (
+        model_of("v1_shipment", shipmentItems=[{"quantity": 1, "adjustment": True}])
+        .shipment_items[0]
+        .adjustment
+    )
 
 
 @pytest.mark.parametrize("written", ["not a date", "14.10.2026", 5, ""])
@@ -262,7 +350,9 @@ def test_a_row_without_an_id_is_refused_by_kind_and_field(kind: str, value: obje
 
 def test_an_error_quotes_no_value_of_the_row() -> None:
     with pytest.raises(PayloadError) as caught:
-        record_of("v2_label", ROWS["v2_label"] | {"voided": "Ada Person", "packages": "1 Private Road"})
+        record_of(
+            "v2_label", ROWS["v2_label"] | {"voided": "Ada Person", "packages": "1 Private Road"}
+        )
 
     assert "se-81: voided" in str(caught.value)
     assert "Ada" not in f"{caught.value}{caught.value.__cause__}"
@@ -277,7 +367,9 @@ def test_a_row_that_is_no_object_is_refused(row: object) -> None:
 
 Json = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=5), inner, max_size=3)
+    ),
     max_leaves=6,
 )
 
@@ -312,17 +404,26 @@ def test_any_row_is_a_storable_record_or_a_payload_error(kind: str, change: st.D
         (Page(rows=(1,), pages=2), 2, 2, True),
     ],
 )
-def test_a_page_is_the_last_only_when_nothing_speaks_of_more(page: Page, number: int, so_far: int, last: bool) -> None:
+def test_a_page_is_the_last_only_when_nothing_speaks_of_more(
+    page: Page, number: int, so_far: int, last: bool
+) -> None:
     assert page.is_last(number=number, rows_so_far=so_far) is last
 
 
-@pytest.mark.parametrize("links", [{}, None, {"next": {}}, {"next": None}, {"prev": {"href": "https://x"}, "next": {}}])
+@pytest.mark.parametrize(
+    "links", [{}, None, {"next": {}}, {"next": None}, {"prev": {"href": "https://x"}, "next": {}}]
+)
 def test_no_next_link_has_many_forms(links: object) -> None:
-    assert page_of("labels", {"labels": [], "pages": 1, "total": 0, "links": links}).next_url is None
+    assert (
+        page_of("labels", {"labels": [], "pages": 1, "total": 0, "links": links}).next_url is None
+    )
 
 
 def test_a_next_link_is_read() -> None:
-    assert page_of("labels", {"labels": [], "links": {"next": {"href": "https://x/?page=2"}}}).next_url == "https://x/?page=2"
+    assert (
+        page_of("labels", {"labels": [], "links": {"next": {"href": "https://x/?page=2"}}}).next_url
+        == "https://x/?page=2"
+    )
 
 
 def test_a_single_object_is_a_page_of_one() -> None:

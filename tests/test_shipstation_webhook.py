@@ -1,4 +1,5 @@
-"""The door: only ShipStation's own signature, a body of the right shape, and a URL at ShipStation get through."""
+"""The door: only ShipStation's own signature, a body of the right shape, and a URL at ShipStation
+get through."""
 
 import base64
 import json
@@ -12,7 +13,12 @@ from cryptography.hazmat.primitives.hashes import SHA1, SHA256, HashAlgorithm
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.errors import AuthenticationError, ForeignUrlError, KeysUnavailableError, PayloadError
+from bridge.domain.errors import (
+    AuthenticationError,
+    ForeignUrlError,
+    KeysUnavailableError,
+    PayloadError,
+)
 from bridge.domain.reasons import Reason
 from bridge.vendors.shipstation.webhook import (
     INLINE_FULFILLMENTS,
@@ -41,7 +47,9 @@ def signed(
     private: rsa.RSAPrivateKey = PRIVATE,
     digest: HashAlgorithm | None = None,
 ) -> dict[str, str]:
-    signature = private.sign(timestamp.encode() + b"." + body, padding.PKCS1v15(), digest or SHA256())
+    signature = private.sign(
+        timestamp.encode() + b"." + body, padding.PKCS1v15(), digest or SHA256()
+    )
     return {
         "x-shipengine-rsa-sha256-key-id": kid,
         "x-shipengine-rsa-sha256-signature": base64.b64encode(signature).decode(),
@@ -50,7 +58,11 @@ def signed(
 
 
 def cause_of(
-    body: bytes, headers: dict[str, str], *, key: Callable[[str], RSAPublicKey | None] = KEYS.get, now: datetime = NOW
+    body: bytes,
+    headers: dict[str, str],
+    *,
+    key: Callable[[str], RSAPublicKey | None] = KEYS.get,
+    now: datetime = NOW,
 ) -> str | None:
     try:
         verify(body, headers, key=key, now=now)
@@ -92,7 +104,10 @@ def test_one_changed_byte_of_the_body_is_noticed(position: int) -> None:
 
 
 def test_the_same_json_written_differently_is_noticed() -> None:
-    assert cause_of(json.dumps(json.loads(BODY), separators=(",", ":")).encode(), signed()) == "signature_wrong"
+    assert (
+        cause_of(json.dumps(json.loads(BODY), separators=(",", ":")).encode(), signed())
+        == "signature_wrong"
+    )
 
 
 def test_a_changed_timestamp_is_noticed_though_it_means_the_same_moment() -> None:
@@ -104,9 +119,20 @@ def test_a_changed_timestamp_is_noticed_though_it_means_the_same_moment() -> Non
 def test_a_body_byte_cannot_be_moved_into_the_timestamp() -> None:
     headers = signed(b"5.rest", "1760458842")
 
-    assert cause_of(b"rest", headers | {"x-shipengine-timestamp": "1760458842.5"}, now=datetime.fromtimestamp(1760458842, UTC)) is None
     assert (
-        cause_of(b"rest", headers | {"x-shipengine-timestamp": "1760458842"}, now=datetime.fromtimestamp(1760458842, UTC))
+        cause_of(
+            b"rest",
+            headers | {"x-shipengine-timestamp": "1760458842.5"},
+            now=datetime.fromtimestamp(1760458842, UTC),
+        )
+        is None
+    )
+    assert (
+        cause_of(
+            b"rest",
+            headers | {"x-shipengine-timestamp": "1760458842"},
+            now=datetime.fromtimestamp(1760458842, UTC),
+        )
         == "signature_wrong"
     )
 
@@ -116,11 +142,14 @@ def test_another_key_cannot_sign() -> None:
 
 
 def test_another_digest_does_not_count() -> None:
-    assert cause_of(BODY, signed(digest=SHA1())) == "signature_wrong"  # noqa: S303  # the attack itself
+    # the attack itself
+    assert cause_of(BODY, signed(digest=SHA1())) == "signature_wrong"  # noqa: S303
 
 
 def test_an_elliptic_curve_signature_does_not_count() -> None:
-    signature = ec.generate_private_key(ec.SECP256R1()).sign(TIMESTAMP.encode() + b"." + BODY, ec.ECDSA(SHA256()))
+    signature = ec.generate_private_key(ec.SECP256R1()).sign(
+        TIMESTAMP.encode() + b"." + BODY, ec.ECDSA(SHA256())
+    )
     headers = signed() | {"x-shipengine-rsa-sha256-signature": base64.b64encode(signature).decode()}
 
     assert cause_of(BODY, headers) == "signature_wrong"
@@ -139,18 +168,27 @@ def test_missing_keys_are_not_the_senders_fault() -> None:
 
 
 @pytest.mark.parametrize(
-    "form", [lambda text: text.translate(str.maketrans("+/", "-_")), lambda text: text.rstrip("=")], ids=["url-safe", "unpadded"]
+    "form",
+    [lambda text: text.translate(str.maketrans("+/", "-_")), lambda text: text.rstrip("=")],
+    ids=["url-safe", "unpadded"],
 )
 def test_base64_may_be_url_safe_or_unpadded(form: Callable[[str], str]) -> None:
     headers = signed()
-    headers["x-shipengine-rsa-sha256-signature"] = form(headers["x-shipengine-rsa-sha256-signature"])
+    headers["x-shipengine-rsa-sha256-signature"] = form(
+        headers["x-shipengine-rsa-sha256-signature"]
+    )
 
     assert cause_of(BODY, headers) is None
 
 
-@pytest.mark.parametrize("signature", ["%%%", "a", "ünï", "AAAA", base64.b64encode(b"\0" * 256).decode()])
+@pytest.mark.parametrize(
+    "signature", ["%%%", "a", "ünï", "AAAA", base64.b64encode(b"\0" * 256).decode()]
+)
 def test_a_signature_that_is_none_is_wrong(signature: str) -> None:
-    assert cause_of(BODY, signed() | {"x-shipengine-rsa-sha256-signature": signature}) == "signature_wrong"
+    assert (
+        cause_of(BODY, signed() | {"x-shipengine-rsa-sha256-signature": signature})
+        == "signature_wrong"
+    )
 
 
 @pytest.mark.parametrize(
@@ -170,7 +208,17 @@ def test_the_timestamp_is_read_in_all_likely_forms(written: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "written", ["yesterday", "12", "16:20", "2026-13-40T00:00:00Z", "9" * 17, "１７９１９９４８４１", "nan", "-1791994841"]
+    "written",
+    [
+        "yesterday",
+        "12",
+        "16:20",
+        "2026-13-40T00:00:00Z",
+        "9" * 17,
+        "１７９１９９４８４１",
+        "nan",
+        "-1791994841",
+    ],
 )
 def test_a_timestamp_that_is_no_time_is_its_own_cause(written: str) -> None:
     assert cause_of(BODY, signed(timestamp=written)) == "timestamp_unreadable"
@@ -181,7 +229,14 @@ def test_five_minutes_either_way_are_allowed(away: timedelta) -> None:
     assert cause_of(BODY, signed(timestamp=(NOW + away).isoformat())) is None
 
 
-@pytest.mark.parametrize("away", [timedelta(minutes=5, milliseconds=1), -timedelta(minutes=5, milliseconds=1), -timedelta(days=9000)])
+@pytest.mark.parametrize(
+    "away",
+    [
+        timedelta(minutes=5, milliseconds=1),
+        -timedelta(minutes=5, milliseconds=1),
+        -timedelta(days=9000),
+    ],
+)
 def test_more_than_five_minutes_either_way_is_stale(away: timedelta) -> None:
     assert cause_of(BODY, signed(timestamp=(NOW + away).isoformat())) == "timestamp_stale"
 
@@ -201,11 +256,25 @@ def test_our_clock_may_stand_in_any_time_zone() -> None:
 @given(
     raw=st.binary(max_size=200),
     values=st.tuples(
-        *[st.text(max_size=40) | st.sampled_from([TIMESTAMP, KID, "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "AAAA"])] * 3
+        *[
+            st.text(max_size=40)
+            | st.sampled_from(
+                [TIMESTAMP, KID, "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "AAAA"]
+            )
+        ]
+        * 3
     ),
 )
-def test_whatever_the_headers_hold_only_our_own_error_comes_out(raw: bytes, values: tuple[str, str, str]) -> None:
-    causes = {"signature_missing", "signature_wrong", "unknown_key", "timestamp_stale", "timestamp_unreadable"}
+def test_whatever_the_headers_hold_only_our_own_error_comes_out(
+    raw: bytes, values: tuple[str, str, str]
+) -> None:
+    causes = {
+        "signature_missing",
+        "signature_wrong",
+        "unknown_key",
+        "timestamp_stale",
+        "timestamp_unreadable",
+    }
 
     assert cause_of(raw, dict(zip(signed(), values, strict=True))) in causes
 
@@ -229,7 +298,9 @@ def test_one_header_is_enough_to_claim_a_signature() -> None:
 
 
 def test_a_pointer_names_its_event_type_and_url() -> None:
-    assert identify(BODY) == Notification("LABEL_CREATED_V2", "https://api.shipstation.com/v2/labels?batch_id=se-1")
+    assert identify(BODY) == Notification(
+        "LABEL_CREATED_V2", "https://api.shipstation.com/v2/labels?batch_id=se-1"
+    )
 
 
 def test_a_byte_order_mark_is_no_obstacle() -> None:
@@ -237,15 +308,28 @@ def test_a_byte_order_mark_is_no_obstacle() -> None:
 
 
 def test_further_fields_are_ignored_and_a_url_may_be_absent() -> None:
-    assert identify(b'{"resource_type": "API_TRACK", "data": {"a": [1]}}') == Notification("API_TRACK", None)
+    assert identify(b'{"resource_type": "API_TRACK", "data": {"a": [1]}}') == Notification(
+        "API_TRACK", None
+    )
 
 
 def test_an_event_type_we_do_not_know_is_still_a_notification() -> None:
-    assert identify(b'{"resource_type": "SOMETHING_NEW_V3", "resource_url": "ftp://anywhere"}').resource_url == "ftp://anywhere"
+    assert (
+        identify(
+            b'{"resource_type": "SOMETHING_NEW_V3", "resource_url": "ftp://anywhere"}'
+        ).resource_url
+        == "ftp://anywhere"
+    )
 
 
 def test_rows_told_inline_are_read_whole_and_cut_down() -> None:
-    row = {"shipment_id": "se-1", "tracking_number": " 1Z9 ", "carrier_code": "ups", "notify_customer": True, "ship_to": {"name": "Ada"}}
+    row = {
+        "shipment_id": "se-1",
+        "tracking_number": " 1Z9 ",
+        "carrier_code": "ups",
+        "notify_customer": True,
+        "ship_to": {"name": "Ada"},
+    }
 
     found = identify(json.dumps({"fulfillments": [row]}).encode())
 
@@ -262,12 +346,17 @@ def test_rows_told_inline_are_read_whole_and_cut_down() -> None:
 
 
 def test_a_resource_type_beside_fulfillments_makes_it_a_pointer() -> None:
-    assert identify(b'{"resource_type": "FULFILLMENT_SHIPPED_V2", "fulfillments": []}').event_type == "FULFILLMENT_SHIPPED_V2"
+    assert (
+        identify(b'{"resource_type": "FULFILLMENT_SHIPPED_V2", "fulfillments": []}').event_type
+        == "FULFILLMENT_SHIPPED_V2"
+    )
 
 
 @pytest.mark.parametrize("field", ["shipment_id", "tracking_number", "carrier_code"])
 @pytest.mark.parametrize("value", [None, "", "  ", [], {}, True])
-def test_an_inline_row_without_a_required_field_is_refused_by_name(field: str, value: object) -> None:
+def test_an_inline_row_without_a_required_field_is_refused_by_name(
+    field: str, value: object
+) -> None:
     row = {"shipment_id": "se-1", "tracking_number": "1Z9", "carrier_code": "ups"} | {field: value}
 
     with pytest.raises(PayloadError, match=field):
@@ -318,7 +407,17 @@ Json = st.recursive(
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["resource_type", "resource_url", "fulfillments", "shipment_id", "tracking_number", "carrier_code"]), inner
+            st.sampled_from(
+                [
+                    "resource_type",
+                    "resource_url",
+                    "fulfillments",
+                    "shipment_id",
+                    "tracking_number",
+                    "carrier_code",
+                ]
+            ),
+            inner,
         )
     ),
     max_leaves=12,
@@ -420,7 +519,10 @@ BAD_URLS = [
 def test_shipstations_own_lists_may_be_fetched(url: str) -> None:
     check_resource_url(url, configured=CONFIGURED)
 
-    assert is_shipstation_origin(url.lower().split("/v2")[0].split("/sh")[0].split("/or")[0].split("/ful")[0], configured=CONFIGURED)
+    assert is_shipstation_origin(
+        url.lower().split("/v2")[0].split("/sh")[0].split("/or")[0].split("/ful")[0],
+        configured=CONFIGURED,
+    )
 
 
 @pytest.mark.parametrize("url", BAD_URLS)

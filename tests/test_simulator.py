@@ -1,4 +1,5 @@
-"""One origin serves both vendors, signs for real, lets stories happen, and starts and stops cleanly."""
+"""One origin serves both vendors, signs for real, lets stories happen, and starts and stops
+cleanly."""
 
 import base64
 import json
@@ -26,9 +27,16 @@ from bridge.simulator import FAULTS, SCENARIOS, Credentials, Simulator, World
 pytest_plugins = ["tests.simulator_fixtures"]
 
 
-@pytest.mark.parametrize("path", ["/v2/labels", "/v2/carriers", "/shipments", "/orders/1", "/admin/api/v1/fulfillment-orders"])
-@pytest.mark.parametrize("wrong", [{}, {"api-key": "x", "Authorization": "Basic eDp5", "X-Purple-Dot-Access-Token": "x"}])
-def test_wrong_credentials_are_refused(simulator: Simulator, path: str, wrong: dict[str, str]) -> None:
+@pytest.mark.parametrize(
+    "path",
+    ["/v2/labels", "/v2/carriers", "/shipments", "/orders/1", "/admin/api/v1/fulfillment-orders"],
+)
+@pytest.mark.parametrize(
+    "wrong", [{}, {"api-key": "x", "Authorization": "Basic eDp5", "X-Purple-Dot-Access-Token": "x"}]
+)
+def test_wrong_credentials_are_refused(
+    simulator: Simulator, path: str, wrong: dict[str, str]
+) -> None:
     assert requests.get(simulator.url + path, headers=wrong, timeout=5).status_code == 401
 
 
@@ -47,21 +55,34 @@ def test_v2_refusal_has_the_documented_body(simulator: Simulator) -> None:
 def test_simulator_takes_the_credentials_it_was_made_with() -> None:
     with Simulator(credentials=Credentials(v2_key="other")) as simulator:
         keys = [{"api-key": key} for key in ("other", "simulator-v2-key")]
-        statuses = [requests.get(f"{simulator.url}/v2/labels", headers=key, timeout=5).status_code for key in keys]
+        statuses = [
+            requests.get(f"{simulator.url}/v2/labels", headers=key, timeout=5).status_code
+            for key in keys
+        ]
 
     assert statuses == [200, 401]
 
 
 def _verify(headers: dict[str, str], raw: bytes, jwks: dict[str, Any]) -> None:
-    key = next(key for key in jwks["keys"] if key["kid"] == headers["x-shipengine-rsa-sha256-key-id"])
-    n, e = (int.from_bytes(base64.urlsafe_b64decode(key[name] + "=="), "big") for name in ("n", "e"))
+    key = next(
+        key for key in jwks["keys"] if key["kid"] == headers["x-shipengine-rsa-sha256-key-id"]
+    )
+    n, e = (
+        int.from_bytes(base64.urlsafe_b64decode(key[name] + "=="), "big") for name in ("n", "e")
+    )
     signature = base64.b64decode(headers["x-shipengine-rsa-sha256-signature"])
     signed = headers["x-shipengine-timestamp"].encode() + b"." + raw
-    rsa.RSAPublicNumbers(e, n).public_key().verify(signature, signed, padding.PKCS1v15(), hashes.SHA256())
+    rsa.RSAPublicNumbers(e, n).public_key().verify(
+        signature, signed, padding.PKCS1v15(), hashes.SHA256()
+    )
 
 
-def test_v2_webhook_verifies_against_the_published_keys(simulator: Simulator, world: World, get: Any) -> None:
-    raw, headers = simulator.webhook(world.label_created_v2(world.buy_labels(world.add_shipstation_order("1"))))
+def test_v2_webhook_verifies_against_the_published_keys(
+    simulator: Simulator, world: World, get: Any
+) -> None:
+    raw, headers = simulator.webhook(
+        world.label_created_v2(world.buy_labels(world.add_shipstation_order("1")))
+    )
 
     _verify(headers, raw, get("/jwks"))
 
@@ -70,7 +91,9 @@ def test_v2_webhook_verifies_against_the_published_keys(simulator: Simulator, wo
         _verify(headers, raw + b" ", get("/jwks"))
 
 
-def test_rotated_key_has_another_id_and_the_old_one_stays_published(simulator: Simulator, get: Any) -> None:
+def test_rotated_key_has_another_id_and_the_old_one_stays_published(
+    simulator: Simulator, get: Any
+) -> None:
     old = simulator.signer.key_id
 
     new = simulator.signer.rotate()
@@ -83,13 +106,18 @@ def test_rotated_key_has_another_id_and_the_old_one_stays_published(simulator: S
 
 def test_v1_and_inline_webhooks_are_not_signed(simulator: Simulator, world: World) -> None:
     order = world.add_shipstation_order("1")
-    bodies = [world.ship_notify(world.buy_labels(order)), world.inline_fulfillments([world.inline_row(order, "1Z", notify_customer=True)])]
+    bodies = [
+        world.ship_notify(world.buy_labels(order)),
+        world.inline_fulfillments([world.inline_row(order, "1Z", notify_customer=True)]),
+    ]
 
     assert all("x-shipengine-timestamp" not in simulator.webhook(body)[1] for body in bodies)
     assert "x-shipengine-timestamp" in simulator.webhook(bodies[0], signed=True)[1]
 
 
-def test_pointers_of_every_event_lead_to_the_simulator_or_before_to_the_vendor(simulator: Simulator) -> None:
+def test_pointers_of_every_event_lead_to_the_simulator_or_before_to_the_vendor(
+    simulator: Simulator,
+) -> None:
     def pointers(world: World) -> dict[str, str]:
         order = world.add_shipstation_order("PD1/1")
         labels, shipped = world.buy_labels(order), world.mark_shipped(order)
@@ -111,7 +139,9 @@ def test_pointers_of_every_event_lead_to_the_simulator_or_before_to_the_vendor(s
     assert unserved["BATCH_PROCESSED_V2"].startswith("https://api.shipstation.com/v2/batches/se-")
 
 
-def test_webhook_can_be_sent_to_any_address(simulator: Simulator, world: World, subscriber: tuple[str, list[Any]]) -> None:
+def test_webhook_can_be_sent_to_any_address(
+    simulator: Simulator, world: World, subscriber: tuple[str, list[Any]]
+) -> None:
     url, got = subscriber
     body = world.ship_notify(world.buy_labels(world.add_shipstation_order("1")))
 
@@ -120,7 +150,9 @@ def test_webhook_can_be_sent_to_any_address(simulator: Simulator, world: World, 
 
 
 @pytest.mark.parametrize("name", SCENARIOS)
-def test_each_story_gives_webhooks_that_lead_somewhere(simulator: Simulator, name: str, get: Any) -> None:
+def test_each_story_gives_webhooks_that_lead_somewhere(
+    simulator: Simulator, name: str, get: Any
+) -> None:
     answer = requests.post(f"{simulator.url}/_simulator/ship/{name}", timeout=5).json()
 
     for webhook in answer["webhooks"]:
@@ -142,7 +174,13 @@ def subscriber() -> Iterator[tuple[str, list[Any]]]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            got.append((self.path, dict(self.headers), self.rfile.read(int(self.headers["Content-Length"]))))
+            got.append(
+                (
+                    self.path,
+                    dict(self.headers),
+                    self.rfile.read(int(self.headers["Content-Length"])),
+                )
+            )
             self.send_response(202)
             self.send_header("Content-Length", "0")
             self.end_headers()
@@ -164,7 +202,9 @@ def test_story_is_posted_to_the_configured_url(subscriber: tuple[str, list[Any]]
     with Simulator(webhook_url=url) as simulator:
         answer = requests.post(f"{simulator.url}/_simulator/ship/v2_label", timeout=5).json()
         [(path, headers, raw)] = got
-        _verify({name.lower(): value for name, value in headers.items()}, raw, simulator.signer.jwks())
+        _verify(
+            {name.lower(): value for name, value in headers.items()}, raw, simulator.signer.jwks()
+        )
 
     assert path == "/hook?token=t"
     assert json.loads(raw) == answer["webhooks"][0]["body"]
@@ -178,7 +218,9 @@ def test_receiver_that_is_down_is_told_and_nothing_breaks() -> None:
     assert "ConnectionRefusedError" in answer["webhooks"][0]["answers"][0]["error"]
 
 
-def test_connection_is_kept_open_between_calls(simulator: Simulator, session: requests.Session) -> None:
+def test_connection_is_kept_open_between_calls(
+    simulator: Simulator, session: requests.Session
+) -> None:
     ports = {_local_port(session, f"{simulator.url}/v2/carriers") for _ in range(3)}
 
     assert len(ports) == 1
@@ -191,7 +233,9 @@ def _local_port(session: requests.Session, url: str) -> int:
         return port
 
 
-def test_pooled_connection_breaks_when_the_simulator_stops_and_it_can_start_again(session: requests.Session) -> None:
+def test_pooled_connection_breaks_when_the_simulator_stops_and_it_can_start_again(
+    session: requests.Session,
+) -> None:
     simulator = Simulator()
     simulator.start()
     url = f"{simulator.url}/v2/carriers"
@@ -218,15 +262,27 @@ def test_taken_port_is_an_error(simulator: Simulator) -> None:
         Simulator(port=simulator.port).start()
 
 
-def test_parallel_calls_are_all_counted_and_none_is_fulfilled_twice(simulator: Simulator, world: World) -> None:
+def test_parallel_calls_are_all_counted_and_none_is_fulfilled_twice(
+    simulator: Simulator, world: World
+) -> None:
     order = world.add_order(lines=[("A", 5)])
-    body = {"fulfillment": {"fulfillment_order_id": order.id, "line_items": [{"id": order.lines[0].id, "quantity": 1}]}}
+    body = {
+        "fulfillment": {
+            "fulfillment_order_id": order.id,
+            "line_items": [{"id": order.lines[0].id, "quantity": 1}],
+        }
+    }
     url = f"{simulator.url}/admin/api/v1/fulfillment"
 
     token = {"X-Purple-Dot-Access-Token": simulator.credentials.purple_dot_token}
 
     with ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda _: requests.post(url, json=body, headers=token, timeout=10).status_code, range(20)))
+        answers = list(
+            pool.map(
+                lambda _: requests.post(url, json=body, headers=token, timeout=10).status_code,
+                range(20),
+            )
+        )
 
     assert sorted(answers) == [200] * 5 + [409] * 15
     assert world.count("purple_dot.create_fulfillment") == 20
@@ -235,8 +291,13 @@ def test_parallel_calls_are_all_counted_and_none_is_fulfilled_twice(simulator: S
 
 def test_same_story_has_the_same_ids() -> None:
     def tell(world: World) -> list[Any]:
-        labels = world.buy_labels([world.add_shipstation_order(world.add_order(), with_line_ids=True) for _ in range(3)])
-        return [(label.label_id, label.tracking_number, label.order.shipment_id, label.order.items) for label in labels]
+        labels = world.buy_labels(
+            [world.add_shipstation_order(world.add_order(), with_line_ids=True) for _ in range(3)]
+        )
+        return [
+            (label.label_id, label.tracking_number, label.order.shipment_id, label.order.items)
+            for label in labels
+        ]
 
     assert tell(World()) == tell(World())
 
@@ -250,14 +311,16 @@ def test_lines_of_one_sku_get_each_its_own_line_id() -> None:
     assert [item.line_id for item in made.items] == [line.id for line in order.lines]
 
 
-def test_state_tells_what_happened(simulator: Simulator, world: World, fulfil: Any) -> None:
+def test_state_tells_what_happened(simulator: Simulator, world: World, fulfill: Any) -> None:
     order = world.add_order("PD9/1", [("A", 1)])
     world.mark_shipped(world.add_shipstation_order(order))
-    fulfil(order.id, notify_customer=True)
+    fulfill(order.id, notify_customer=True)
 
     state = requests.get(f"{simulator.url}/_simulator", timeout=5).json()
 
-    assert [(row["reference"], row["status"]) for row in state["orders"]] == [("PD9/1", "FULFILLED")]
+    assert [(row["reference"], row["status"]) for row in state["orders"]] == [
+        ("PD9/1", "FULFILLED")
+    ]
     assert state["emails"] == [{"order_id": order.id, "tracking_number": None}]
     assert state["calls"] == ["purple_dot.create_fulfillment"]
 
@@ -289,7 +352,9 @@ def test_command_says_when_its_port_is_taken(simulator: Simulator) -> None:
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command_serves_until_it_is_asked_to_stop(number: int) -> None:
     code = "from bridge.cli.simulator import simulator; simulator(['--port', '0', '--fault', 'status:503:jwks'])"
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ) as process:
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ
+    ) as process:
         assert process.stdout
         settings = {}
         for line in process.stdout:
@@ -298,11 +363,16 @@ def test_command_serves_until_it_is_asked_to_stop(number: int) -> None:
                 settings[name] = value
             if line.startswith("Let something"):
                 break
-        statuses = [requests.get(settings["BRIDGE_SHIPSTATION_JWKS_URL"], timeout=5).status_code for _ in range(2)]
+        statuses = [
+            requests.get(settings["BRIDGE_SHIPSTATION_JWKS_URL"], timeout=5).status_code
+            for _ in range(2)
+        ]
         process.send_signal(number)
         process.stdout.read()
 
     assert statuses == [503, 200]
     assert process.returncode == 0
     assert settings["BRIDGE_PURPLE_DOT_BASE_URL"].endswith("/admin/api/v1")
-    assert Settings.load(settings).webhook_tokens, "a bridge starts with what was printed, and nothing else"
+    assert Settings.load(settings).webhook_tokens, (
+        "a bridge starts with what was printed, and nothing else"
+    )

@@ -16,10 +16,10 @@ from tests.waiting import wait_until
 pytest_plugins = ["tests.simulator_fixtures"]
 
 
-def _attempt(fulfil: Any, order_id: str) -> str:
+def _attempt(fulfill: Any, order_id: str) -> str:
     """What a client sees of one POST /fulfillment."""
     try:
-        answer = fulfil(order_id)
+        answer = fulfill(order_id)
         body = answer.json()
     except requests.exceptions.JSONDecodeError:
         return f"{answer.status_code} unreadable"
@@ -49,20 +49,25 @@ def _attempt(fulfil: Any, order_id: str) -> str:
     ],
 )
 def test_each_fault_shows_what_it_says_and_the_next_call_is_whole(
-    simulator: Simulator, world: World, fulfil: Any, fault: str, seen: str, done: bool
+    simulator: Simulator, world: World, fulfill: Any, fault: str, seen: str, done: bool
 ) -> None:
     order, next_order = world.add_order(), world.add_order()
     simulator.inject("purple_dot.create_fulfillment", fault)
 
-    assert _attempt(fulfil, order.id) == seen
+    assert _attempt(fulfill, order.id) == seen
     assert (order.status == "FULFILLED", len(world.fulfillments)) == (done, int(done))
-    assert _attempt(fulfil, next_order.id) == "200 yes"
+    assert _attempt(fulfill, next_order.id) == "200 yes"
 
 
-def test_simulator_is_not_idle_before_it_is_done_with_what_its_client_no_longer_waits_for(simulator: Simulator, world: World) -> None:
+def test_simulator_is_not_idle_before_it_is_done_with_what_its_client_no_longer_waits_for(
+    simulator: Simulator, world: World
+) -> None:
     order, body = world.add_order(), b'{"fulfillment": {"fulfillment_order_id": "%s"}}'
     simulator.inject("purple_dot.create_fulfillment", "delay:0.1")
-    headers = {"X-Purple-Dot-Access-Token": simulator.credentials.purple_dot_token, "Content-Type": "application/json"}
+    headers = {
+        "X-Purple-Dot-Access-Token": simulator.credentials.purple_dot_token,
+        "Content-Type": "application/json",
+    }
     with closing(HTTPConnection("127.0.0.1", simulator.port)) as client:
         client.request("POST", "/admin/api/v1/fulfillment", body % order.id.encode(), headers)
 
@@ -78,10 +83,12 @@ def test_every_fault_is_tested_above() -> None:
     assert {row[0].partition(":")[0] for row in marks[0].args[1]} == set(FAULTS)
 
 
-def test_late_commit_takes_effect_after_so_many_reads(simulator: Simulator, world: World, fulfil: Any, get: Any) -> None:
+def test_late_commit_takes_effect_after_so_many_reads(
+    simulator: Simulator, world: World, fulfill: Any, get: Any
+) -> None:
     order, other = world.add_order(), world.add_order()
     simulator.inject("purple_dot.create_fulfillment", "commit_late:2")
-    _attempt(fulfil, order.id)
+    _attempt(fulfill, order.id)
 
     get(f"/admin/api/v1/fulfillment-orders/{other.id}")
     path = f"/admin/api/v1/fulfillment-orders/{order.id}"
@@ -91,11 +98,13 @@ def test_late_commit_takes_effect_after_so_many_reads(simulator: Simulator, worl
     assert len(world.fulfillments) == 1
 
 
-def test_late_commit_can_be_called_for_and_is_dropped_where_it_became_impossible(simulator: Simulator, world: World, fulfil: Any) -> None:
+def test_late_commit_can_be_called_for_and_is_dropped_where_it_became_impossible(
+    simulator: Simulator, world: World, fulfill: Any
+) -> None:
     order, voided = world.add_order(), world.add_order()
     simulator.inject("purple_dot.create_fulfillment", "commit_late:99", count=2)
     for one in (order, voided):
-        _attempt(fulfil, one.id)
+        _attempt(fulfill, one.id)
 
     world.void_order(voided)
 
@@ -114,7 +123,9 @@ def test_throttle_says_when_to_come_back(simulator: Simulator, session: requests
     assert parsedate_to_datetime(date.headers["Retry-After"]) > datetime.now(UTC)
 
 
-def test_list_is_empty_the_first_times_and_whole_after(simulator: Simulator, world: World, get: Any) -> None:
+def test_list_is_empty_the_first_times_and_whole_after(
+    simulator: Simulator, world: World, get: Any
+) -> None:
     labels = world.buy_labels([world.add_shipstation_order(str(number)) for number in range(30)])
     url = world.label_created_v2(labels)["resource_url"]
     simulator.inject("shipstation.labels", "empty_first", count=2)
@@ -125,7 +136,10 @@ def test_list_is_empty_the_first_times_and_whole_after(simulator: Simulator, wor
     assert pages[0]["links"]["next"] == {}
 
 
-@pytest.mark.parametrize(("path", "operation"), [("/v2/labels", "shipstation.labels"), ("/shipments", "shipstation_v1.shipments")])
+@pytest.mark.parametrize(
+    ("path", "operation"),
+    [("/v2/labels", "shipstation.labels"), ("/shipments", "shipstation_v1.shipments")],
+)
 def test_fault_speaks_the_words_of_the_system_it_strikes(
     simulator: Simulator, session: requests.Session, path: str, operation: str
 ) -> None:
@@ -141,12 +155,17 @@ def test_fault_speaks_the_words_of_the_system_it_strikes(
     assert (broken.content == b"") == path.startswith("/v2")
 
 
-def test_fault_strikes_only_its_operation(simulator: Simulator, world: World, session: requests.Session) -> None:
+def test_fault_strikes_only_its_operation(
+    simulator: Simulator, world: World, session: requests.Session
+) -> None:
     world.add_order("PD1/1")
     simulator.inject("purple_dot.orders_by_reference", "status:500")
     url = f"{simulator.url}/admin/api/v1/fulfillment-orders"
 
-    statuses = [session.get(url + query, timeout=5).status_code for query in ("", "?references=PD1%2F1", "?references=PD1%2F1")]
+    statuses = [
+        session.get(url + query, timeout=5).status_code
+        for query in ("", "?references=PD1%2F1", "?references=PD1%2F1")
+    ]
 
     assert statuses == [200, 500, 200]
 
@@ -154,7 +173,10 @@ def test_fault_strikes_only_its_operation(simulator: Simulator, world: World, se
 def test_faults_strike_in_the_order_they_were_put_in() -> None:
     box = FaultBox(["status:500:purple_dot.*", "drop_before:*:always", "delay:1:purple_dot.order"])
 
-    taken = [[fault.name for fault in box.take(operation)] for operation in ("purple_dot.order", "purple_dot.order", "jwks")]
+    taken = [
+        [fault.name for fault in box.take(operation)]
+        for operation in ("purple_dot.order", "purple_dot.order", "jwks")
+    ]
 
     assert taken == [["delay", "status"], ["drop_before"], ["drop_before"]]
     assert box.waiting() == ["drop_before:*:always"]
@@ -167,7 +189,10 @@ def test_faults_strike_in_the_order_they_were_put_in() -> None:
         ("throttle", "throttle:1:*:1"),
         ("delay:0.5", "delay:0.5:*:1"),
         ("drop_before:jwks", "drop_before:jwks:1"),
-        ("commit_late:purple_dot.create_fulfillment:3", "commit_late:1:purple_dot.create_fulfillment:3"),
+        (
+            "commit_late:purple_dot.create_fulfillment:3",
+            "commit_late:1:purple_dot.create_fulfillment:3",
+        ),
         ("huge:*:always", "huge:*:always"),
     ],
 )
@@ -185,7 +210,9 @@ def test_faults_can_be_put_in_over_http(simulator: Simulator) -> None:
     url = f"{simulator.url}/_simulator/faults"
 
     put = requests.post(url, json={"faults": ["status:503:jwks"]}, timeout=5)
-    wrong = [requests.post(url, json=body, timeout=5).status_code for body in ({"faults": ["x"]}, {}, [])]
+    wrong = [
+        requests.post(url, json=body, timeout=5).status_code for body in ({"faults": ["x"]}, {}, [])
+    ]
 
     assert put.json() == {"faults": ["status:503:jwks:1"]}
     assert wrong == [400, 400, 400]

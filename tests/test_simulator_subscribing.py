@@ -26,8 +26,13 @@ def test_v2_lists_a_bare_array_and_takes_one_url_for_each_event(call: Any, get: 
     second = call("POST", V2, LABELS | {"url": "https://elsewhere.example.com/in"})
 
     assert (made.status_code, made.json()["webhook_id"][:3]) == (200, "se-")
-    assert (second.status_code, second.json()["errors"][0]["error_code"]) == (409, "webhook_event_type_conflict")
-    assert [(row["url"], row["headers"]) for row in get(V2)] == [(LABELS["url"], [{"key": "X", "value": "y"}])]
+    assert (second.status_code, second.json()["errors"][0]["error_code"]) == (
+        409,
+        "webhook_event_type_conflict",
+    )
+    assert [(row["url"], row["headers"]) for row in get(V2)] == [
+        (LABELS["url"], [{"key": "X", "value": "y"}])
+    ]
 
 
 def test_v2_changes_url_and_headers_and_answers_nothing(call: Any, get: Any) -> None:
@@ -36,11 +41,20 @@ def test_v2_changes_url_and_headers_and_answers_nothing(call: Any, get: Any) -> 
     changed = call("PUT", f"{V2}/{one}", {"url": "https://new.example.com/in", "event": "batch"})
 
     assert (changed.status_code, changed.content) == (204, b"")
-    assert [(row["url"], row["event"]) for row in get(V2)] == [("https://new.example.com/in", "label_created_v2")]
+    assert [(row["url"], row["event"]) for row in get(V2)] == [
+        ("https://new.example.com/in", "label_created_v2")
+    ]
 
 
 def test_v1_takes_several_urls_and_gives_a_number(call: Any, get: Any) -> None:
-    bodies = [{"target_url": f"https://{host}.example.com/in", "event": "SHIP_NOTIFY", "friendly_name": host} for host in ("one", "two")]
+    bodies = [
+        {
+            "target_url": f"https://{host}.example.com/in",
+            "event": "SHIP_NOTIFY",
+            "friendly_name": host,
+        }
+        for host in ("one", "two")
+    ]
     numbers = [call("POST", "/webhooks/subscribe", body).json()["id"] for body in bodies]
 
     rows = get("/webhooks")["webhooks"]
@@ -50,15 +64,31 @@ def test_v1_takes_several_urls_and_gives_a_number(call: Any, get: Any) -> None:
     ]
 
 
-def test_what_is_removed_is_gone_and_each_version_sees_its_own(call: Any, get: Any, world: World) -> None:
-    v2, v1 = world.subscribe("label_created_v2", "https://a.example.com"), world.subscribe("SHIP_NOTIFY", "https://b.example.com")
+def test_what_is_removed_is_gone_and_each_version_sees_its_own(
+    call: Any, get: Any, world: World
+) -> None:
+    v2, v1 = (
+        world.subscribe("label_created_v2", "https://a.example.com"),
+        world.subscribe("SHIP_NOTIFY", "https://b.example.com"),
+    )
 
-    assert call("DELETE", f"{V2}/se-{v1.number}").status_code == call("DELETE", f"/webhooks/{v2.number}").status_code == 404
-    assert call("DELETE", f"{V2}/{v2.webhook_id}").status_code == call("DELETE", f"/webhooks/{v1.number}").status_code == 204
+    assert (
+        call("DELETE", f"{V2}/se-{v1.number}").status_code
+        == call("DELETE", f"/webhooks/{v2.number}").status_code
+        == 404
+    )
+    assert (
+        call("DELETE", f"{V2}/{v2.webhook_id}").status_code
+        == call("DELETE", f"/webhooks/{v1.number}").status_code
+        == 204
+    )
     assert (get(V2), get("/webhooks")) == ([], {"webhooks": []})
 
 
-@pytest.mark.parametrize("wrong", [{}, LABELS | {"event": "label_voided_v2"}, LABELS | {"url": None}, LABELS | {"name": ""}])
+@pytest.mark.parametrize(
+    "wrong",
+    [{}, LABELS | {"event": "label_voided_v2"}, LABELS | {"url": None}, LABELS | {"name": ""}],
+)
 def test_v2_refuses_what_it_does_not_know(call: Any, wrong: object) -> None:
     assert call("POST", V2, wrong).status_code == 400
 

@@ -1,4 +1,5 @@
-"""A real gunicorn among strangers: who sends slowly, who sends wrong tokens without end, and what a proxy's headers do."""
+"""A real gunicorn among strangers: who sends slowly, who sends wrong tokens without end, and what a
+proxy's headers do."""
 
 import socket
 import threading
@@ -25,17 +26,24 @@ UNREAD_BODY_FOR_EVER = BODY_FOR_EVER.replace(TOKEN, "a-guess")
 def door(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """One process of the receiver."""
     folder = tmp_path_factory.mktemp("door")
-    with Simulator() as simulator, Stack(simulator, f"sqlite:///{folder / 'bridge.db'}", folder, CONSOLE) as stack:
+    with (
+        Simulator() as simulator,
+        Stack(simulator, f"sqlite:///{folder / 'bridge.db'}", folder, CONSOLE) as stack,
+    ):
         stack.start_receiver(workers=1)
         yield stack
 
 
 def webhook(stack: Stack, number: int) -> Json:
-    return {"resource_url": f"{stack.simulator.url}/shipments?batchId={number}", "resource_type": "SHIP_NOTIFY"}
+    return {
+        "resource_url": f"{stack.simulator.url}/shipments?batchId={number}",
+        "resource_type": "SHIP_NOTIFY",
+    }
 
 
 class Drip:
-    """A connection on which `beginning` goes out, and then a byte now and then until the other side has enough."""
+    """A connection on which `beginning` goes out, and then a byte now and then until the other side
+    has enough."""
 
     def __init__(self, port: int, beginning: str) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
@@ -59,13 +67,21 @@ class Drip:
         self._socket.close()
 
 
-@pytest.mark.parametrize("beginning", [HEADERS_FOR_EVER, BODY_FOR_EVER, UNREAD_BODY_FOR_EVER], ids=["headers", "body", "unread body"])
-def test_as_many_slow_senders_as_there_are_threads_do_not_shut_the_others_out(door: Stack, beginning: str) -> None:
+@pytest.mark.parametrize(
+    "beginning",
+    [HEADERS_FOR_EVER, BODY_FOR_EVER, UNREAD_BODY_FOR_EVER],
+    ids=["headers", "body", "unread body"],
+)
+def test_as_many_slow_senders_as_there_are_threads_do_not_shut_the_others_out(
+    door: Stack, beginning: str
+) -> None:
     drips = [Drip(door.port, beginning) for _ in range(THREADS + 2)]
 
     try:
         answers = [door.send(webhook(door, number)) for number in (id(drips), id(drips) + 1)]
-        wait_until(lambda: all(drip.is_over for drip in drips), 20, "the slow senders to be sent away")
+        wait_until(
+            lambda: all(drip.is_over for drip in drips), 20, "the slow senders to be sent away"
+        )
     finally:
         for drip in drips:
             drip.close()
@@ -74,19 +90,28 @@ def test_as_many_slow_senders_as_there_are_threads_do_not_shut_the_others_out(do
     assert not door.processes[0].logged("request_failed_unforeseen")
 
 
-def test_wrong_tokens_without_end_are_sent_away_unheard_and_a_right_one_from_there_is_taken(door: Stack) -> None:
+def test_wrong_tokens_without_end_are_sent_away_unheard_and_a_right_one_from_there_is_taken(
+    door: Stack,
+) -> None:
     rejections, logged, events = (
         door.metric("bridge_rejections_total"),
         len(door.processes[0].logged("request_refused")),
         len(door.events()),
     )
 
-    guesses = [door.post(b"{}", token=f"guess-number-{number}") for number in range(TRIES_PER_MINUTE * 2)]
+    guesses = [
+        door.post(b"{}", token=f"guess-number-{number}") for number in range(TRIES_PER_MINUTE * 2)
+    ]
     right = door.send(webhook(door, 1))
 
-    heard, refused = ([answer for answer in guesses if answer.status == status] for status in (401, 429))
+    heard, refused = (
+        [answer for answer in guesses if answer.status == status] for status in (401, 429)
+    )
     assert len(heard) + len(refused) == len(guesses)
-    assert (set(refused[0].json), refused[0].json["error"]) == ({"error", "message"}, "too_many_requests")
+    assert (set(refused[0].json), refused[0].json["error"]) == (
+        {"error", "message"},
+        "too_many_requests",
+    )
     assert int(refused[0].headers["Retry-After"]) == 1
     assert right.status == 202
     assert door.metric("bridge_rejections_total") - rejections == len(guesses)
@@ -95,21 +120,29 @@ def test_wrong_tokens_without_end_are_sent_away_unheard_and_a_right_one_from_the
 
 
 def test_address_that_a_sender_claims_for_itself_counts_for_nothing(door: Stack) -> None:
-    claims = [{"X-Forwarded-For": f"198.51.100.{number}", "X-Real-IP": f"203.0.113.{number}"} for number in range(TRIES_PER_MINUTE * 2)]
+    claims = [
+        {"X-Forwarded-For": f"198.51.100.{number}", "X-Real-IP": f"203.0.113.{number}"}
+        for number in range(TRIES_PER_MINUTE * 2)
+    ]
 
     assert 429 in [door.post(b"{}", claim, token="a-guess").status for claim in claims]
 
 
-def test_cookie_of_the_console_is_for_https_alone_behind_a_proxy_on_this_machine_that_speaks_it(door: Stack) -> None:
+def test_cookie_of_the_console_is_for_https_alone_behind_a_proxy_on_this_machine_that_speaks_it(
+    door: Stack,
+) -> None:
     behind_tls, plain = (
-        door.ask("GET", "/console/sign-in", headers=sent).headers["Set-Cookie"] for sent in ({"X-Forwarded-Proto": "https"}, {})
+        door.ask("GET", "/console/sign-in", headers=sent).headers["Set-Cookie"]
+        for sent in ({"X-Forwarded-Proto": "https"}, {})
     )
 
     assert ("; Secure" in behind_tls, "; Secure" in plain) == (True, False)
 
 
 def test_name_that_a_sender_gives_our_host_leads_nobody_there(door: Stack) -> None:
-    answer = door.ask("GET", "/console/", headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"})
+    answer = door.ask(
+        "GET", "/console/", headers={"Host": "evil.example", "X-Forwarded-Host": "evil.example"}
+    )
 
     assert (answer.status, answer.headers["Location"]) == (303, "/console/sign-in?next=/console/")
     assert b"evil.example" not in answer.raw
@@ -125,4 +158,6 @@ def test_brake_counts_by_address_and_lets_go_again() -> None:
     assert brake.wait("198.51.100.7", now=1000.0) == 0.0
     assert brake.wait("203.0.113.5", now=1001.0) == 0.0
     assert brake.wait("203.0.113.5", now=1001.5) == pytest.approx(0.5)
-    assert [brake.wait("203.0.113.5", now=1100.0) for _ in range(TRIES_PER_MINUTE)] == [0.0] * TRIES_PER_MINUTE
+    assert [brake.wait("203.0.113.5", now=1100.0) for _ in range(TRIES_PER_MINUTE)] == [
+        0.0
+    ] * TRIES_PER_MINUTE

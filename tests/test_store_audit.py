@@ -10,10 +10,16 @@ pytest_plugins = ["tests.ledger_fixtures"]
 
 def note(ledger: Database, subject: str = "dlv_1", **told: str) -> None:
     with ledger.begin() as connection:
-        audit.note(connection, **({"who": "alice (shell)", "what": "retry", "subject": subject} | told), now=ledger.now(connection))  # type: ignore[arg-type]
+        audit.note(
+            connection,
+            **({"who": "alice (shell)", "what": "retry", "subject": subject} | told),
+            now=ledger.now(connection),
+        )  # type: ignore[arg-type]
 
 
-def test_acts_are_told_newest_first_with_who_when_what_and_why(ledger: Database, clock: Clock) -> None:
+def test_acts_are_told_newest_first_with_who_when_what_and_why(
+    ledger: Database, clock: Clock
+) -> None:
     note(ledger, why="the SKU was mended", outcome="is tried again now")
     then = clock.now
     clock.advance(60)
@@ -24,7 +30,11 @@ def test_acts_are_told_newest_first_with_who_when_what_and_why(ledger: Database,
 
     assert (newest["what"], newest["subject"], newest["why"]) == ("link", "dlv_2", None)
     assert oldest["at"] == then
-    assert (oldest["who"], oldest["why"], oldest["outcome"]) == ("alice (shell)", "the SKU was mended", "is tried again now")
+    assert (oldest["who"], oldest["why"], oldest["outcome"]) == (
+        "alice (shell)",
+        "the SKU was mended",
+        "is tried again now",
+    )
 
 
 def test_acts_are_narrowed_by_subject_and_age_and_paged(ledger: Database, clock: Clock) -> None:
@@ -33,10 +43,16 @@ def test_acts_are_narrowed_by_subject_and_age_and_paged(ledger: Database, clock:
         clock.advance(60)
 
     with ledger.read() as connection:
-        assert [row["id"] for row in audit.acts(connection, subject="dlv_1")] == [rows(ledger, "audit")[2].id, rows(ledger, "audit")[0].id]
+        assert [row["id"] for row in audit.acts(connection, subject="dlv_1")] == [
+            rows(ledger, "audit")[2].id,
+            rows(ledger, "audit")[0].id,
+        ]
         assert [row["subject"] for row in audit.acts(connection, since=clock.now)] == []
         [first] = audit.acts(connection, limit=1)
-        assert [row["subject"] for row in audit.acts(connection, before=first["id"])] == ["dlv_2", "dlv_1"]
+        assert [row["subject"] for row in audit.acts(connection, before=first["id"])] == [
+            "dlv_2",
+            "dlv_1",
+        ]
 
 
 def test_no_text_is_too_odd_or_too_long_to_be_noted(ledger: Database) -> None:

@@ -1,4 +1,5 @@
-"""One budget per vendor for all processes: no minute ever sees more calls than allowed, and a pause stops everyone."""
+"""One budget per vendor for all processes: no minute ever sees more calls than allowed, and a pause
+stops everyone."""
 
 from collections.abc import Callable
 from datetime import timedelta
@@ -15,17 +16,23 @@ from tests.fakes import Clock, WatchedDatabase
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
-GAPS = st.lists(st.floats(0, 20, allow_nan=False) | st.sampled_from([0.0, 0.001, 60.0]), min_size=1, max_size=25)
+GAPS = st.lists(
+    st.floats(0, 20, allow_nan=False) | st.sampled_from([0.0, 0.001, 60.0]), min_size=1, max_size=25
+)
 
 
 def take(database: Database, per_minute: int = 60, system: str = "purple_dot") -> float:
     with database.begin() as connection:
-        return rate_limits.take(connection, system, per_minute=per_minute, now=database.now(connection)).wait
+        return rate_limits.take(
+            connection, system, per_minute=per_minute, now=database.now(connection)
+        ).wait
 
 
 def left(database: Database, per_minute: int = 60, system: str = "purple_dot") -> int:
     with database.read() as connection:
-        return rate_limits.state(connection, system, per_minute=per_minute, now=database.now(connection)).calls_left
+        return rate_limits.state(
+            connection, system, per_minute=per_minute, now=database.now(connection)
+        ).calls_left
 
 
 def pause(database: Database, seconds: float, system: str = "purple_dot") -> None:
@@ -34,12 +41,18 @@ def pause(database: Database, seconds: float, system: str = "purple_dot") -> Non
 
 
 def busiest_minute(moments: list[float]) -> int:
-    return max((sum(start <= moment < start + 60 for moment in moments) for start in moments), default=0)
+    return max(
+        (sum(start <= moment < start + 60 for moment in moments) for start in moments), default=0
+    )
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(per_minute=st.integers(1, 300), gaps=GAPS, impatient=st.booleans())
-def test_no_minute_sees_more_calls_than_allowed(ledger: WatchedDatabase, per_minute: int, gaps: list[float], impatient: bool) -> None:
+def test_no_minute_sees_more_calls_than_allowed(
+    ledger: WatchedDatabase, per_minute: int, gaps: list[float], impatient: bool
+) -> None:
     clock, calls = Clock(), []
     with Database.begin(ledger) as connection:
         connection.execute(rate_limits.budgets.delete())
@@ -58,7 +71,9 @@ def test_no_minute_sees_more_calls_than_allowed(ledger: WatchedDatabase, per_min
 
 
 @pytest.mark.parametrize("per_minute", [1, 2, 3, 10, 40, 200])
-def test_patient_caller_is_always_served_in_the_end(ledger: WatchedDatabase, clock: Clock, per_minute: int) -> None:
+def test_patient_caller_is_always_served_in_the_end(
+    ledger: WatchedDatabase, clock: Clock, per_minute: int
+) -> None:
     start, calls = clock.now, 0
     with Database.begin(ledger) as connection:
         while clock.now < start + timedelta(minutes=3):
@@ -86,7 +101,9 @@ def test_refused_call_takes_nothing(ledger: WatchedDatabase) -> None:
     assert len(set(waits)) == 1
 
 
-def test_two_processes_share_one_budget(ledger: WatchedDatabase, opened: Callable[[], Database]) -> None:
+def test_two_processes_share_one_budget(
+    ledger: WatchedDatabase, opened: Callable[[], Database]
+) -> None:
     alone = 0
     while not take(ledger, 120, "alone"):
         alone += 1
@@ -129,9 +146,17 @@ def test_pause_of_one_vendor_stops_no_other(ledger: WatchedDatabase) -> None:
     assert take(ledger) == 0
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(per_minute=st.integers(1, 300), gaps=st.lists(st.floats(0, 30, allow_nan=False), max_size=8), burst=st.integers(0, 4))
-def test_what_is_left_can_be_taken_and_no_more(ledger: WatchedDatabase, per_minute: int, gaps: list[float], burst: int) -> None:
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    per_minute=st.integers(1, 300),
+    gaps=st.lists(st.floats(0, 30, allow_nan=False), max_size=8),
+    burst=st.integers(0, 4),
+)
+def test_what_is_left_can_be_taken_and_no_more(
+    ledger: WatchedDatabase, per_minute: int, gaps: list[float], burst: int
+) -> None:
     clock = Clock()
     with Database.begin(ledger) as connection:
         connection.execute(rate_limits.budgets.delete())
@@ -139,7 +164,9 @@ def test_what_is_left_can_be_taken_and_no_more(ledger: WatchedDatabase, per_minu
             clock.advance(gap)
             for _ in range(burst):
                 rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now)
-        promised = rate_limits.state(connection, "x", per_minute=per_minute, now=clock.now).calls_left
+        promised = rate_limits.state(
+            connection, "x", per_minute=per_minute, now=clock.now
+        ).calls_left
         taken = 0
         while rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now).calls:
             taken += 1
@@ -165,26 +192,34 @@ def taken_in(connection: Connection, lane: Lane, clock: Clock, per_minute: int =
     return count
 
 
-def test_lower_lane_leaves_a_part_of_the_burst_to_the_higher(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_lower_lane_leaves_a_part_of_the_burst_to_the_higher(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     with Database.begin(ledger) as connection:
         taken = [taken_in(connection, lane, clock) for lane in reversed(Lane)]
 
     assert taken == [6, 2, 2, 2]
 
 
-def test_lower_lanes_get_no_turn_while_live_calls_wait_for_theirs(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_lower_lanes_get_no_turn_while_live_calls_wait_for_theirs(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     turns: list[Lane] = []
     with Database.begin(ledger) as connection:
         taken_in(connection, Lane.LIVE, clock)
         for _tick in range(200):
             clock.advance(0.1)
             for lane in (Lane.SWEEP, Lane.REPLAY, Lane.RETRY, Lane.LIVE):
-                turns += [lane] * rate_limits.take(connection, "x", per_minute=120, now=clock.now, lane=lane).calls
+                turns += [lane] * rate_limits.take(
+                    connection, "x", per_minute=120, now=clock.now, lane=lane
+                ).calls
 
     assert set(turns) == {Lane.LIVE}
 
 
-def test_lowest_lane_has_the_whole_rate_when_nobody_else_calls(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_lowest_lane_has_the_whole_rate_when_nobody_else_calls(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     calls = 0
     with Database.begin(ledger) as connection:
         for _second in range(60):
@@ -195,11 +230,18 @@ def test_lowest_lane_has_the_whole_rate_when_nobody_else_calls(ledger: WatchedDa
 
 
 @pytest.mark.parametrize("per_minute", [1, 2, 5])
-def test_smallest_budget_serves_every_lane(ledger: WatchedDatabase, clock: Clock, per_minute: int) -> None:
+def test_smallest_budget_serves_every_lane(
+    ledger: WatchedDatabase, clock: Clock, per_minute: int
+) -> None:
     with Database.begin(ledger) as connection:
         for lane in Lane:
             clock.advance(300)
-            assert rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now, lane=lane).calls == 1
+            assert (
+                rate_limits.take(
+                    connection, "x", per_minute=per_minute, now=clock.now, lane=lane
+                ).calls
+                == 1
+            )
 
 
 def test_block_of_calls_counts_as_so_many(ledger: WatchedDatabase, clock: Clock) -> None:
@@ -212,7 +254,9 @@ def test_block_of_calls_counts_as_so_many(ledger: WatchedDatabase, clock: Clock)
 # What a vendor says of its own
 
 
-def test_vendor_that_has_less_left_than_we_think_is_believed(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_vendor_that_has_less_left_than_we_think_is_believed(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     with Database.begin(ledger) as connection:
         rate_limits.take(connection, "x", per_minute=120, now=clock.now)
         rate_limits.learn(connection, "x", allowed=None, remaining=3, per_minute=120, now=clock.now)
@@ -223,7 +267,9 @@ def test_vendor_that_has_less_left_than_we_think_is_believed(ledger: WatchedData
 def test_vendor_that_has_more_left_changes_nothing(ledger: WatchedDatabase, clock: Clock) -> None:
     with Database.begin(ledger) as connection:
         rate_limits.take(connection, "x", per_minute=120, now=clock.now)
-        rate_limits.learn(connection, "x", allowed=None, remaining=90, per_minute=120, now=clock.now)
+        rate_limits.learn(
+            connection, "x", allowed=None, remaining=90, per_minute=120, now=clock.now
+        )
 
         assert taken_in(connection, Lane.LIVE, clock) == 11
 
@@ -231,9 +277,13 @@ def test_vendor_that_has_more_left_changes_nothing(ledger: WatchedDatabase, cloc
 def test_rate_that_the_vendor_told_is_handed_on(ledger: WatchedDatabase, clock: Clock) -> None:
     with Database.begin(ledger) as connection:
         rate_limits.take(connection, "x", per_minute=120, now=clock.now)
-        rate_limits.learn(connection, "x", allowed=40, remaining=None, per_minute=120, now=clock.now)
+        rate_limits.learn(
+            connection, "x", allowed=40, remaining=None, per_minute=120, now=clock.now
+        )
 
-        assert rate_limits.take(connection, "x", per_minute=120, now=clock.now).told_per_minute == 40
+        assert (
+            rate_limits.take(connection, "x", per_minute=120, now=clock.now).told_per_minute == 40
+        )
 
 
 # A vendor that fails as a whole
@@ -258,12 +308,16 @@ def test_few_failures_or_quick_ones_close_nothing(ledger: WatchedDatabase, clock
     assert fail(ledger, clock, 40, every=0.1)[-1] is not None
 
 
-def test_hundred_failures_within_a_second_are_not_sustained(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_hundred_failures_within_a_second_are_not_sustained(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     assert fail(ledger, clock, 100, every=0.01) == [None] * 100
     assert standing(ledger, clock) == "failing"
 
 
-def test_sustained_failure_stops_all_calls_but_one_probe_at_a_time(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_sustained_failure_stops_all_calls_but_one_probe_at_a_time(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     fail(ledger, clock, 5)
     assert standing(ledger, clock) == "down"
 

@@ -1,4 +1,5 @@
-"""Transactions: whole or not at all, waited for rather than failed on, and the driver's trouble told as one error of ours."""
+"""Transactions: whole or not at all, waited for rather than failed on, and the driver's trouble
+told as one error of ours."""
 
 import sqlite3
 from collections.abc import Callable, Iterator
@@ -30,7 +31,9 @@ Opener = Callable[[], Database]
 
 def beat(database: Database, name: str, at: datetime) -> None:
     with database.begin() as connection:
-        connection.execute(workers.insert().values(name=name, host="h", pid=1, started_at=at, beat_at=at))
+        connection.execute(
+            workers.insert().values(name=name, host="h", pid=1, started_at=at, beat_at=at)
+        )
 
 
 @pytest.fixture
@@ -68,7 +71,9 @@ def test_reading_does_not_wait_for_a_writer(opened: Opener) -> None:
     database, other = opened(), opened()
 
     with database.begin() as connection:
-        events.receive(connection, events.Arrival("SHIP_NOTIFY", b"{}"), now=database.now(connection))
+        events.receive(
+            connection, events.Arrival("SHIP_NOTIFY", b"{}"), now=database.now(connection)
+        )
         seen_meanwhile = rows(other, "events")
 
     assert seen_meanwhile == []
@@ -82,11 +87,17 @@ def test_four_writers_never_hear_that_the_database_is_locked(opened: Opener) -> 
     def write(database: Database, writer: int) -> None:
         at_once.wait(10)
         for number in range(25):
-            receive(database, resource_url=f"https://ssapi.shipstation.com/shipments?n={writer}-{number}")
+            receive(
+                database,
+                resource_url=f"https://ssapi.shipstation.com/shipments?n={writer}-{number}",
+            )
 
     here, there = opened(), opened()
     with ThreadPoolExecutor(4) as pool:
-        done = [pool.submit(write, database, writer) for writer, database in enumerate((here, here, there, there))]
+        done = [
+            pool.submit(write, database, writer)
+            for writer, database in enumerate((here, here, there, there))
+        ]
         for one in done:
             one.result(30)
 
@@ -94,7 +105,8 @@ def test_four_writers_never_hear_that_the_database_is_locked(opened: Opener) -> 
 
 
 def test_writer_waits_for_a_reader_that_became_none(opened: Opener) -> None:
-    """A transaction that looks first and writes then holds the write lock from its start, so it can't fail in its middle."""
+    """A transaction that looks first and writes then holds the write lock from its start, so it
+    can't fail in its middle."""
     database, other = opened(), opened()
     looked, go_on = Event(), Event()
 
@@ -103,7 +115,11 @@ def test_writer_waits_for_a_reader_that_became_none(opened: Opener) -> None:
             connection.execute(text("SELECT count(*) FROM events")).all()
             looked.set()
             go_on.wait(5)
-            events.receive(connection, events.Arrival("SHIP_NOTIFY", b"{}", "https://a"), now=database.now(connection))
+            events.receive(
+                connection,
+                events.Arrival("SHIP_NOTIFY", b"{}", "https://a"),
+                now=database.now(connection),
+            )
 
     first = Thread(target=look_then_write)
     first.start()
@@ -129,7 +145,11 @@ def test_locked_database_is_a_storage_error(file: Path) -> None:
 
 def test_writer_of_this_process_is_not_waited_for_without_end(file: Path) -> None:
     """On SQLite, where one process writes one thing at a time."""
-    with closing(Database(f"sqlite:///{file}", busy_timeout=0.05)) as database, database.begin(), ThreadPoolExecutor(1) as pool:
+    with (
+        closing(Database(f"sqlite:///{file}", busy_timeout=0.05)) as database,
+        database.begin(),
+        ThreadPoolExecutor(1) as pool,
+    ):
         error = pool.submit(receive, database).exception(5)
 
     assert isinstance(error, StorageError)
@@ -187,13 +207,17 @@ def test_server_that_takes_no_writes_is_a_storage_error(server: Database) -> Non
 
 
 @pytest.mark.postgres
-def test_connection_that_breaks_in_the_middle_is_a_storage_error_and_the_next_works(server: Database) -> None:
+def test_connection_that_breaks_in_the_middle_is_a_storage_error_and_the_next_works(
+    server: Database,
+) -> None:
     def break_it() -> None:
         with server.begin() as connection:
             pid = connection.execute(text("SELECT pg_backend_pid()")).scalar_one()
             with server.read() as other:
                 other.execute(text("SELECT pg_terminate_backend(:pid, 5000)"), {"pid": pid})
-            events.receive(connection, events.Arrival("SHIP_NOTIFY", b"{}"), now=server.now(connection))
+            events.receive(
+                connection, events.Arrival("SHIP_NOTIFY", b"{}"), now=server.now(connection)
+            )
 
     with pytest.raises(StorageError):
         break_it()
@@ -213,7 +237,10 @@ def test_connection_that_broke_while_idle_is_not_noticed(server: Database) -> No
 
 
 def test_error_never_tells_statement_or_values(file: Path) -> None:
-    error = trouble(f"sqlite:///file:{file}?mode=ro&uri=true", work=lambda d: receive(d, body=b"ada@example.com"))
+    error = trouble(
+        f"sqlite:///file:{file}?mode=ro&uri=true",
+        work=lambda d: receive(d, body=b"ada@example.com"),
+    )
 
     assert "ada@example.com" not in str(error)
     assert "INSERT" not in str(error)
@@ -226,12 +253,17 @@ def test_fault_of_ours_stays_what_it_is(ledger: WatchedDatabase, clock: Clock) -
         beat(ledger, "worker-1", clock.now)
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(
-    moment=st.datetimes(datetime(1970, 1, 2), datetime(2900, 1, 1)),  # noqa: DTZ001  # the zone is drawn beside it
+    # the zone is drawn beside it
+    moment=st.datetimes(datetime(1970, 1, 2), datetime(2900, 1, 1)),  # noqa: DTZ001
     offset=st.integers(-14 * 60, 14 * 60),
 )
-def test_moments_of_any_zone_come_back_as_the_same_aware_utc(ledger: WatchedDatabase, moment: datetime, offset: int) -> None:
+def test_moments_of_any_zone_come_back_as_the_same_aware_utc(
+    ledger: WatchedDatabase, moment: datetime, offset: int
+) -> None:
     aware = moment.replace(tzinfo=timezone(timedelta(minutes=offset)))
     with ledger.begin() as connection:
         connection.execute(workers.delete())
@@ -246,12 +278,21 @@ def test_moments_of_any_zone_come_back_as_the_same_aware_utc(ledger: WatchedData
 
 def test_moments_sort_by_time_whatever_their_zone(ledger: WatchedDatabase, clock: Clock) -> None:
     east, west = timezone(timedelta(hours=9)), timezone(timedelta(hours=-7))
-    for name, at in (("late", clock.now.astimezone(west)), ("early", (clock.now - timedelta(microseconds=1)).astimezone(east))):
+    for name, at in (
+        ("late", clock.now.astimezone(west)),
+        ("early", (clock.now - timedelta(microseconds=1)).astimezone(east)),
+    ):
         beat(ledger, name, at)
 
     with ledger.read() as connection:
         names = connection.execute(workers.select().order_by(workers.c.beat_at)).scalars().all()
-        before = connection.execute(workers.select().where(workers.c.beat_at < clock.now.astimezone(east))).scalars().all()
+        before = (
+            connection.execute(
+                workers.select().where(workers.c.beat_at < clock.now.astimezone(east))
+            )
+            .scalars()
+            .all()
+        )
 
     assert (names, before) == (["early", "late"], ["early"])
 

@@ -1,4 +1,5 @@
-"""The mapping log and its quantity ledger: what counts against an order, what is fenced, what a decision anew replaces."""
+"""The mapping log and its quantity ledger: what counts against an order, what is fenced, what a
+decision anew replaces."""
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
@@ -10,27 +11,52 @@ import pytest
 from sqlalchemy.exc import IntegrityError
 
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Held, Tracking
+from bridge.domain.deliveries import Attempt, Claim, Delivery, Draft
 from bridge.domain.errors import LeaseLostError, TemporaryError
 from bridge.domain.events import COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import ShipmentState
 from bridge.store import deliveries, mending
-from bridge.store.attempts import Attempt
-from bridge.store.deliveries import Claim, Delivery, Draft
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table
 from tests.fakes import Clock, WatchedDatabase
-from tests.ledger import ORDER_ID, OTHER_ID, a_parcel, claim_deliveries, claim_delivery, deliver_next, due_in, receive, record, row, rows
+from tests.ledger import (
+    ORDER_ID,
+    OTHER_ID,
+    a_parcel,
+    claim_deliveries,
+    claim_delivery,
+    deliver_next,
+    due_in,
+    receive,
+    record,
+    row,
+    rows,
+)
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
 LINES = (FulfilledLine("line-shawl", 2, "SHAWL-RED"), FulfilledLine("line-cap", 1, "CAP-OAT"))
-GOES_OUT = CreateFulfillment(ORDER_ID, "#PD100", LINES, Tracking("1Z1", "UPS", "https://ups.example/1Z1"), notify_customer=True)
+GOES_OUT = CreateFulfillment(
+    ORDER_ID,
+    "#PD100",
+    LINES,
+    Tracking("1Z1", "UPS", "https://ups.example/1Z1"),
+    notify_customer=True,
+)
 
 
-def a_draft(clock: Clock, action: CreateFulfillment | Held | None = GOES_OUT, **fields: Any) -> Draft:
+def a_draft(
+    clock: Clock, action: CreateFulfillment | Held | None = GOES_OUT, **fields: Any
+) -> Draft:
     identity = f"{action.fulfillment_order_id if action else '?'}:1Z1"
-    given = {"identity": identity, "shipment": a_parcel(), "lane": Lane.LIVE, "received_at": clock.now, "rule": "orderNumber"} | fields
+    given = {
+        "identity": identity,
+        "shipment": a_parcel(),
+        "lane": Lane.LIVE,
+        "received_at": clock.now,
+        "rule": "orderNumber",
+    } | fields
     return Draft(action=action, **given)
 
 
@@ -67,10 +93,20 @@ def test_delivery_comes_back_as_it_was_decided(ledger: WatchedDatabase, clock: C
 
     delivery = loaded(ledger)
 
-    assert (delivery.id, delivery.status, delivery.reason, delivery.rule) == (delivery_id, DeliveryStatus.PENDING, None, "orderNumber")
+    assert (delivery.id, delivery.status, delivery.reason, delivery.rule) == (
+        delivery_id,
+        DeliveryStatus.PENDING,
+        None,
+        "orderNumber",
+    )
     assert delivery.action() == GOES_OUT
     assert delivery.shipment == a_parcel()
-    assert (delivery.lane, delivery.trigger, delivery.claim, delivery.attempts) == (Lane.LIVE, Trigger.LIVE, 0, 0)
+    assert (delivery.lane, delivery.trigger, delivery.claim, delivery.attempts) == (
+        Lane.LIVE,
+        Trigger.LIVE,
+        0,
+        0,
+    )
     assert (delivery.created_at, delivery.order_seen_at, delivery.label_seen_at) == (clock.now,) * 3
     assert delivery.posting_at is delivery.unclear_at is None
 
@@ -91,7 +127,9 @@ def test_identity_is_unique(ledger: WatchedDatabase, clock: Clock) -> None:
     assert len(rows(ledger)) == 1
 
 
-def test_delivery_without_an_order_has_nothing_to_post(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_delivery_without_an_order_has_nothing_to_post(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     create(ledger, a_draft(clock, None))
 
     with pytest.raises(ValueError, match="not placed yet"):
@@ -109,7 +147,12 @@ def test_delivery_without_an_order_has_nothing_to_post(ledger: WatchedDatabase, 
     ],
 )
 def test_new_delivery_stands_where_its_action_puts_it(
-    ledger: WatchedDatabase, clock: Clock, action: Any, seconds: float | None, status: str, due: float | None
+    ledger: WatchedDatabase,
+    clock: Clock,
+    action: Any,
+    seconds: float | None,
+    status: str,
+    due: float | None,
 ) -> None:
     due_at = None if seconds is None else clock.now + timedelta(seconds=seconds)
 
@@ -129,14 +172,23 @@ def test_ledger_counts_committed_deliveries_only(ledger: WatchedDatabase, clock:
     assert sorted(counted(ledger, ORDER_ID)[ORDER_ID]) == sorted(expected)
 
 
-def test_held_counts_where_its_fulfillment_may_stand_all_the_same(ledger: WatchedDatabase, clock: Clock) -> None:
-    never_sent = {reason: create(ledger, a_draft(clock, identity=f"never:{reason}")) for reason in Reason}
-    maybe_sent = {reason: create(ledger, a_draft(clock, identity=f"maybe:{reason}")) for reason in Reason}
+def test_held_counts_where_its_fulfillment_may_stand_all_the_same(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    never_sent = {
+        reason: create(ledger, a_draft(clock, identity=f"never:{reason}")) for reason in Reason
+    }
+    maybe_sent = {
+        reason: create(ledger, a_draft(clock, identity=f"maybe:{reason}")) for reason in Reason
+    }
     for reason in Reason:
         force(ledger, never_sent[reason], status="held", reason=reason)
         force(ledger, maybe_sent[reason], status="held", reason=reason, posting_at=clock.now)
 
-    stands_for_sure = {never_sent[Reason.UNCONFIRMED_PARTIAL], never_sent[Reason.VOIDED_AFTER_DELIVERY]}
+    stands_for_sure = {
+        never_sent[Reason.UNCONFIRMED_PARTIAL],
+        never_sent[Reason.VOIDED_AFTER_DELIVERY],
+    }
     assert set(counted(ledger, ORDER_ID)[ORDER_ID]) == stands_for_sure | set(maybe_sent.values())
 
 
@@ -149,16 +201,25 @@ def test_deliveries_of_other_orders_do_not_count(ledger: WatchedDatabase, clock:
     assert counted(ledger) == {}
 
 
-def test_intent_is_marked_with_its_attempt_and_a_new_lease(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_intent_is_marked_with_its_attempt_and_a_new_lease(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     create(ledger, a_draft(clock))
     delivery = claim_delivery(ledger)
     clock.advance(20)
 
     with ledger.begin() as connection:
-        deliveries.intend(connection, delivery, owner="worker-1", now=clock.now, lease=timedelta(seconds=60))
+        deliveries.intend(
+            connection, delivery, owner="worker-1", now=clock.now, lease=timedelta(seconds=60)
+        )
 
     stored = row(ledger, delivery.id)
-    assert (stored.posting_at, stored.unclear_at, stored.attempts, stored.status) == (clock.now, None, 1, "delivering")
+    assert (stored.posting_at, stored.unclear_at, stored.attempts, stored.status) == (
+        clock.now,
+        None,
+        1,
+        "delivering",
+    )
     assert due_in(ledger, delivery.id) == 60
 
 
@@ -169,7 +230,9 @@ def test_late_owner_cannot_intend(ledger: WatchedDatabase, clock: Clock) -> None
     claim_delivery(ledger, "worker-2")
 
     with pytest.raises(LeaseLostError), ledger.begin() as connection:
-        deliveries.intend(connection, late, owner="worker-1", now=clock.now, lease=timedelta(seconds=60))
+        deliveries.intend(
+            connection, late, owner="worker-1", now=clock.now, lease=timedelta(seconds=60)
+        )
 
     assert row(ledger, late.id).posting_at is None
 
@@ -192,19 +255,34 @@ def test_attempts_are_appended_whole(ledger: WatchedDatabase, clock: Clock) -> N
     for number in (1, 2):
         delivery = claim_delivery(ledger)
         attempt = Attempt(
-            number, Trigger.RETRY, clock.now, clock.advance(1), "retrying", "d" * 3000, {"fulfillment": {"n": number}}, 503, '{"e":1}'
+            number,
+            Trigger.RETRY,
+            clock.now,
+            clock.advance(1),
+            "retrying",
+            "d" * 3000,
+            {"fulfillment": {"n": number}},
+            503,
+            '{"e":1}',
         )
         record(ledger, delivery, DeliveryStatus.RETRYING, attempt=attempt, due_at=clock.now)
 
     first, second = rows(ledger, "attempts")
     assert (first.number, second.number) == (1, 2)
-    assert (second.trigger, second.outcome, second.http_status, second.answer) == ("retry", "retrying", 503, '{"e":1}')
+    assert (second.trigger, second.outcome, second.http_status, second.answer) == (
+        "retry",
+        "retrying",
+        503,
+        '{"e":1}',
+    )
     assert second.request == {"fulfillment": {"n": 2}}
     assert second.finished_at - second.started_at == timedelta(seconds=1)
     assert len(second.detail) == 2000
 
 
-def test_outcome_without_a_due_time_is_never_claimed_again(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_outcome_without_a_due_time_is_never_claimed_again(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     create(ledger, a_draft(clock))
     deliver_next(ledger)
 
@@ -216,22 +294,36 @@ def test_outcome_without_a_due_time_is_never_claimed_again(ledger: WatchedDataba
 def test_reason_of_an_earlier_stretch_does_not_stay(ledger: WatchedDatabase, clock: Clock) -> None:
     create(ledger, a_draft(clock))
     delivery = claim_delivery(ledger)
-    record(ledger, delivery, DeliveryStatus.RETRYING, due_at=clock.now, reason=Reason.CREDENTIALS_REFUSED)
+    record(
+        ledger,
+        delivery,
+        DeliveryStatus.RETRYING,
+        due_at=clock.now,
+        reason=Reason.CREDENTIALS_REFUSED,
+    )
 
     record(ledger, claim_delivery(ledger), DeliveryStatus.DELIVERED)
 
     assert row(ledger, delivery.id).reason is None
 
 
-def test_decided_anew_keeps_row_and_attempts_and_replaces_the_rest(ledger: WatchedDatabase, clock: Clock) -> None:
-    delivery_id = create(ledger, a_draft(clock, Held(Reason.UNKNOWN_LINE, "no such SKU", ORDER_ID, "#PD100")))
+def test_decided_anew_keeps_row_and_attempts_and_replaces_the_rest(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    delivery_id = create(
+        ledger, a_draft(clock, Held(Reason.UNKNOWN_LINE, "no such SKU", ORDER_ID, "#PD100"))
+    )
     force(ledger, delivery_id, attempts=3)
 
     clock.advance(5)
     place_again(ledger, delivery_id, a_draft(clock), clock)
 
     delivery = loaded(ledger)
-    assert (delivery.id, delivery.status, delivery.reason) == (delivery_id, DeliveryStatus.PENDING, None)
+    assert (delivery.id, delivery.status, delivery.reason) == (
+        delivery_id,
+        DeliveryStatus.PENDING,
+        None,
+    )
     assert (delivery.lines, delivery.attempts) == (LINES, 3)
     assert row(ledger, delivery_id).updated_at == clock.now
 
@@ -239,7 +331,12 @@ def test_decided_anew_keeps_row_and_attempts_and_replaces_the_rest(ledger: Watch
 def test_search_that_goes_on_counts_its_tries(ledger: WatchedDatabase, clock: Clock) -> None:
     delivery_id = create(ledger, a_draft(clock, None, due_at=clock.now))
 
-    place_again(ledger, delivery_id, a_draft(clock, None, attempts=2, due_at=clock.now + timedelta(seconds=60)), clock)
+    place_again(
+        ledger,
+        delivery_id,
+        a_draft(clock, None, attempts=2, due_at=clock.now + timedelta(seconds=60)),
+        clock,
+    )
 
     assert (row(ledger, delivery_id).attempts, due_in(ledger, delivery_id)) == (2, 60)
 
@@ -255,7 +352,9 @@ def test_deciding_anew_ends_a_claim(ledger: WatchedDatabase, clock: Clock) -> No
 
 def test_lines_of_a_withdrawn_decision_are_gone(ledger: WatchedDatabase, clock: Clock) -> None:
     delivery_id = create(ledger, a_draft(clock))
-    place_again(ledger, delivery_id, a_draft(clock, Held(Reason.NO_ITEMS, "", ORDER_ID, "#PD100")), clock)
+    place_again(
+        ledger, delivery_id, a_draft(clock, Held(Reason.NO_ITEMS, "", ORDER_ID, "#PD100")), clock
+    )
 
     assert rows(ledger, "delivery_lines") == []
 
@@ -268,8 +367,12 @@ DECISIONS = {
 
 
 @pytest.mark.parametrize("action", DECISIONS.values(), ids=DECISIONS)
-def test_what_was_just_written_is_what_will_be_read(ledger: WatchedDatabase, clock: Clock, action: CreateFulfillment | Held | None) -> None:
-    draft = a_draft(clock, action, order_seen_at=clock.now, label_seen_at=clock.now, due_at=clock.now)
+def test_what_was_just_written_is_what_will_be_read(
+    ledger: WatchedDatabase, clock: Clock, action: CreateFulfillment | Held | None
+) -> None:
+    draft = a_draft(
+        clock, action, order_seen_at=clock.now, label_seen_at=clock.now, due_at=clock.now
+    )
     with ledger.begin() as connection:
         written = deliveries.create(connection, draft, now=clock.now)
     assert written == loaded(ledger, draft.identity)
@@ -278,9 +381,16 @@ def test_what_was_just_written_is_what_will_be_read(ledger: WatchedDatabase, clo
     assert place_again(ledger, written.id, draft, clock) == loaded(ledger, draft.identity)
 
 
-def test_delivery_taken_as_it_is_written_is_a_claim_like_any_other(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_delivery_taken_as_it_is_written_is_a_claim_like_any_other(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     with ledger.begin() as connection:
-        mine = deliveries.create(connection, a_draft(clock), now=clock.now, claim=Claim("worker-1", clock.now + timedelta(seconds=60)))
+        mine = deliveries.create(
+            connection,
+            a_draft(clock),
+            now=clock.now,
+            claim=Claim("worker-1", clock.now + timedelta(seconds=60)),
+        )
 
     assert mine == loaded(ledger)
     assert claim_deliveries(ledger) == []
@@ -288,7 +398,9 @@ def test_delivery_taken_as_it_is_written_is_a_claim_like_any_other(ledger: Watch
     assert loaded(ledger).status is DeliveryStatus.DELIVERED
 
 
-def test_delivery_that_a_worker_took_up_meanwhile_is_not_decided_anew(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_delivery_that_a_worker_took_up_meanwhile_is_not_decided_anew(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     create(ledger, a_draft(clock))
     as_read = loaded(ledger)
     claim_delivery(ledger)
@@ -297,7 +409,9 @@ def test_delivery_that_a_worker_took_up_meanwhile_is_not_decided_anew(ledger: Wa
         deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
 
 
-def test_event_is_linked_once_however_often_it_is_said(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_event_is_linked_once_however_often_it_is_said(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     event_id, _ = receive(ledger)
     delivery_id = create(ledger, a_draft(clock))
 
@@ -305,7 +419,9 @@ def test_event_is_linked_once_however_often_it_is_said(ledger: WatchedDatabase, 
         with ledger.begin() as connection:
             deliveries.link_event(connection, event_id, [delivery_id, delivery_id])
 
-    assert [(link.event_id, link.delivery_id) for link in rows(ledger, "event_deliveries")] == [(event_id, delivery_id)]
+    assert [(link.event_id, link.delivery_id) for link in rows(ledger, "event_deliveries")] == [
+        (event_id, delivery_id)
+    ]
 
 
 def test_void_changes_only_what_nobody_moved(ledger: WatchedDatabase, clock: Clock) -> None:
@@ -319,19 +435,26 @@ def test_void_changes_only_what_nobody_moved(ledger: WatchedDatabase, clock: Clo
     assert row(ledger, seen.id).status == "delivering"
 
 
-def test_void_takes_back_an_idle_delivery_and_its_shipment_says_so(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_void_takes_back_an_idle_delivery_and_its_shipment_says_so(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     create(ledger, a_draft(clock))
     cancelled = {"status": DeliveryStatus.CANCELLED, "reason": Reason.VOIDED, "detail": "voided"}
 
     with ledger.begin() as connection:
         assert deliveries.void(connection, loaded(ledger), now=clock.now, **cancelled) is True
 
-    assert (loaded(ledger).status, loaded(ledger).reason) == (DeliveryStatus.CANCELLED, Reason.VOIDED)
+    assert (loaded(ledger).status, loaded(ledger).reason) == (
+        DeliveryStatus.CANCELLED,
+        Reason.VOIDED,
+    )
     assert loaded(ledger).shipment.state is ShipmentState.VOIDED
     assert claim_deliveries(ledger) == []
 
 
-def test_deliveries_are_found_by_record_and_by_parcel(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_deliveries_are_found_by_record_and_by_parcel(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     mine = create(ledger, a_draft(clock))
     create(ledger, a_draft(clock, identity="other", shipment=a_parcel(number="1Z2", record="777")))
 
@@ -348,20 +471,28 @@ def test_deliveries_are_found_by_record_and_by_parcel(ledger: WatchedDatabase, c
     assert of_other_order == []
 
 
-def test_what_a_person_closed_meanwhile_is_not_decided_anew(ledger: WatchedDatabase, clock: Clock) -> None:
-    held = a_draft(clock, Held(Reason.NO_ITEMS, "which?", fulfillment_order_id=ORDER_ID, reference="#PD100"))
+def test_what_a_person_closed_meanwhile_is_not_decided_anew(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    held = a_draft(
+        clock, Held(Reason.NO_ITEMS, "which?", fulfillment_order_id=ORDER_ID, reference="#PD100")
+    )
     create(ledger, held)
     with ledger.read() as connection:
         [as_read] = mending.find(connection, "dlv_")
     with ledger.begin() as connection:
-        mending.resolve(connection, as_read, status=DeliveryStatus.DELIVERED, why="told by hand", now=clock.now)
+        mending.resolve(
+            connection, as_read, status=DeliveryStatus.DELIVERED, why="told by hand", now=clock.now
+        )
 
     with pytest.raises(TemporaryError), ledger.begin() as connection:
         deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
     assert [stored.status for stored in rows(ledger)] == ["delivered"]
 
 
-def test_void_that_comes_just_after_it_was_told_is_not_noted_in_silence(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_void_that_comes_just_after_it_was_told_is_not_noted_in_silence(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     create(ledger, a_draft(clock))
     as_read = claim_delivery(ledger)
     record(ledger, as_read, DeliveryStatus.DELIVERED)
@@ -383,4 +514,6 @@ def test_void_that_is_noted_while_the_outcome_is_written_is_seen(
             wait([told], timeout=0.5)
         told.result(10)
 
-    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [("held", "voided_after_delivery")]
+    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [
+        ("held", "voided_after_delivery")
+    ]

@@ -1,4 +1,5 @@
-"""Many threads, one commit: nobody hears of it before it is on disk, one's error is one's own, and nobody is left waiting."""
+"""Many threads, one commit: nobody hears of it before it is on disk, one's error is one's own, and
+nobody is left waiting."""
 
 import random
 import sqlite3
@@ -54,7 +55,9 @@ def store(name: str, *, then: Exception | None = None) -> Work:
     """One event whose body is `name`; fails after it was written when `then` is given."""
 
     def work(connection: Connection) -> str:
-        arrival = events.Arrival("SHIP_NOTIFY", name.encode(), f"https://ssapi.shipstation.com/shipments?n={name}")
+        arrival = events.Arrival(
+            "SHIP_NOTIFY", name.encode(), f"https://ssapi.shipstation.com/shipments?n={name}"
+        )
         event_id, _ = events.receive(connection, arrival, now=MOMENT)
         if then:
             raise then
@@ -91,7 +94,9 @@ def queued(group: GroupCommit, pool: ThreadPoolExecutor, works: list[Work]) -> "
     for work in works:
         before = group.waiting()
         futures.append(pool.submit(group.run, work))
-        wait_until(lambda before=before: group.waiting() > before, seconds=10, what="a thread to wait")
+        wait_until(
+            lambda before=before: group.waiting() > before, seconds=10, what="a thread to wait"
+        )
     return futures
 
 
@@ -108,7 +113,9 @@ def test_whoever_waits_is_committed_together(sqlite: Database, pool: ThreadPoolE
     assert len(ids) == 10
 
 
-def test_group_is_bounded_and_each_is_served_in_its_order(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+def test_group_is_bounded_and_each_is_served_in_its_order(
+    sqlite: Database, pool: ThreadPoolExecutor
+) -> None:
     group, order = a_group(sqlite, most=2), list[str]()
     event.listen(sqlite.engine, "commit", lambda _: order.append("|"))
 
@@ -126,7 +133,9 @@ def test_group_is_bounded_and_each_is_served_in_its_order(sqlite: Database, pool
     assert "".join(order) == "|ab|cd|e|"
 
 
-def test_what_must_survive_a_power_cut_is_never_in_a_commit_that_does_not(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+def test_what_must_survive_a_power_cut_is_never_in_a_commit_that_does_not(
+    sqlite: Database, pool: ThreadPoolExecutor
+) -> None:
     group, synchronous = a_group(sqlite), dict[str, int]()
 
     def noted(name: str) -> Work:
@@ -143,10 +152,18 @@ def test_what_must_survive_a_power_cut_is_never_in_a_commit_that_does_not(sqlite
         for name, durable in (("claim", False), ("event", True), ("another claim", False)):
             before = group.waiting()
             futures.append(pool.submit(group.run, noted(name), durable=durable))
-            wait_until(lambda before=before: group.waiting() > before, seconds=10, what="a thread to wait")
+            wait_until(
+                lambda before=before: group.waiting() > before, seconds=10, what="a thread to wait"
+            )
 
     assert all(one.result(10) for one in futures)
-    assert synchronous == {"lone claim": 1, "lone event": 2, "claim": 2, "event": 2, "another claim": 2}
+    assert synchronous == {
+        "lone claim": 1,
+        "lone event": 2,
+        "claim": 2,
+        "event": 2,
+        "another claim": 2,
+    }
 
 
 def test_nobody_hears_of_it_before_the_commit(sqlite: Database, pool: ThreadPoolExecutor) -> None:
@@ -159,32 +176,53 @@ def test_nobody_hears_of_it_before_the_commit(sqlite: Database, pool: ThreadPool
     assert told[-2:] == [False, False]
 
 
-@pytest.mark.parametrize("error", [RuntimeError("a fault of ours"), LeaseLostError("taken over"), StorageError("no")])
-def test_error_of_one_is_its_own_and_undoes_its_writes_only(sqlite: Database, pool: ThreadPoolExecutor, error: Exception) -> None:
+@pytest.mark.parametrize(
+    "error", [RuntimeError("a fault of ours"), LeaseLostError("taken over"), StorageError("no")]
+)
+def test_error_of_one_is_its_own_and_undoes_its_writes_only(
+    sqlite: Database, pool: ThreadPoolExecutor, error: Exception
+) -> None:
     group = a_group(sqlite)
 
     with held_up(group, pool):
-        good, bad, last = queued(group, pool, [store("good"), store("bad", then=error), store("last")])
+        good, bad, last = queued(
+            group, pool, [store("good"), store("bad", then=error), store("last")]
+        )
 
     assert good.result(10) != last.result(10)
     assert type(bad.exception(10)) is type(error)
     assert stored(sqlite) == ["good", "last", "leader"]
 
 
-def test_error_of_the_database_in_one_is_its_own(database: Database, pool: ThreadPoolExecutor) -> None:
+def test_error_of_the_database_in_one_is_its_own(
+    database: Database, pool: ThreadPoolExecutor
+) -> None:
     """A value that the schema refuses."""
 
     def wrong(connection: Connection) -> str:
-        connection.execute(workers.insert().values(name=None, host="h", pid=1, started_at=None, beat_at=None))
+        connection.execute(
+            workers.insert().values(name=None, host="h", pid=1, started_at=None, beat_at=None)
+        )
         return ""
 
-    futures = [pool.submit(database.write, work) for work in (store("a"), wrong, store("b"), wrong, store("c"))]
+    futures = [
+        pool.submit(database.write, work)
+        for work in (store("a"), wrong, store("b"), wrong, store("c"))
+    ]
 
-    assert [type(one.exception(10)) for one in futures] == [type(None), IntegrityError, type(None), IntegrityError, type(None)]
+    assert [type(one.exception(10)) for one in futures] == [
+        type(None),
+        IntegrityError,
+        type(None),
+        IntegrityError,
+        type(None),
+    ]
     assert stored(database) == ["a", "b", "c"]
 
 
-def test_single_statement_that_fails_in_a_group_undoes_itself_only(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+def test_single_statement_that_fails_in_a_group_undoes_itself_only(
+    sqlite: Database, pool: ThreadPoolExecutor
+) -> None:
     row = {"name": "worker-1", "host": "h", "pid": 1, "started_at": MOMENT, "beat_at": MOMENT}
     group = a_group(sqlite)
 
@@ -223,7 +261,9 @@ class FullAtCommit(Database):
                 raise StorageError("database or disk is full", retry_after=5)
 
 
-def test_failed_commit_is_everybodys_error_and_nothing_is_kept(file: Path, pool: ThreadPoolExecutor) -> None:
+def test_failed_commit_is_everybodys_error_and_nothing_is_kept(
+    file: Path, pool: ThreadPoolExecutor
+) -> None:
     database = FullAtCommit(f"sqlite:///{file}")
     group = a_group(database)
     with held_up(group, pool) as leader:
@@ -240,7 +280,9 @@ def test_failed_commit_is_everybodys_error_and_nothing_is_kept(file: Path, pool:
     database.close()
 
 
-def test_disk_that_is_full_in_the_middle_leaves_nobody_with_a_false_answer(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+def test_disk_that_is_full_in_the_middle_leaves_nobody_with_a_false_answer(
+    sqlite: Database, pool: ThreadPoolExecutor
+) -> None:
     group = a_group(sqlite)
 
     def too_much(connection: Connection) -> str:
@@ -249,18 +291,30 @@ def test_disk_that_is_full_in_the_middle_leaves_nobody_with_a_false_answer(sqlit
         return store("x" * 5_000_000)(connection)
 
     with held_up(group, pool) as leader:
-        futures = dict(zip("abc", queued(group, pool, [store("a"), too_much, store("c")]), strict=True))
+        futures = dict(
+            zip("abc", queued(group, pool, [store("a"), too_much, store("c")]), strict=True)
+        )
 
     assert leader.result(10)
     assert isinstance(futures["b"].exception(10), StorageError)
-    assert stored(sqlite) == sorted(["leader", *(name for name, one in futures.items() if one.exception(10) is None)])
+    assert stored(sqlite) == sorted(
+        ["leader", *(name for name, one in futures.items() if one.exception(10) is None)]
+    )
 
 
-def test_locked_database_is_everybodys_storage_error_after_its_timeout(file: Path, pool: ThreadPoolExecutor) -> None:
-    with closing(Database(f"sqlite:///{file}", busy_timeout=0.2)) as database, closing(sqlite3.connect(file, isolation_level=None)) as hog:
+def test_locked_database_is_everybodys_storage_error_after_its_timeout(
+    file: Path, pool: ThreadPoolExecutor
+) -> None:
+    with (
+        closing(Database(f"sqlite:///{file}", busy_timeout=0.2)) as database,
+        closing(sqlite3.connect(file, isolation_level=None)) as hog,
+    ):
         group = a_group(database)
         hog.execute("BEGIN IMMEDIATE")
-        errors = [one.exception(10) for one in [pool.submit(group.run, store(f"w{number}")) for number in range(8)]]
+        errors = [
+            one.exception(10)
+            for one in [pool.submit(group.run, store(f"w{number}")) for number in range(8)]
+        ]
         hog.execute("ROLLBACK")
 
         assert [type(error) for error in errors] == [StorageError] * 8
@@ -269,11 +323,16 @@ def test_locked_database_is_everybodys_storage_error_after_its_timeout(file: Pat
         assert stored(database) == ["later"]
 
 
-def test_who_waited_too_long_leaves_and_is_not_written_later(file: Path, pool: ThreadPoolExecutor) -> None:
+def test_who_waited_too_long_leaves_and_is_not_written_later(
+    file: Path, pool: ThreadPoolExecutor
+) -> None:
     with closing(Database(f"sqlite:///{file}", busy_timeout=0.1)) as database:
         group = a_group(database)
         with held_up(group, pool) as leader:
-            errors = [one.exception(10) for one in [pool.submit(group.run, store(f"w{number}")) for number in range(3)]]
+            errors = [
+                one.exception(10)
+                for one in [pool.submit(group.run, store(f"w{number}")) for number in range(3)]
+            ]
 
         assert [type(error) for error in errors] == [StorageError] * 3
         assert "another writer of this process" in str(errors[0])
@@ -281,7 +340,9 @@ def test_who_waited_too_long_leaves_and_is_not_written_later(file: Path, pool: T
         assert stored(database) == ["leader"]
 
 
-def test_leader_that_is_broken_off_leaves_nobody_waiting(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+def test_leader_that_is_broken_off_leaves_nobody_waiting(
+    sqlite: Database, pool: ThreadPoolExecutor
+) -> None:
     group, stopped = a_group(sqlite), list[BaseException]()
 
     def stop(_: Connection) -> str:
@@ -306,16 +367,26 @@ def test_leader_that_is_broken_off_leaves_nobody_waiting(sqlite: Database, pool:
     assert stored(sqlite) == ["later", "leader"]
 
 
-def test_whoever_was_told_is_stored_and_whoever_failed_is_not(database: Database, pool: ThreadPoolExecutor) -> None:
-    """Twice the same ledger, as two processes have it, many threads, a third of the work failing at its end."""
+def test_whoever_was_told_is_stored_and_whoever_failed_is_not(
+    database: Database, pool: ThreadPoolExecutor
+) -> None:
+    """Twice the same ledger, as two processes have it, many threads, a third of the work failing at
+    its end."""
     other, chance = Database(database.url.render_as_string(hide_password=False)), random.Random(4)
-    works = {f"w{number}": RuntimeError("a fault") if chance.random() < 1 / 3 else None for number in range(200)}
+    works = {
+        f"w{number}": RuntimeError("a fault") if chance.random() < 1 / 3 else None
+        for number in range(200)
+    }
 
     futures = {
-        name: pool.submit((database, other)[number % 2].write, store(name, then=error), durable=bool(number % 3))
+        name: pool.submit(
+            (database, other)[number % 2].write, store(name, then=error), durable=bool(number % 3)
+        )
         for number, (name, error) in enumerate(works.items())
     }
 
-    assert {name for name, one in futures.items() if one.exception(30) is None} == {name for name, error in works.items() if error is None}
+    assert {name for name, one in futures.items() if one.exception(30) is None} == {
+        name for name, error in works.items() if error is None
+    }
     assert stored(database) == sorted(name for name, error in works.items() if error is None)
     other.close()

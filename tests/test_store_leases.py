@@ -1,4 +1,5 @@
-"""Claims: best lane first, one owner at a time, a dead owner's work is due again, and a late owner is refused."""
+"""Claims: best lane first, one owner at a time, a dead owner's work is due again, and a late owner
+is refused."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from threading import Barrier
 
 import pytest
 
+from bridge.domain.deliveries import Draft
 from bridge.domain.errors import LeaseLostError
 from bridge.domain.events import DeliveryStatus, EventStatus, Lane
 from bridge.store import deliveries, events, leases
@@ -36,7 +38,9 @@ pytest_plugins = ["tests.ledger_fixtures"]
 
 
 def received(database: Database, count: int, *, lane: Lane = Lane.LIVE) -> list[str]:
-    urls = [f"https://ssapi.shipstation.com/shipments?batchId={lane}{number}" for number in range(count)]
+    urls = [
+        f"https://ssapi.shipstation.com/shipments?batchId={lane}{number}" for number in range(count)
+    ]
     return [receive(database, resource_url=url, lane=lane)[0] for url in urls]
 
 
@@ -79,13 +83,19 @@ def test_no_more_than_the_limit_is_claimed(ledger: WatchedDatabase) -> None:
 def test_within_a_lane_the_longest_due_goes_first(ledger: WatchedDatabase, clock: Clock) -> None:
     ids = []
     for number in range(3):
-        ids.append(receive(ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}")[0])
+        ids.append(
+            receive(
+                ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}"
+            )[0]
+        )
         clock.advance(1)
 
     assert [claim_event(ledger).id for _ in ids] == ids
 
 
-def test_claimed_work_is_nobody_elses_until_its_lease_ends(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_claimed_work_is_nobody_elses_until_its_lease_ends(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     receive(ledger)
     claim_event(ledger)
 
@@ -95,7 +105,9 @@ def test_claimed_work_is_nobody_elses_until_its_lease_ends(ledger: WatchedDataba
     assert len(claim_events(ledger, "worker-2")) == 1
 
 
-def test_expired_lease_is_due_again_under_a_higher_number(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_expired_lease_is_due_again_under_a_higher_number(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     put(ledger, a_parcel())
     claims = []
     for owner in ("worker-1", "worker-2", "worker-1"):
@@ -106,13 +118,19 @@ def test_expired_lease_is_due_again_under_a_higher_number(ledger: WatchedDatabas
 
 
 @pytest.mark.parametrize("queue", ["events", "deliveries"])
-def test_threads_never_own_the_same_work_at_once(opened: Callable[[], Database], queue: str) -> None:
+def test_threads_never_own_the_same_work_at_once(
+    opened: Callable[[], Database], queue: str
+) -> None:
     database = opened()
     if queue == "events":
         received(database, 60)
     else:
         for number in range(60):
-            put(database, a_parcel(number=f"1Z{number}", record=str(number)), orders=(an_order(id=f"order-{number}"),))
+            put(
+                database,
+                a_parcel(number=f"1Z{number}", record=str(number)),
+                orders=(an_order(id=f"order-{number}"),),
+            )
     at_once = Barrier(4)
 
     def drain(owner: str) -> list[str]:
@@ -131,7 +149,9 @@ def test_threads_never_own_the_same_work_at_once(opened: Callable[[], Database],
     assert set(counted.values()) == {1}
 
 
-def test_late_owner_is_refused_even_under_its_own_name(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_late_owner_is_refused_even_under_its_own_name(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     put(ledger, a_parcel())
     late = claim_delivery(ledger)
     clock.advance(61)
@@ -149,7 +169,14 @@ def test_what_has_ended_takes_no_second_outcome(ledger: WatchedDatabase) -> None
     delivery = deliver_next(ledger)
 
     with pytest.raises(LeaseLostError), ledger.begin() as connection:
-        leases.write(connection, leases.DELIVERIES, row_id=delivery.id, owner="worker-1", claim=1, values={"detail": "again"})
+        leases.write(
+            connection,
+            leases.DELIVERIES,
+            row_id=delivery.id,
+            owner="worker-1",
+            claim=1,
+            values={"detail": "again"},
+        )
 
 
 def test_fence_refuses_before_anything_is_written(ledger: WatchedDatabase, clock: Clock) -> None:
@@ -164,7 +191,9 @@ def test_fence_refuses_before_anything_is_written(ledger: WatchedDatabase, clock
         leases.fence(connection, leases.EVENTS, row_id=late.id, owner="worker-1", claim=late.claim)
 
 
-def test_late_outcome_takes_its_whole_transaction_back(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_late_outcome_takes_its_whole_transaction_back(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     receive(ledger)
     late = claim_event(ledger)
     clock.advance(61)
@@ -172,9 +201,17 @@ def test_late_outcome_takes_its_whole_transaction_back(ledger: WatchedDatabase, 
 
     def decide_too_late() -> None:
         with ledger.begin() as connection:
-            draft = deliveries.Draft(identity="?:1Z", shipment=a_parcel(), action=None, lane=Lane.LIVE, received_at=clock.now)
+            draft = Draft(
+                identity="?:1Z",
+                shipment=a_parcel(),
+                action=None,
+                lane=Lane.LIVE,
+                received_at=clock.now,
+            )
             deliveries.create(connection, draft, now=clock.now)
-            events.finish(connection, late, owner="worker-1", status=EventStatus.PROCESSED, now=clock.now)
+            events.finish(
+                connection, late, owner="worker-1", status=EventStatus.PROCESSED, now=clock.now
+            )
 
     with pytest.raises(LeaseLostError):
         decide_too_late()
@@ -192,19 +229,25 @@ def test_renewing_keeps_what_runs_and_nothing_else(ledger: WatchedDatabase, cloc
 
     with ledger.begin() as connection:
         mine = [(runs, held[runs]), (ended, held[ended]), (foreign, held[foreign]), *stale]
-        leases.renew(connection, leases.EVENTS, held=mine, owner="worker-1", until=clock.now + LEASE)
+        leases.renew(
+            connection, leases.EVENTS, held=mine, owner="worker-1", until=clock.now + LEASE
+        )
 
     assert [due_in(ledger, one) for one in (runs, lost, ended, foreign)] == [60, 30, None, 30]
 
 
 def _hand_over(connection: object, event_id: str) -> None:
-    connection.execute(events.events.update().where(events.events.c.id == event_id).values(owner="worker-2"))
+    connection.execute(
+        events.events.update().where(events.events.c.id == event_id).values(owner="worker-2")
+    )
 
 
 def _finish(database: Database, event_id: str, claim: int) -> None:
     with database.begin() as connection:
         values = {"status": EventStatus.PROCESSED, "due_at": None, "owner": None}
-        leases.write(connection, leases.EVENTS, row_id=event_id, owner="worker-1", claim=claim, values=values)
+        leases.write(
+            connection, leases.EVENTS, row_id=event_id, owner="worker-1", claim=claim, values=values
+        )
 
 
 def test_restarted_worker_takes_its_rows_back_and_no_others(ledger: WatchedDatabase) -> None:
@@ -231,7 +274,9 @@ def test_taking_back_leaves_what_waits_for_its_time(ledger: WatchedDatabase, clo
     assert due_in(ledger, delivery.id) == 7200
 
 
-def test_next_due_is_the_earliest_of_both_queues_and_all_lanes(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_next_due_is_the_earliest_of_both_queues_and_all_lanes(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     start = clock.now
     put(ledger, a_parcel(), policy=replace(POLICY, hold=timedelta(seconds=90)))
     assert next_due(ledger) == start + timedelta(seconds=90)
@@ -249,7 +294,9 @@ def test_claim_asked_for_nothing_takes_nothing(ledger: WatchedDatabase, limit: i
     assert claim_events(ledger, limit=limit) == []
 
 
-def test_two_processes_share_the_queue(ledger: WatchedDatabase, opened: Callable[[], Database]) -> None:
+def test_two_processes_share_the_queue(
+    ledger: WatchedDatabase, opened: Callable[[], Database]
+) -> None:
     received(ledger, 2)
     other = opened()
 

@@ -1,23 +1,32 @@
-"""What was told to ShipStation is remembered: nothing is marked twice, and what was interrupted is unclear, on both databases."""
+"""What was told to ShipStation is remembered: nothing is marked twice, and what was interrupted is
+unclear, on both databases."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
 
 import pytest
 
+from bridge.domain.shipments import RowResult
 from bridge.store import marked_shipments
 from bridge.store.engine.database import Database
-from bridge.vendors.shipstation.mark_shipped import RowResult
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 KEY = ("se-1", "1Z1")
-MARKED, REFUSED, UNCLEAR = RowResult("marked"), RowResult("refused", "Shipment not found."), RowResult("unclear", "no answer")
+MARKED, REFUSED, UNCLEAR = (
+    RowResult("marked"),
+    RowResult("refused", "Shipment not found."),
+    RowResult("unclear", "no answer"),
+)
 NOT_SENT = RowResult("not_sent", "busy")
 
 
-def begin(database: Database, key: marked_shipments.Key = KEY, *, again_unclear: bool = False) -> bool:
+def begin(
+    database: Database, key: marked_shipments.Key = KEY, *, again_unclear: bool = False
+) -> bool:
     with database.begin() as connection:
-        return marked_shipments.begin(connection, key, file_name="rows.csv", again_unclear=again_unclear, now=NOW)
+        return marked_shipments.begin(
+            connection, key, file_name="rows.csv", again_unclear=again_unclear, now=NOW
+        )
 
 
 def end(database: Database, result: RowResult) -> None:
@@ -27,7 +36,10 @@ def end(database: Database, result: RowResult) -> None:
 
 def known(database: Database, *keys: marked_shipments.Key) -> dict[marked_shipments.Key, str]:
     with database.read() as connection:
-        return {key: status for key, (status, _) in marked_shipments.known(connection, keys or [KEY]).items()}
+        return {
+            key: status
+            for key, (status, _) in marked_shipments.known(connection, keys or [KEY]).items()
+        }
 
 
 def send(database: Database, result: RowResult) -> None:
@@ -63,7 +75,9 @@ def test_row_found_sending_was_interrupted_and_is_unclear(database: Database) ->
 
 
 @pytest.mark.parametrize("earlier", [begin, lambda database: send(database, UNCLEAR)])
-def test_unclear_row_that_goes_again_and_is_not_sent_is_unclear_still(database: Database, earlier: Callable[[Database], object]) -> None:
+def test_unclear_row_that_goes_again_and_is_not_sent_is_unclear_still(
+    database: Database, earlier: Callable[[Database], object]
+) -> None:
     earlier(database)
 
     assert begin(database, again_unclear=True)

@@ -16,7 +16,9 @@ from bridge.store.tables import metadata
 
 def test_migrated_database_holds_just_the_tables_of_the_code(database: Database) -> None:
     with database.read() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection, opts={"compare_type": True}), metadata)
+        differences = compare_metadata(
+            MigrationContext.configure(connection, opts={"compare_type": True}), metadata
+        )
 
     assert differences == []
 
@@ -54,6 +56,8 @@ def test_process_that_finds_its_ledger_up_to_date_never_loads_alembic(database: 
     look = f"migrate.upgrade(database.Database({url!r})); print('alembic' in sys.modules)"
     code = f"import sys; from bridge.store import database, migrate; {look}"
 
-    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    said = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
+    )
 
     assert said.stdout.strip() == "False"

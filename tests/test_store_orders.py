@@ -1,4 +1,5 @@
-"""The cache of confirmed orders: found by id, by reference however written, and by line; bound by what was delivered."""
+"""The cache of confirmed orders: found by id, by reference however written, and by line; bound by
+what was delivered."""
 
 from collections.abc import Callable
 from threading import Event, Thread
@@ -41,7 +42,9 @@ def test_order_comes_back_as_purple_dot_told_it(ledger: WatchedDatabase) -> None
 
 
 @pytest.mark.parametrize("status", [*OrderStatus, None])
-def test_order_without_lines_or_status_is_remembered_too(ledger: WatchedDatabase, status: OrderStatus | None) -> None:
+def test_order_without_lines_or_status_is_remembered_too(
+    ledger: WatchedDatabase, status: OrderStatus | None
+) -> None:
     told = FulfillmentOrder(ORDER_ID, "PD1", status, ())
     remember(ledger, told)
 
@@ -49,9 +52,17 @@ def test_order_without_lines_or_status_is_remembered_too(ledger: WatchedDatabase
 
 
 @pytest.mark.parametrize(
-    "asked", [{"order_ids": [ORDER_ID]}, {"references": ["PD100"]}, {"line_ids": ["line-cap"]}, {"line_ids": ["line-cap", "line-shawl"]}]
+    "asked",
+    [
+        {"order_ids": [ORDER_ID]},
+        {"references": ["PD100"]},
+        {"line_ids": ["line-cap"]},
+        {"line_ids": ["line-cap", "line-shawl"]},
+    ],
 )
-def test_order_is_found_once_by_id_reference_or_line(ledger: WatchedDatabase, asked: dict[str, list[str]]) -> None:
+def test_order_is_found_once_by_id_reference_or_line(
+    ledger: WatchedDatabase, asked: dict[str, list[str]]
+) -> None:
     remember(ledger, an_order(), an_order(OrderLine("other", 1), id=OTHER_ID, reference="PD200"))
 
     assert [order.id for order in known(ledger, **asked)] == [ORDER_ID]
@@ -72,7 +83,9 @@ def test_one_reference_may_have_two_orders(ledger: WatchedDatabase) -> None:
 
 def test_newer_word_replaces_the_older(ledger: WatchedDatabase) -> None:
     remember(ledger, an_order())
-    newer = an_order(OrderLine("line-scarf", 4, "SCARF"), reference="#PD101", status=OrderStatus.VOIDED)
+    newer = an_order(
+        OrderLine("line-scarf", 4, "SCARF"), reference="#PD101", status=OrderStatus.VOIDED
+    )
 
     remember(ledger, newer)
 
@@ -81,7 +94,9 @@ def test_newer_word_replaces_the_older(ledger: WatchedDatabase) -> None:
     assert known(ledger, references=["PD100"]) == []
 
 
-def test_order_that_names_a_line_twice_is_remembered_with_all_its_units(ledger: WatchedDatabase) -> None:
+def test_order_that_names_a_line_twice_is_remembered_with_all_its_units(
+    ledger: WatchedDatabase,
+) -> None:
     remember(ledger, an_order(CAP, SHAWL, OrderLine(CAP.id, 2, CAP.sku)))
 
     [order] = known(ledger, order_ids=[ORDER_ID])
@@ -97,20 +112,33 @@ def test_same_order_twice_on_a_page_is_one(ledger: WatchedDatabase) -> None:
 def test_a_thousand_references_are_looked_up_at_once(ledger: WatchedDatabase) -> None:
     remember(ledger, an_order(reference="PD999"))
 
-    found = known(ledger, references=[f"PD{number}" for number in range(1000)], line_ids=[f"l{number}" for number in range(1000)])
+    found = known(
+        ledger,
+        references=[f"PD{number}" for number in range(1000)],
+        line_ids=[f"l{number}" for number in range(1000)],
+    )
 
     assert [order.id for order in found] == [ORDER_ID]
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(number=st.text("pPdD0123456789/-", min_size=1, max_size=12), before=st.sampled_from(["", " ", "#", " #"]))
-def test_reference_is_found_however_it_is_written(ledger: WatchedDatabase, number: str, before: str) -> None:
+@settings(
+    max_examples=20, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    number=st.text("pPdD0123456789/-", min_size=1, max_size=12),
+    before=st.sampled_from(["", " ", "#", " #"]),
+)
+def test_reference_is_found_however_it_is_written(
+    ledger: WatchedDatabase, number: str, before: str
+) -> None:
     remember(ledger, an_order(reference=f"{before}{number}"))
 
     assert [order.id for order in known(ledger, references=[number.upper()])] == [ORDER_ID]
 
 
-def test_only_what_was_delivered_or_linked_binds_a_shipstation_order(ledger: WatchedDatabase) -> None:
+def test_only_what_was_delivered_or_linked_binds_a_shipstation_order(
+    ledger: WatchedDatabase,
+) -> None:
     put(ledger, a_parcel(shipstation_shipment_id="481"))
     assert bindings(ledger, "481", "999") == {}
 
@@ -129,7 +157,11 @@ def test_a_persons_link_binds_before_anything_is_delivered(ledger: WatchedDataba
 
 def test_combined_order_is_bound_to_each_of_its_orders(ledger: WatchedDatabase) -> None:
     for number, order_id in enumerate((ORDER_ID, OTHER_ID)):
-        put(ledger, a_parcel(number=f"1Z{number}", record=str(number)), orders=(an_order(id=order_id),))
+        put(
+            ledger,
+            a_parcel(number=f"1Z{number}", record=str(number)),
+            orders=(an_order(id=order_id),),
+        )
         deliver_next(ledger)
 
     assert bindings(ledger, "480") == {"480": {ORDER_ID, OTHER_ID}}
@@ -141,7 +173,9 @@ def test_locking_orders_that_are_not_there_is_harmless(ledger: WatchedDatabase) 
         orders.lock(connection, [ORDER_ID])
 
 
-def test_second_decision_about_an_order_waits_for_the_first(ledger: WatchedDatabase, opened: Callable[[], Database]) -> None:
+def test_second_decision_about_an_order_waits_for_the_first(
+    ledger: WatchedDatabase, opened: Callable[[], Database]
+) -> None:
     remember(ledger, an_order())
     other, order_of_things, asked = opened(), [], Event()
 

@@ -1,4 +1,5 @@
-"""What a person asks: lists, stories and counts say what is stored, and nothing that is not asked for."""
+"""What a person asks: lists, stories and counts say what is stored, and nothing that is not asked
+for."""
 
 from datetime import timedelta
 from typing import Any
@@ -6,14 +7,25 @@ from typing import Any
 import pytest
 
 from bridge.domain.actions import Held
+from bridge.domain.deliveries import Attempt
 from bridge.domain.events import DeliveryStatus, EventStatus, Lane, Record, Trigger
 from bridge.domain.reasons import Reason
 from bridge.store import deliveries, events, reports
-from bridge.store.attempts import Attempt
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from tests.fakes import Clock, WatchedDatabase
-from tests.ledger import ORDER_ID, URL, a_parcel, an_order, claim_delivery, claim_event, deliver_next, put, receive, record
+from tests.ledger import (
+    ORDER_ID,
+    URL,
+    a_parcel,
+    an_order,
+    claim_delivery,
+    claim_event,
+    deliver_next,
+    put,
+    receive,
+    record,
+)
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
@@ -31,25 +43,69 @@ def told(ledger: WatchedDatabase, clock: Clock) -> tuple[str, str]:
     [decision] = put(ledger, a_parcel(all_tracking_numbers=("1Z1", "1Z2")))
     with ledger.begin() as connection:
         deliveries.link_event(connection, event_id, [decision.delivery_id])
-        events.save_records(connection, event_id, [Record("v1_shipment", "501", {"shipmentId": "501"})], now=clock.now)
-        processed = {"status": EventStatus.PROCESSED, "decisions": [decision.as_json()], "detail": "1 delivery"}
+        events.save_records(
+            connection,
+            event_id,
+            [Record("v1_shipment", "501", {"shipmentId": "501"})],
+            now=clock.now,
+        )
+        processed = {
+            "status": EventStatus.PROCESSED,
+            "decisions": [decision.as_json()],
+            "detail": "1 delivery",
+        }
         events.finish(connection, event, owner="worker-1", now=clock.now, **processed)
     clock.advance(5)
     delivery = claim_delivery(ledger)
-    attempt = Attempt(1, Trigger.LIVE, clock.now, clock.now, "delivered", request={"fulfillment": {}}, http_status=200, answer="{}")
-    record(ledger, delivery, DeliveryStatus.DELIVERED, attempt=attempt, delivered_at=clock.now, purple_dot_fulfillment_id="ful-1")
+    attempt = Attempt(
+        1,
+        Trigger.LIVE,
+        clock.now,
+        clock.now,
+        "delivered",
+        request={"fulfillment": {}},
+        http_status=200,
+        answer="{}",
+    )
+    record(
+        ledger,
+        delivery,
+        DeliveryStatus.DELIVERED,
+        attempt=attempt,
+        delivered_at=clock.now,
+        purple_dot_fulfillment_id="ful-1",
+    )
     return event_id, delivery.id
 
 
-def test_event_has_just_the_fields_of_the_contract(ledger: WatchedDatabase, told: tuple[str, str]) -> None:
+def test_event_has_just_the_fields_of_the_contract(
+    ledger: WatchedDatabase, told: tuple[str, str]
+) -> None:
     [event] = ask(ledger, reports.list_events, Query())
 
-    fields = {"id", "source", "event_type", "status", "reason", "received_at", "duplicates", "deliveries", "resource_url"}
+    fields = {
+        "id",
+        "source",
+        "event_type",
+        "status",
+        "reason",
+        "received_at",
+        "duplicates",
+        "deliveries",
+        "resource_url",
+    }
     assert set(event) == fields
-    assert (event["id"], event["deliveries"], event["status"], event["resource_url"]) == (told[0], [told[1]], "processed", URL)
+    assert (event["id"], event["deliveries"], event["status"], event["resource_url"]) == (
+        told[0],
+        [told[1]],
+        "processed",
+        URL,
+    )
 
 
-def test_delivery_has_just_the_fields_of_the_contract(ledger: WatchedDatabase, clock: Clock, told: tuple[str, str]) -> None:
+def test_delivery_has_just_the_fields_of_the_contract(
+    ledger: WatchedDatabase, clock: Clock, told: tuple[str, str]
+) -> None:
     [delivery] = ask(ledger, reports.list_deliveries, Query())
 
     assert delivery == {
@@ -90,11 +146,17 @@ def test_story_of_an_event_tells_everything(ledger: WatchedDatabase, told: tuple
     assert [one["id"] for one in story["delivery_stories"]] == [told[1]]
 
 
-def test_story_of_a_delivery_has_its_attempts_and_its_rule(ledger: WatchedDatabase, told: tuple[str, str]) -> None:
+def test_story_of_a_delivery_has_its_attempts_and_its_rule(
+    ledger: WatchedDatabase, told: tuple[str, str]
+) -> None:
     story = ask(ledger, reports.delivery_story, told[1])
 
     [attempt] = story["attempt_history"]
-    assert (attempt["outcome"], attempt["http_status"], attempt["request"]) == ("delivered", 200, {"fulfillment": {}})
+    assert (attempt["outcome"], attempt["http_status"], attempt["request"]) == (
+        "delivered",
+        200,
+        {"fulfillment": {}},
+    )
     assert "delivery_id" not in attempt
     assert (story["rule"], story["event_ids"]) == ("orderNumber", [told[0]])
 
@@ -112,9 +174,13 @@ def test_unknown_id_has_no_story(ledger: WatchedDatabase) -> None:
 
 
 @pytest.mark.parametrize("text", ["PD100", "#PD100", "1Z1", ORDER_ID, "480"])
-def test_delivery_is_found_by_whatever_a_person_has(ledger: WatchedDatabase, told: tuple[str, str], text: str) -> None:
+def test_delivery_is_found_by_whatever_a_person_has(
+    ledger: WatchedDatabase, told: tuple[str, str], text: str
+) -> None:
     assert ask(ledger, reports.find_ids, text) == [told[1]]
-    assert [one["id"] for one in ask(ledger, reports.list_deliveries, Query(search=text))] == [told[1]]
+    assert [one["id"] for one in ask(ledger, reports.list_deliveries, Query(search=text))] == [
+        told[1]
+    ]
     assert [one["id"] for one in ask(ledger, reports.list_events, Query(search=text))] == [told[0]]
 
 
@@ -150,7 +216,9 @@ def test_list_of_events_is_narrowed(ledger: WatchedDatabase, query: Query, count
     assert len(ask(ledger, reports.list_events, query)) == count
 
 
-def test_since_is_included_until_is_not_and_the_newest_is_first(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_since_is_included_until_is_not_and_the_newest_is_first(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     moments, ids = [], []
     for number in range(3):
         moments.append(clock.now)
@@ -162,15 +230,21 @@ def test_since_is_included_until_is_not_and_the_newest_is_first(ledger: WatchedD
     assert [event["id"] for event in listed] == [ids[1], ids[0]]
 
 
-def test_deliveries_are_narrowed_by_the_type_of_their_event(ledger: WatchedDatabase, told: tuple[str, str]) -> None:
+def test_deliveries_are_narrowed_by_the_type_of_their_event(
+    ledger: WatchedDatabase, told: tuple[str, str]
+) -> None:
     put(ledger, a_parcel(number="1Z9", record="9"), orders=(an_order(id="another"),))
 
-    assert [one["id"] for one in ask(ledger, reports.list_deliveries, Query(event_type="SHIP_NOTIFY"))] == [told[1]]
+    assert [
+        one["id"] for one in ask(ledger, reports.list_deliveries, Query(event_type="SHIP_NOTIFY"))
+    ] == [told[1]]
     assert len(ask(ledger, reports.list_deliveries, Query())) == 2
     assert len(ask(ledger, reports.list_deliveries, Query(status="pending"))) == 1
 
 
-def test_oldest_unprocessed_is_the_age_of_the_first_that_still_is_work(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_oldest_unprocessed_is_the_age_of_the_first_that_still_is_work(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
     assert ask(ledger, reports.oldest_unprocessed, now=clock.now) == 0.0
     receive(ledger)
     clock.advance(30)
@@ -197,7 +271,11 @@ def test_exceptions_are_what_waits_for_a_person(ledger: WatchedDatabase) -> None
     receive(ledger)
 
     assert ask(ledger, reports.count_exceptions) == 3
-    assert ask(ledger, reports.count_deliveries) == {DeliveryStatus.HELD: 1, DeliveryStatus.DEAD: 1, DeliveryStatus.DELIVERED: 1}
+    assert ask(ledger, reports.count_deliveries) == {
+        DeliveryStatus.HELD: 1,
+        DeliveryStatus.DEAD: 1,
+        DeliveryStatus.DELIVERED: 1,
+    }
     assert ask(ledger, reports.count_events) == {EventStatus.DEAD: 1, EventStatus.RECEIVED: 1}
 
 
@@ -206,5 +284,9 @@ def test_held_is_not_a_fault_of_the_report(ledger: WatchedDatabase) -> None:
 
     [listed] = ask(ledger, reports.list_deliveries, Query(status="held"))
 
-    assert (listed["id"], listed["reason"], listed["line_items"]) == (decision.delivery_id, Reason.NO_TRACKING_NUMBER, [])
+    assert (listed["id"], listed["reason"], listed["line_items"]) == (
+        decision.delivery_id,
+        Reason.NO_TRACKING_NUMBER,
+        [],
+    )
     assert Held(Reason.NO_TRACKING_NUMBER).reason == listed["reason"]

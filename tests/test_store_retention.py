@@ -1,4 +1,5 @@
-"""Retention: what was resolved long ago loses its texts, what waits for a person loses nothing, and nobody has to wait for it."""
+"""Retention: what was resolved long ago loses its texts, what waits for a person loses nothing, and
+nobody has to wait for it."""
 
 import sqlite3
 import threading
@@ -38,20 +39,47 @@ def delivered(desk: Desk) -> tuple[str, str]:
     return event_id, desk.deliver().id
 
 
-def test_what_was_delivered_long_ago_loses_its_texts_and_keeps_its_mapping_and_decisions(desk: Desk) -> None:
+def test_what_was_delivered_long_ago_loses_its_texts_and_keeps_its_mapping_and_decisions(
+    desk: Desk,
+) -> None:
     event_id, delivery_id = delivered(desk)
     before, mapping = row(desk.ledger, event_id), row(desk.ledger, delivery_id)
     desk.clock.advance(A_QUARTER)
 
     forget(desk.ledger)
 
-    event, delivery, [attempt] = row(desk.ledger, event_id), row(desk.ledger, delivery_id), rows(desk.ledger, "attempts")
-    assert (bytes(event.body), event.headers, event.remote_address, rows(desk.ledger, "records")) == (b"", {}, None, [])
+    event, delivery, [attempt] = (
+        row(desk.ledger, event_id),
+        row(desk.ledger, delivery_id),
+        rows(desk.ledger, "attempts"),
+    )
+    assert (
+        bytes(event.body),
+        event.headers,
+        event.remote_address,
+        rows(desk.ledger, "records"),
+    ) == (b"", {}, None, [])
     assert (attempt.request, attempt.answer, attempt.detail) == (None, None, None)
-    assert (delivery.shipment["items"], delivery.shipment["clues"], delivery.detail) == ([], [], None)
+    assert (delivery.shipment["items"], delivery.shipment["clues"], delivery.detail) == (
+        [],
+        [],
+        None,
+    )
     assert event.redacted_at == delivery.redacted_at == desk.clock.now
-    untouched = ("id", "status", "reason", "event_type", "resource_url", "received_at", "duplicates", "decisions", "processed_at")
-    assert [getattr(event, name) for name in untouched] == [getattr(before, name) for name in untouched]
+    untouched = (
+        "id",
+        "status",
+        "reason",
+        "event_type",
+        "resource_url",
+        "received_at",
+        "duplicates",
+        "decisions",
+        "processed_at",
+    )
+    assert [getattr(event, name) for name in untouched] == [
+        getattr(before, name) for name in untouched
+    ]
     changed = {"shipment", "detail", "redacted_at"}
     assert {k: v for k, v in delivery._mapping.items() if k not in changed} == {
         k: v for k, v in mapping._mapping.items() if k not in changed
@@ -70,8 +98,13 @@ def test_nothing_is_touched_before_its_time(desk: Desk) -> None:
     assert (rows(desk.ledger, "events"), rows(desk.ledger, "attempts"), rows(desk.ledger)) == before
 
 
-@pytest.mark.parametrize("status", [DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.UNCONFIRMED, DeliveryStatus.RETRYING])
-def test_what_is_not_resolved_is_kept_whole_however_old_it_is(desk: Desk, status: DeliveryStatus) -> None:
+@pytest.mark.parametrize(
+    "status",
+    [DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.UNCONFIRMED, DeliveryStatus.RETRYING],
+)
+def test_what_is_not_resolved_is_kept_whole_however_old_it_is(
+    desk: Desk, status: DeliveryStatus
+) -> None:
     desk.notify()
     desk.process()
     due = {} if status in (DeliveryStatus.HELD, DeliveryStatus.DEAD) else {"due_at": desk.clock.now}
@@ -81,13 +114,22 @@ def test_what_is_not_resolved_is_kept_whole_however_old_it_is(desk: Desk, status
 
     forget(desk.ledger)
 
-    assert [rows(desk.ledger, name) for name in ("events", "records", "deliveries", "attempts")] == before
+    assert [
+        rows(desk.ledger, name) for name in ("events", "records", "deliveries", "attempts")
+    ] == before
 
 
 def test_event_that_is_dead_or_still_work_is_kept_whole(desk: Desk) -> None:
-    work, dead = desk.notify(), desk.notify(body=b"{ }", resource_url="https://ssapi.shipstation.com/shipments?batchId=8")
+    work, dead = (
+        desk.notify(),
+        desk.notify(body=b"{ }", resource_url="https://ssapi.shipstation.com/shipments?batchId=8"),
+    )
     with desk.ledger.begin() as connection:
-        connection.execute(update(tables.events).where(tables.events.c.id == dead).values(status="dead", processed_at=desk.clock.now))
+        connection.execute(
+            update(tables.events)
+            .where(tables.events.c.id == dead)
+            .values(status="dead", processed_at=desk.clock.now)
+        )
     desk.clock.advance(10 * A_QUARTER)
 
     forget(desk.ledger)
@@ -103,7 +145,9 @@ def test_exception_that_a_person_closed_is_kept_for_as_long_from_then_on(desk: D
     desk.clock.advance(A_QUARTER)
     with desk.ledger.begin() as connection:
         [held] = mending.find(connection, delivery.id)
-        mending.resolve(connection, held, status=DeliveryStatus.DELIVERED, why="by hand", now=desk.clock.now)
+        mending.resolve(
+            connection, held, status=DeliveryStatus.DELIVERED, why="by hand", now=desk.clock.now
+        )
 
     forget(desk.ledger)
     young = row(desk.ledger, event_id).redacted_at
@@ -123,7 +167,12 @@ def test_ignored_and_rejected_events_are_redacted_too(desk: Desk) -> None:
     forget(desk.ledger)
 
     event = row(desk.ledger, event_id)
-    assert (event.status, event.reason, event.redacted_at, event.remote_address) == ("ignored", "nothing_shipped", desk.clock.now, None)
+    assert (event.status, event.reason, event.redacted_at, event.remote_address) == (
+        "ignored",
+        "nothing_shipped",
+        desk.clock.now,
+        None,
+    )
 
 
 def test_redacted_event_says_so_in_its_story_and_its_explanation(desk: Desk) -> None:
@@ -137,10 +186,13 @@ def test_redacted_event_says_so_in_its_story_and_its_explanation(desk: Desk) -> 
 
     assert story["redacted_at"] == desk.clock.now
     told = [sentence for sentence in explain_event(story) if "BRIDGE_RETENTION_DAYS" in sentence]
-    assert [sentence.partition(" UTC ")[2].partition(" ")[0] for sentence in told] == ["Its", "What"]
+    assert [sentence.partition(" UTC ")[2].partition(" ")[0] for sentence in told] == [
+        "Its",
+        "What",
+    ]
 
 
-def test_redacted_delivery_still_recognises_its_parcel_and_its_void(desk: Desk) -> None:
+def test_redacted_delivery_still_recognizes_its_parcel_and_its_void(desk: Desk) -> None:
     delivered(desk)
     desk.clock.advance(A_QUARTER)
     forget(desk.ledger)
@@ -153,19 +205,31 @@ def test_redacted_delivery_still_recognises_its_parcel_and_its_void(desk: Desk) 
 
     [delivery] = rows(desk.ledger)
     assert (again.status, again.reason) == ("ignored", "already_delivered")
-    assert (delivery.status, delivery.reason, delivery.redacted_at) == ("held", "voided_after_delivery", None)
+    assert (delivery.status, delivery.reason, delivery.redacted_at) == (
+        "held",
+        "voided_after_delivery",
+        None,
+    )
 
 
 def record_as_void(desk: Desk) -> Any:
-    return type(one := desk.fetcher.records[0])(one.kind, one.record_id, one.body | {"voided": True})
+    return type(one := desk.fetcher.records[0])(
+        one.kind, one.record_id, one.body | {"voided": True}
+    )
 
 
-def test_many_are_redacted_in_batches_and_a_worker_that_stops_ends_between_two(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_many_are_redacted_in_batches_and_a_worker_that_stops_ends_between_two(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(retention, "_BATCH", 2)
     for number in range(5):
-        receive(desk.ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}")
+        receive(
+            desk.ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}"
+        )
     with desk.ledger.begin() as connection:
-        connection.execute(update(tables.events).values(status="ignored", due_at=None, processed_at=desk.clock.now))
+        connection.execute(
+            update(tables.events).values(status="ignored", due_at=None, processed_at=desk.clock.now)
+        )
     desk.clock.advance(A_QUARTER)
 
     retention.forget(desk.ledger, DAYS, _StopsAfter(looks=2))
@@ -189,16 +253,26 @@ class _StopsAfter(threading.Event):
 
 
 @pytest.mark.parametrize("table", ["events", "deliveries"])
-def test_what_to_redact_is_found_by_an_index_of_what_is_not_redacted_yet(opened: Callable[[], Database], table: str) -> None:
+def test_what_to_redact_is_found_by_an_index_of_what_is_not_redacted_yet(
+    opened: Callable[[], Database], table: str
+) -> None:
     database = opened()
-    condition, moment = {"events": (RESOLVED_EVENT, "processed_at"), "deliveries": (RESOLVED_DELIVERY, "updated_at")}[table]
+    condition, moment = {
+        "events": (RESOLVED_EVENT, "processed_at"),
+        "deliveries": (RESOLVED_DELIVERY, "updated_at"),
+    }[table]
     query = f"SELECT id FROM {table} WHERE {condition} AND {moment} < CURRENT_TIMESTAMP ORDER BY {moment} LIMIT 100"
 
     with database.read() as connection:
-        # The other ways would do for a small table, and which one is taken depends on when its statistics were last gathered.
+        # The other ways would do for a small table, and which one is taken depends on when its
+        # statistics were last gathered.
         for way in () if database.is_sqlite else ("seqscan", "bitmapscan", "sort"):
             connection.exec_driver_sql(f"SET LOCAL enable_{way} = off")
-        plan = str(connection.exec_driver_sql(f"EXPLAIN {'QUERY PLAN ' if database.is_sqlite else ''}{query}").all())
+        plan = str(
+            connection.exec_driver_sql(
+                f"EXPLAIN {'QUERY PLAN ' if database.is_sqlite else ''}{query}"
+            ).all()
+        )
 
     assert f"ix_{table}_unredacted" in plan
     assert "sort" not in plan.lower()
@@ -210,9 +284,17 @@ def test_sqlite_file_shrinks_and_holds_nothing_of_what_was_redacted(tmp_path: Pa
     database = Database(f"sqlite:///{file}")
     migrate.upgrade(database)
     for number in range(300):
-        receive(database, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}", body=b"MARKED" * 2000)
+        receive(
+            database,
+            resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}",
+            body=b"MARKED" * 2000,
+        )
     with database.begin() as connection:
-        connection.execute(update(tables.events).values(status="ignored", due_at=None, processed_at=database.now(connection)))
+        connection.execute(
+            update(tables.events).values(
+                status="ignored", due_at=None, processed_at=database.now(connection)
+            )
+        )
     checkpoint(database)
     size = file.stat().st_size
 
@@ -237,7 +319,11 @@ def test_sqlite_file_without_auto_vacuum_is_redacted_and_left_at_its_size(tmp_pa
     migrate.upgrade(database)
     receive(database, body=b"MARKED" * 2000)
     with database.begin() as connection:
-        connection.execute(update(tables.events).values(status="ignored", due_at=None, processed_at=database.now(connection)))
+        connection.execute(
+            update(tables.events).values(
+                status="ignored", due_at=None, processed_at=database.now(connection)
+            )
+        )
 
     retention.forget(database, timedelta(0), threading.Event())
 
@@ -268,4 +354,8 @@ def test_delivery_of_a_redacted_row_can_be_loaded(desk: Desk) -> None:
     with desk.ledger.read() as connection:
         [delivery] = load(connection, rows(desk.ledger))
 
-    assert (delivery.shipment.tracking_number, delivery.shipment.items, len(delivery.lines)) == ("1Z1", (), 2)
+    assert (delivery.shipment.tracking_number, delivery.shipment.items, len(delivery.lines)) == (
+        "1Z1",
+        (),
+        2,
+    )

@@ -1,7 +1,8 @@
-"""From the first version to the newest and back, one step at a time, with rows in every table: no migration loses or bends what is stored.
+"""From the first version to the newest and back, one step at a time, with rows in every table: no
+migration loses or bends what is stored.
 
-A migration that is added later is covered without a change here: each step is found, and each new table gets a row.
-"""
+A migration that is added later is covered without a change here: each step is found, and each new
+table gets a row."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -10,7 +11,18 @@ from typing import Any
 
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import JSON, Boolean, Connection, DateTime, LargeBinary, MetaData, Numeric, Table, insert, select
+from sqlalchemy import (
+    JSON,
+    Boolean,
+    Connection,
+    DateTime,
+    LargeBinary,
+    MetaData,
+    Numeric,
+    Table,
+    insert,
+    select,
+)
 from sqlalchemy.types import Integer, TypeEngine
 
 from bridge.operations.explain import explain_event
@@ -32,7 +44,15 @@ SHIPMENT = {
     "shipstation_shipment_id": "se-5200201",
     "order_number": "#PD5200001/1",
     "clues": [{"kind": "reference", "field": "shipment_number", "value": "#PD5200001/1"}],
-    "items": [{"quantity": 2, "sku": "ALDER-TEE-S", "line_item_id": LINE, "order_id": None, "name": "Größe S"}],
+    "items": [
+        {
+            "quantity": 2,
+            "sku": "ALDER-TEE-S",
+            "line_item_id": LINE,
+            "order_id": None,
+            "name": "Größe S",
+        }
+    ],
     "tracking_number": NUMBER,
     "all_tracking_numbers": [NUMBER],
     "carrier_code": "ups",
@@ -41,7 +61,12 @@ SHIPMENT = {
     "ship_date": "2026-11-04",
     "notify_customer": None,
 }
-DECISION = {"record_kind": "v2_label", "record_id": "se-5200301", "shipstation_shipment_id": "se-5200201", "order_number": "#PD5200001/1"}
+DECISION = {
+    "record_kind": "v2_label",
+    "record_id": "se-5200301",
+    "shipstation_shipment_id": "se-5200201",
+    "order_number": "#PD5200001/1",
+}
 DECISION |= {
     "tracking_number": NUMBER,
     "verdict": "delivery",
@@ -53,9 +78,23 @@ DECISION |= {
 
 FIRST: Rows = {
     "events": [
-        {"id": EVENT, "source": "shipstation", "event_type": "LABEL_CREATED_V2", "status": "processed", "received_at": NOON}
-        | {"resource_url": "https://api.shipstation.com/v2/labels?batch_id=se-1", "body": b'{"resource_type": "LABEL_CREATED_V2"}\xc3\xbc'}
-        | {"headers": {"user-agent": "ShipStation"}, "remote_address": "198.51.100.7", "signature": "verified", "lane": 0}
+        {
+            "id": EVENT,
+            "source": "shipstation",
+            "event_type": "LABEL_CREATED_V2",
+            "status": "processed",
+            "received_at": NOON,
+        }
+        | {
+            "resource_url": "https://api.shipstation.com/v2/labels?batch_id=se-1",
+            "body": b'{"resource_type": "LABEL_CREATED_V2"}\xc3\xbc',
+        }
+        | {
+            "headers": {"user-agent": "ShipStation"},
+            "remote_address": "198.51.100.7",
+            "signature": "verified",
+            "lane": 0,
+        }
         | {
             "duplicates": 1,
             "last_duplicate_at": NOON,
@@ -65,33 +104,130 @@ FIRST: Rows = {
             "processed_at": NOON,
             "decisions": [DECISION],
         },
-        {"id": "evt_01a1f0c2a4538ca8a7aeda70", "source": "shipstation", "event_type": "SHIP_NOTIFY", "status": "received"}
-        | {"received_at": NOON, "body": b"{}", "headers": {}, "signature": "none", "lane": 0, "waiting_pointer": "f" * 64, "duplicates": 0}
+        {
+            "id": "evt_01a1f0c2a4538ca8a7aeda70",
+            "source": "shipstation",
+            "event_type": "SHIP_NOTIFY",
+            "status": "received",
+        }
+        | {
+            "received_at": NOON,
+            "body": b"{}",
+            "headers": {},
+            "signature": "none",
+            "lane": 0,
+            "waiting_pointer": "f" * 64,
+            "duplicates": 0,
+        }
         | {"due_at": NOON, "claims": 0, "attempts": 0, "waits": 0},
     ],
-    "records": [{"event_id": EVENT, "fetched_at": NOON, "kind": "v2_label", "record_id": "se-5200301", "body": {"label_id": "se-5200301"}}],
-    "fulfillment_orders": [
-        {"id": ORDER, "reference": "#PD5200001/1", "reference_key": "pd5200001/1", "status": "UNFULFILLED", "seen_at": NOON}
+    "records": [
+        {
+            "event_id": EVENT,
+            "fetched_at": NOON,
+            "kind": "v2_label",
+            "record_id": "se-5200301",
+            "body": {"label_id": "se-5200301"},
+        }
     ],
-    "order_lines": [{"fulfillment_order_id": ORDER, "line_item_id": LINE, "position": 0, "sku": "ALDER-TEE-S", "quantity": 2}],
+    "fulfillment_orders": [
+        {
+            "id": ORDER,
+            "reference": "#PD5200001/1",
+            "reference_key": "pd5200001/1",
+            "status": "UNFULFILLED",
+            "seen_at": NOON,
+        }
+    ],
+    "order_lines": [
+        {
+            "fulfillment_order_id": ORDER,
+            "line_item_id": LINE,
+            "position": 0,
+            "sku": "ALDER-TEE-S",
+            "quantity": 2,
+        }
+    ],
     "deliveries": [
-        {"id": DELIVERY, "identity": f"{ORDER}:{NUMBER}", "status": "delivered", "lane": 0, "trigger": "live", "record_kind": "v2_label"}
-        | {"shipstation_record_id": "se-5200301", "shipstation_shipment_id": "se-5200201", "order_number": "#PD5200001/1"}
-        | {"fulfillment_order_id": ORDER, "reference": "#PD5200001/1", "rule": "shipment_number", "purple_dot_fulfillment_id": "f-1"}
-        | {"carrier_code": "ups", "tracking_number": NUMBER, "tracking_company": "UPS", "tracking_url": "https://www.ups.com/track"}
-        | {"all_tracking_numbers": [NUMBER], "notify_customer": False, "shipment": SHIPMENT, "claims": 1, "attempts": 1, "looks": 0}
-        | {"posting_at": NOON, "received_at": NOON, "created_at": NOON, "updated_at": NOON, "delivered_at": NOON}
+        {
+            "id": DELIVERY,
+            "identity": f"{ORDER}:{NUMBER}",
+            "status": "delivered",
+            "lane": 0,
+            "trigger": "live",
+            "record_kind": "v2_label",
+        }
+        | {
+            "shipstation_record_id": "se-5200301",
+            "shipstation_shipment_id": "se-5200201",
+            "order_number": "#PD5200001/1",
+        }
+        | {
+            "fulfillment_order_id": ORDER,
+            "reference": "#PD5200001/1",
+            "rule": "shipment_number",
+            "purple_dot_fulfillment_id": "f-1",
+        }
+        | {
+            "carrier_code": "ups",
+            "tracking_number": NUMBER,
+            "tracking_company": "UPS",
+            "tracking_url": "https://www.ups.com/track",
+        }
+        | {
+            "all_tracking_numbers": [NUMBER],
+            "notify_customer": False,
+            "shipment": SHIPMENT,
+            "claims": 1,
+            "attempts": 1,
+            "looks": 0,
+        }
+        | {
+            "posting_at": NOON,
+            "received_at": NOON,
+            "created_at": NOON,
+            "updated_at": NOON,
+            "delivered_at": NOON,
+        }
     ],
     "delivery_lines": [
-        {"delivery_id": DELIVERY, "line_item_id": LINE, "fulfillment_order_id": ORDER, "position": 0, "sku": "ALDER-TEE-S", "quantity": 2}
+        {
+            "delivery_id": DELIVERY,
+            "line_item_id": LINE,
+            "fulfillment_order_id": ORDER,
+            "position": 0,
+            "sku": "ALDER-TEE-S",
+            "quantity": 2,
+        }
     ],
     "event_deliveries": [{"event_id": EVENT, "delivery_id": DELIVERY}],
     "attempts": [
-        {"delivery_id": DELIVERY, "number": 1, "trigger": "live", "started_at": NOON, "finished_at": NOON, "outcome": "delivered"}
-        | {"request": {"fulfillment": {"fulfillment_order_id": ORDER}}, "http_status": 200, "answer": '{"meta":{"result":"success"}}'}
+        {
+            "delivery_id": DELIVERY,
+            "number": 1,
+            "trigger": "live",
+            "started_at": NOON,
+            "finished_at": NOON,
+            "outcome": "delivered",
+        }
+        | {
+            "request": {"fulfillment": {"fulfillment_order_id": ORDER}},
+            "http_status": 200,
+            "answer": '{"meta":{"result":"success"}}',
+        }
     ],
-    "marked_shipments": [{"shipment_id": "se-1", "tracking_key": "1Z", "status": "marked", "file_name": "rows.csv", "updated_at": NOON}],
-    "workers": [{"name": "worker-1", "host": "alder", "pid": 7, "started_at": NOON, "beat_at": NOON}],
+    "marked_shipments": [
+        {
+            "shipment_id": "se-1",
+            "tracking_key": "1Z",
+            "status": "marked",
+            "file_name": "rows.csv",
+            "updated_at": NOON,
+        }
+    ],
+    "workers": [
+        {"name": "worker-1", "host": "alder", "pid": 7, "started_at": NOON, "beat_at": NOON}
+    ],
     "budgets": [{"system": "shipstation", "free_at": 1793793600.5, "paused_until": 0.0}],
 }
 """What the first version held, one parcel told and one webhook waiting."""
@@ -113,8 +249,15 @@ def first(database_url: str) -> Iterator[Database]:
 
 def _naive(database: Database, row: dict[str, Any]) -> dict[str, Any]:
     """SQLite's plain date and time knows no zone."""
-    is_moment = {name for name, value in row.items() if isinstance(value, datetime)} if database.is_sqlite else set()
-    return {name: value.replace(tzinfo=None) if name in is_moment else value for name, value in row.items()}
+    is_moment = (
+        {name for name, value in row.items() if isinstance(value, datetime)}
+        if database.is_sqlite
+        else set()
+    )
+    return {
+        name: value.replace(tzinfo=None) if name in is_moment else value
+        for name, value in row.items()
+    }
 
 
 def steps() -> list[str]:
@@ -124,7 +267,8 @@ def steps() -> list[str]:
 
 
 def reflected(connection: Connection) -> dict[str, Table]:
-    """The tables as they stand in the database, whatever the code says; what others refer to comes first."""
+    """The tables as they stand in the database, whatever the code says; what others refer to comes
+    first."""
     there = MetaData()
     there.reflect(connection)
     return {table.name: table for table in there.sorted_tables if table.name != "alembic_version"}
@@ -133,7 +277,10 @@ def reflected(connection: Connection) -> dict[str, Table]:
 def contents(database: Database) -> Rows:
     with database.read() as connection:
         found = reflected(connection)
-        return {name: [dict(row) for row in connection.execute(select(table)).mappings()] for name, table in found.items()}
+        return {
+            name: [dict(row) for row in connection.execute(select(table)).mappings()]
+            for name, table in found.items()
+        }
 
 
 def fill_new_tables(database: Database) -> None:
@@ -141,7 +288,11 @@ def fill_new_tables(database: Database) -> None:
     with database.begin() as connection:
         for table in reflected(connection).values():
             if connection.execute(select(table).limit(1)).first() is None:
-                row = {column.name: _value(connection, column) for column in table.columns if not column.nullable}
+                row = {
+                    column.name: _value(connection, column)
+                    for column in table.columns
+                    if not column.nullable
+                }
                 connection.execute(insert(table).values(_naive(database, row)))
 
 
@@ -162,8 +313,14 @@ def _value(connection: Connection, column: Any) -> Any:
 def assert_kept(before: Rows, after: Rows) -> None:
     """Every row of a table that is still there, in every column that is still there."""
     for name in before.keys() & after.keys():
-        kept = [column for column in (before[name] or [{}])[0] if not after[name] or column in after[name][0]]
-        assert [[row[c] for c in kept] for row in after[name]] == [[row[c] for c in kept] for row in before[name]], name
+        kept = [
+            column
+            for column in (before[name] or [{}])[0]
+            if not after[name] or column in after[name][0]
+        ]
+        assert [[row[c] for c in kept] for row in after[name]] == [
+            [row[c] for c in kept] for row in before[name]
+        ], name
 
 
 def test_each_step_up_and_down_keeps_every_row(first: Database) -> None:
@@ -182,7 +339,9 @@ def test_each_step_up_and_down_keeps_every_row(first: Database) -> None:
         assert_kept(seen[revision], contents(first))
 
     assert contents(first) == at_first
-    assert {name: len(some) for name, some in at_first.items()} == {name: len(some) for name, some in FIRST.items()}
+    assert {name: len(some) for name, some in at_first.items()} == {
+        name: len(some) for name, some in FIRST.items()
+    }
 
 
 def test_ledger_of_the_first_version_is_understood_by_the_newest_software(first: Database) -> None:
@@ -192,12 +351,21 @@ def test_ledger_of_the_first_version_is_understood_by_the_newest_software(first:
         story = reports.event_story(connection, EVENT)
         [delivery] = load(connection, list(connection.execute(select(tables.deliveries))))
     assert story is not None
-    assert (story["status"], story["received_at"], delivery.shipment.items[0].name) == ("processed", NOON, "Größe S")
+    assert (story["status"], story["received_at"], delivery.shipment.items[0].name) == (
+        "processed",
+        NOON,
+        "Größe S",
+    )
     assert delivery.action().body()["fulfillment"]["line_items"] == [{"id": LINE, "quantity": 2}]
-    assert any("It tells of 2 × ALDER-TEE-S, sent with UPS" in sentence for sentence in explain_event(story))
+    assert any(
+        "It tells of 2 × ALDER-TEE-S, sent with UPS" in sentence
+        for sentence in explain_event(story)
+    )
 
 
-def test_going_up_at_once_from_the_first_version_makes_the_schema_of_the_code(first: Database) -> None:
+def test_going_up_at_once_from_the_first_version_makes_the_schema_of_the_code(
+    first: Database,
+) -> None:
     migrate.upgrade(first)
 
     with first.read() as connection:

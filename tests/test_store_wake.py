@@ -1,4 +1,5 @@
-"""A waiting worker learns of a commit at once, is not held up when told to stop, and outlives a broken connection."""
+"""A waiting worker learns of a commit at once, is not held up when told to stop, and outlives a
+broken connection."""
 
 import threading
 import time
@@ -22,7 +23,10 @@ LONG = 60.0
 @contextmanager
 def waiting(waker: wakeup.Waker, seconds: float = LONG) -> Iterator[threading.Thread]:
     """A thread inside `wait`, and at the end the proof that it came out early."""
-    started, thread = threading.Event(), threading.Thread(target=lambda: (started.set(), waker.wait(seconds)))
+    started, thread = (
+        threading.Event(),
+        threading.Thread(target=lambda: (started.set(), waker.wait(seconds))),
+    )
     began = time.monotonic()
     thread.start()
     started.wait(5)
@@ -56,7 +60,9 @@ def test_another_process_that_commits_ends_the_wait(opened: Opener, waker: wakeu
         tell(opened())
 
 
-def test_what_was_committed_between_two_waits_ends_the_next(opened: Opener, waker: wakeup.Waker) -> None:
+def test_what_was_committed_between_two_waits_ends_the_next(
+    opened: Opener, waker: wakeup.Waker
+) -> None:
     tell(opened())
 
     with waiting(waker):
@@ -73,7 +79,9 @@ def test_quiet_wait_ends_by_itself(waker: wakeup.Waker) -> None:
         pass
 
 
-def test_transaction_that_was_rolled_back_wakes_nobody_up_for_good(opened: Opener, waker: wakeup.Waker) -> None:
+def test_transaction_that_was_rolled_back_wakes_nobody_up_for_good(
+    opened: Opener, waker: wakeup.Waker
+) -> None:
     def break_off() -> None:
         with opened().begin() as connection:
             wakeup.announce(connection)
@@ -114,7 +122,9 @@ def test_closing_twice_is_harmless(opened: Opener, stop: threading.Event) -> Non
     listening.close()
 
 
-def test_server_that_is_gone_is_waited_for(opened: Opener, stop: threading.Event, tmp_path: object) -> None:
+def test_server_that_is_gone_is_waited_for(
+    opened: Opener, stop: threading.Event, tmp_path: object
+) -> None:
     if opened().is_sqlite:
         return
     stop.set()

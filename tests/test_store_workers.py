@@ -1,4 +1,5 @@
-"""A name per living worker: two never share one, a dead one's is free at once, and a lost one is noticed."""
+"""A name per living worker: two never share one, a dead one's is free at once, and a lost one is
+noticed."""
 
 import subprocess
 import sys
@@ -77,7 +78,12 @@ def test_name_of_a_killed_process_is_free_at_once(ledger_url: str, opened: Opene
         "import sys\nfrom bridge.store import workers\nfrom bridge.store.database import Database\n"
         "name = workers.take_name(Database(sys.argv[1]))\nprint(name.name, flush=True)\nsys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", program, ledger_url], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with subprocess.Popen(
+        [sys.executable, "-c", program, ledger_url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as other:
         assert other.stdout is not None
         taken = other.stdout.readline().strip()
         other.kill()
@@ -140,7 +146,12 @@ def test_heartbeat_says_who_lives_since_when(ledger: WatchedDatabase, clock: Clo
         workers.beat(connection, "worker-1", started_at=started, now=clock.now)
 
     [stored] = rows(ledger, "workers")
-    assert (stored.name, stored.started_at, stored.beat_at, stored.stopped_at) == ("worker-1", started, clock.now, None)
+    assert (stored.name, stored.started_at, stored.beat_at, stored.stopped_at) == (
+        "worker-1",
+        started,
+        clock.now,
+        None,
+    )
     assert stored.pid
     assert stored.host
 

@@ -13,9 +13,21 @@ CARRIERS = Carriers()
 NUMBER = "1Z A/1?x=2#é&"
 
 
-def parcel(code: str | None = None, *, name: str | None = None, url: str | None = None, number: str | None = "N1") -> Shipment:
+def parcel(
+    code: str | None = None,
+    *,
+    name: str | None = None,
+    url: str | None = None,
+    number: str | None = "N1",
+) -> Shipment:
     return Shipment(
-        "v2_label", "se-1", ShipmentState.SHIPPED, carrier_code=code, carrier_name=name, tracking_url=url, tracking_number=number
+        "v2_label",
+        "se-1",
+        ShipmentState.SHIPPED,
+        carrier_code=code,
+        carrier_name=name,
+        tracking_url=url,
+        tracking_number=number,
     )
 
 
@@ -110,7 +122,10 @@ def test_number_that_looks_like_another_carriers_changes_nothing() -> None:
 
 
 def test_labels_own_link_goes_first() -> None:
-    assert CARRIERS.of(parcel("ups", url="http://wwwapps.ups.com/t?n=N1"))[1] == "http://wwwapps.ups.com/t?n=N1"
+    assert (
+        CARRIERS.of(parcel("ups", url="http://wwwapps.ups.com/t?n=N1"))[1]
+        == "http://wwwapps.ups.com/t?n=N1"
+    )
 
 
 @pytest.mark.parametrize(
@@ -136,10 +151,16 @@ def test_no_number_is_no_link() -> None:
 
 
 def test_number_is_url_encoded() -> None:
-    assert CARRIERS.of(parcel("ups", number="A B/1"))[1] == "https://www.ups.com/track?tracknum=A%20B%2F1"
+    assert (
+        CARRIERS.of(parcel("ups", number="A B/1"))[1]
+        == "https://www.ups.com/track?tracknum=A%20B%2F1"
+    )
 
 
-@given(row=st.sampled_from([row for row in TABLE if row["link"]]), number=st.text(min_size=1).filter(str.isprintable))
+@given(
+    row=st.sampled_from([row for row in TABLE if row["link"]]),
+    number=st.text(min_size=1).filter(str.isprintable),
+)
 def test_link_holds_exactly_its_number(row: Row, number: str) -> None:
     url = link(row, number)
     before, _, after = row["link"].partition("{n}")
@@ -151,11 +172,17 @@ def test_link_holds_exactly_its_number(row: Row, number: str) -> None:
 
 
 @given(number=st.text(), code=st.text(), name=st.none() | st.text(), url=st.none() | st.text())
-def test_whatever_is_given_has_an_answer(number: str, code: str, name: str | None, url: str | None) -> None:
+def test_whatever_is_given_has_an_answer(
+    number: str, code: str, name: str | None, url: str | None
+) -> None:
     company, own = CARRIERS.of(parcel(code, name=name, url=url, number=number))
 
     assert company is None or company
-    assert own is None or own.startswith(("http://", "https://")) or urlsplit(own).scheme in {"http", "https"}
+    assert (
+        own is None
+        or own.startswith(("http://", "https://"))
+        or urlsplit(own).scheme in {"http", "https"}
+    )
 
 
 @given(code=st.from_regex(r"[a-z]{3,10}(_[a-z]{2,6})?", fullmatch=True))
@@ -170,9 +197,15 @@ def test_every_row_says_where_it_was_seen_and_how_certain_it_is() -> None:
     assert all(row["certainty"] != "sure" for row in TABLE if "guess" in row["source"])
 
 
-def test_every_row_has_a_code_a_name_and_no_link_or_a_secure_one_with_one_place_for_the_number() -> None:
+def test_every_row_has_a_code_a_name_and_no_link_or_a_secure_one_with_one_place_for_the_number() -> (
+    None
+):
     assert all(row["codes"].split() and row["company"] for row in TABLE)
-    assert all(row["link"].startswith("https://") and row["link"].count("{n}") == 1 for row in TABLE if row["link"])
+    assert all(
+        row["link"].startswith("https://") and row["link"].count("{n}") == 1
+        for row in TABLE
+        if row["link"]
+    )
 
 
 def test_no_code_stands_in_two_rows() -> None:
@@ -187,7 +220,10 @@ OWN = "codes,company,aliases,link\nmy_van my_van_*,Our Van,The Van,https://van.e
 def test_own_row_names_a_carrier_that_the_table_does_not_know() -> None:
     carriers = Carriers(own_rows(OWN))
 
-    assert carriers.of(parcel("my_van_north", number="A 1")) == ("Our Van", "https://van.example.com/?n=A%201")
+    assert carriers.of(parcel("my_van_north", number="A 1")) == (
+        "Our Van",
+        "https://van.example.com/?n=A%201",
+    )
 
 
 def test_own_row_goes_before_the_built_in_one() -> None:
@@ -198,7 +234,10 @@ def test_own_row_goes_before_the_built_in_one() -> None:
     ("text", "told"),
     [
         ("codes,company,link\nmy_van,,\n", "line 2: codes and company"),
-        ("codes,company,link\nok,Ok,\nmy_van,Our Van,http://van.example.com/{n}\n", "line 3: a link starts with https://"),
+        (
+            "codes,company,link\nok,Ok,\nmy_van,Our Van,http://van.example.com/{n}\n",
+            "line 3: a link starts with https://",
+        ),
         ("codes,company,link\nmy_van,Our Van,https://van.example.com/\n", "line 2: a link"),
     ],
 )

@@ -2,7 +2,7 @@
 
 import pytest
 
-from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.payloads import MODELS
 from tests import payload_files
 

@@ -1,4 +1,5 @@
-"""The worker's look every minute: each alert URL hears each change once, whatever restarts or fails meanwhile."""
+"""The worker's look every minute: each alert URL hears each change once, whatever restarts or fails
+meanwhile."""
 
 import json
 import logging
@@ -56,7 +57,8 @@ def post() -> Post:
 
 
 @pytest.fixture
-def watch(ledger: WatchedDatabase, post: Post, logged: list[Any]) -> Watch:  # noqa: ARG001  # keeps the log quiet
+# keeps the log quiet
+def watch(ledger: WatchedDatabase, post: Post, logged: list[Any]) -> Watch:  # noqa: ARG001
     return Watch(ledger, [CHAT], RATES, has_console=True, send=post)
 
 
@@ -64,7 +66,9 @@ def look(watch: Watch) -> None:
     watch.do(threading.Event())
 
 
-def test_change_is_told_once_and_its_end_too(watch: Watch, ledger: WatchedDatabase, post: Post) -> None:
+def test_change_is_told_once_and_its_end_too(
+    watch: Watch, ledger: WatchedDatabase, post: Post
+) -> None:
     look(watch)
     [decision] = put(ledger, a_parcel(number=None))
     for _ in range(2):
@@ -73,13 +77,21 @@ def test_change_is_told_once_and_its_end_too(watch: Watch, ledger: WatchedDataba
 
     with ledger.begin() as connection:
         [delivery] = mending.find(connection, decision.delivery_id or "")
-        mending.resolve(connection, delivery, status=DeliveryStatus.CANCELLED, why="x", now=ledger.now(connection))
+        mending.resolve(
+            connection,
+            delivery,
+            status=DeliveryStatus.CANCELLED,
+            why="x",
+            now=ledger.now(connection),
+        )
     for _ in range(2):
         look(watch)
     assert post.titles() == ["No exception is left"]
 
 
-def test_neither_a_restart_nor_another_worker_says_it_again(watch: Watch, ledger: WatchedDatabase, post: Post) -> None:
+def test_neither_a_restart_nor_another_worker_says_it_again(
+    watch: Watch, ledger: WatchedDatabase, post: Post
+) -> None:
     put(ledger, a_parcel(number=None))
     look(watch)
 
@@ -97,7 +109,9 @@ def test_url_that_fails_hears_it_later_and_the_others_hear_it_once(
     for _ in range(2):
         look(watch)
     assert [url for url, _, _ in post.sent] == ["slack://chat"]
-    assert [entry["target"] for entry in logged if entry["event"] == "alert_not_sent"] == ["mailto://***"] * 2
+    assert [entry["target"] for entry in logged if entry["event"] == "alert_not_sent"] == [
+        "mailto://***"
+    ] * 2
 
     post.fails = set()
     look(watch)
@@ -112,7 +126,9 @@ def test_no_url_is_kept_in_the_database(watch: Watch, ledger: WatchedDatabase) -
     assert "chat" not in str(rows(ledger, "notes"))
 
 
-def test_vendor_that_fails_and_recovers_is_told(watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock) -> None:
+def test_vendor_that_fails_and_recovers_is_told(
+    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+) -> None:
     for _ in range(rate_limits.FAILURES_IN_A_ROW):
         with ledger.begin() as connection:
             rate_limits.failed(connection, "purple_dot", now=clock.now)
@@ -135,16 +151,25 @@ def test_credentials_that_are_refused_are_told_until_they_are_taken(
         look(watch)
     assert post.titles() == ["ShipStation V2 refuses our credentials"]
 
-    Budget(ledger, "shipstation", 200, threading.Event()).after_call("labels", "ok", 0.1, {})  # After a restart, with a new key.
+    Budget(ledger, "shipstation", 200, threading.Event()).after_call(
+        "labels", "ok", 0.1, {}
+    )  # After a restart, with a new key.
     look(watch)
 
     assert post.titles() == ["ShipStation V2 takes our credentials again"]
 
 
-def test_missed_webhooks_and_lost_subscriptions_are_told(watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock) -> None:
+def test_missed_webhooks_and_lost_subscriptions_are_told(
+    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+) -> None:
     sweep(ledger, missed=2)
     with ledger.begin() as connection:
-        notes.put(connection, notes.LOST, {"problems": ["ShipStation V1 SHIP_NOTIFY is not subscribed"]}, now=clock.now)
+        notes.put(
+            connection,
+            notes.LOST,
+            {"problems": ["ShipStation V1 SHIP_NOTIFY is not subscribed"]},
+            now=clock.now,
+        )
     look(watch)
     sweep(ledger, missed=1)
     look(watch)
@@ -156,7 +181,9 @@ def test_missed_webhooks_and_lost_subscriptions_are_told(watch: Watch, ledger: W
     assert post.titles() == ["For a day no webhook was missed"]
 
 
-def test_work_that_nobody_takes_is_told_and_work_that_moves_is_not(watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock) -> None:
+def test_work_that_nobody_takes_is_told_and_work_that_moves_is_not(
+    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+) -> None:
     for number in range(6):
         receive(ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}")
     for _ in range(3):  # A backlog, but it moves.
@@ -177,14 +204,21 @@ def test_work_that_nobody_takes_is_told_and_work_that_moves_is_not(watch: Watch,
     assert post.titles() == ["Work moves again"]
 
 
-def test_silence_is_learnt_from_the_same_hours_of_earlier_weeks(watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock) -> None:
+def test_silence_is_learned_from_the_same_hours_of_earlier_weeks(
+    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+) -> None:
     today = clock.now
     for week in range(4, -1, -1):
         for minute in range(0, 240 if week else 1, 10):
             clock.now = today - timedelta(weeks=week) + timedelta(minutes=minute)
-            receive(ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={week}{minute}")
+            receive(
+                ledger,
+                resource_url=f"https://ssapi.shipstation.com/shipments?batchId={week}{minute}",
+            )
     with ledger.begin() as connection:  # All of it was worked on.
-        connection.exec_driver_sql("UPDATE events SET status = 'processed', due_at = NULL, waiting_pointer = NULL")
+        connection.exec_driver_sql(
+            "UPDATE events SET status = 'processed', due_at = NULL, waiting_pointer = NULL"
+        )
     clock.now = today + timedelta(minutes=50)
     look(watch)
     assert post.titles() == []
@@ -194,7 +228,9 @@ def test_silence_is_learnt_from_the_same_hours_of_earlier_weeks(watch: Watch, le
         look(watch)
     assert post.titles() == ["No webhook comes"]
 
-    receive(ledger, resource_url="https://ssapi.shipstation.com/shipments?batchId=99", source="sweep")  # Not from ShipStation.
+    receive(
+        ledger, resource_url="https://ssapi.shipstation.com/shipments?batchId=99", source="sweep"
+    )  # Not from ShipStation.
     claim_event(ledger)
     look(watch)
     assert post.titles() == []
@@ -203,10 +239,16 @@ def test_silence_is_learnt_from_the_same_hours_of_earlier_weeks(watch: Watch, le
     assert post.titles() == ["Webhooks come again"]
 
 
-def test_link_leads_to_where_the_webhooks_come_in(watch: Watch, ledger: WatchedDatabase, post: Post) -> None:
+def test_link_leads_to_where_the_webhooks_come_in(
+    watch: Watch, ledger: WatchedDatabase, post: Post
+) -> None:
     put(ledger, a_parcel(number=None))
     with ledger.begin() as connection:
-        value = {"url": "https://bridge.example.com/webhooks/shipstation", "store": None, "apis": ["v2"]}
+        value = {
+            "url": "https://bridge.example.com/webhooks/shipstation",
+            "store": None,
+            "apis": ["v2"],
+        }
         notes.put(connection, notes.SUBSCRIBED, value, now=ledger.now(connection))
     look(watch)
 
@@ -242,15 +284,24 @@ def listener(status: int = 200) -> Iterator[tuple[int, list[Any]]]:
 
 def test_message_arrives() -> None:
     with listener() as (port, came):
-        assert notify.send(SecretStr(f"json://127.0.0.1:{port}/hook"), title="A title", body="A body") is None
+        assert (
+            notify.send(SecretStr(f"json://127.0.0.1:{port}/hook"), title="A title", body="A body")
+            is None
+        )
 
     assert [(one["title"], one["message"]) for one in came] == [("A title", "A body")]
 
 
-def test_failure_says_why_and_nothing_of_the_url(caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]) -> None:
+def test_failure_says_why_and_nothing_of_the_url(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
     caplog.set_level(logging.DEBUG)
     with listener(status=403) as (port, _):
-        problem = notify.send(SecretStr(f"json://someone:s3cret-word@127.0.0.1:{port}/tok3n-in-path"), title="A", body="B")
+        problem = notify.send(
+            SecretStr(f"json://someone:s3cret-word@127.0.0.1:{port}/tok3n-in-path"),
+            title="A",
+            body="B",
+        )
 
     told = " ".join([problem or "", *capfd.readouterr()])
     assert problem
@@ -260,7 +311,9 @@ def test_failure_says_why_and_nothing_of_the_url(caplog: pytest.LogCaptureFixtur
     assert "s3cret-word" not in caplog.text
 
 
-@pytest.mark.parametrize("url", ["json://someone:s3cret-word@127.0.0.1:1/x", "nothing-like-it://s3cret-word/x"])
+@pytest.mark.parametrize(
+    "url", ["json://someone:s3cret-word@127.0.0.1:1/x", "nothing-like-it://s3cret-word/x"]
+)
 def test_service_that_is_not_there_or_not_known_is_a_failure_and_no_crash(url: str) -> None:
     problem = notify.send(SecretStr(url), title="A", body="B")
 
@@ -277,7 +330,9 @@ SETTINGS = {
 
 def test_alerts_test_tells_each_urls_result(cli_settings: dict[str, str]) -> None:
     with listener() as (well, came), listener(status=500) as (ill, _):
-        cli_settings["BRIDGE_ALERT_URLS"] = f"json://127.0.0.1:{well}/s3cret-word, json://127.0.0.1:{ill}/s3cret-word"
+        cli_settings["BRIDGE_ALERT_URLS"] = (
+            f"json://127.0.0.1:{well}/s3cret-word, json://127.0.0.1:{ill}/s3cret-word"
+        )
         done = CliRunner().invoke(main, ["alerts", "test"], env=cli_settings)
         as_json = CliRunner().invoke(main, ["alerts", "test", "--json"], env=cli_settings)
 
@@ -308,7 +363,9 @@ def test_missing_apprise_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -
         Settings.load(SETTINGS | {"BRIDGE_ALERT_URLS": "slack://a/b/c"})
 
 
-def test_database_that_fails_ends_no_worker(watch: Watch, ledger: WatchedDatabase, post: Post) -> None:
+def test_database_that_fails_ends_no_worker(
+    watch: Watch, ledger: WatchedDatabase, post: Post
+) -> None:
     ledger.fail()
     with pytest.raises(Exception, match="restarted"):
         look(watch)

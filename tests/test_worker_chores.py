@@ -1,4 +1,5 @@
-"""What is done now and then is done by one worker, again after a failure, and by nobody once the worker stops."""
+"""What is done now and then is done by one worker, again after a failure, and by nobody once the
+worker stops."""
 
 import threading
 from collections.abc import Callable

@@ -1,4 +1,5 @@
-"""One delivery, step by step: the intent is committed before the POST, and whatever goes wrong leads to one known place."""
+"""One delivery, step by step: the intent is committed before the POST, and whatever goes wrong
+leads to one known place."""
 
 from collections.abc import Callable
 from typing import Any
@@ -71,7 +72,12 @@ def test_delivery_is_posted_with_its_lines_and_recorded(desk: Desk) -> None:
     stored = desk.deliver()
 
     assert [body["line_items"] for body in desk.purple_dot.posted] == [WHOLE]
-    assert (stored.status, stored.reason, stored.due_at, stored.attempts) == ("delivered", None, None, 1)
+    assert (stored.status, stored.reason, stored.due_at, stored.attempts) == (
+        "delivered",
+        None,
+        None,
+        1,
+    )
     assert (stored.purple_dot_fulfillment_id, stored.delivered_at) == ("ful-1", desk.clock.now)
     [attempt] = rows(desk.ledger, "attempts")
     assert (attempt.number, attempt.outcome, attempt.http_status) == (1, "delivered", 200)
@@ -79,7 +85,9 @@ def test_delivery_is_posted_with_its_lines_and_recorded(desk: Desk) -> None:
     assert attempt.answer == '{"meta":{"result":"success"}}'
 
 
-def test_intent_is_committed_before_the_request_leaves(desk: Desk, opened: Callable[[], Database]) -> None:
+def test_intent_is_committed_before_the_request_leaves(
+    desk: Desk, opened: Callable[[], Database]
+) -> None:
     delivery_id, witness, seen = desk.parcel(), opened(), []
 
     def look_from_outside() -> Any:
@@ -90,7 +98,12 @@ def test_intent_is_committed_before_the_request_leaves(desk: Desk, opened: Calla
     desk.deliver()
 
     [during] = seen
-    assert (during.posting_at, during.status, during.attempts, during.unclear_at) == (desk.clock.now, "delivering", 1, None)
+    assert (during.posting_at, during.status, during.attempts, during.unclear_at) == (
+        desk.clock.now,
+        "delivering",
+        1,
+        None,
+    )
     assert during.due_at == desk.clock.now + LEASE
 
 
@@ -125,13 +138,36 @@ def test_nothing_is_posted_once_the_lease_is_lost(desk: Desk) -> None:
         (StorageError("no budget can be read"), "retrying", None, 10, [(1, "retrying")]),
         (ThrottledError("wait", retry_after=30), "waiting", None, 30, []),
         (ThrottledError("wait"), "waiting", None, 10, []),
-        (CredentialsError("token refused"), "retrying", Reason.CREDENTIALS_REFUSED, 10, [(1, "retrying")]),
-        (PermanentError("over quantity"), "dead", Reason.REJECTED_BY_PURPLE_DOT, None, [(1, "dead")]),
-        (NotFoundError("no such order"), "dead", Reason.REJECTED_BY_PURPLE_DOT, None, [(1, "dead")]),
+        (
+            CredentialsError("token refused"),
+            "retrying",
+            Reason.CREDENTIALS_REFUSED,
+            10,
+            [(1, "retrying")],
+        ),
+        (
+            PermanentError("over quantity"),
+            "dead",
+            Reason.REJECTED_BY_PURPLE_DOT,
+            None,
+            [(1, "dead")],
+        ),
+        (
+            NotFoundError("no such order"),
+            "dead",
+            Reason.REJECTED_BY_PURPLE_DOT,
+            None,
+            [(1, "dead")],
+        ),
     ],
 )
 def test_post_that_clearly_did_nothing_leaves_no_mark(
-    desk: Desk, error: BridgeError, status: str, reason: Reason | None, due: float | None, attempts: list[tuple[int, str]]
+    desk: Desk,
+    error: BridgeError,
+    status: str,
+    reason: Reason | None,
+    due: float | None,
+    attempts: list[tuple[int, str]],
 ) -> None:
     desk.parcel()
     desk.purple_dot.script("create_fulfillment", error)
@@ -144,14 +180,21 @@ def test_post_that_clearly_did_nothing_leaves_no_mark(
     assert (stored.attempts, desk.attempts()) == (len(attempts), attempts)
 
 
-@pytest.mark.parametrize("error", [LOST, ValueError("what was that"), RuntimeError(), KeyError("x")])
+@pytest.mark.parametrize(
+    "error", [LOST, ValueError("what was that"), RuntimeError(), KeyError("x")]
+)
 def test_post_that_may_have_arrived_is_unconfirmed(desk: Desk, error: Exception) -> None:
     desk.parcel()
     desk.purple_dot.script("create_fulfillment", error)
 
     stored = desk.deliver()
 
-    assert (stored.status, stored.reason, stored.attempts, desk.attempts()) == ("unconfirmed", None, 1, [(1, "unconfirmed")])
+    assert (stored.status, stored.reason, stored.attempts, desk.attempts()) == (
+        "unconfirmed",
+        None,
+        1,
+        [(1, "unconfirmed")],
+    )
     assert stored.posting_at == stored.unclear_at == desk.clock.now
     assert due_in(desk.ledger, stored.id) == CONFIRM[0].total_seconds()
     assert rows(desk.ledger, "attempts")[0].request == {"fulfillment": desk.purple_dot.posted[0]}
@@ -164,11 +207,16 @@ def test_post_that_may_have_arrived_is_unconfirmed(desk: Desk, error: Exception)
         (CredentialsError("token refused"), Reason.CREDENTIALS_REFUSED),
     ],
 )
-def test_schedule_that_is_over_leaves_it_to_a_person(desk: Desk, error: BridgeError, reason: Reason) -> None:
+def test_schedule_that_is_over_leaves_it_to_a_person(
+    desk: Desk, error: BridgeError, reason: Reason
+) -> None:
     desk.parcel()
     desk.purple_dot.script("create_fulfillment", *[error] * (len(RETRY) + 1))
 
-    stands = [(stored.status, stored.reason) for stored in (desk.deliver(after=400) for _ in range(len(RETRY) + 1))]
+    stands = [
+        (stored.status, stored.reason)
+        for stored in (desk.deliver(after=400) for _ in range(len(RETRY) + 1))
+    ]
 
     waiting = ("retrying", reason if isinstance(error, CredentialsError) else None)
     assert stands == [waiting] * len(RETRY) + [("dead", reason)]
@@ -207,7 +255,12 @@ def test_look_that_fails_posts_nothing_and_is_retried(
 
     stored = desk.deliver(after=100)
 
-    assert (stored.status, stored.reason, stored.attempts, stored.posting_at) == (status, reason, attempts, None)
+    assert (stored.status, stored.reason, stored.attempts, stored.posting_at) == (
+        status,
+        reason,
+        attempts,
+        None,
+    )
     assert about(stored, 10)
     assert desk.purple_dot.posted == []
 
@@ -231,7 +284,9 @@ def test_look_that_fails_forever_ends_dead_for_a_reason_of_the_list(desk: Desk) 
         (None, "delivered", None),
     ],
 )
-def test_stale_order_is_read_again_before_posting(desk: Desk, order_status: OrderStatus | None, status: str, reason: Reason | None) -> None:
+def test_stale_order_is_read_again_before_posting(
+    desk: Desk, order_status: OrderStatus | None, status: str, reason: Reason | None
+) -> None:
     desk.parcel()
     desk.order_becomes(status=order_status)
 
@@ -307,7 +362,11 @@ def test_fulfilled_order_settles_an_unclear_post(desk: Desk) -> None:
 
     stored = desk.deliver(after=15)
 
-    assert (stored.status, stored.delivered_at, stored.purple_dot_fulfillment_id) == ("delivered", desk.clock.now, None)
+    assert (stored.status, stored.delivered_at, stored.purple_dot_fulfillment_id) == (
+        "delivered",
+        desk.clock.now,
+        None,
+    )
     assert desk.attempts() == [(1, "unconfirmed"), (1, "delivered")]
     assert len(desk.purple_dot.posted) == 1
 
@@ -328,7 +387,11 @@ def test_last_lines_still_missing_after_the_last_look_are_posted_once_more(desk:
     ("order", "status", "reason"),
     [
         ({}, "delivered", None),
-        ({"lines": (*an_order().lines, OrderLine("line-mug", 1, "MUG"))}, "held", Reason.ALREADY_FULFILLED_ELSEWHERE),
+        (
+            {"lines": (*an_order().lines, OrderLine("line-mug", 1, "MUG"))},
+            "held",
+            Reason.ALREADY_FULFILLED_ELSEWHERE,
+        ),
     ],
     ids=["by exactly our units", "by more than ours"],
 )
@@ -388,14 +451,20 @@ def test_part_of_an_order_can_not_be_known_and_is_held(desk: Desk) -> None:
     for _ in CONFIRM:
         stored = desk.deliver(after=400)
 
-    assert (stored.status, stored.reason, stored.due_at) == ("held", Reason.UNCONFIRMED_PARTIAL, None)
+    assert (stored.status, stored.reason, stored.due_at) == (
+        "held",
+        Reason.UNCONFIRMED_PARTIAL,
+        None,
+    )
     assert stored.posting_at is not None
     assert desk.attempts() == [(1, "unconfirmed"), (1, "held")]
     assert len(desk.purple_dot.posted) == 1
 
 
 def test_other_part_told_for_certain_makes_it_the_last(desk: Desk) -> None:
-    desk.parcel(items=(units(2, "SHAWL-RED"),), number="1Z0", record="500", shipstation_shipment_id="479")
+    desk.parcel(
+        items=(units(2, "SHAWL-RED"),), number="1Z0", record="500", shipstation_shipment_id="479"
+    )
     desk.deliver()
     unclear(desk, items=(units(1, "CAP-OAT"),))
     desk.order_becomes(status=OrderStatus.FULFILLED)
@@ -414,9 +483,17 @@ def test_order_voided_while_the_answer_was_lost_is_held(desk: Desk) -> None:
 
 @pytest.mark.parametrize(
     ("error", "attempts"),
-    [(REFUSED, 2), (ThrottledError("wait"), 1), (CredentialsError("no"), 2), (NotFoundError("gone"), 2), (ValueError("ours"), 2)],
+    [
+        (REFUSED, 2),
+        (ThrottledError("wait"), 1),
+        (CredentialsError("no"), 2),
+        (NotFoundError("gone"), 2),
+        (ValueError("ours"), 2),
+    ],
 )
-def test_read_back_that_fails_changes_nothing_but_its_time(desk: Desk, error: Exception, attempts: int) -> None:
+def test_read_back_that_fails_changes_nothing_but_its_time(
+    desk: Desk, error: Exception, attempts: int
+) -> None:
     unclear(desk)
     desk.purple_dot.script("order", error)
 
@@ -435,12 +512,21 @@ def test_nobody_who_could_read_it_back_leaves_it_held_with_its_mark(desk: Desk) 
     stands = [desk.deliver(after=400) for _ in RETRY]
 
     assert [stored.status for stored in stands] == ["unconfirmed", "unconfirmed", "held"]
-    assert (stands[-1].reason, stands[-1].posting_at is not None) == (Reason.UNCONFIRMED_PARTIAL, True)
+    assert (stands[-1].reason, stands[-1].posting_at is not None) == (
+        Reason.UNCONFIRMED_PARTIAL,
+        True,
+    )
     assert len(desk.purple_dot.posted) == 1
 
 
 @pytest.mark.parametrize(
-    ("answer", "status"), [(None, "delivered"), (LOST, "unconfirmed"), (REFUSED, "retrying"), (PermanentError("no"), "dead")]
+    ("answer", "status"),
+    [
+        (None, "delivered"),
+        (LOST, "unconfirmed"),
+        (REFUSED, "retrying"),
+        (PermanentError("no"), "dead"),
+    ],
 )
 def test_known_outcome_is_repeated_until_it_is_stored(
     desk: Desk, monkeypatch: pytest.MonkeyPatch, answer: BridgeError | None, status: str
@@ -460,8 +546,11 @@ def test_known_outcome_is_repeated_until_it_is_stored(
     assert len(desk.attempts()) == 1
 
 
-def test_known_outcome_is_stored_though_the_databases_clock_is_away_too(ledger_url: str, desk: Desk, monkeypatch: Any) -> None:
-    """Without a clock of the test's own, PostgreSQL is asked for the time; it may be restarting as well."""
+def test_known_outcome_is_stored_though_the_databases_clock_is_away_too(
+    ledger_url: str, desk: Desk, monkeypatch: Any
+) -> None:
+    """Without a clock of the test's own, PostgreSQL is asked for the time; it may be restarting as
+    well."""
     monkeypatch.setattr(deliver, "_STORE_AGAIN_AFTER", 0.001)
     desk.ledger.close()
     desk.ledger = WatchedDatabase(ledger_url)
@@ -510,7 +599,11 @@ def test_order_that_appears_is_delivered_in_the_same_row(desk: Desk) -> None:
     placed = desk.deliver(after=10)
     delivered = desk.deliver()
 
-    assert (placed.id, placed.status, placed.fulfillment_order_id is not None) == (delivery_id, "pending", True)
+    assert (placed.id, placed.status, placed.fulfillment_order_id is not None) == (
+        delivery_id,
+        "pending",
+        True,
+    )
     assert (delivered.id, delivered.status) == (delivery_id, "delivered")
 
 
@@ -518,7 +611,9 @@ def test_order_that_never_appears_is_held_after_the_schedule(desk: Desk) -> None
     looking(desk)
     desk.purple_dot.orders = {}
 
-    stands = [(stored.status, stored.attempts) for stored in (desk.deliver(after=400) for _ in RETRY)]
+    stands = [
+        (stored.status, stored.attempts) for stored in (desk.deliver(after=400) for _ in RETRY)
+    ]
 
     assert stands == [("retrying", 1), ("retrying", 2), ("held", 2)]
     assert [stored.reason for stored in rows(desk.ledger)] == [Reason.ORDER_NOT_FOUND]
@@ -534,7 +629,9 @@ def test_order_that_never_appears_is_held_after_the_schedule(desk: Desk) -> None
         (ValueError("!"), "retrying", 1),
     ],
 )
-def test_search_that_fails_goes_on_later(desk: Desk, error: Exception, status: str, attempts: int) -> None:
+def test_search_that_fails_goes_on_later(
+    desk: Desk, error: Exception, status: str, attempts: int
+) -> None:
     looking(desk)
     desk.purple_dot.script("orders_by_reference", error)
 
@@ -546,7 +643,12 @@ def test_search_that_fails_goes_on_later(desk: Desk, error: Exception, status: s
 
 def test_search_that_finds_its_parcel_delivered_already_is_over(desk: Desk) -> None:
     delivery_id = looking(desk)
-    desk.parcel(record="502", record_kind="v2_label", all_tracking_numbers=("1Z1-CHILD", "1Z1"), number="1Z1-CHILD")
+    desk.parcel(
+        record="502",
+        record_kind="v2_label",
+        all_tracking_numbers=("1Z1-CHILD", "1Z1"),
+        number="1Z1-CHILD",
+    )
     stands = {desk.deliver(after=10).id for _ in range(2)}
 
     assert delivery_id in stands
@@ -564,7 +666,9 @@ def test_search_for_a_label_that_was_voided_ends(desk: Desk) -> None:
     assert (stored.id, stored.status, stored.reason) == (delivery_id, "cancelled", Reason.VOIDED)
 
 
-def test_refusal_of_a_provider_never_becomes_a_parcel_while_its_order_is_looked_for(desk: Desk) -> None:
+def test_refusal_of_a_provider_never_becomes_a_parcel_while_its_order_is_looked_for(
+    desk: Desk,
+) -> None:
     looking(desk, state=ShipmentState.REJECTED, number=None)
 
     stored = desk.deliver(after=10)

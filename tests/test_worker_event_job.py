@@ -1,4 +1,5 @@
-"""One event, from its pointer to its deliveries: in one transaction, however often and whatever goes wrong on the way."""
+"""One event, from its pointer to its deliveries: in one transaction, however often and whatever
+goes wrong on the way."""
 
 import json
 from typing import Any
@@ -24,7 +25,19 @@ from bridge.pipeline.process_event import EventJob, conclude
 from bridge.store import events
 from bridge.vendors.shipstation.payloads import record_of
 from tests.desk import Desk
-from tests.ledger import LEASE, RETRY, SCHEDULES, URL, a_parcel, claim_event, claim_events, due_in, row, rows, v1_label
+from tests.ledger import (
+    LEASE,
+    RETRY,
+    SCHEDULES,
+    URL,
+    a_parcel,
+    claim_event,
+    claim_events,
+    due_in,
+    row,
+    rows,
+    v1_label,
+)
 
 pytest_plugins = ["tests.ledger_fixtures"]
 
@@ -33,7 +46,9 @@ INLINE = {"shipment_id": "se-480", "tracking_number": "1Z1", "carrier_code": "up
 
 def v2_order() -> Record:
     items = [{"sku": "SHAWL-RED", "quantity": 2}, {"sku": "CAP-OAT", "quantity": 1}]
-    return record_of("v2_shipment", {"shipment_id": "se-480", "shipment_number": "PD100", "items": items})
+    return record_of(
+        "v2_shipment", {"shipment_id": "se-480", "shipment_number": "PD100", "items": items}
+    )
 
 
 def verdicts(stored: Any) -> list[str]:
@@ -45,11 +60,25 @@ def test_event_becomes_a_delivery_and_remembers_why(desk: Desk) -> None:
 
     stored = desk.process()
 
-    assert (stored.id, stored.status, stored.reason, stored.detail, stored.due_at) == (event_id, "processed", None, "1 delivery", None)
+    assert (stored.id, stored.status, stored.reason, stored.detail, stored.due_at) == (
+        event_id,
+        "processed",
+        None,
+        "1 delivery",
+        None,
+    )
     [delivery] = rows(desk.ledger)
-    assert (delivery.status, delivery.tracking_number, delivery.received_at) == ("pending", "1Z1", stored.received_at)
-    assert [(link.event_id, link.delivery_id) for link in rows(desk.ledger, "event_deliveries")] == [(event_id, delivery.id)]
-    assert [(one["verdict"], one["rule"], one["delivery_id"]) for one in stored.decisions] == [("delivery", "orderNumber", delivery.id)]
+    assert (delivery.status, delivery.tracking_number, delivery.received_at) == (
+        "pending",
+        "1Z1",
+        stored.received_at,
+    )
+    assert [
+        (link.event_id, link.delivery_id) for link in rows(desk.ledger, "event_deliveries")
+    ] == [(event_id, delivery.id)]
+    assert [(one["verdict"], one["rule"], one["delivery_id"]) for one in stored.decisions] == [
+        ("delivery", "orderNumber", delivery.id)
+    ]
     assert [kept.record_id for kept in rows(desk.ledger, "records")] == ["501"]
     assert desk.fetcher.calls == [("fetch", URL)]
 
@@ -72,13 +101,19 @@ def test_foreign_parcel_is_ignored_without_a_call_to_purple_dot(desk: Desk) -> N
 
     stored = desk.process()
 
-    assert (stored.status, stored.reason, verdicts(stored)) == ("ignored", Reason.NOT_A_PURPLE_DOT_ORDER, ["ignored"])
+    assert (stored.status, stored.reason, verdicts(stored)) == (
+        "ignored",
+        Reason.NOT_A_PURPLE_DOT_ORDER,
+        ["ignored"],
+    )
     assert desk.purple_dot.calls == []
     assert rows(desk.ledger) == []
 
 
 @pytest.mark.parametrize("fields", [{"voided": True}, {"isReturnLabel": True}])
-def test_what_ships_nothing_costs_no_call_to_purple_dot(desk: Desk, fields: dict[str, bool]) -> None:
+def test_what_ships_nothing_costs_no_call_to_purple_dot(
+    desk: Desk, fields: dict[str, bool]
+) -> None:
     desk.fetcher.records = [v1_label(**fields)]
     desk.notify()
 
@@ -98,10 +133,16 @@ def test_inline_event_needs_only_the_order_behind_it(desk: Desk) -> None:
     assert {delivery.record_kind for delivery in rows(desk.ledger)} == {"inline_row"}
 
 
-@pytest.mark.parametrize("refusal", [NotFoundError("no such shipment"), PayloadError("no id"), PermanentError("400")])
-def test_inline_row_of_an_unknown_order_keeps_no_other_row_back_and_waits_for_a_person(desk: Desk, refusal: BridgeError) -> None:
+@pytest.mark.parametrize(
+    "refusal", [NotFoundError("no such shipment"), PayloadError("no id"), PermanentError("400")]
+)
+def test_inline_row_of_an_unknown_order_keeps_no_other_row_back_and_waits_for_a_person(
+    desk: Desk, refusal: BridgeError
+) -> None:
     desk.fetcher.records = [v2_order()]
-    body = json.dumps({"fulfillments": [INLINE | {"shipment_id": "se-404", "tracking_number": "1Z2"}, INLINE]}).encode()
+    body = json.dumps(
+        {"fulfillments": [INLINE | {"shipment_id": "se-404", "tracking_number": "1Z2"}, INLINE]}
+    ).encode()
     desk.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
 
     stands = []
@@ -125,8 +166,16 @@ def test_inline_row_whose_order_is_found_later_is_placed_then(desk: Desk) -> Non
 
 
 def test_refusal_of_a_provider_is_an_exception_and_no_post(desk: Desk) -> None:
-    desk.notify("FULFILLMENT_REJECTED", resource_url="https://ssapi.shipstation.com/fulfillments?fulfillmentId=7")
-    row_of_it = {"fulfillmentId": 7, "orderId": 480, "orderNumber": "PD100", "trackingNumber": "1Z1"}
+    desk.notify(
+        "FULFILLMENT_REJECTED",
+        resource_url="https://ssapi.shipstation.com/fulfillments?fulfillmentId=7",
+    )
+    row_of_it = {
+        "fulfillmentId": 7,
+        "orderId": 480,
+        "orderNumber": "PD100",
+        "trackingNumber": "1Z1",
+    }
     desk.fetcher.records = [record_of("v1_fulfillment", row_of_it)]
 
     stored = desk.process()
@@ -139,17 +188,29 @@ def test_event_of_another_lane_hands_its_lane_on(desk: Desk) -> None:
     desk.notify(lane=Lane.REPLAY)
     desk.process()
 
-    assert [(delivery.lane, delivery.trigger) for delivery in rows(desk.ledger)] == [(Lane.REPLAY, "replay")]
+    assert [(delivery.lane, delivery.trigger) for delivery in rows(desk.ledger)] == [
+        (Lane.REPLAY, "replay")
+    ]
 
 
-def test_empty_page_is_looked_at_again_without_spending_an_attempt_and_then_ignored(desk: Desk) -> None:
+def test_empty_page_is_looked_at_again_without_spending_an_attempt_and_then_ignored(
+    desk: Desk,
+) -> None:
     desk.fetcher.records = []
     event_id = desk.notify()
 
     stands = []
     for _ in range(len(SCHEDULES.wait) + 1):
         stored = desk.process(after=100)
-        stands.append((stored.status, stored.reason, stored.attempts, stored.waits, due_in(desk.ledger, event_id)))
+        stands.append(
+            (
+                stored.status,
+                stored.reason,
+                stored.attempts,
+                stored.waits,
+                due_in(desk.ledger, event_id),
+            )
+        )
 
     assert stands == [
         ("received", None, 0, 1, 15),
@@ -203,7 +264,12 @@ def test_whatever_fails_is_tried_again_with_nothing_written(
 
     stored = desk.process()
 
-    assert (stored.status, stored.reason, stored.attempts, stored.owner) == ("received", None, attempts, None)
+    assert (stored.status, stored.reason, stored.attempts, stored.owner) == (
+        "received",
+        None,
+        attempts,
+        None,
+    )
     assert seconds <= (due_in(desk.ledger, event_id) or 0) <= seconds * 1.1
     assert rows(desk.ledger) == rows(desk.ledger, "records") == []
     assert desk.process(after=200).status == "processed"
@@ -217,7 +283,9 @@ def test_whatever_fails_is_tried_again_with_nothing_written(
         (CredentialsError("no"), Reason.CREDENTIALS_REFUSED),
     ],
 )
-def test_event_whose_schedule_is_over_is_dead_and_says_why(desk: Desk, error: BridgeError, reason: Reason) -> None:
+def test_event_whose_schedule_is_over_is_dead_and_says_why(
+    desk: Desk, error: BridgeError, reason: Reason
+) -> None:
     desk.notify()
     desk.fetcher.script("fetch", *[error] * 9)
 
@@ -274,7 +342,8 @@ def test_late_owner_leaves_nothing_behind(desk: Desk) -> None:
 
 
 def test_event_taken_over_in_the_middle_is_placed_once(desk: Desk) -> None:
-    """Killed after its deliveries were committed with its end, there is nothing to take over; before, nothing was written."""
+    """Killed after its deliveries were committed with its end, there is nothing to take over;
+    before, nothing was written."""
     desk.notify()
     late = claim_event(desk.ledger)
     desk.clock.advance(61)
@@ -303,21 +372,35 @@ def test_newer_event_of_the_same_pointer_is_done_beside_one_put_off(desk: Desk) 
     [
         ([], EventStatus.IGNORED, Reason.NOTHING_SHIPPED),
         ([("waiting", None, None)], EventStatus.IGNORED, Reason.NOTHING_SHIPPED),
-        ([("delivery", None, "dlv_1"), ("ignored", Reason.VOIDED, None)], EventStatus.PROCESSED, None),
+        (
+            [("delivery", None, "dlv_1"), ("ignored", Reason.VOIDED, None)],
+            EventStatus.PROCESSED,
+            None,
+        ),
         ([("held", Reason.NO_ITEMS, "dlv_1")], EventStatus.PROCESSED, None),
         ([("looking", Reason.ORDER_NOT_FOUND, "dlv_1")], EventStatus.PROCESSED, None),
-        ([("ignored", Reason.ALREADY_DELIVERED, "dlv_1")], EventStatus.IGNORED, Reason.ALREADY_DELIVERED),
         (
-            [("ignored", Reason.VOIDED, None)] + [("ignored", Reason.NOT_A_PURPLE_DOT_ORDER, None)] * 2,
+            [("ignored", Reason.ALREADY_DELIVERED, "dlv_1")],
+            EventStatus.IGNORED,
+            Reason.ALREADY_DELIVERED,
+        ),
+        (
+            [("ignored", Reason.VOIDED, None)]
+            + [("ignored", Reason.NOT_A_PURPLE_DOT_ORDER, None)] * 2,
             EventStatus.IGNORED,
             Reason.NOT_A_PURPLE_DOT_ORDER,
         ),
     ],
 )
 def test_end_of_an_event_is_what_most_of_its_shipments_came_to(
-    decisions: list[tuple[str, Reason | None, str | None]], status: EventStatus, reason: Reason | None
+    decisions: list[tuple[str, Reason | None, str | None]],
+    status: EventStatus,
+    reason: Reason | None,
 ) -> None:
-    taken = [Decision(a_parcel(), verdict, why, delivery_id=delivery_id) for verdict, why, delivery_id in decisions]
+    taken = [
+        Decision(a_parcel(), verdict, why, delivery_id=delivery_id)
+        for verdict, why, delivery_id in decisions
+    ]
 
     assert conclude(taken)[:2] == (status, reason)
 
@@ -330,14 +413,24 @@ def test_stored_records_are_those_of_the_last_fetch(desk: Desk) -> None:
     desk.process(after=15)
 
     with desk.ledger.read() as connection:
-        assert [kept.record_id for kept in events.records_of(connection, event_id)] == ["501", "502"]
+        assert [kept.record_id for kept in events.records_of(connection, event_id)] == [
+            "501",
+            "502",
+        ]
 
 
-def test_unknown_carrier_raises_one_notice_for_all_its_parcels(desk: Desk, logged: list[Any]) -> None:
+def test_unknown_carrier_raises_one_notice_for_all_its_parcels(
+    desk: Desk, logged: list[Any]
+) -> None:
     parcels = {"501": {"sku": "SHAWL-RED", "quantity": 2}, "502": {"sku": "CAP-OAT", "quantity": 1}}
     stranger = {"carrierCode": "planet_courier"}
     desk.fetcher.records = [
-        v1_label(record=record, number=f"T{record}", shipmentItems=[{"orderItemId": record, **item}], **stranger)
+        v1_label(
+            record=record,
+            number=f"T{record}",
+            shipmentItems=[{"orderItemId": record, **item}],
+            **stranger,
+        )
         for record, item in parcels.items()
     ]
     desk.notify()

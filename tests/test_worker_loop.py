@@ -1,4 +1,5 @@
-"""The loop: drains and returns, finishes what is in flight, keeps all threads busy, and outlives whatever a job throws."""
+"""The loop: drains and returns, finishes what is in flight, keeps all threads busy, and outlives
+whatever a job throws."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -8,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import LeaseLostError, StorageError
 from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.store import deliveries, events, workers
@@ -33,30 +35,43 @@ class Job:
         self.seen: list[str] = []
         self._lock = threading.Lock()
 
-    def run(self, claimed: Any, *, owner: str, **_more: Any) -> list[deliveries.Delivery]:
+    def run(self, claimed: Any, *, owner: str, **_more: Any) -> list[Delivery]:
         with self._lock:
             self.seen.append(claimed.id)
         self.work(claimed)
         with self.database.begin() as connection:
             now = self.database.now(connection)
             if claimed.id.startswith("evt_"):
-                events.finish(connection, claimed, owner=owner, status=EventStatus.PROCESSED, now=now)
+                events.finish(
+                    connection, claimed, owner=owner, status=EventStatus.PROCESSED, now=now
+                )
             else:
-                deliveries.record(connection, claimed, owner=owner, status=DeliveryStatus.DELIVERED, now=now)
+                deliveries.record(
+                    connection, claimed, owner=owner, status=DeliveryStatus.DELIVERED, now=now
+                )
         return []
 
 
 @pytest.fixture
-def real(ledger_url: str, logged: list[Any]) -> Iterator[Database]:  # noqa: ARG001  # keeps the log quiet
+# keeps the log quiet
+def real(ledger_url: str, logged: list[Any]) -> Iterator[Database]:  # noqa: ARG001
     """The ledger under its own clock, as a worker has it."""
     database = Database(ledger_url)
     yield database
     database.close()
 
 
-def a_worker(database: Database, *, work: Callable[[Any], None] = lambda _: None, threads: int = 2, lease: float = 60) -> Worker:
+def a_worker(
+    database: Database,
+    *,
+    work: Callable[[Any], None] = lambda _: None,
+    threads: int = 2,
+    lease: float = 60,
+) -> Worker:
     event_job, delivery_job = Job(database, work), Job(database, work)
-    return Worker(database, event_job, delivery_job, threads=threads, lease=timedelta(seconds=lease))  # type: ignore[arg-type]
+    return Worker(
+        database, event_job, delivery_job, threads=threads, lease=timedelta(seconds=lease)
+    )  # type: ignore[arg-type]
 
 
 @contextmanager
@@ -82,7 +97,11 @@ def statuses(database: Database, table: str = "events") -> list[str]:
 
 def test_once_drains_events_and_deliveries_and_returns(real: Database) -> None:
     expected = received(real, 7)
-    put(real, *(a_parcel(number=f"1Z{n}", record=str(n), reference=f"PD{n}") for n in range(5)), orders=tuple(_orders(5)))
+    put(
+        real,
+        *(a_parcel(number=f"1Z{n}", record=str(n), reference=f"PD{n}") for n in range(5)),
+        orders=tuple(_orders(5)),
+    )
 
     worker = a_worker(real)
     worker.run(once=True)
@@ -125,9 +144,19 @@ def test_one_thread_is_enough_for_both_queues(real: Database) -> None:
 
 
 @pytest.mark.parametrize(
-    "error", [ValueError("!"), LeaseLostError("late"), StorageError("gone"), RecursionError(), AssertionError(), SystemExit(1)]
+    "error",
+    [
+        ValueError("!"),
+        LeaseLostError("late"),
+        StorageError("gone"),
+        RecursionError(),
+        AssertionError(),
+        SystemExit(1),
+    ],
 )
-def test_job_that_raises_anything_never_stops_the_loop(real: Database, logged: list[Any], error: BaseException) -> None:
+def test_job_that_raises_anything_never_stops_the_loop(
+    real: Database, logged: list[Any], error: BaseException
+) -> None:
     received(real, 6)
     thrown = iter([error] * 3)
 
@@ -140,7 +169,9 @@ def test_job_that_raises_anything_never_stops_the_loop(real: Database, logged: l
 
     assert sorted(statuses(real)) == ["processed"] * 3 + ["received"] * 3
     assert len(worker.event_job.seen) == 6
-    assert any(entry["event_id"] for entry in logged if entry["log_level"] in ("error", "warning")) == isinstance(error, Exception)
+    assert any(
+        entry["event_id"] for entry in logged if entry["log_level"] in ("error", "warning")
+    ) == isinstance(error, Exception)
 
 
 def test_all_threads_work_at_once(real: Database) -> None:
@@ -154,7 +185,11 @@ def test_all_threads_work_at_once(real: Database) -> None:
 
 def test_deliveries_never_take_all_threads(real: Database) -> None:
     """With a backlog of slow ones, a new event still gets in."""
-    put(real, *(a_parcel(number=f"1Z{n}", record=str(n), reference=f"PD{n}") for n in range(6)), orders=tuple(_orders(6)))
+    put(
+        real,
+        *(a_parcel(number=f"1Z{n}", record=str(n), reference=f"PD{n}") for n in range(6)),
+        orders=tuple(_orders(6)),
+    )
     go_on, got_in = threading.Event(), threading.Event()
 
     def slow(claimed: Any) -> None:
@@ -246,7 +281,11 @@ def test_lease_of_what_runs_is_renewed(real: Database) -> None:
 
     def until_renewed_twice(_: Any) -> None:
         seen = {before.due_at}
-        wait_until(lambda: seen.add(rows(real, "events")[0].due_at) or len(seen) > 3, SOON, "the lease to be renewed")
+        wait_until(
+            lambda: seen.add(rows(real, "events")[0].due_at) or len(seen) > 3,
+            SOON,
+            "the lease to be renewed",
+        )
 
     a_worker(real, work=until_renewed_twice, lease=0.3).run(once=True)
 
@@ -269,7 +308,9 @@ def test_two_workers_share_the_work_and_do_each_piece_once(real: Database, ledge
     assert {worker.name for worker in rows(real, "workers")} <= {"worker-1", "worker-2"}
 
 
-def test_database_that_is_away_at_the_start_is_waited_for(ledger_url: str, logged: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_database_that_is_away_at_the_start_is_waited_for(
+    ledger_url: str, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(loop, "_BROKEN_WAIT", 0.001)
     database = WatchedDatabase(ledger_url)
     received(database, 2)

@@ -1,4 +1,5 @@
-"""Waiting for what another process does: until a condition holds, for so long at most, and no longer than needed."""
+"""Waiting for what another process does: until a condition holds, for so long at most, and no
+longer than needed."""
 
 import threading
 import time
@@ -15,8 +16,8 @@ _PATIENCE = 4
 
 
 def wait_until(predicate: Callable[[], T], seconds: float, what: str) -> T:
-    """The first true answer of `predicate`; the test fails, naming `what` was waited for, when none comes within `seconds`
-    of a calm machine."""
+    """The first true answer of `predicate`; the test fails, naming `what` was waited for, when none
+    comes within `seconds` of a calm machine."""
     pause, deadline = threading.Event(), time.monotonic() + seconds * _PATIENCE
     while not (answer := predicate()):
         if time.monotonic() > deadline:

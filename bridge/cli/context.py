@@ -1,4 +1,5 @@
-"""What a command begins with: the settings, the options over them, and the ledger, which is closed however the command ends."""
+"""What a command begins with: the settings, the options over them, and the ledger, which is closed
+however the command ends."""
 
 import getpass
 import os
@@ -9,14 +10,19 @@ from bridge.store.engine.database import Database
 
 
 def load_settings(**given: object) -> Settings:
-    """The settings, with what options of the command line override (`bind` for BRIDGE_BIND, and so on)."""
-    os.environ.update({f"BRIDGE_{name.upper()}": str(value) for name, value in given.items() if value is not None})
+    """The settings, with what options of the command line override (`bind` for BRIDGE_BIND, and so
+    on)."""
+    os.environ.update(
+        {f"BRIDGE_{name.upper()}": str(value) for name, value in given.items() if value is not None}
+    )
     return Settings.load()
 
 
 def opened(settings: Settings | None = None) -> closing[Database]:
     """`with opened() as database`, its schema brought along on SQLite."""
-    from bridge.services import open_database  # Its counters look for their folder when they are made, which `serve` must set first.
+    from bridge.services import (
+        open_database,
+    )  # Its counters look for their folder when they are made, which `serve` must set first.
 
     return closing(open_database(settings or load_settings()))
 

@@ -1,4 +1,5 @@
-"""`bridge doctor`: is all as it must be, line by line, and what to do where it isn't. It looks, and changes nothing."""
+"""`bridge doctor`: is all as it must be, line by line, and what to do where it isn't. It looks, and
+changes nothing."""
 
 import threading
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from bridge.cli.listing import json_option, tell
+from bridge.cli.output import json_option, tell
 from bridge.operations import doctor as checks
 from bridge.operations.doctor import STATUSES, Finding
 from bridge.operations.vendor_drift import vendor_fields
@@ -21,17 +22,26 @@ from bridge.vendors.shipstation.signing_keys import jwks_fetcher, rsa_keys
 
 
 @click.command()
-@click.option("--contract", is_flag=True, help="Hold the vendors' live answers against the fields that we count on, instead.")
+@click.option(
+    "--contract",
+    is_flag=True,
+    help="Hold the vendors' live answers against the fields that we count on, instead.",
+)
 @json_option
 def doctor(contract: bool, as_json: bool) -> None:
-    """Look at settings, credentials, signature keys, subscriptions, clock, database and worker. Each line says ok, warn or fail, and what
-    to do. Exit code 0: all ok, 1: at worst a warning, 2: something fails."""
+    """Look at settings, credentials, signature keys, subscriptions, clock, database and worker.
+    Each line says ok, warn or fail, and what to do. Exit code 0: all ok, 1: at worst a warning, 2:
+    something fails."""
     settings, problems = Settings.salvaged()
     with closing(Database(settings.database_url, busy_timeout=5.0)) as database:
         findings = list(_findings(settings, problems, database, contract=contract))
     worst = max(STATUSES.index(finding.status) for finding in findings)
     lines = [line for finding in findings for line in _lines(finding)]
-    tell({"status": STATUSES[worst], "findings": [finding.as_json() for finding in findings]}, lines, as_json=as_json)
+    tell(
+        {"status": STATUSES[worst], "findings": [finding.as_json() for finding in findings]},
+        lines,
+        as_json=as_json,
+    )
     raise SystemExit(worst)
 
 
@@ -41,17 +51,23 @@ def _lines(finding: Finding) -> Iterator[str]:
         yield f"{'':5} {'':26} → {finding.to_do}"
 
 
-def _findings(settings: Settings, problems: list[str], database: Database, *, contract: bool) -> Iterator[Finding]:
+def _findings(
+    settings: Settings, problems: list[str], database: Database, *, contract: bool
+) -> Iterator[Finding]:
+    from bridge.operations.health import readiness
     from bridge.services import create_clients
-    from bridge.web.app import readiness
 
     yield from checks.settings(problems, Path(".env"))
-    is_named = not any("BRIDGE_DATABASE_URL" in problem for problem in problems)  # Else the default stands there, which nobody meant.
+    is_named = not any(
+        "BRIDGE_DATABASE_URL" in problem for problem in problems
+    )  # Else the default stands there, which nobody meant.
     is_there = is_named and (not database.is_sqlite or Path(database.url.database or "").exists())
     told = readiness(database, settings) if is_there else {}
     is_well = told.get("migrations") == "ok"
     ear = checks.Ear(uses_budget=is_well)
-    fetcher, purple_dot = create_clients(settings, database, stopping=threading.Event(), each=ear.put_on)
+    fetcher, purple_dot = create_clients(
+        settings, database, stopping=threading.Event(), each=ear.put_on
+    )
     has_token = not any("PURPLE_DOT_ACCESS_TOKEN" in problem for problem in problems)
     if contract:
         fields = vendor_fields()
@@ -64,25 +80,40 @@ def _findings(settings: Settings, problems: list[str], database: Database, *, co
         yield from checks.database_file(database)
     if told:
         yield from checks.ledger(
-            told, unused=[name for name, one in (("shipstation", fetcher.v2), ("shipstation_v1", fetcher.v1)) if one is None]
+            told,
+            unused=[
+                name
+                for name, one in (("shipstation", fetcher.v2), ("shipstation_v1", fetcher.v1))
+                if one is None
+            ],
         )
     if is_well:
         yield from _from_ledger(settings, problems, database, fetcher)
 
 
-def _vendors(settings: Settings, fetcher: Fetcher, purple_dot: PurpleDot | None) -> Iterator[Finding]:
+def _vendors(
+    settings: Settings, fetcher: Fetcher, purple_dot: PurpleDot | None
+) -> Iterator[Finding]:
     if fetcher.v2 is not None:
-        yield checks.vendor("shipstation", "BRIDGE_SHIPSTATION_API_KEY", fetcher.v2.subscriptions().all)
+        yield checks.vendor(
+            "shipstation", "BRIDGE_SHIPSTATION_API_KEY", fetcher.v2.subscriptions().all
+        )
         if settings.shipstation_signature != "off":
             jwks = jwks_fetcher(settings.shipstation_jwks_url)
             yield checks.keys("BRIDGE_SHIPSTATION_JWKS_URL", lambda: len(rsa_keys(jwks())))
     if fetcher.v1 is not None:
-        yield checks.vendor("shipstation_v1", "BRIDGE_SHIPSTATION_V1_API_KEY and its secret", fetcher.v1.subscriptions().all)
+        yield checks.vendor(
+            "shipstation_v1",
+            "BRIDGE_SHIPSTATION_V1_API_KEY and its secret",
+            fetcher.v1.subscriptions().all,
+        )
     if purple_dot is not None:
         yield checks.vendor("purple_dot", "BRIDGE_PURPLE_DOT_ACCESS_TOKEN", purple_dot.sample)
 
 
-def _from_ledger(settings: Settings, problems: list[str], database: Database, fetcher: Fetcher) -> Iterator[Finding]:
+def _from_ledger(
+    settings: Settings, problems: list[str], database: Database, fetcher: Fetcher
+) -> Iterator[Finding]:
     from bridge.services import subscription_check
 
     if not any("WEBHOOK_TOKENS" in problem for problem in problems):
@@ -95,9 +126,15 @@ def _from_ledger(settings: Settings, problems: list[str], database: Database, fe
 def _samples(fetcher: Fetcher, purple_dot: PurpleDot | None) -> dict[str, checks.Sample]:
     samples: dict[str, checks.Sample] = {}
     if fetcher.v2 is not None:
-        samples |= {f"v2_{thing}": partial(fetcher.v2.sample, thing) for thing in ("label", "fulfillment", "shipment")}
+        samples |= {
+            f"v2_{thing}": partial(fetcher.v2.sample, thing)
+            for thing in ("label", "fulfillment", "shipment")
+        }
         samples["v2_webhook"] = fetcher.v2.subscriptions().sample
     if fetcher.v1 is not None:
-        samples |= {f"v1_{thing}": partial(fetcher.v1.sample, thing) for thing in ("shipment", "fulfillment", "order")}
+        samples |= {
+            f"v1_{thing}": partial(fetcher.v1.sample, thing)
+            for thing in ("shipment", "fulfillment", "order")
+        }
         samples["v1_webhook"] = fetcher.v1.subscriptions().sample
     return samples | ({"pd_order": purple_dot.sample} if purple_dot is not None else {})

@@ -27,19 +27,41 @@ log = structlog.get_logger(__name__)
 
 _RESTART_AFTER = 1.0
 _PR_SET_PDEATHSIG = 1
-_GUNICORN = {"worker_class": "bridge.web.gunicorn.Threads", "threads": 8, "timeout": 30, "graceful_timeout": 25, "keepalive": 5}
-_GUNICORN |= {"logger_class": "bridge.web.gunicorn.Log", "preload_app": True}  # What is loaded before it forks is in memory once.
-_GUNICORN |= {"limit_request_line": 2048, "limit_request_fields": 64, "control_socket_disable": True}
-_GUNICORN |= {"worker_tmp_dir": "/dev/shm"} if os.path.isdir("/dev/shm") else {}  # noqa: S108, PTH112  # memory, as gunicorn advises
+_GUNICORN = {
+    "worker_class": "bridge.web.gunicorn.Threads",
+    "threads": 8,
+    "timeout": 30,
+    "graceful_timeout": 25,
+    "keepalive": 5,
+}
+_GUNICORN |= {
+    "logger_class": "bridge.web.gunicorn.Log",
+    "preload_app": True,
+}  # What is loaded before it forks is in memory once.
+_GUNICORN |= {
+    "limit_request_line": 2048,
+    "limit_request_fields": 64,
+    "control_socket_disable": True,
+}
+# memory, as gunicorn advises
+_GUNICORN |= {"worker_tmp_dir": "/dev/shm"} if os.path.isdir("/dev/shm") else {}  # noqa: S108, PTH112
 
 _bind = click.option("--bind", help="Address of the receiver, host:port.")
-_workers = click.option("--workers", "web_workers", type=click.IntRange(1, 64), help="Processes of the receiver.")
-_threads = click.option("--threads", "worker_threads", type=click.IntRange(1, 128), help="Threads of the worker: how many jobs at a time.")
+_workers = click.option(
+    "--workers", "web_workers", type=click.IntRange(1, 64), help="Processes of the receiver."
+)
+_threads = click.option(
+    "--threads",
+    "worker_threads",
+    type=click.IntRange(1, 128),
+    help="Threads of the worker: how many jobs at a time.",
+)
 
 
 @contextmanager
 def _metrics_folder() -> Iterator[None]:
-    """Where all processes count together. Only who made it takes it away: a worker that gunicorn forked leaves this block, too."""
+    """Where all processes count together. Only who made it takes it away: a worker that gunicorn
+    forked leaves this block, too."""
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
         yield
         return
@@ -74,7 +96,9 @@ def serve(**given: object) -> None:
     """The receiver alone, under gunicorn."""
     settings = load_settings(**given)
     with _metrics_folder():
-        from bridge.web.app import create_app  # Its counters look for that folder when they are made.
+        from bridge.web.app import (
+            create_app,
+        )  # Its counters look for that folder when they are made.
 
         logs = gunicorn_logging(settings.log_format, settings.log_level)
         options = {"bind": settings.bind, "workers": settings.web_workers, "logconfig_dict": logs}
@@ -83,10 +107,13 @@ def serve(**given: object) -> None:
 
 @click.command()
 @click.option("--once", is_flag=True, help="Drain what is due now, then exit.")
-@click.option("--metrics-bind", help="Let Prometheus scrape this worker's own counters, at host:port.")
+@click.option(
+    "--metrics-bind", help="Let Prometheus scrape this worker's own counters, at host:port."
+)
 @_threads
 def work(once: bool, metrics_bind: str | None, **given: object) -> None:
-    """The worker alone: fetches, decides and delivers until SIGTERM, then finishes what is in flight."""
+    """The worker alone: fetches, decides and delivers until SIGTERM, then finishes what is in
+    flight."""
     from bridge.services import create_worker
 
     settings = load_settings(**given)
@@ -106,7 +133,9 @@ def _own_metrics(bind: str | None) -> Iterator[None]:
     try:
         stop = serve_metrics(host.strip("[]"), int(port)) if bind else None
     except (OSError, ValueError, OverflowError) as exc:
-        raise click.UsageError(f"--metrics-bind {bind}: {exc}; write a free host:port, like 127.0.0.1:9464") from exc
+        raise click.UsageError(
+            f"--metrics-bind {bind}: {exc}; write a free host:port, like 127.0.0.1:9464"
+        ) from exc
     try:
         yield
     finally:
@@ -115,7 +144,11 @@ def _own_metrics(bind: str | None) -> Iterator[None]:
 
 
 @click.command()
-@click.option("--down-to", metavar="VERSION", help="Take it back to an older version, such as 0007, before older software runs again.")
+@click.option(
+    "--down-to",
+    metavar="VERSION",
+    help="Take it back to an older version, such as 0007, before older software runs again.",
+)
 def migrate(down_to: str | None) -> None:
     """Create or upgrade the database. Safe to call from several machines at once."""
     with closing(Database(load_settings().database_url)) as database:
@@ -123,17 +156,23 @@ def migrate(down_to: str | None) -> None:
             before, newest = migrations.current(connection), migrations.newest()
         (migrations.downgrade if down_to else migrations.upgrade)(database, down_to or "head")
         newest = down_to or newest
-    click.echo(f"The database is at version {newest}." if before == newest else f"The database went from {before or 'empty'} to {newest}.")
+    click.echo(
+        f"The database is at version {newest}."
+        if before == newest
+        else f"The database went from {before or 'empty'} to {newest}."
+    )
 
 
 def _on_signals(act: Callable[[], None]) -> None:
-    """In a thread: a handler runs inside whatever the main thread is doing, perhaps while it holds the very lock that `act` needs."""
+    """In a thread: a handler runs inside whatever the main thread is doing, perhaps while it holds
+    the very lock that `act` needs."""
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda *_: threading.Thread(target=act).start())
 
 
 class _Gunicorn(BaseApplication):
-    """gunicorn with our options, without a file of its own. https://docs.gunicorn.org/en/stable/custom.html"""
+    """gunicorn with our options, without a file of its own.
+    https://docs.gunicorn.org/en/stable/custom.html"""
 
     def __init__(self, make_app: Callable[[], Any], options: Mapping[str, Any]) -> None:
         self._make_app, self._options = make_app, options
@@ -155,7 +194,12 @@ def _supervise(*commands: str) -> None:
     while not stopping.wait(0.2):
         for name, child in children.items():
             if child.poll() is not None:
-                log.warning("process_died", process=name, exit_code=child.returncode, restart_after=_RESTART_AFTER)
+                log.warning(
+                    "process_died",
+                    process=name,
+                    exit_code=child.returncode,
+                    restart_after=_RESTART_AFTER,
+                )
                 if not stopping.wait(_RESTART_AFTER):
                     children[name] = _start(name)
     deadline = time.monotonic() + 30
@@ -170,11 +214,13 @@ def _supervise(*commands: str) -> None:
 
 
 def _start(name: str) -> subprocess.Popen[bytes]:
-    return subprocess.Popen([sys.executable, "-m", "bridge", name], preexec_fn=die_with_parent)  # noqa: PLW1509, S603  # our own command
+    # our own command
+    return subprocess.Popen([sys.executable, "-m", "bridge", name], preexec_fn=die_with_parent)  # noqa: PLW1509, S603
 
 
 def die_with_parent() -> None:
-    """A killed parent leaves nothing behind on Linux. https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html"""
+    """A killed parent leaves nothing behind on Linux.
+    https://man7.org/linux/man-pages/man2/PR_SET_PDEATHSIG.2const.html"""
     if sys.platform == "linux":
         os.setsid()  # Ctrl-C reaches the parent alone; it stops its children in its own time.
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)

@@ -1,4 +1,5 @@
-"""`bridge reconcile`: the sweep now, then both sides compared. For people, and for cron by its exit code."""
+"""`bridge reconcile`: the sweep now, then both sides compared. For people, and for cron by its exit
+code."""
 
 import sys
 import threading
@@ -9,7 +10,7 @@ from typing import Any
 import click
 
 from bridge.cli.context import load_settings, opened, who
-from bridge.cli.listing import MOMENT, json_option, table, tell
+from bridge.cli.output import MOMENT, json_option, table, tell
 from bridge.logs import configure_logs
 from bridge.store import audit, reports
 
@@ -17,11 +18,18 @@ _COUNTS = ("event_type", "listed", "missed", "finished", "voided")
 
 
 @click.command()
-@click.option("--since", type=MOMENT, default="1d", show_default=True, help="An age such as 3d, or an ISO date or time.")
+@click.option(
+    "--since",
+    type=MOMENT,
+    default="1d",
+    show_default=True,
+    help="An age such as 3d, or an ISO date or time.",
+)
 @click.option("--dry-run", is_flag=True, help="Only look: nothing is fed in, nothing written.")
 @json_option
 def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
-    """Find what no webhook told of and let it go its way, then compare ShipStation, Purple Dot and the ledger. Exit 1: see to something."""
+    """Find what no webhook told of and let it go its way, then compare ShipStation, Purple Dot and
+    the ledger. Exit 1: see to something."""
     from bridge.operations.compare import compare
     from bridge.operations.sweep import Sweep
     from bridge.services import create_clients
@@ -34,8 +42,16 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
         fetcher, purple_dot = create_clients(settings, database, stopping=stopping)
         if not dry_run:
             with database.begin() as connection:
-                audit.note(connection, who=who(), what="reconcile", subject=f"since {since:%Y-%m-%d %H:%M}", now=database.now(connection))
-        tally = Sweep(database, fetcher, _progress).run(since, stopping, started_by="person", dry_run=dry_run)
+                audit.note(
+                    connection,
+                    who=who(),
+                    what="reconcile",
+                    subject=f"since {since:%Y-%m-%d %H:%M}",
+                    now=database.now(connection),
+                )
+        tally = Sweep(database, fetcher, _progress).run(
+            since, stopping, started_by="person", dry_run=dry_run
+        )
         _progress("Purple Dot: orders are compared")
         orders, differences = compare(database, purple_dot, settings, since=since)
         with database.read() as connection:
@@ -45,8 +61,13 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
         "since": tally.since,
         "until": tally.until,
         "dry_run": dry_run,
-        "swept": [{"event_type": event_type} | counts for event_type, counts in tally.told().items()],
-        "fed_in": [{"why": one.why, "event_type": one.event_type, "resource_url": one.resource_url} for one in tally.found],
+        "swept": [
+            {"event_type": event_type} | counts for event_type, counts in tally.told().items()
+        ],
+        "fed_in": [
+            {"why": one.why, "event_type": one.event_type, "resource_url": one.resource_url}
+            for one in tally.found
+        ],
         "orders_compared": orders,
         "differences": [difference.as_json() for difference in differences],
         "exceptions_waiting": waiting,

@@ -1,4 +1,5 @@
-"""`bridge replay`: stored events through the journey again. The count and the dry run come first, the reason next, then the run."""
+"""`bridge replay`: stored events through the journey again. The count and the dry run come first,
+the reason next, then the run."""
 
 import json
 import sys
@@ -10,7 +11,7 @@ from typing import Any
 import click
 
 from bridge.cli.context import load_settings, who
-from bridge.cli.listing import MOMENT, json_option, tell, the_one
+from bridge.cli.output import MOMENT, json_option, tell, the_one
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
 from bridge.store import replays, reports, workers
@@ -19,36 +20,77 @@ from bridge.store.replays import RunStatus
 from bridge.store.reports import Query
 
 Story = Mapping[str, Any]
-_STATUSES = [*(str(status) for status in EventStatus if status is not EventStatus.RECEIVED), str(DeliveryStatus.HELD)]
+_STATUSES = [
+    *(str(status) for status in EventStatus if status is not EventStatus.RECEIVED),
+    str(DeliveryStatus.HELD),
+]
 _SOON = {DeliveryStatus.PENDING, DeliveryStatus.DELIVERING}
 _LOOK_EVERY, _WORKER_IS_SILENT = 0.5, timedelta(seconds=30)
 
 
 @click.command()
 @click.argument("wanted", metavar="EVENT...", nargs=-1)
-@click.option("--status", type=click.Choice(_STATUSES), help="All events that ended so, or of whose deliveries one did.")
-@click.option("--type", "event_type", metavar="EVENT_TYPE", help="Only of this type, such as LABEL_CREATED_V2.")
+@click.option(
+    "--status",
+    type=click.Choice(_STATUSES),
+    help="All events that ended so, or of whose deliveries one did.",
+)
+@click.option(
+    "--type",
+    "event_type",
+    metavar="EVENT_TYPE",
+    help="Only of this type, such as LABEL_CREATED_V2.",
+)
 @click.option("--since", type=MOMENT, help="An age such as 2d, or an ISO date or time.")
 @click.option("--until", type=MOMENT, help="Likewise.")
-@click.option("--as-stored/--fetch-again", default=False, help="Use what was fetched then, or (default) what ShipStation says now.")
-@click.option("--notify-customer", is_flag=True, help="Let Purple Dot e-mail the shoppers. A replay doesn't, whatever the settings say.")
+@click.option(
+    "--as-stored/--fetch-again",
+    default=False,
+    help="Use what was fetched then, or (default) what ShipStation says now.",
+)
+@click.option(
+    "--notify-customer",
+    is_flag=True,
+    help="Let Purple Dot e-mail the shoppers. A replay doesn't, whatever the settings say.",
+)
 @click.option("--reason", "why", help="Why. Needed for several events, and for what was delivered.")
-@click.option("--show", type=click.IntRange(0), default=20, show_default=True, help="How many events the dry run works through.")
+@click.option(
+    "--show",
+    type=click.IntRange(0),
+    default=20,
+    show_default=True,
+    help="How many events the dry run works through.",
+)
 @click.option("--yes", is_flag=True, help="Do it without asking.")
-@click.option("--resume", metavar="RUN", help="Go on with a run that was interrupted, or look at one.")
+@click.option(
+    "--resume", metavar="RUN", help="Go on with a run that was interrupted, or look at one."
+)
 @click.option("--cancel", metavar="RUN", help="End a run: nothing more of it begins.")
 @json_option
 def replay(
-    wanted: tuple[str, ...], why: str | None, show: int, yes: bool, resume: str | None, cancel: str | None, as_json: bool, **given: Any
+    wanted: tuple[str, ...],
+    why: str | None,
+    show: int,
+    yes: bool,
+    resume: str | None,
+    cancel: str | None,
+    as_json: bool,
+    **given: Any,
 ) -> None:
-    """Take stored events through the journey again: the exact count and a dry run first. Nothing that Purple Dot has is sent twice."""
+    """Take stored events through the journey again: the exact count and a dry run first. Nothing
+    that Purple Dot has is sent twice."""
     from bridge.operations.replay import look, plan, plan_as_json
     from bridge.services import create_worker, known_origins
 
     settings = load_settings()
-    status, narrowed = given.pop("status"), {name: given.pop(name) for name in ("event_type", "since", "until")}
+    status, narrowed = (
+        given.pop("status"),
+        {name: given.pop(name) for name in ("event_type", "since", "until")},
+    )
     if sum((bool(wanted), bool(status or any(narrowed.values())), bool(resume), bool(cancel))) != 1:
-        raise click.UsageError("Say either which events (ids), or which range (--since --until --status --type), or --resume, or --cancel.")
+        raise click.UsageError(
+            "Say either which events (ids), or which range (--since --until --status --type), or --resume, or --cancel."
+        )
     job = create_worker(settings).event_job
     click.get_current_context().call_on_close(job.database.close)
     if cancel or resume:
@@ -56,20 +98,37 @@ def replay(
         _watch(job.database, resume or cancel or "", as_json=as_json)
         return
     with job.database.read() as connection:
-        ids = [the_one([id_ for id_ in reports.find_ids(connection, text) if id_.startswith("evt_")], text) for text in wanted]
-        found = replays.candidates(connection, ids=ids, query=None if wanted else Query(**narrowed), standing=status)
+        ids = [
+            the_one(
+                [id_ for id_ in reports.find_ids(connection, text) if id_.startswith("evt_")], text
+            )
+            for text in wanted
+        ]
+        found = replays.candidates(
+            connection, ids=ids, query=None if wanted else Query(**narrowed), standing=status
+        )
     chosen = plan(found, as_stored=given["as_stored"], origins=known_origins(settings))
     if yes and chosen.needs_reason and not why:
-        raise click.UsageError(f"{len(chosen.events)} events, or one of which Purple Dot has a parcel, need a --reason.")
+        raise click.UsageError(
+            f"{len(chosen.events)} events, or one of which Purple Dot has a parcel, need a --reason."
+        )
     if not yes or not chosen.events:
-        with click.progressbar([event.id for event in chosen.events][:show], label="Dry run", file=sys.stderr) as bar:
-            told = plan_as_json(job, chosen, [look(job, event_id, **given) for event_id in bar], **given)
+        with click.progressbar(
+            [event.id for event in chosen.events][:show], label="Dry run", file=sys.stderr
+        ) as bar:
+            told = plan_as_json(
+                job, chosen, [look(job, event_id, **given) for event_id in bar], **given
+            )
         tell(told, _plan_lines(told), as_json=as_json)
         asks = bool(chosen.events) and not as_json and sys.stdin.isatty()
         if not (asks and click.confirm(f"Replay {told['counted']}?", err=True)):
             raise SystemExit(0 if chosen.events else 1)
         why = why or (click.prompt("Why", err=True) if chosen.needs_reason else None)
-    by = {"ids": ids} if wanted else {name: value and str(value) for name, value in {"status": status, **narrowed}.items()}
+    by = (
+        {"ids": ids}
+        if wanted
+        else {name: value and str(value) for name, value in {"status": status, **narrowed}.items()}
+    )
     with job.database.begin() as connection:
         now, ids = job.database.now(connection), [event.id for event in chosen.events]
         run_id = replays.start(connection, ids, chosen=by, who=who(), why=why, **given, now=now)
@@ -88,10 +147,13 @@ def _turn(database: Database, resume: str | None, cancel: str | None) -> None:
 
 
 def _watch(database: Database, run_id: str, *, as_json: bool) -> None:
-    """Until it is done, with a bar; Ctrl-C pauses it. Exit 1 while something of it needs a person, or is still to do."""
+    """Until it is done, with a bar; Ctrl-C pauses it. Exit 1 while something of it needs a person,
+    or is still to do."""
     story, said = _story(database, run_id), ""
     try:
-        with click.progressbar(length=story["total"], label=run_id, show_pos=True, file=sys.stderr) as bar:
+        with click.progressbar(
+            length=story["total"], label=run_id, show_pos=True, file=sys.stderr
+        ) as bar:
             bar.update(story["ended"])
             while _moves(story):
                 if not _worker_lives(database):
@@ -108,7 +170,9 @@ def _watch(database: Database, run_id: str, *, as_json: bool) -> None:
             f"Paused. Go on: bridge replay --resume {run_id}; or end it: bridge replay --cancel {run_id}",
         )
     tell(story, [*run_lines(story), said] if said else run_lines(story), as_json=as_json)
-    if story["status"] != RunStatus.DONE or any(row["status"] in EXCEPTIONS for row in (*story["events"], *story["deliveries"])):
+    if story["status"] != RunStatus.DONE or any(
+        row["status"] in EXCEPTIONS for row in (*story["events"], *story["deliveries"])
+    ):
         raise SystemExit(1)
 
 
@@ -123,7 +187,8 @@ def _story(database: Database, run_id: str) -> dict[str, Any]:
 def _moves(story: Story) -> bool:
     """What a retry waits for hours for is not waited for here."""
     return story["status"] == RunStatus.RUNNING or (
-        story["status"] == RunStatus.DONE and any(row["status"] in _SOON for row in story["deliveries"])
+        story["status"] == RunStatus.DONE
+        and any(row["status"] in _SOON for row in story["deliveries"])
     )
 
 
@@ -136,8 +201,14 @@ def _worker_lives(database: Database) -> bool:
 def run_lines(story: Story) -> list[str]:
     """A run for people: how far it is, and honestly what became of it."""
     why = f": {story['reason']}" if story["reason"] else ""
-    lines = [f"{story['id']} of {story['created_by']}{why}", f"It is {story['status']}: {story['ended']} of {story['total']} events ended."]
-    lines += [f"  {row['count']} {row['status']} {row['reason'] or ''}".rstrip() for row in story["events"]]
+    lines = [
+        f"{story['id']} of {story['created_by']}{why}",
+        f"It is {story['status']}: {story['ended']} of {story['total']} events ended.",
+    ]
+    lines += [
+        f"  {row['count']} {row['status']} {row['reason'] or ''}".rstrip()
+        for row in story["events"]
+    ]
     lines += ["Deliveries:"] if story["deliveries"] else ["It led to no delivery."]
     for row in story["deliveries"]:
         when = " before, and not sent again" if row["before"] else ""
@@ -156,4 +227,7 @@ def _plan_lines(told: Story) -> Iterator[str]:
             if shipment["body"]:
                 yield f"    {json.dumps(shipment['body'])}"
                 yield from (f"    {line}" for line in shipment["beside"])
-    yield from (told["never_again"], "Nothing was written or sent. To do it: --yes, and --reason where it is needed.")
+    yield from (
+        told["never_again"],
+        "Nothing was written or sent. To do it: --yes, and --reason where it is needed.",
+    )

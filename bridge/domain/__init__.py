@@ -1,1 +1,2 @@
-"""The types that every room shares: events, shipments, orders, actions, reasons, errors, redaction."""
+"""The types that every room shares: events, shipments, orders, actions, reasons, errors,
+redaction."""

@@ -26,7 +26,8 @@ class Tracking:
 
 @dataclass(frozen=True, slots=True)
 class CreateFulfillment:
-    """Tell Purple Dot that these lines went out. `lines` is never empty: blank means everything there."""
+    """Tell Purple Dot that these lines went out. `lines` is never empty: blank means everything
+    there."""
 
     fulfillment_order_id: str
     reference: str
@@ -40,8 +41,13 @@ class CreateFulfillment:
             raise ValueError(f"a fulfillment of {self.reference} must name its lines")
 
     def body(self) -> dict[str, Any]:
-        """The exact JSON of `POST /fulfillment`. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment"""
-        tracking = {"number": self.tracking.number, "company": self.tracking.company, "url": self.tracking.url}
+        """The exact JSON of `POST /fulfillment`.
+        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment"""
+        tracking = {
+            "number": self.tracking.number,
+            "company": self.tracking.company,
+            "url": self.tracking.url,
+        }
         return {
             "fulfillment": {
                 "fulfillment_order_id": self.fulfillment_order_id,

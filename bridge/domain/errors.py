@@ -1,10 +1,12 @@
-"""Every error of this product. An error carries the verdict: can trying again help, and may something have happened already?"""
+"""Every error of this product. An error carries the verdict: can trying again help, and may
+something have happened already?"""
 
 from bridge.domain.reasons import Reason
 
 
 class BridgeError(Exception):
-    """Whatever we raise on purpose; its text names what, which and why, and never holds a secret."""
+    """Whatever we raise on purpose; its text names what, which and why, and never holds a
+    secret."""
 
 
 class SettingsError(BridgeError):
@@ -16,7 +18,8 @@ class SettingsError(BridgeError):
 
 
 class TemporaryError(BridgeError):
-    """Nothing was changed and trying again can help; `retry_after` is the vendor's own wish, in seconds."""
+    """Nothing was changed and trying again can help; `retry_after` is the vendor's own wish, in
+    seconds."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         super().__init__(message)
@@ -36,11 +39,13 @@ class StorageError(TemporaryError):
 
 
 class UnclearError(BridgeError):
-    """A write left us and no clear answer came back: it may have happened. Never simply repeated."""
+    """A write left us and no clear answer came back: it may have happened. Never simply
+    repeated."""
 
 
 class PermanentError(BridgeError):
-    """Trying the same again can't help; `reason` says which row of the closed list it is, `body` what JSON the vendor answered, if any."""
+    """Trying the same again can't help; `reason` says which row of the closed list it is, `body`
+    what JSON the vendor answered, if any."""
 
     reason = Reason.REJECTED_BY_PURPLE_DOT
 
@@ -54,7 +59,8 @@ class NotFoundError(PermanentError):
 
 
 class CredentialsError(PermanentError):
-    """The vendor refused our credentials, or sent us to its login page. A person can mend it while we go on trying."""
+    """The vendor refused our credentials, or sent us to its login page. A person can mend it while
+    we go on trying."""
 
     reason = Reason.CREDENTIALS_REFUSED
 
@@ -72,7 +78,8 @@ class ForeignUrlError(PayloadError):
 
 
 class AuthenticationError(BridgeError):
-    """The sender could not show who it is; `cause` is one word for the counter, such as `signature_wrong`."""
+    """The sender could not show who it is; `cause` is one word for the counter, such as
+    `signature_wrong`."""
 
     def __init__(self, message: str, *, cause: str) -> None:
         super().__init__(message)

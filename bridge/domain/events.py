@@ -1,4 +1,5 @@
-"""Events, records and deliveries: what they are, the states they can be in, and the only arrows between those states."""
+"""Events, records and deliveries: what they are, the states they can be in, and the only arrows
+between those states."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -50,13 +51,16 @@ class Lane(IntEnum):
 
 _D = DeliveryStatus
 EVENT_ARROWS: dict[EventStatus, frozenset[EventStatus]] = {
-    EventStatus.RECEIVED: frozenset({EventStatus.RECEIVED, EventStatus.PROCESSED, EventStatus.IGNORED, EventStatus.DEAD}),
+    EventStatus.RECEIVED: frozenset(
+        {EventStatus.RECEIVED, EventStatus.PROCESSED, EventStatus.IGNORED, EventStatus.DEAD}
+    ),
     EventStatus.PROCESSED: frozenset({EventStatus.RECEIVED}),
     EventStatus.IGNORED: frozenset({EventStatus.RECEIVED}),
     EventStatus.DEAD: frozenset({EventStatus.RECEIVED}),
     EventStatus.REJECTED: frozenset(),
 }
-"""From an end back to `received` is a replay; a rejected event was never work and never becomes it."""
+"""From an end back to `received` is a replay; a rejected event was never work and never becomes
+it."""
 
 DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
     _D.PENDING: frozenset({_D.DELIVERING, _D.CANCELLED, _D.HELD}),
@@ -64,21 +68,33 @@ DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
     _D.WAITING: frozenset({_D.DELIVERING, _D.CANCELLED, _D.PENDING, _D.RETRYING, _D.HELD}),
     _D.UNCONFIRMED: frozenset({_D.DELIVERING, _D.CANCELLED}),
     _D.DELIVERING: frozenset(
-        {_D.PENDING, _D.DELIVERED, _D.RETRYING, _D.WAITING, _D.UNCONFIRMED, _D.HELD, _D.DEAD, _D.CANCELLED, _D.DELIVERING}
+        {
+            _D.PENDING,
+            _D.DELIVERED,
+            _D.RETRYING,
+            _D.WAITING,
+            _D.UNCONFIRMED,
+            _D.HELD,
+            _D.DEAD,
+            _D.CANCELLED,
+            _D.DELIVERING,
+        }
     ),
     _D.HELD: frozenset({_D.HELD, _D.PENDING, _D.WAITING, _D.RETRYING, _D.DELIVERED, _D.CANCELLED}),
     _D.DEAD: frozenset({_D.PENDING, _D.RETRYING, _D.DELIVERED, _D.CANCELLED}),
     _D.DELIVERED: frozenset({_D.HELD}),
     _D.CANCELLED: frozenset({_D.PENDING, _D.WAITING, _D.RETRYING, _D.HELD}),
 }
-"""`delivering → delivering` is a takeover after a crash; `held → …` newer facts or a person, and so `retrying → …` and `waiting → …` where
-the order was still looked for; `delivered → held` is a void or a new number that came too late."""
+"""`delivering → delivering` is a takeover after a crash; `held → …` newer facts or a person, and so
+`retrying → …` and `waiting → …` where the order was still looked for; `delivered → held` is a void
+or a new number that came too late."""
 
 CLAIMABLE = frozenset({_D.PENDING, _D.RETRYING, _D.WAITING, _D.UNCONFIRMED, _D.DELIVERING})
 """Statuses that carry a due time: a worker will come for them."""
 
 COMMITTED = frozenset({*CLAIMABLE, _D.DELIVERED})
-"""Statuses whose lines count against what is left of an order. A held `unconfirmed_partial` counts as well."""
+"""Statuses whose lines count against what is left of an order. A held `unconfirmed_partial` counts
+as well."""
 
 EXCEPTIONS = frozenset({_D.HELD, _D.DEAD})
 """What a person has to see."""
@@ -86,10 +102,11 @@ EXCEPTIONS = frozenset({_D.HELD, _D.DEAD})
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """What was fetched for a thin event: one row of the vendor's answer, cut down to the fields we read (no names, no addresses).
+    """What was fetched for a thin event: one row of the vendor's answer, cut down to the fields we
+    read (no names, no addresses).
 
-    `kind` is one of `v2_label`, `v2_fulfillment`, `v2_shipment`, `v1_shipment`, `v1_fulfillment`, `v1_order`, `inline_row`.
-    """
+    `kind` is one of `v2_label`, `v2_fulfillment`, `v2_shipment`, `v1_shipment`, `v1_fulfillment`,
+    `v1_order`, `inline_row`."""
 
     kind: str
     record_id: str

@@ -1,5 +1,6 @@
 """Fulfillment order: Purple Dot's work to be done, and its lines. `reference` is its number."""
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,7 +15,8 @@ class OrderStatus(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OrderLine:
-    """`id` is what POST /fulfillment needs; `quantity` is what was ordered, however much was sent since."""
+    """`id` is what POST /fulfillment needs; `quantity` is what was ordered, however much was sent
+    since."""
 
     id: str
     quantity: int
@@ -31,6 +33,17 @@ class FulfillmentOrder:
     lines: tuple[OrderLine, ...]
 
 
-def normalise_reference(text: str) -> str:
-    """Two references are the same order's exactly when this is equal for both: trimmed, any case, with or without one leading `#`."""
+def normalize_reference(text: str) -> str:
+    """Two references are the same order's exactly when this is equal for both: trimmed, any case,
+    with or without one leading `#`."""
     return text.strip().upper().removeprefix("#").strip()
+
+
+def is_uuid(text: str | None) -> bool:
+    """Purple Dot's ids look like this; ShipStation's own automatic `SEAuto-…` ids don't."""
+    return (
+        re.fullmatch(
+            r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", (text or "").strip(), re.IGNORECASE
+        )
+        is not None
+    )

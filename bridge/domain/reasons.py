@@ -1,4 +1,5 @@
-"""The closed list of reasons: why an event, a shipment or a delivery stands where it stands, and what a person does next."""
+"""The closed list of reasons: why an event, a shipment or a delivery stands where it stands, and
+what a person does next."""
 
 import csv
 from dataclasses import dataclass
@@ -38,7 +39,8 @@ class Reason(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Meaning:
-    """`verdict` is the status a reason belongs to; `sentence` says what is so, `next_step` what to do about it."""
+    """`verdict` is the status a reason belongs to; `sentence` says what is so, `next_step` what to
+    do about it."""
 
     verdict: str
     sentence: str
@@ -46,8 +48,13 @@ class Meaning:
 
 
 def _read() -> dict[Reason, Meaning]:
-    rows = csv.DictReader(files(__package__).joinpath("reasons.csv").read_text(encoding="utf-8").splitlines())
-    return {Reason(row["reason"]): Meaning(row["verdict"], row["sentence"], row["next_step"]) for row in rows}
+    rows = csv.DictReader(
+        files(__package__).joinpath("reasons.csv").read_text(encoding="utf-8").splitlines()
+    )
+    return {
+        Reason(row["reason"]): Meaning(row["verdict"], row["sentence"], row["next_step"])
+        for row in rows
+    }
 
 
 MEANINGS = _read()

@@ -1,8 +1,10 @@
-"""Shipment: goods sent, with carrier and number, whichever of ShipStation's records told us. One shape for all of them."""
+"""Shipment: goods sent, with carrier and number, whichever of ShipStation's records told us. One
+shape for all of them."""
 
 from dataclasses import dataclass
 from datetime import date
 from enum import StrEnum
+from typing import Literal, NamedTuple
 
 
 class ShipmentState(StrEnum):
@@ -25,7 +27,8 @@ class ClueKind(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Clue:
-    """One value on the ShipStation side that may name a Purple Dot order; `field` is the vendor's own field name, for `explain`."""
+    """One value on the ShipStation side that may name a Purple Dot order; `field` is the vendor's
+    own field name, for `explain`."""
 
     kind: ClueKind
     field: str
@@ -34,7 +37,8 @@ class Clue:
 
 @dataclass(frozen=True, slots=True)
 class ShipmentItem:
-    """Units of one thing in the parcel. `line_item_id` is what the order's creator put there: Purple Dot's line id, or another system's."""
+    """Units of one thing in the parcel. `line_item_id` is what the order's creator put there:
+    Purple Dot's line id, or another system's."""
 
     quantity: int
     sku: str | None = None
@@ -45,8 +49,9 @@ class ShipmentItem:
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
-    """`record_kind` and `record_id` name the vendor's record it was made from; `shipstation_shipment_id` the ShipStation order behind it
-    (V2 `se-…`, V1 `orderId` as text). `items` is empty when ShipStation names none, which never means everything."""
+    """`record_kind` and `record_id` name the vendor's record it was made from;
+    `shipstation_shipment_id` the ShipStation order behind it (V2 `se-…`, V1 `orderId` as text).
+    `items` is empty when ShipStation names none, which never means everything."""
 
     record_kind: str
     record_id: str
@@ -62,3 +67,21 @@ class Shipment:
     tracking_url: str | None = None
     ship_date: date | None = None
     notify_customer: bool | None = None
+
+
+class RowResult(NamedTuple):
+    """What became of a row; after `not_sent` ShipStation is as it was."""
+
+    status: Literal["marked", "refused", "unclear", "not_sent"]
+    message: str | None = None
+    shipment_number: str | None = None
+
+
+_NO_NUMBER = frozenset({"NA", "NONE", "NULL", "UNKNOWN", "NOTRACKING", "NOTRACKINGNUMBER", "TBD"})
+"""What people write where there is no number; likewise one character, however often."""
+
+
+def normalize_tracking(number: str | None) -> str:
+    """`1z a0-0000 t03` and `1ZA00000T03` are one number; `N/A`, `0000` and the like are none."""
+    told = "".join(char for char in (number or "").upper() if char.isalnum())
+    return "" if told in _NO_NUMBER or len(set(told)) < 2 else told

@@ -1,4 +1,5 @@
-"""WATCHES: looks every minute how everything stands, and tells each alert URL what changed for it. Runs as a chore of the worker."""
+"""WATCHES: looks every minute how everything stands, and tells each alert URL what changed for it.
+Runs as a chore of the worker."""
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +22,9 @@ Send = Callable[..., str | None]
 
 @dataclass(frozen=True, slots=True)
 class Watch:
-    """`rates` are the calls a minute by system. What each URL was told is kept in the database, so neither a restart nor another worker
-    says it again; a URL that fails hears it as soon as it works."""
+    """`rates` are the calls a minute by system. What each URL was told is kept in the database, so
+    neither a restart nor another worker says it again; a URL that fails hears it as soon as it
+    works."""
 
     database: Database
     urls: Sequence[SecretStr]
@@ -35,9 +37,15 @@ class Watch:
         with self.database.begin(durable=False) as connection:
             watching.note_next(connection, now=self.database.now(connection))
         with self.database.read() as connection:
-            standing = list(alerts.troubles(facts(connection, self.rates, now=self.database.now(connection))))
+            standing = list(
+                alerts.troubles(facts(connection, self.rates, now=self.database.now(connection)))
+            )
             subscribed = notes.get(connection, notes.SUBSCRIBED)
-        console = alerts.console_address(subscribed[0] if subscribed else None) if self.has_console else None
+        console = (
+            alerts.console_address(subscribed[0] if subscribed else None)
+            if self.has_console
+            else None
+        )
         for url in self.urls:
             self._tell(url, standing, console)
 
@@ -49,7 +57,12 @@ class Watch:
         message = alerts.news(told, standing, console=console)
         problem = self.send(url, title=message.title, body=message.body) if message else None
         if problem is not None:
-            log.warning("alert_not_sent", target=notify.masked(url), problem=problem, next_step="bridge alerts test")
+            log.warning(
+                "alert_not_sent",
+                target=notify.masked(url),
+                problem=problem,
+                next_step="bridge alerts test",
+            )
             return
         if message:
             log.info("alert_sent", target=notify.masked(url), title=message.title)
@@ -61,7 +74,10 @@ class Watch:
 
 def facts(connection: Connection, rates: Mapping[str, int], *, now: datetime) -> Facts:
     """Everything that is judged, by a few look-ups in indexes."""
-    vendors = [rate_limits.state(connection, system, per_minute=rate, now=now) for system, rate in rates.items()]
+    vendors = [
+        rate_limits.state(connection, system, per_minute=rate, now=now)
+        for system, rate in rates.items()
+    ]
     last = stats.last_event_at(connection)
     quiet = now - last if last else timedelta(0)
     until = now - alerts.grace(quiet)

@@ -1,4 +1,5 @@
-"""One finding a line: what was looked at, how it is, and what to do. It looks by what it is handed, and changes nothing."""
+"""One finding a line: what was looked at, how it is, and what to do. It looks by what it is handed,
+and changes nothing."""
 
 import os
 import shutil
@@ -36,7 +37,8 @@ class Finding:
 
 @dataclass(slots=True)
 class Ear:
-    """Hears what time it is at the vendors, from the Date of each answer: seconds that they are ahead of us, the least of all."""
+    """Hears what time it is at the vendors, from the Date of each answer: seconds that they are
+    ahead of us, the least of all."""
 
     ahead: float | None = None
     uses_budget: bool = True
@@ -55,7 +57,9 @@ class Ear:
 
     def _hear(self, text: str, *, now: datetime) -> None:
         try:
-            ahead = (parsedate_to_datetime(text) - now).total_seconds() + 0.5  # It tells whole seconds, rounded down.
+            ahead = (
+                parsedate_to_datetime(text) - now
+            ).total_seconds() + 0.5  # It tells whole seconds, rounded down.
         except (ValueError, TypeError):
             return
         self.ahead = ahead if self.ahead is None else min(self.ahead, ahead, key=abs)
@@ -63,11 +67,18 @@ class Ear:
 
 def settings(problems: Sequence[str], env_file: Path) -> Iterator[Finding]:
     for problem in problems:
-        yield Finding("settings", "fail", problem, "correct it in the environment or in .env, then restart")
+        yield Finding(
+            "settings", "fail", problem, "correct it in the environment or in .env, then restart"
+        )
     if not problems:
         yield Finding("settings", "ok", "complete and well formed")
     if env_file.exists() and _open_to_others(env_file):
-        yield Finding("settings", "warn", f"{env_file} can be read by other users of this machine", f"chmod 600 {env_file}")
+        yield Finding(
+            "settings",
+            "warn",
+            f"{env_file} can be read by other users of this machine",
+            f"chmod 600 {env_file}",
+        )
 
 
 def vendor(system: str, setting: str, read: Callable[[], object]) -> Finding:
@@ -78,9 +89,16 @@ def vendor(system: str, setting: str, read: Callable[[], object]) -> Finding:
     except CredentialsError as exc:
         return Finding(name, "fail", str(exc), f"put a valid value into {setting}, then restart")
     except ThrottledError as exc:
-        return Finding(name, "warn", str(exc), "wait: the bridge goes on by itself when the time is over")
+        return Finding(
+            name, "warn", str(exc), "wait: the bridge goes on by itself when the time is over"
+        )
     except BridgeError as exc:
-        return Finding(name, "fail", str(exc), "see whether this machine can reach it, and whether the vendor has an outage")
+        return Finding(
+            name,
+            "fail",
+            str(exc),
+            "see whether this machine can reach it, and whether the vendor has an outage",
+        )
     return Finding(name, "ok", "answers, and takes our credentials")
 
 
@@ -88,8 +106,18 @@ def keys(setting: str, count: Callable[[], int]) -> Finding:
     try:
         found = count()
     except BridgeError as exc:
-        return Finding("signature keys", "fail", str(exc), f"see whether this machine can reach {setting}; without keys V2 webhooks wait")
-    return Finding("signature keys", "ok" if found else "fail", f"{found} published", None if found else f"correct {setting}")
+        return Finding(
+            "signature keys",
+            "fail",
+            str(exc),
+            f"see whether this machine can reach {setting}; without keys V2 webhooks wait",
+        )
+    return Finding(
+        "signature keys",
+        "ok" if found else "fail",
+        f"{found} published",
+        None if found else f"correct {setting}",
+    )
 
 
 def subscriptions(look: Callable[[], list[str] | None]) -> Iterator[Finding]:
@@ -100,7 +128,12 @@ def subscriptions(look: Callable[[], list[str] | None]) -> Iterator[Finding]:
         yield Finding(check, "warn", f"could not be seen: {exc}", "mend that first")
         return
     if problems is None:
-        yield Finding(check, "warn", "`bridge webhooks ensure` was not used yet, so nobody watches over them", ensure)
+        yield Finding(
+            check,
+            "warn",
+            "`bridge webhooks ensure` was not used yet, so nobody watches over them",
+            ensure,
+        )
     elif not problems:
         yield Finding(check, "ok", "as `bridge webhooks ensure` left them")
     yield from (Finding(check, "fail", problem, ensure) for problem in problems or [])
@@ -109,10 +142,21 @@ def subscriptions(look: Callable[[], list[str] | None]) -> Iterator[Finding]:
 def clock(ahead: float | None) -> Finding:
     if ahead is None:
         return Finding("clock", "warn", "no vendor told the time", "mend the calls first")
-    status: Status = "fail" if abs(ahead) > _CLOCK_IS_WRONG else "warn" if abs(ahead) > _CLOCK_IS_OFF else "ok"
-    found = "right" if status == "ok" else f"{abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} the vendors"
+    status: Status = (
+        "fail" if abs(ahead) > _CLOCK_IS_WRONG else "warn" if abs(ahead) > _CLOCK_IS_OFF else "ok"
+    )
+    found = (
+        "right"
+        if status == "ok"
+        else f"{abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} the vendors"
+    )
     return Finding(
-        "clock", status, found, None if status == "ok" else "set it by NTP: signed webhooks are refused when it is 5 minutes off"
+        "clock",
+        status,
+        found,
+        None
+        if status == "ok"
+        else "set it by NTP: signed webhooks are refused when it is 5 minutes off",
     )
 
 
@@ -123,25 +167,49 @@ def database_file(database: Database) -> Iterator[Finding]:
         return
     if not file.exists():
         yield Finding(
-            "database", "warn", f"there is no {file} yet", "start `bridge run`, or `bridge migrate`; or correct BRIDGE_DATABASE_URL"
+            "database",
+            "warn",
+            f"there is no {file} yet",
+            "start `bridge run`, or `bridge migrate`; or correct BRIDGE_DATABASE_URL",
         )
         return
     free = shutil.disk_usage(file.parent).free
     status: Status = "fail" if free < 100 * _MIB else "warn" if free < 1024 * _MIB else "ok"
-    yield Finding("disk", status, f"{free // _MIB} MiB free beside {file}", None if status == "ok" else "make room: a full disk stops it")
+    yield Finding(
+        "disk",
+        status,
+        f"{free // _MIB} MiB free beside {file}",
+        None if status == "ok" else "make room: a full disk stops it",
+    )
     if not os.access(file, os.W_OK) or not os.access(file.parent, os.W_OK):
         yield Finding(
-            "database", "fail", f"{file} or its folder can't be written by this user", "run as the bridge's user, or correct owner and mode"
+            "database",
+            "fail",
+            f"{file} or its folder can't be written by this user",
+            "run as the bridge's user, or correct owner and mode",
         )
     if _open_to_others(file):
-        yield Finding("database", "warn", f"{file} can be read by other users of this machine", f"chmod 600 {file}")
+        yield Finding(
+            "database",
+            "warn",
+            f"{file} can be read by other users of this machine",
+            f"chmod 600 {file}",
+        )
     try:
         if (mode := journal_mode(database)) != "wal":
             yield Finding(
-                "database", "warn", f"journal mode is {mode}, not wal", "keep the file on a local disk, where SQLite can share memory"
+                "database",
+                "warn",
+                f"journal mode is {mode}, not wal",
+                "keep the file on a local disk, where SQLite can share memory",
             )
     except StorageError as exc:
-        yield Finding("database", "fail", str(exc), "see whether BRIDGE_DATABASE_URL is right and the file is whole; else restore a backup")
+        yield Finding(
+            "database",
+            "fail",
+            str(exc),
+            "see whether BRIDGE_DATABASE_URL is right and the file is whole; else restore a backup",
+        )
 
 
 def ledger(told: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Iterator[Finding]:
@@ -163,15 +231,32 @@ def ledger(told: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Iterator[F
     )
     age, silent = told["worker_heartbeat_age_seconds"], told["worker"] != "ok"
     beat = "never ran on this database" if age is None else f"last heard {age:.0f} s ago"
-    yield Finding("worker", "fail" if silent else "ok", beat, "start `bridge run` or `bridge work`, or see its log" if silent else None)
+    yield Finding(
+        "worker",
+        "fail" if silent else "ok",
+        beat,
+        "start `bridge run` or `bridge work`, or see its log" if silent else None,
+    )
     waiting, oldest = told["exceptions_waiting"], told["oldest_unprocessed_seconds"]
     if oldest > 900:
         yield Finding(
-            "backlog", "warn", f"the oldest event waits for {oldest / 60:.0f} min", "bridge events --status received; then the worker's log"
+            "backlog",
+            "warn",
+            f"the oldest event waits for {oldest / 60:.0f} min",
+            "bridge events --status received; then the worker's log",
         )
     to_do = "bridge deliveries --status held, bridge deliveries --status dead, bridge events --status dead"
-    yield Finding("exceptions", "warn" if waiting else "ok", f"{waiting} waiting for a person", to_do if waiting else None)
-    yield from (_budget(SYSTEMS[system], state) for system, state in told["vendors"].items() if system not in unused)
+    yield Finding(
+        "exceptions",
+        "warn" if waiting else "ok",
+        f"{waiting} waiting for a person",
+        to_do if waiting else None,
+    )
+    yield from (
+        _budget(SYSTEMS[system], state)
+        for system, state in told["vendors"].items()
+        if system not in unused
+    )
 
 
 def _budget(name: str, told: Mapping[str, Any]) -> Finding:
@@ -180,31 +265,60 @@ def _budget(name: str, told: Mapping[str, Any]) -> Finding:
         return Finding(f"{name} budget", "ok", f"{left} calls may start now")
     until = f" until {told['until']}" if told.get("until") else ""
     return Finding(
-        f"{name} budget", "warn", f"{state}{until}", "wait: the bridge goes on by itself; see the vendor's status page if it lasts"
+        f"{name} budget",
+        "warn",
+        f"{state}{until}",
+        "wait: the bridge goes on by itself; see the vendor's status page if it lasts",
     )
 
 
 def sweep(last: datetime | None, *, every: timedelta, now: datetime) -> Finding:
     if not every:
-        return Finding("sweep", "warn", "switched off, so nobody finds what no webhook told", "set BRIDGE_RECONCILE_EVERY, such as 15m")
+        return Finding(
+            "sweep",
+            "warn",
+            "switched off, so nobody finds what no webhook told",
+            "set BRIDGE_RECONCILE_EVERY, such as 15m",
+        )
     late = last is None or now - last > max(3 * every, timedelta(minutes=10))
-    found = "none was finished yet" if last is None else f"last finished {(now - last).total_seconds() / 60:.0f} min ago"
-    return Finding("sweep", "warn" if late else "ok", found, "see the worker's log for `chore_failed`" if late else None)
+    found = (
+        "none was finished yet"
+        if last is None
+        else f"last finished {(now - last).total_seconds() / 60:.0f} min ago"
+    )
+    return Finding(
+        "sweep",
+        "warn" if late else "ok",
+        found,
+        "see the worker's log for `chore_failed`" if late else None,
+    )
 
 
 def contract(kind: str, sample: Sample, fields: list[VendorField]) -> Iterator[Finding]:
-    """A live answer held against our models and our list of fields; what comes is looked at and let go."""
-    call, to_do = fields[0].call, "upgrade the bridge, or report it with this line; it holds what it can't read for a person"
+    """A live answer held against our models and our list of fields; what comes is looked at and let
+    go."""
+    call, to_do = (
+        fields[0].call,
+        "upgrade the bridge, or report it with this line; it holds what it can't read for a person",
+    )
     try:
         body = sample()
     except BridgeError as exc:
         yield Finding(call, "warn", f"could not be compared: {exc}", "mend that first")
         return
-    broken, changed = (unreadable(kind, body), changes(body, fields)) if has_rows(body, fields) else ([], [])
+    broken, changed = (
+        (unreadable(kind, body), changes(body, fields)) if has_rows(body, fields) else ([], [])
+    )
     yield from (Finding(call, "fail", told, to_do) for told in broken)
     yield from (Finding(call, "warn", told, to_do) for told in changed)
     if not broken + changed:
-        yield Finding(call, "ok", "has the shape that we know" if has_rows(body, fields) else "answers, but has no rows yet to compare")
+        yield Finding(
+            call,
+            "ok",
+            "has the shape that we know"
+            if has_rows(body, fields)
+            else "answers, but has no rows yet to compare",
+        )
 
 
 def _open_to_others(file: Path) -> bool:

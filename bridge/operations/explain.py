@@ -1,4 +1,5 @@
-"""A story as sentences: why an event or a delivery stands where it stands, and what a person does next. Pure."""
+"""A story as sentences: why an event or a delivery stands where it stands, and what a person does
+next. Pure."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -6,7 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 
 Story = Mapping[str, Any]
 
@@ -16,7 +17,8 @@ _RULES = {
     "line_item_id": "the items carry ids of its lines",
     "item_order_id": "the items carry its id",
 }
-"""Why an order was chosen. Every other rule is named after the ShipStation field that names the order."""
+"""Why an order was chosen. Every other rule is named after the ShipStation field that names the
+order."""
 
 _ENDS = {
     "received": "It is still work: {waits}",
@@ -45,7 +47,11 @@ def rule_in_words(rule: str | None) -> str:
 def _event(story: Story) -> Iterator[str]:
     known = EVENT_TYPES.get(story["event_type"])
     meaning = known.meaning if known else "a type that tells nothing of shipped goods"
-    came = "was found by the sweep, not told by a webhook" if story.get("source") == "sweep" else "came in"
+    came = (
+        "was found by the sweep, not told by a webhook"
+        if story.get("source") == "sweep"
+        else "came in"
+    )
     yield f"{_when(story['received_at'])} {story['event_type']} {came}: {meaning}"
     for one in story["replays"]:
         if one["replay_event_id"] == story["id"]:
@@ -72,9 +78,21 @@ def _event(story: Story) -> Iterator[str]:
 
 def _decision(decision: Story) -> Iterator[str]:
     name = f"{decision['record_kind']} {decision['record_id']}"
-    order = f"order {decision['order_number']}" if decision["order_number"] else "an order without number"
-    number = f"tracking {decision['tracking_number']}" if decision["tracking_number"] else "no tracking number"
-    outcome = f"delivery {decision['delivery_id']}" if decision["verdict"] == "delivery" else decision["verdict"]
+    order = (
+        f"order {decision['order_number']}"
+        if decision["order_number"]
+        else "an order without number"
+    )
+    number = (
+        f"tracking {decision['tracking_number']}"
+        if decision["tracking_number"]
+        else "no tracking number"
+    )
+    outcome = (
+        f"delivery {decision['delivery_id']}"
+        if decision["verdict"] == "delivery"
+        else decision["verdict"]
+    )
     why = f" because {decision['reason']}" if decision["reason"] else ""
     yield f"{name} ({order}, {number}): {outcome}{why}."
     if decision["detail"]:
@@ -89,8 +107,12 @@ def _delivery(story: Story) -> Iterator[str]:
     if story["reference"]:
         yield f"It belongs to Purple Dot's {story['reference']}, because {rule_in_words(story['rule'])}."
     if story["line_items"]:
-        lines = ", ".join(f"{line['quantity']} × {line['sku'] or line['id']}" for line in story["line_items"])
-        notified = "the shopper is notified" if story["notify_customer"] else "the shopper is not notified"
+        lines = ", ".join(
+            f"{line['quantity']} × {line['sku'] or line['id']}" for line in story["line_items"]
+        )
+        notified = (
+            "the shopper is notified" if story["notify_customer"] else "the shopper is not notified"
+        )
         carrier = story["tracking_company"] or "an unnamed carrier"
         yield f"It tells of {lines}, sent with {carrier} as {story['tracking_number']}; {notified}."
     for attempt in story["attempt_history"]:

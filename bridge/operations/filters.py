@@ -1,46 +1,51 @@
-"""The filter line of lists: `status:held reason:ambiguous_order order:PD138 since:2d` → a query, or what is wrong with it. Pure."""
+"""The filter line of lists: `status:held reason:ambiguous_order order:PD138 since:2d` → a query, or
+what is wrong with it. Pure."""
 
-import re
 from collections.abc import Collection
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
+from bridge.domain.durations import read_moment
 from bridge.domain.errors import RefusedError
 from bridge.domain.reasons import Reason
 from bridge.store.reports import Query
 
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SCANNED = timedelta(days=14)
-QUALIFIERS = {"status": "status", "reason": "reason", "type": "event_type", "order": "order", "tracking": "tracking", "id": "search"}
-"""What may stand before a colon, and the field of the query that it sets; `since` and `until` take a moment."""
-
-
-def read_moment(text: str, *, now: datetime) -> datetime:
-    """`2d`, `3h` and so on ago, or an ISO date or time (UTC unless it says otherwise). ValueError for anything else."""
-    try:
-        if ago := re.fullmatch(r"(\d{1,6})([smhdw])", text.strip()):
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        moment = datetime.fromisoformat(text.strip())
-    except (ValueError, OverflowError) as exc:
-        raise ValueError(f"{text!r} is neither an age such as 2d or 3h nor an ISO date such as 2026-11-02") from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+QUALIFIERS = {
+    "status": "status",
+    "reason": "reason",
+    "type": "event_type",
+    "order": "order",
+    "tracking": "tracking",
+    "id": "search",
+}
+"""What may stand before a colon, and the field of the query that it sets; `since` and `until` take
+a moment."""
 
 
 def read_filter(line: str, *, statuses: Collection[str], now: datetime) -> Query:
-    """The query that a line means: words with a qualifier, and at most one without, which is searched for. `statuses` are those of what
-    is listed. RefusedError says which word is wrong, and what would be right."""
+    """The query that a line means: words with a qualifier, and at most one without, which is
+    searched for. `statuses` are those of what is listed. RefusedError says which word is wrong, and
+    what would be right."""
     given: dict[str, Any] = {"scan_since": now - _SCANNED}
     for word in line.split():
         name, colon, value = word.partition(":")
         field = QUALIFIERS.get(name.lower()) if colon else "search"
         if not value and colon:
-            raise RefusedError(f"{word} says nothing; write it like {name}:…, without a space after the colon")
+            raise RefusedError(
+                f"{word} says nothing; write it like {name}:…, without a space after the colon"
+            )
         if name.lower() in ("since", "until") and colon:
             given |= _moment(name.lower(), value, now)
         elif field is None:
-            raise RefusedError(f"{name}: is no qualifier; there are {', '.join([*QUALIFIERS, 'since', 'until'])}")
+            raise RefusedError(
+                f"{name}: is no qualifier; there are {', '.join([*QUALIFIERS, 'since', 'until'])}"
+            )
         elif field in given:
-            raise RefusedError(f"{word} comes beside another one; only one of each can be looked for")
+            raise RefusedError(
+                f"{word} comes beside another one; only one of each can be looked for"
+            )
         else:
             given[field] = _known(field, value if colon else word, statuses)
     return Query(**given)
@@ -55,7 +60,10 @@ def _moment(name: str, value: str, now: datetime) -> dict[str, datetime]:
 
 
 def _known(field: str, value: str, statuses: Collection[str]) -> str:
-    closed: dict[str, Collection[str]] = {"status": [str(status) for status in statuses], "reason": [str(reason) for reason in Reason]}
+    closed: dict[str, Collection[str]] = {
+        "status": [str(status) for status in statuses],
+        "reason": [str(reason) for reason in Reason],
+    }
     known = closed.get(field)
     if known is not None and value.lower() not in known:
         raise RefusedError(f"{value} is no {field} here; there are {', '.join(known)}")

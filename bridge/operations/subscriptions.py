@@ -1,4 +1,5 @@
-"""Sees to it that ShipStation tells us: what `bridge webhooks` does, and the worker's daily look whether it still holds."""
+"""Sees to it that ShipStation tells us: what `bridge webhooks` does, and the worker's daily look
+whether it still holds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -10,7 +11,14 @@ import structlog
 from bridge.domain.errors import BridgeError, PermanentError
 from bridge.store import notes
 from bridge.store.engine.database import Database
-from bridge.vendors.shipstation.subscriptions import Step, Subscription, Subscriptions, is_ours, masked, plan
+from bridge.vendors.shipstation.subscriptions import (
+    Step,
+    Subscription,
+    Subscriptions,
+    is_ours,
+    masked,
+    plan,
+)
 
 log = structlog.get_logger(__name__)
 
@@ -23,14 +31,23 @@ DONE = {
     "delete": "removed",
     "blocked": "not ours, left alone",
 }
-WRONG = {"create": "is not subscribed", "update": "is subscribed, but switched off or with a token that we no longer take"}
+WRONG = {
+    "create": "is not subscribed",
+    "update": "is subscribed, but switched off or with a token that we no longer take",
+}
 NEXT = "ShipStation V2 takes one URL for each event. If that is an old address of this bridge: bridge webhooks remove URL; else: --api v1"
 
 
 def ensure(
-    every: Sequence[Subscriptions], *, address: str, token: str, store: str | None, dry_run: bool = False
+    every: Sequence[Subscriptions],
+    *,
+    address: str,
+    token: str,
+    store: str | None,
+    dry_run: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Bring each API's subscriptions to `address` with `token`; a row for each event, told with its secrets masked."""
+    """Bring each API's subscriptions to `address` with `token`; a row for each event, told with its
+    secrets masked."""
     for one in every:
         try:
             steps = plan(one.api, one.all(), address=address, tokens=[token], store=store)
@@ -41,8 +58,16 @@ def ensure(
             try:
                 if not dry_run:
                     _take(step, one, address, token, store)
-                outcome = f"would be {DONE[step.verb]}" if dry_run and step.verb in ("create", "update", "delete") else DONE[step.verb]
-                at = masked(step.subscription.url) if step.subscription and step.verb in ("blocked", "delete") else address
+                outcome = (
+                    f"would be {DONE[step.verb]}"
+                    if dry_run and step.verb in ("create", "update", "delete")
+                    else DONE[step.verb]
+                )
+                at = (
+                    masked(step.subscription.url)
+                    if step.subscription and step.verb in ("blocked", "delete")
+                    else address
+                )
                 yield told(one.api, step.event, outcome, at)
             except BridgeError as exc:
                 yield told(one.api, step.event, "failed", str(exc))
@@ -72,9 +97,19 @@ def told(api: str, event: str, outcome: str, detail: str) -> dict[str, Any]:
     return {"api": api, "event": event, "outcome": outcome, "detail": detail}
 
 
-def problems(api: str, there: Sequence[Subscription], *, address: str, tokens: Sequence[str], store: str | None) -> Iterator[str]:
-    """What is wrong with an API's subscriptions, a sentence each. A token in a header that V2 doesn't show is let pass."""
-    for step in plan(api, there, address=address, tokens=[*tokens, *([None] if api == "v2" else [])], store=store):
+def problems(
+    api: str,
+    there: Sequence[Subscription],
+    *,
+    address: str,
+    tokens: Sequence[str],
+    store: str | None,
+) -> Iterator[str]:
+    """What is wrong with an API's subscriptions, a sentence each. A token in a header that V2
+    doesn't show is let pass."""
+    for step in plan(
+        api, there, address=address, tokens=[*tokens, *([None] if api == "v2" else [])], store=store
+    ):
         if step.verb == "blocked" and step.subscription:
             yield f"ShipStation {api.upper()} {step.event} goes to {masked(step.subscription.url)}, not to us"
         elif step.verb in WRONG:
@@ -83,7 +118,8 @@ def problems(api: str, there: Sequence[Subscription], *, address: str, tokens: S
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionCheck:
-    """The worker's chore: what `bridge webhooks ensure` left is compared with what is there, and noted for the doctor and the alerts."""
+    """The worker's chore: what `bridge webhooks ensure` left is compared with what is there, and
+    noted for the doctor and the alerts."""
 
     database: Database
     every: Sequence[Subscriptions]
@@ -93,7 +129,9 @@ class SubscriptionCheck:
         """Look, note and log. Raises what the vendor's client raises."""
         found = self.look()
         with self.database.begin() as connection:
-            notes.put(connection, notes.LOST, {"problems": found or []}, now=self.database.now(connection))
+            notes.put(
+                connection, notes.LOST, {"problems": found or []}, now=self.database.now(connection)
+            )
         for problem in found or []:
             log.error("subscription_lost", problem=problem, next_step="bridge webhooks ensure URL")
 
@@ -104,7 +142,12 @@ class SubscriptionCheck:
         if wanted is None or not wanted[0]:
             return None
         to = {"address": wanted[0]["url"], "store": wanted[0]["store"], "tokens": self.tokens}
-        return [wrong for one in self.every if one.api in wanted[0]["apis"] for wrong in _seen(one, **to)]
+        return [
+            wrong
+            for one in self.every
+            if one.api in wanted[0]["apis"]
+            for wrong in _seen(one, **to)
+        ]
 
 
 def _seen(one: Subscriptions, **to: Any) -> list[str]:

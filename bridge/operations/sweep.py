@@ -1,8 +1,9 @@
-"""SWEPT: what ShipStation lists as shipped and no webhook told of goes in at the top, in the lowest lane; so do voids that came late.
+"""SWEPT: what ShipStation lists as shipped and no webhook told of goes in at the top, in the lowest
+lane; so do voids that came late.
 
-The ordinary journey does the rest, and identity makes whatever was told already harmless. A parcel of one API is known when the other
-API's record of it is. Once looked at, a stranger costs nothing more.
-"""
+The ordinary journey does the rest, and identity makes whatever was told already harmless. A parcel
+of one API is known when the other API's record of it is. Once looked at, a stranger costs nothing
+more."""
 
 import threading
 from collections import Counter, defaultdict
@@ -13,14 +14,13 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError, PayloadError, ThrottledError
 from bridge.domain.events import COMMITTED, Lane, Record
-from bridge.domain.shipments import Shipment, ShipmentState
+from bridge.domain.shipments import Shipment, ShipmentState, normalize_tracking
 from bridge.store import deliveries, sweeps
-from bridge.store.deliveries import Delivery
 from bridge.store.engine.database import Connection, Database
 from bridge.store.sweeps import Found
-from bridge.translate.fulfillments import normalise_tracking
 from bridge.vendors.rate_limit import calls_in
 from bridge.vendors.shipstation.client import ShipStation
 from bridge.vendors.shipstation.fetch import Fetcher
@@ -44,14 +44,20 @@ class StoppedError(BridgeError):
 
 
 def look_back(now: datetime, *, every: timedelta, covered_until: datetime | None) -> datetime:
-    """Twice the interval, at least an hour; after a time without sweeps as far as the last, but no more than a week."""
+    """Twice the interval, at least an hour; after a time without sweeps as far as the last, but no
+    more than a week."""
     usual = now - max(2 * every, AN_HOUR)
-    return usual if covered_until is None else max(min(usual, covered_until - GRACE), min(usual, now - LONGEST_CATCH_UP))
+    return (
+        usual
+        if covered_until is None
+        else max(min(usual, covered_until - GRACE), min(usual, now - LONGEST_CATCH_UP))
+    )
 
 
 def mark_of(shipment: Shipment) -> str:
-    """What the two APIs' records of one parcel have in common: its number, or while it has none its order's; else nothing."""
-    number = normalise_tracking(shipment.tracking_number)
+    """What the two APIs' records of one parcel have in common: its number, or while it has none its
+    order's; else nothing."""
+    number = normalize_tracking(shipment.tracking_number)
     return number or (f"#{shipment.order_number}" if shipment.order_number else "")
 
 
@@ -65,8 +71,18 @@ class Seen:
     marks_in_work: set[str] = field(default_factory=set)
     _versions: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def learn(self, kind: str, record_id: str, mark: str, *, is_work: bool = True, is_finished: bool = True) -> None:
-        (self.in_work if is_work else self.finished if is_finished else self.unfinished).add((kind, record_id))
+    def learn(
+        self,
+        kind: str,
+        record_id: str,
+        mark: str,
+        *,
+        is_work: bool = True,
+        is_finished: bool = True,
+    ) -> None:
+        (self.in_work if is_work else self.finished if is_finished else self.unfinished).add(
+            (kind, record_id)
+        )
         if is_finished and mark:
             self._versions[mark].add(kind.partition("_")[0])
         if is_work:
@@ -79,7 +95,13 @@ class Seen:
             self.learn(record.kind, record.record_id, "", is_work=is_work)
         else:
             is_finished = shipment.state not in _UNFINISHED
-            self.learn(record.kind, record.record_id, mark_of(shipment), is_work=is_work, is_finished=is_finished)
+            self.learn(
+                record.kind,
+                record.record_id,
+                mark_of(shipment),
+                is_work=is_work,
+                is_finished=is_finished,
+            )
 
     def why(self, shipment: Shipment) -> str | None:
         """Why a listed shipment should go in, or None. A void is the caller's to judge."""
@@ -88,7 +110,9 @@ class Seen:
             return None
         if key in self.unfinished and key not in self.finished:
             return "finished" if shipment.state is ShipmentState.SHIPPED else None
-        others = self._versions.get(mark_of(shipment), set()) - {shipment.record_kind.partition("_")[0]}
+        others = self._versions.get(mark_of(shipment), set()) - {
+            shipment.record_kind.partition("_")[0]
+        }
         return None if key in self.finished or others else "missed"
 
 
@@ -110,7 +134,8 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """`tell` hears of progress, in sentences. Any number may run at once, and each may be stopped or killed at any moment."""
+    """`tell` hears of progress, in sentences. Any number may run at once, and each may be stopped
+    or killed at any moment."""
 
     database: Database
     fetcher: Fetcher
@@ -125,13 +150,22 @@ class Sweep:
             tally = self.run(since, stopping, started_by="worker")
             log.info("sweep_done", since=since.isoformat(), **tally.told())
 
-    def run(self, since: datetime, stopping: threading.Event, *, started_by: str, dry_run: bool = False) -> Tally:
-        """Sweep from `since` until now. With `dry_run` nothing is written. Raises what the clients raise, and StoppedError."""
+    def run(
+        self, since: datetime, stopping: threading.Event, *, started_by: str, dry_run: bool = False
+    ) -> Tally:
+        """Sweep from `since` until now. With `dry_run` nothing is written. Raises what the clients
+        raise, and StoppedError."""
         now, number = self.database.moment(), None
         if not dry_run:
             with self.database.begin() as connection:
-                number = sweeps.start(connection, started_by=started_by, looked_back_to=since, now=now)
-        run, outcome, detail = _Run(self, number, stopping, Tally(since, now - GRACE)), "failed", None
+                number = sweeps.start(
+                    connection, started_by=started_by, looked_back_to=since, now=now
+                )
+        run, outcome, detail = (
+            _Run(self, number, stopping, Tally(since, now - GRACE)),
+            "failed",
+            None,
+        )
         try:
             with calls_in(Lane.SWEEP):
                 run.sweep()
@@ -147,7 +181,13 @@ class Sweep:
                 with self.database.begin() as connection:
                     if outcome == "done":  # Also where a list had no row at all.
                         sweeps.note(connection, number, run.tally.told())
-                    sweeps.end(connection, number, outcome, detail=detail, now=self.database.now(connection))
+                    sweeps.end(
+                        connection,
+                        number,
+                        outcome,
+                        detail=detail,
+                        now=self.database.now(connection),
+                    )
         return run.tally
 
 
@@ -168,9 +208,17 @@ class _Run:
             if client is not None:
                 self.tally.counts[listing.event_type] += Counter()
                 for start, end in _days(since, until):
-                    self._patiently(client, listing, listing.asking(listing.created, start, end), start)
+                    self._patiently(
+                        client, listing, listing.asking(listing.created, start, end), start
+                    )
                 if listing.voided is not None:
-                    self._patiently(client, listing, listing.asking(listing.voided, since, until + GRACE), since, is_voids=True)
+                    self._patiently(
+                        client,
+                        listing,
+                        listing.asking(listing.voided, since, until + GRACE),
+                        since,
+                        is_voids=True,
+                    )
 
     def _recall(self) -> None:
         # What a webhook told was made before it came; the rest is for clocks that disagree.
@@ -182,20 +230,33 @@ class _Run:
             for key in sweeps.in_work(connection, since):
                 self.seen.learn(*key)
 
-    def _patiently(self, client: ShipStation, listing: Listing, query: str, start: datetime, *, is_voids: bool = False) -> None:
-        """One list, begun anew after each pause that we are told to make: what went in meanwhile is known."""
+    def _patiently(
+        self,
+        client: ShipStation,
+        listing: Listing,
+        query: str,
+        start: datetime,
+        *,
+        is_voids: bool = False,
+    ) -> None:
+        """One list, begun anew after each pause that we are told to make: what went in meanwhile is
+        known."""
         for left in reversed(range(_PAUSES)):
             try:
                 return self._list(client, listing, query, start, is_voids=is_voids)
             except ThrottledError as exc:
-                seconds = min(_LONGEST_PAUSE if exc.retry_after is None else exc.retry_after, _LONGEST_PAUSE)
+                seconds = min(
+                    _LONGEST_PAUSE if exc.retry_after is None else exc.retry_after, _LONGEST_PAUSE
+                )
                 self.at.tell(f"{listing.event_type}: waits {seconds:.0f} s for its turn")
                 if not left:
                     raise
                 self.stopping.wait(seconds)
         return None
 
-    def _list(self, client: ShipStation, listing: Listing, query: str, start: datetime, *, is_voids: bool) -> None:
+    def _list(
+        self, client: ShipStation, listing: Listing, query: str, start: datetime, *, is_voids: bool
+    ) -> None:
         ids: set[str] = set()
         for rows in client.rows(listing.thing, client.url(listing.thing, query)):
             if self.stopping.is_set():
@@ -205,20 +266,33 @@ class _Run:
             if not fresh:  # Nothing new, or all too old: the rest can only be older.
                 break
             ids |= {row.record.record_id for row in fresh}
-            self._take(client, listing, [(row, shipped([row.record])[0]) for row in fresh], is_voids=is_voids)
-            self.at.tell(f"{listing.event_type}{', voids' * is_voids}, since {start:%Y-%m-%d %H:%M}: {len(ids)} looked at")
+            self._take(
+                client,
+                listing,
+                [(row, shipped([row.record])[0]) for row in fresh],
+                is_voids=is_voids,
+            )
+            self.at.tell(
+                f"{listing.event_type}{', voids' * is_voids}, since {start:%Y-%m-%d %H:%M}: {len(ids)} looked at"
+            )
 
     def _take(self, client: ShipStation, listing: Listing, about: Rows, *, is_voids: bool) -> None:
         """Feed in what of a page is news, and count it, in one transaction."""
         counts = self.tally.counts[listing.event_type]
-        with self.at.database.read() if self.number is None else self.at.database.begin() as connection:
+        with (
+            self.at.database.read()
+            if self.number is None
+            else self.at.database.begin() as connection
+        ):
             found = [*self._voids(connection, client, listing, about)]
             if not is_voids:
                 self._recall_delivered(connection, listing, about)
                 found += self._news(client, listing, about)
             for key in (key for one in found for key in one.about):
                 self.seen.learn(*key)
-            more = [one for one in found if one.resource_url in self.pointed]  # Another page of a batch that goes in already.
+            more = [
+                one for one in found if one.resource_url in self.pointed
+            ]  # Another page of a batch that goes in already.
             fed = [one for one in found if one.resource_url not in self.pointed]
             if self.number is not None:
                 fed = sweeps.feed(connection, fed, now=self.at.database.now(connection))
@@ -237,22 +311,44 @@ class _Run:
 
     def _news(self, client: ShipStation, listing: Listing, about: Rows) -> Iterator[Found]:
         """What is older than the grace and was not told of, or not as finished."""
-        ready = [(row, told) for row, told in about if row.created_at is None or row.created_at <= self.tally.until]
+        ready = [
+            (row, told)
+            for row, told in about
+            if row.created_at is None or row.created_at <= self.tally.until
+        ]
         self.tally.counts[listing.event_type]["listed"] += len(ready)
-        # Where both APIs are asked, what is not finished yet is V2's to tell: V1 can't say which of its labels it is.
+        # Where both APIs are asked, what is not finished yet is V2's to tell: V1 can't say which of
+        # its labels it is.
         skip = _UNFINISHED if listing.version == "v1" and self.at.fetcher.v2 else frozenset()
         whys = [None if told.state in skip else self.seen.why(told) for _row, told in ready]
         for why in ("missed", "finished"):
-            yield from _found(client, listing, why, [row if so == why else None for (row, _), so in zip(ready, whys, strict=True)])
+            yield from _found(
+                client,
+                listing,
+                why,
+                [row if so == why else None for (row, _), so in zip(ready, whys, strict=True)],
+            )
 
-    def _voids(self, connection: Connection, client: ShipStation, listing: Listing, about: Rows) -> Iterator[Found]:
-        """Each void of a parcel for which something of ours still stands, whichever API told of it."""
-        void = {told.record_id: (row, told) for row, told in about if told.state is ShipmentState.VOIDED}
+    def _voids(
+        self, connection: Connection, client: ShipStation, listing: Listing, about: Rows
+    ) -> Iterator[Found]:
+        """Each void of a parcel for which something of ours still stands, whichever API told of
+        it."""
+        void = {
+            told.record_id: (row, told) for row, told in about if told.state is ShipmentState.VOIDED
+        }
         by_record = deliveries.by_record(connection, listing.kind, void) if void else {}
         for record_id, (row, told) in void.items():
             ours = by_record.get(record_id) or _of_another_kind(connection, told)
-            stands = any(one.status in COMMITTED and one.shipment.state is not ShipmentState.VOIDED for one in ours)
-            if stands and (listing.kind, record_id) not in self.seen.in_work and mark_of(told) not in self.seen.marks_in_work:
+            stands = any(
+                one.status in COMMITTED and one.shipment.state is not ShipmentState.VOIDED
+                for one in ours
+            )
+            if (
+                stands
+                and (listing.kind, record_id) not in self.seen.in_work
+                and mark_of(told) not in self.seen.marks_in_work
+            ):
                 yield from _found(client, listing, "voided", [replace(row, batch_id=None)])
 
 
@@ -270,15 +366,23 @@ def _since(row: Listed, *, is_voids: bool) -> datetime:
     return max(filter(None, (row.created_at, row.voided_at if is_voids else None)), default=_FAR)
 
 
-def _found(client: ShipStation, listing: Listing, why: str, rows: Sequence[Listed | None]) -> Iterator[Found]:
+def _found(
+    client: ShipStation, listing: Listing, why: str, rows: Sequence[Listed | None]
+) -> Iterator[Found]:
     for query, some in listing.pointers(rows):
-        about = tuple((listing.kind, row.record.record_id, mark_of(shipped([row.record])[0])) for row in some)
+        about = tuple(
+            (listing.kind, row.record.record_id, mark_of(shipped([row.record])[0])) for row in some
+        )
         yield Found(why, listing.event_type, client.url(listing.thing, query), about)
 
 
 def _of_another_kind(connection: Connection, told: Shipment) -> list[Delivery]:
     """Within one kind, another record is another parcel."""
-    same = deliveries.by_tracking(connection, told.tracking_number, order_number=told.order_number) if told.tracking_number else []
+    same = (
+        deliveries.by_tracking(connection, told.tracking_number, order_number=told.order_number)
+        if told.tracking_number
+        else []
+    )
     return [one for one in same if one.shipment.record_kind != told.record_kind]
 
 

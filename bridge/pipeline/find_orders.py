@@ -1,4 +1,5 @@
-"""Asks Purple Dot which orders a page of shipments belongs to: one call where one will do, none where nothing looks like it."""
+"""Asks Purple Dot which orders a page of shipments belongs to: one call where one will do, none
+where nothing looks like it."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -6,18 +7,19 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bridge.domain.errors import NotFoundError
-from bridge.domain.orders import FulfillmentOrder, normalise_reference
+from bridge.domain.orders import FulfillmentOrder, is_uuid, normalize_reference
 from bridge.domain.shipments import Shipment
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
-from bridge.translate.matching import Wanted, is_uuid, wanted
+from bridge.translate.matching import Wanted, wanted
 from bridge.vendors.purple_dot.client import PurpleDot
 
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """`orders` are all that may matter; `stored` those of them that were known before, `fresh` those just read from Purple Dot, at
-    `seen_at`; `bound` what earlier deliveries tied each ShipStation order to."""
+    """`orders` are all that may matter; `stored` those of them that were known before, `fresh`
+    those just read from Purple Dot, at `seen_at`; `bound` what earlier deliveries tied each
+    ShipStation order to."""
 
     orders: tuple[FulfillmentOrder, ...] = ()
     stored: tuple[FulfillmentOrder, ...] = ()
@@ -38,7 +40,8 @@ class Resolver:
     pattern: re.Pattern[str] | None
 
     def find(self, shipments: Sequence[Shipment], *, linked_order_id: str | None = None) -> Found:
-        """Known → cached → one batched lookup → single ids that nothing else explains. Raises what the client raises."""
+        """Known → cached → one batched lookup → single ids that nothing else explains. Raises what
+        the client raises."""
         want = _union(wanted(shipment, pattern=self.pattern) for shipment in shipments)
         if linked_order_id is not None:
             want = replace(want, order_ids=want.order_ids | {linked_order_id})
@@ -48,22 +51,39 @@ class Resolver:
             return Found()
         fresh = self._ask(ids, want.references, known)
         orders = {order.id: order for order in (*known, *fresh)}
-        bound = {key: orders[next(iter(ids))] for key, ids in bindings.items() if len(ids) == 1 and ids <= orders.keys()}
+        bound = {
+            key: orders[next(iter(ids))]
+            for key, ids in bindings.items()
+            if len(ids) == 1 and ids <= orders.keys()
+        }
         return Found(tuple(orders.values()), tuple(known), tuple(fresh), bound, seen_at)
 
-    def _from_cache(self, want: Wanted, shipments: Sequence[Shipment]) -> tuple[list[FulfillmentOrder], dict[str, set[str]], datetime]:
+    def _from_cache(
+        self, want: Wanted, shipments: Sequence[Shipment]
+    ) -> tuple[list[FulfillmentOrder], dict[str, set[str]], datetime]:
         with self.database.read() as connection:
             seen_at = self.database.now(connection)
-            shipstation_ids = {s.shipstation_shipment_id for s in shipments if s.shipstation_shipment_id}
+            shipstation_ids = {
+                s.shipstation_shipment_id for s in shipments if s.shipstation_shipment_id
+            }
             bindings = order_store.bindings(connection, shipstation_ids)
             ids = want.order_ids | {order_id for bound in bindings.values() for order_id in bound}
-            known = order_store.known(connection, order_ids=ids, references=want.references, line_ids=want.line_ids)
+            known = order_store.known(
+                connection, order_ids=ids, references=want.references, line_ids=want.line_ids
+            )
         return known, bindings, seen_at
 
-    def _ask(self, ids: Iterable[str], references: Iterable[str], known: Sequence[FulfillmentOrder]) -> list[FulfillmentOrder]:
-        """A cached order is asked for again, by its reference, in the same one call: its status may have changed."""
-        numbers = set(references) | {normalise_reference(order.reference) for order in known}
-        fresh = {order.id: order for order in self.purple_dot.orders_by_reference(sorted(numbers))} if numbers else {}
+    def _ask(
+        self, ids: Iterable[str], references: Iterable[str], known: Sequence[FulfillmentOrder]
+    ) -> list[FulfillmentOrder]:
+        """A cached order is asked for again, by its reference, in the same one call: its status may
+        have changed."""
+        numbers = set(references) | {normalize_reference(order.reference) for order in known}
+        fresh = (
+            {order.id: order for order in self.purple_dot.orders_by_reference(sorted(numbers))}
+            if numbers
+            else {}
+        )
         for order_id in sorted(set(ids) - fresh.keys()):
             order = self._order(order_id)
             if order is not None:
@@ -78,7 +98,8 @@ class Resolver:
 
 
 def orders_named(purple_dot: PurpleDot, text: str) -> list[FulfillmentOrder]:
-    """The orders with this id or reference as Purple Dot has them now; raises what the client raises."""
+    """The orders with this id or reference as Purple Dot has them now; raises what the client
+    raises."""
     if not is_uuid(text):
         return purple_dot.orders_by_reference([text])
     try:

@@ -1,13 +1,14 @@
-"""The look before the POST: does the order still wait for goods, and is the label still valid? Fresh knowledge costs no call."""
+"""The look before the POST: does the order still wait for goods, and is the label still valid?
+Fresh knowledge costs no call."""
 
 from datetime import datetime, timedelta
 
 from bridge.domain.actions import Held, Ignored
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import TemporaryError
 from bridge.domain.orders import FulfillmentOrder, OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import ShipmentState
-from bridge.store.deliveries import Delivery
 from bridge.vendors.purple_dot.client import PurpleDot
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.shipments import state_of
@@ -16,9 +17,11 @@ ORDER_IS_FRESH = timedelta(seconds=10)
 LABEL_IS_FRESH = timedelta(seconds=60)
 
 
-def look(delivery: Delivery, *, purple_dot: PurpleDot, fetcher: Fetcher, now: datetime) -> Held | Ignored | None:
-    """None when the way is free. Reads the label again when it was fetched a while ago (it may have been voided), and the order
-    unless it was read just now. Raises what the clients raise."""
+def look(
+    delivery: Delivery, *, purple_dot: PurpleDot, fetcher: Fetcher, now: datetime
+) -> Held | Ignored | None:
+    """None when the way is free. Reads the label again when it was fetched a while ago (it may have
+    been voided), and the order unless it was read just now. Raises what the clients raise."""
     if not _is_fresh(delivery.label_seen_at, now, LABEL_IS_FRESH):
         gone = _look_at_label(delivery, fetcher)
         if gone is not None:
@@ -29,12 +32,17 @@ def look(delivery: Delivery, *, purple_dot: PurpleDot, fetcher: Fetcher, now: da
 
 
 def judge_order(delivery: Delivery, order: FulfillmentOrder) -> Held | None:
-    """A cancelled or a fulfilled order takes no further fulfillment: a person has to see that goods left for it."""
+    """A cancelled or a fulfilled order takes no further fulfillment: a person has to see that goods
+    left for it."""
     parcel = f"parcel {delivery.tracking.number if delivery.tracking else 'without number'}"
     if order.status is OrderStatus.VOIDED:
-        return Held(Reason.ORDER_VOIDED, f"{order.reference} was cancelled in Purple Dot, but {parcel} left")
+        return Held(
+            Reason.ORDER_VOIDED, f"{order.reference} was cancelled in Purple Dot, but {parcel} left"
+        )
     if order.status is OrderStatus.FULFILLED:
-        detail = f"{order.reference} stands as fulfilled in Purple Dot, but {parcel} was not told by us"
+        detail = (
+            f"{order.reference} stands as fulfilled in Purple Dot, but {parcel} was not told by us"
+        )
         return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)
     return None
 

@@ -6,7 +6,8 @@ from datetime import timedelta
 
 @dataclass(frozen=True, slots=True)
 class Schedules:
-    """Between tries, between looks at what is not ready yet, and between read-backs after an unclear answer."""
+    """Between tries, between looks at what is not ready yet, and between read-backs after an
+    unclear answer."""
 
     retry: tuple[timedelta, ...]
     wait: tuple[timedelta, ...]

@@ -44,26 +44,33 @@ def settle(
     schedule: Sequence[timedelta],
     now: datetime,
 ) -> Settlement:
-    """`lines` are the unclear delivery's own; `delivered` and `unclear` what the order's other deliveries told for certain, and
-    perhaps; `looks` counts this one.
+    """`lines` are the unclear delivery's own; `delivered` and `unclear` what the order's other
+    deliveries told for certain, and perhaps; `looks` counts this one.
 
-    Purple Dot shows no partial state, only FULFILLED when every unit was told. So FULFILLED settles it where we account for every unit;
-    still UNFULFILLED after the last look settles it where this delivery would have completed the order. For a partial one nobody can
-    know: it is held, never posted again.
-    """
+    Purple Dot shows no partial state, only FULFILLED when every unit was told. So FULFILLED settles
+    it where we account for every unit; still UNFULFILLED after the last look settles it where this
+    delivery would have completed the order. For a partial one nobody can know: it is held, never
+    posted again."""
     if order.status is OrderStatus.VOIDED:
-        return Held(Reason.ORDER_VOIDED, f"{order.reference} was cancelled in Purple Dot while an answer about it was lost")
+        return Held(
+            Reason.ORDER_VOIDED,
+            f"{order.reference} was cancelled in Purple Dot while an answer about it was lost",
+        )
     mine = units(lines)
     if order.status is OrderStatus.FULFILLED:
         if completes(order, mine, delivered, unclear):
             return Arrived(f"{order.reference} stands as fulfilled, and these were its last lines")
         detail = f"{order.reference} stands as fulfilled, with more units than we told; see whether this parcel's number is there"
         return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)
-    at = next_look(looks=looks + 1, schedule=schedule, now=now)  # The first wait stood before the first look.
+    at = next_look(
+        looks=looks + 1, schedule=schedule, now=now
+    )  # The first wait stood before the first look.
     if at is not None:
         return LookAgain(at)
     if order.status is OrderStatus.UNFULFILLED and completes(order, mine, delivered, {}):
-        return PostAgain(f"{order.reference} still waits for these, its last lines: the lost request did not arrive")
+        return PostAgain(
+            f"{order.reference} still waits for these, its last lines: the lost request did not arrive"
+        )
     detail = f"the answer was lost, and {order.reference} would look the same with or without this part of it"
     return Held(Reason.UNCONFIRMED_PARTIAL, detail)
 

@@ -20,7 +20,8 @@ from bridge.simulator.world import World
 
 @dataclass(slots=True, eq=False)
 class Fault:
-    """One fault lying in wait for an operation, a system such as `purple_dot.*`, or all; `count` None is for ever."""
+    """One fault lying in wait for an operation, a system such as `purple_dot.*`, or all; `count`
+    None is for ever."""
 
     name: str
     argument: float
@@ -34,7 +35,13 @@ class Fault:
 
 def refusal(error: RefusedError) -> Response:
     """A no in the words of the system that was called; V2's 500 has none."""
-    system = "shipstation" if request.path.startswith("/v2/") else "purple_dot" if request.path.startswith("/admin/") else "shipstation_v1"
+    system = (
+        "shipstation"
+        if request.path.startswith("/v2/")
+        else "purple_dot"
+        if request.path.startswith("/admin/")
+        else "shipstation_v1"
+    )
     body = row(f"{system}_error", error)
     if system == "shipstation":
         body = {"request_id": str(uuid4()), "errors": [body["errors"][0] | error.field]}
@@ -51,13 +58,26 @@ def redirect_to_login(*_: object) -> Response:
 def _status(fault: Fault, _response: Response) -> Response:
     status = int(fault.argument) or 500
     words = responses.get(status, "Unspecified")
-    return refusal(RefusedError(status, words.lower().replace(" ", "_"), words, kind="security" if status in (401, 403) else "system"))
+    return refusal(
+        RefusedError(
+            status,
+            words.lower().replace(" ", "_"),
+            words,
+            kind="security" if status in (401, 403) else "system",
+        )
+    )
 
 
 def _throttle(fault: Fault, _response: Response) -> Response:
-    answer = refusal(RefusedError(429, "rate_limit_exceeded", "You've exceeded your rate limit.", kind="system"))
+    answer = refusal(
+        RefusedError(429, "rate_limit_exceeded", "You've exceeded your rate limit.", kind="system")
+    )
     until = datetime.now(UTC) + timedelta(seconds=fault.argument)
-    answer.headers["Retry-After"] = format_datetime(until, usegmt=True) if fault.name == "throttle_date" else f"{fault.argument:g}"
+    answer.headers["Retry-After"] = (
+        format_datetime(until, usegmt=True)
+        if fault.name == "throttle_date"
+        else f"{fault.argument:g}"
+    )
     return answer
 
 
@@ -76,8 +96,16 @@ def _commit_late(fault: Fault, response: Response) -> Response:
 
 
 _FAILED = RefusedError(200, "INTERNAL_ERROR", "Something went wrong")
-_EMPTY: Json = {name: [] for name in ("labels", "shipments", "fulfillments", "orders", "fulfillment_orders")}
-_EMPTY |= {"total": 0, "pages": 0, "has_more": False, "starting_after": None, "links": {"first": {}, "last": {}, "prev": {}, "next": {}}}
+_EMPTY: Json = {
+    name: [] for name in ("labels", "shipments", "fulfillments", "orders", "fulfillment_orders")
+}
+_EMPTY |= {
+    "total": 0,
+    "pages": 0,
+    "has_more": False,
+    "starting_after": None,
+    "links": {"first": {}, "last": {}, "prev": {}, "next": {}},
+}
 
 
 def _empty(_fault: Fault, response: Response) -> Response:
@@ -97,7 +125,9 @@ def _truncate(_fault: Fault, response: Response) -> Response:
 
 def _huge(*_: object) -> Response:
     """No length is told, so it ends with the connection."""
-    return Response(chain([b'{"padding": "'], repeat(b"x" * 65536, 512), [b'"}']), mimetype="application/json")
+    return Response(
+        chain([b'{"padding": "'], repeat(b"x" * 65536, 512), [b'"}']), mimetype="application/json"
+    )
 
 
 def _drip(fault: Fault, response: Response) -> Response:
@@ -110,13 +140,17 @@ def _drip(fault: Fault, response: Response) -> Response:
             if stopping.wait(fault.argument):
                 return
 
-    return Response(pieces(), response.status, {"Content-Type": "application/json", "Content-Length": str(len(whole))})
+    return Response(
+        pieces(),
+        response.status,
+        {"Content-Type": "application/json", "Content-Length": str(len(whole))},
+    )
 
 
 @dataclass(frozen=True, slots=True)
 class FaultKind:
-    """Strikes before a call is carried out, and then instead of it if it answers, or else after, on its answer. `default` is the argument
-    where none is given; None means that it takes none."""
+    """Strikes before a call is carried out, and then instead of it if it answers, or else after, on
+    its answer. `default` is the argument where none is given; None means that it takes none."""
 
     is_after: bool
     summary: str
@@ -126,27 +160,54 @@ class FaultKind:
 
 FAULTS: dict[str, FaultKind] = {
     "status": FaultKind(False, "status:CODE answers with that status, nothing done", _status, 500),
-    "throttle": FaultKind(False, "throttle:SECONDS answers 429 with Retry-After in seconds", _throttle, 1),
-    "throttle_date": FaultKind(False, "throttle_date:SECONDS answers 429 with Retry-After as an HTTP date", _throttle, 1),
-    "delay": FaultKind(False, "delay:SECONDS waits before doing anything, then goes on as always", _delay, 1),
+    "throttle": FaultKind(
+        False, "throttle:SECONDS answers 429 with Retry-After in seconds", _throttle, 1
+    ),
+    "throttle_date": FaultKind(
+        False, "throttle_date:SECONDS answers 429 with Retry-After as an HTTP date", _throttle, 1
+    ),
+    "delay": FaultKind(
+        False, "delay:SECONDS waits before doing anything, then goes on as always", _delay, 1
+    ),
     "drop_before": FaultKind(False, "closes the connection before anything is done", _drop),
-    "drop_after_commit": FaultKind(True, "does it, then closes the connection without an answer", _drop),
-    "commit_late": FaultKind(False, "commit_late:READS drops it; done after so many reads of the order, or by apply_late", _commit_late, 1),
+    "drop_after_commit": FaultKind(
+        True, "does it, then closes the connection without an answer", _drop
+    ),
+    "commit_late": FaultKind(
+        False,
+        "commit_late:READS drops it; done after so many reads of the order, or by apply_late",
+        _commit_late,
+        1,
+    ),
     "error_after_commit": FaultKind(True, "does it, then answers 500", _status),
     "empty_first": FaultKind(True, "answers a list without rows", _empty),
-    "redirect_login": FaultKind(False, "redirects to a login page, nothing done", redirect_to_login),
-    "not_json": FaultKind(True, "does it, then answers 200 with a web page", lambda *_: Response("<!doctype html><h1>Back soon</h1>")),
+    "redirect_login": FaultKind(
+        False, "redirects to a login page, nothing done", redirect_to_login
+    ),
+    "not_json": FaultKind(
+        True,
+        "does it, then answers 200 with a web page",
+        lambda *_: Response("<!doctype html><h1>Back soon</h1>"),
+    ),
     "truncated": FaultKind(True, "does it, then breaks off in the middle of the answer", _truncate),
     "success_false": FaultKind(
-        False, "answers 200 with meta.success false, nothing done", lambda *_: jsonify(row("purple_dot_error", _FAILED))
+        False,
+        "answers 200 with meta.success false, nothing done",
+        lambda *_: jsonify(row("purple_dot_error", _FAILED)),
     ),
     "huge": FaultKind(True, "does it, then answers with 32 MiB", _huge),
-    "drip": FaultKind(True, "drip:SECONDS does it, then sends the answer one byte at a time, so far apart", _drip, 1),
+    "drip": FaultKind(
+        True,
+        "drip:SECONDS does it, then sends the answer one byte at a time, so far apart",
+        _drip,
+        1,
+    ),
 }
 
 
 def parse_fault(text: str) -> Fault:
-    """`NAME[:argument][:operation[:count]]`, where count is a number or `always`; ValueError with a sentence otherwise."""
+    """`NAME[:argument][:operation[:count]]`, where count is a number or `always`; ValueError with a
+    sentence otherwise."""
     name, *rest = text.strip().split(":")
     if name not in FAULTS:
         raise ValueError(f"There is no fault {name!r}; there are: {', '.join(FAULTS)}.")
@@ -155,12 +216,15 @@ def parse_fault(text: str) -> Fault:
         argument = float(rest.pop(0))
     operation, count, *too_much = [*rest, *["*", "1"][len(rest) :]]
     if too_much or (count != "always" and not (count.isdigit() and int(count))):
-        raise ValueError(f"{text!r} is not NAME[:argument][:operation[:count]] with a count from 1 up, or 'always'.")
+        raise ValueError(
+            f"{text!r} is not NAME[:argument][:operation[:count]] with a count from 1 up, or 'always'."
+        )
     return Fault(name, argument or 0, operation, None if count == "always" else int(count))
 
 
 class FaultBox(list[Fault]):
-    """Faults wait in the order in which they were put in; each call uses up one, besides any delay."""
+    """Faults wait in the order in which they were put in; each call uses up one, besides any
+    delay."""
 
     def __init__(self, faults: Iterable[str] = ()) -> None:
         super().__init__(parse_fault(text) for text in faults)
@@ -172,8 +236,14 @@ class FaultBox(list[Fault]):
     def take(self, operation: str) -> list[Fault]:
         """The faults that this call meets: every delay, and the first of all others."""
         with self._lock:
-            met = [fault for fault in self if fault.operation in ("*", operation, f"{operation.partition('.')[0]}.*")]
-            taken = [fault for fault in met if fault.name == "delay"] + [fault for fault in met if fault.name != "delay"][:1]
+            met = [
+                fault
+                for fault in self
+                if fault.operation in ("*", operation, f"{operation.partition('.')[0]}.*")
+            ]
+            taken = [fault for fault in met if fault.name == "delay"] + [
+                fault for fault in met if fault.name != "delay"
+            ][:1]
             for fault in taken:
                 fault.count = fault.count and fault.count - 1
                 if fault.count == 0:
@@ -182,7 +252,8 @@ class FaultBox(list[Fault]):
 
 
 def install(app: Flask, world: World, box: FaultBox, stopping: threading.Event) -> None:
-    """Each call of a vendor's route is recorded, and meets the faults that lie in wait for its operation."""
+    """Each call of a vendor's route is recorded, and meets the faults that lie in wait for its
+    operation."""
 
     def strike_before() -> Response | None:
         operation = request.endpoint or "_"
@@ -194,11 +265,17 @@ def install(app: Flask, world: World, box: FaultBox, stopping: threading.Event) 
         world.calls.append((system, name or system))
         g.world, g.stopping, met = world, stopping, box.take(operation)
         g.after = [fault for fault in met if FAULTS[fault.name].is_after]
-        answers = [FAULTS[fault.name].act(fault, Response()) for fault in met if fault not in g.after]
+        answers = [
+            FAULTS[fault.name].act(fault, Response()) for fault in met if fault not in g.after
+        ]
         return answers[-1] if answers else None
 
     def strike_after(response: Response) -> Response:
-        return FAULTS[g.after[0].name].act(g.after[0], response) or response if g.get("after") else response
+        return (
+            FAULTS[g.after[0].name].act(g.after[0], response) or response
+            if g.get("after")
+            else response
+        )
 
     app.before_request(strike_before)
     app.after_request(strike_after)

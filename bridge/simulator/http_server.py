@@ -1,7 +1,8 @@
-"""A threaded HTTP/1.1 server with keep-alive, as real vendors have it, whose connections may be cut.
+"""A threaded HTTP/1.1 server with keep-alive, as real vendors have it, whose connections may be
+cut.
 
-The servers of Werkzeug and wsgiref close after each answer, so no client's pooled connection would ever go stale.
-"""
+The servers of Werkzeug and wsgiref close after each answer, so no client's pooled connection would
+ever go stale."""
 
 import socket
 import threading
@@ -19,7 +20,8 @@ _LOOK_EVERY = 0.01
 
 
 class Server(ThreadingTCPServer):
-    """Stops only when each of its connections has ended, so that no thread and no socket outlives it."""
+    """Stops only when each of its connections has ended, so that no thread and no socket outlives
+    it."""
 
     allow_reuse_address = True
     request_queue_size = 128
@@ -30,7 +32,9 @@ class Server(ThreadingTCPServer):
         self._open: dict[Any, bool] = {}
         """Each connection that was taken, and whether it waits for its client's next word."""
         super().__init__((host, port), _Handler)
-        threading.Thread(target=self.serve_forever, args=(_LOOK_EVERY,), name="simulator", daemon=True).start()
+        threading.Thread(
+            target=self.serve_forever, args=(_LOOK_EVERY,), name="simulator", daemon=True
+        ).start()
 
     def get_request(self) -> tuple[socket.socket, Any]:
         with self._lock:
@@ -82,13 +86,18 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet: `World.calls` is the log."""
 
     def answer(self) -> None:
-        # Read whole, even where no route wants it: what is left unread would be taken for the next request.
+        # Read whole, even where no route wants it: what is left unread would be taken for the next
+        # request.
         length = int(self.headers.get("Content-Length", 0))
         body = self.rfile.read(length)
         if len(body) < length:
             raise ConnectionError("the client died in the middle of its request")
-        request = EnvironBuilder(self.path, method=self.command, headers=list(self.headers.items()), data=body)
-        pieces, status, headers = run_wsgi_app(self.server.app, request.get_environ() | {SOCKET: self.connection})
+        request = EnvironBuilder(
+            self.path, method=self.command, headers=list(self.headers.items()), data=body
+        )
+        pieces, status, headers = run_wsgi_app(
+            self.server.app, request.get_environ() | {SOCKET: self.connection}
+        )
         self.send_response(int(status[:3]), status[4:])
         for name, value in headers:
             self.send_header(name, value)

@@ -1,4 +1,5 @@
-"""Purple Dot's books: the fulfillment orders, and the rules by which a fulfillment is taken or refused."""
+"""Purple Dot's books: the fulfillment orders, and the rules by which a fulfillment is taken or
+refused."""
 
 import threading
 from collections import Counter
@@ -22,7 +23,8 @@ class _Line(BaseModel):
 
 
 class _Fulfillment(BaseModel):
-    """What is to be fulfilled: https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment."""
+    """What is to be fulfilled:
+    https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment."""
 
     fulfillment_order_id: str
     line_items: list[_Line] | None = None
@@ -45,7 +47,8 @@ def utc_now() -> datetime:
 
 
 class Ledger:
-    """Strict, and it never de-duplicates: what is asked twice is done twice, as long as units are left.
+    """Strict, and it never de-duplicates: what is asked twice is done twice, as long as units are
+    left.
 
     Ids depend only on the order of the verbs, so the same story told twice has the same ids.
     """
@@ -59,13 +62,15 @@ class Ledger:
         self.fulfillment_ids: list[str] = []
         self.emails: list[Email] = []
         self.calls: list[tuple[str, str]] = []
-        """Each call of a client, in order, as (system, operation), such as `("purple_dot", "create_fulfillment")`."""
+        """Each call of a client, in order, as (system, operation), such as `("purple_dot",
+        "create_fulfillment")`."""
         self._numbers: Counter[str] = Counter()
         self._reads: Counter[str] = Counter()
         self._late: list[tuple[str, int, Json]] = []
 
     def count(self, operation: str) -> int:
-        """How often an operation was called; `operation` is written `purple_dot.order`, or is a whole system, `purple_dot`."""
+        """How often an operation was called; `operation` is written `purple_dot.order`, or is a
+        whole system, `purple_dot`."""
         return sum(operation in (system, f"{system}.{name}") for system, name in self.calls.copy())
 
     def next_number(self, kind: str, above: int = 0) -> int:
@@ -77,13 +82,28 @@ class Ledger:
         return str(uuid5(_FAMILY, f"{kind}:{self.next_number(f'uuid of {kind}')}"))
 
     def add_order(
-        self, reference: str | None = None, lines: Lines = _LINES, *, ref_style: str = "plain", status: str = "UNFULFILLED"
+        self,
+        reference: str | None = None,
+        lines: Lines = _LINES,
+        *,
+        ref_style: str = "plain",
+        status: str = "UNFULFILLED",
     ) -> PurpleDotOrder:
-        """A fulfillment order, by default like `PD5200001/1`; the `ref_style` hash stores its reference with a leading '#'."""
+        """A fulfillment order, by default like `PD5200001/1`; the `ref_style` hash stores its
+        reference with a leading '#'."""
         with self.lock:
             name = reference or f"PD{self.next_number('order', above=5200000)}/1"
-            made = [PurpleDotLine(self.uuid("line"), sku, quantity, quantity * (status == "FULFILLED")) for sku, quantity in lines]
-            order = PurpleDotOrder(self.uuid("order"), f"#{name}" if ref_style == "hash" else name, status, self.now(), made)
+            made = [
+                PurpleDotLine(self.uuid("line"), sku, quantity, quantity * (status == "FULFILLED"))
+                for sku, quantity in lines
+            ]
+            order = PurpleDotOrder(
+                self.uuid("order"),
+                f"#{name}" if ref_style == "hash" else name,
+                status,
+                self.now(),
+                made,
+            )
             self.orders[order.id] = order
             return order
 
@@ -91,8 +111,11 @@ class Ledger:
         """The shopper cancelled the pre-order."""
         order.status = "VOIDED"
 
-    def fulfil_elsewhere(self, order: PurpleDotOrder, quantities: Mapping[str, int] | None = None) -> None:
-        """Someone else fulfils the order (or `quantities` of its lines, by line id): no body and no e-mail of ours."""
+    def fulfill_elsewhere(
+        self, order: PurpleDotOrder, quantities: Mapping[str, int] | None = None
+    ) -> None:
+        """Someone else fulfills the order (or `quantities` of its lines, by line id): no body and
+        no e-mail of ours."""
         with self.lock:
             for line in order.lines:
                 line.fulfilled += (quantities or {line.id: line.left}).get(line.id, 0)
@@ -107,8 +130,10 @@ class Ledger:
             if order is None:
                 raise RefusedError(404, "UNKNOWN_ORDER", "There is no such fulfillment order")
             if order.status in _CLOSED:
-                raise RefusedError(409, _CLOSED[order.status], "The order takes no fulfillment any more")
-            self.fulfil_elsewhere(order, _quantities(order, wanted.line_items or []))
+                raise RefusedError(
+                    409, _CLOSED[order.status], "The order takes no fulfillment any more"
+                )
+            self.fulfill_elsewhere(order, _quantities(order, wanted.line_items or []))
             self.fulfillments.append({"fulfillment": body["fulfillment"]})
             self.fulfillment_ids.append(self.uuid("fulfillment"))
             if wanted.notify_customer:
@@ -121,13 +146,20 @@ class Ledger:
         self._late.append((order_id, self._reads[order_id] + after_reads, body))
 
     def apply_late(self) -> int:
-        """Everything kept back takes effect now; returns how many were taken (what has become impossible is refused in silence)."""
+        """Everything kept back takes effect now; returns how many were taken (what has become
+        impossible is refused in silence)."""
         return self._apply(self._late.copy())
 
     def note_read(self, order: PurpleDotOrder) -> None:
         """A client has just been shown this order: what waits for it comes one read nearer."""
         self._reads[order.id] += 1
-        self._apply([late for late in self._late if late[0] == order.id and late[1] <= self._reads[order.id]])
+        self._apply(
+            [
+                late
+                for late in self._late
+                if late[0] == order.id and late[1] <= self._reads[order.id]
+            ]
+        )
 
     def _apply(self, due: Iterable[tuple[str, int, Json]]) -> int:
         taken = len(self.fulfillments)
@@ -143,7 +175,9 @@ def _read(body: Any) -> _Fulfillment:
         return _Body.model_validate(body).fulfillment
     except ValidationError as error:
         place = [*error.errors()[0]["loc"], "", ""]
-        raise RefusedError(400, _WRONG.get(str(place[1]), "INVALID_FULFILLMENT_REQUEST"), error.errors()[0]["msg"]) from error
+        raise RefusedError(
+            400, _WRONG.get(str(place[1]), "INVALID_FULFILLMENT_REQUEST"), error.errors()[0]["msg"]
+        ) from error
 
 
 def _quantities(order: PurpleDotOrder, asked: Sequence[_Line]) -> dict[str, int]:
@@ -155,5 +189,7 @@ def _quantities(order: PurpleDotOrder, asked: Sequence[_Line]) -> dict[str, int]
     if wanted.keys() - left.keys():
         raise RefusedError(404, "UNKNOWN_LINE_ITEMS", "The order has no such line item")
     if any(quantity > left[line_id] for line_id, quantity in wanted.items()):
-        raise RefusedError(400, "NOT_ENOUGH_ITEMS_LEFT_TO_FULFILL", "A quantity is above what is left to fulfill")
+        raise RefusedError(
+            400, "NOT_ENOUGH_ITEMS_LEFT_TO_FULFILL", "A quantity is above what is left to fulfill"
+        )
     return wanted or left

@@ -1,4 +1,5 @@
-"""What exists in the simulated world: plain mutable things, written as the vendors' rows only when someone asks."""
+"""What exists in the simulated world: plain mutable things, written as the vendors' rows only when
+someone asks."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,23 @@ from urllib.parse import quote
 from bridge.simulator.shapes import SHAPES, Json, pacific
 
 CARRIERS = {row["code"]: SimpleNamespace(**row) for row in SHAPES["carriers"]}
-"""The account's, by V2 code. `pattern` makes a tracking number of the carrier's look out of a counter."""
+"""The account's, by V2 code. `pattern` makes a tracking number of the carrier's look out of a
+counter."""
 
 
 class RefusedError(Exception):
-    """A vendor says no; nothing was changed. `code` and `kind` are its words, `field` is what V2 tells besides."""
+    """A vendor says no; nothing was changed. `code` and `kind` are its words, `field` is what V2
+    tells besides."""
 
-    def __init__(self, status: int, code: str, message: str, *, kind: str = "business_rules", field: Json | None = None) -> None:
+    def __init__(
+        self,
+        status: int,
+        code: str,
+        message: str,
+        *,
+        kind: str = "business_rules",
+        field: Json | None = None,
+    ) -> None:
         super().__init__(message)
         self.status, self.code, self.kind, self.field = status, code, kind, field or {}
 
@@ -67,8 +78,9 @@ class PurpleDotOrder:
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`line_id` and `order_id` are Purple Dot's, where whoever made the order wrote them in. V1 lists an `adjustment`, which is a discount
-    or a fee, among the items. The world gives the number."""
+    """`line_id` and `order_id` are Purple Dot's, where whoever made the order wrote them in. V1
+    lists an `adjustment`, which is a discount or a fee, among the items. The world gives the
+    number."""
 
     sku: str | None
     quantity: float
@@ -84,7 +96,8 @@ ItemLike: TypeAlias = Item | tuple[str | None, float]
 
 @dataclass(slots=True, eq=False)
 class ShipStationOrder:
-    """One order as the warehouse sees it: V2 calls it a shipment (`se-…`), V1 an order (an integer)."""
+    """One order as the warehouse sees it: V2 calls it a shipment (`se-…`), V1 an order (an
+    integer)."""
 
     number: int
     import_batch_id: str
@@ -111,14 +124,23 @@ class ShipStationOrder:
     custom_field2 = property(lambda order: order.custom_fields[1])
     custom_field3 = property(lambda order: order.custom_fields[2])
     # V2 has no word for an order that was marked as shipped.
-    is_marked = property(lambda order: any(not mark.voided and not mark.rejection for mark in order.marks))
-    v1_status = property(lambda order: "shipped" if order.is_marked or order.status == "label_purchased" else "awaiting_shipment")
+    is_marked = property(
+        lambda order: any(not mark.voided and not mark.rejection for mark in order.marks)
+    )
+    v1_status = property(
+        lambda order: (
+            "shipped"
+            if order.is_marked or order.status == "label_purchased"
+            else "awaiting_shipment"
+        )
+    )
 
 
 @dataclass(slots=True, eq=False)
 class Label:
-    """A V2 label and the V1 shipment of the same number. Its master number is the first; there is none while it is processing.
-    Only V1 tells what was in the parcel; `items` None is the whole order."""
+    """A V2 label and the V1 shipment of the same number. Its master number is the first; there is
+    none while it is processing. Only V1 tells what was in the parcel; `items` None is the whole
+    order."""
 
     number: int
     order: ShipStationOrder
@@ -135,13 +157,21 @@ class Label:
     label_id = property(lambda label: f"se-{520000000 + label.number}")
     v1_shipment_id = property(lambda label: 770000000 + label.number)
     batch_id = property(lambda label: f"se-{label.batch}")
-    external_shipment_id = property(lambda label: label.order.external_shipment_id or f"SEAuto-Sim{label.order.number:012d}")
+    external_shipment_id = property(
+        lambda label: label.order.external_shipment_id or f"SEAuto-Sim{label.order.number:012d}"
+    )
     ship_date = property(lambda label: pacific(label.created_at).date())
     shipper = property(lambda label: CARRIERS[label.carrier])
     voided = property(lambda label: label.voided_at is not None)
     modified_at = property(lambda label: label.voided_at or label.created_at)
     contents = property(lambda label: label.order.items if label.items is None else label.items)
-    tracking_url = property(lambda label: label.shipper.tracking_url.format(label.tracking_number) if label.tracking_numbers else None)
+    tracking_url = property(
+        lambda label: (
+            label.shipper.tracking_url.format(label.tracking_number)
+            if label.tracking_numbers
+            else None
+        )
+    )
 
     @property
     def tracking_number(self) -> str | None:
@@ -151,13 +181,17 @@ class Label:
     def parcels(self) -> list[SimpleNamespace]:
         numbers = enumerate(self.tracking_numbers or [None] * self.packages, start=1)
         return [
-            SimpleNamespace(label=self, sequence=place, number=self.number * 100 + place, tracking_number=one) for place, one in numbers
+            SimpleNamespace(
+                label=self, sequence=place, number=self.number * 100 + place, tracking_number=one
+            )
+            for place, one in numbers
         ]
 
 
 @dataclass(slots=True, eq=False)
 class MarkedShipped:
-    """Marked as shipped with outside tracking, or by a provider: a V2 fulfillment and the V1 fulfillment of the same number."""
+    """Marked as shipped with outside tracking, or by a provider: a V2 fulfillment and the V1
+    fulfillment of the same number."""
 
     number: int
     order: ShipStationOrder
@@ -170,7 +204,11 @@ class MarkedShipped:
 
     fulfillment_id = property(lambda shipped: f"se-{340000000 + shipped.number}")
     v1_fulfillment_id = property(lambda shipped: 88000000 + shipped.number)
-    shipper = property(lambda shipped: next(one for one in CARRIERS.values() if one.friendly_name == shipped.carrier_name))
+    shipper = property(
+        lambda shipped: next(
+            one for one in CARRIERS.values() if one.friendly_name == shipped.carrier_name
+        )
+    )
     ship_date = property(lambda shipped: pacific(shipped.created_at).date())
     voided = property(lambda shipped: shipped.voided_at is not None)
     modified_at = property(lambda shipped: shipped.voided_at or shipped.created_at)
@@ -178,7 +216,8 @@ class MarkedShipped:
 
 @dataclass(slots=True, eq=False)
 class Subscription:
-    """Who hears of an event, of one store or of all; the name of the event says whether it is V2's or V1's."""
+    """Who hears of an event, of one store or of all; the name of the event says whether it is V2's
+    or V1's."""
 
     number: int
     event: str

@@ -36,7 +36,10 @@ def _orders(world: World) -> Json:
             raise ValueError("limit must be from 1 to 250")
     except ValueError as error:
         raise RefusedError(400, "INVALID_REQUEST", str(error)) from error
-    shown, cursor = [_read(world, order) for order in found[:limit]], found[:limit][-1].id if found else None
+    shown, cursor = (
+        [_read(world, order) for order in found[:limit]],
+        found[:limit][-1].id if found else None,
+    )
     return _answer(fulfillment_orders=shown, has_more=len(found) > limit, starting_after=cursor)
 
 
@@ -45,13 +48,26 @@ def _found(world: World) -> list[PurpleDotOrder]:
     references, cursor = asked_references(), request.args.get("starting_after")
     since = read_instant(request.args.get("created_at_min", "1970-01-01"))
     left = list(world.orders.values())[list(world.orders).index(cursor) + 1 if cursor else 0 :]
-    return [order for order in left if order.created_at >= since and (references is None or order.reference in references)]
+    return [
+        order
+        for order in left
+        if order.created_at >= since and (references is None or order.reference in references)
+    ]
 
 
 def asked_references() -> set[str] | None:
-    """Separated by literal commas, each URL-encoded for itself, and compared exactly: `#PD1/1` is not `PD1/1`."""
-    parts = [part.removeprefix("references=") for part in request.query_string.decode().split("&") if part.startswith("references=")]
-    return {unquote_plus(text) for part in parts for text in part.split(",") if text} if parts else None
+    """Separated by literal commas, each URL-encoded for itself, and compared exactly: `#PD1/1` is
+    not `PD1/1`."""
+    parts = [
+        part.removeprefix("references=")
+        for part in request.query_string.decode().split("&")
+        if part.startswith("references=")
+    ]
+    return (
+        {unquote_plus(text) for part in parts for text in part.split(",") if text}
+        if parts
+        else None
+    )
 
 
 def _create_fulfillment(world: World) -> Json:

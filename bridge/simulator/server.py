@@ -1,4 +1,5 @@
-"""The simulator: one loopback origin for both vendors, the keys, and routes of its own under /_simulator."""
+"""The simulator: one loopback origin for both vendors, the keys, and routes of its own under
+/_simulator."""
 
 import http.client
 import json
@@ -23,11 +24,11 @@ from bridge.simulator.world import World
 
 
 class Simulator:
-    """`with Simulator() as simulator:` serves a world on `simulator.url` until the block ends; it can be started again after.
+    """`with Simulator() as simulator:` serves a world on `simulator.url` until the block ends; it
+    can be started again after.
 
-    Faults are texts, `NAME[:argument][:operation[:count]]`. The webhooks of a story go to `webhook_url`, if there is one, and to whoever
-    subscribed to them.
-    """
+    Faults are texts, `NAME[:argument][:operation[:count]]`. The webhooks of a story go to
+    `webhook_url`, if there is one, and to whoever subscribed to them."""
 
     def __init__(
         self,
@@ -38,7 +39,11 @@ class Simulator:
         credentials: Credentials | None = None,
         webhook_url: str | None = None,
     ) -> None:
-        self.world, self.credentials, self.signer = world or World(), credentials or Credentials(), Signer()
+        self.world, self.credentials, self.signer = (
+            world or World(),
+            credentials or Credentials(),
+            Signer(),
+        )
         self.faults, self.webhook_url, self.port = FaultBox(faults), webhook_url, port
         self._stopping = threading.Event()
         self._server: Server | None = None
@@ -49,7 +54,8 @@ class Simulator:
         return f"http://127.0.0.1:{self.port}"
 
     def start(self) -> Self:
-        """OSError when the port is taken. A port of 0 is replaced by the one found, and kept for a second start."""
+        """OSError when the port is taken. A port of 0 is replaced by the one found, and kept for a
+        second start."""
         self._stopping.clear()
         self._server = Server("127.0.0.1", self.port, self._app())
         self.port = self._server.server_address[1]
@@ -69,26 +75,41 @@ class Simulator:
         self.stop()
 
     def is_idle(self) -> bool:
-        """Whether all that was sent so far is done with, also what its client no longer waits for."""
+        """Whether all that was sent so far is done with, also what its client no longer waits
+        for."""
         return self._server is None or self._server.is_idle()
 
     def inject(self, operation: str, fault: str, count: int | None = 1) -> None:
-        """Put in a fault, such as `("purple_dot.create_fulfillment", "status:503", 2)`; a count of None is for ever."""
+        """Put in a fault, such as `("purple_dot.create_fulfillment", "status:503", 2)`; a count of
+        None is for ever."""
         self.faults.append(parse_fault(f"{fault}:{operation}:{count or 'always'}"))
 
-    def webhook(self, body: Json, *, signed: bool | None = None, now: datetime | None = None) -> tuple[bytes, dict[str, str]]:
-        """The raw bytes and headers as ShipStation sends them. V2 is signed, V1 and inline are not, unless `signed` says so."""
+    def webhook(
+        self, body: Json, *, signed: bool | None = None, now: datetime | None = None
+    ) -> tuple[bytes, dict[str, str]]:
+        """The raw bytes and headers as ShipStation sends them. V2 is signed, V1 and inline are not,
+        unless `signed` says so."""
         raw = json.dumps(body, ensure_ascii=False, separators=(",", ":")).encode()
         is_signed = str(body.get("resource_type")).endswith("_V2") if signed is None else signed
-        return raw, {"Content-Type": "application/json"} | (self.signer.headers(raw, now=now) if is_signed else {})
+        return raw, {"Content-Type": "application/json"} | (
+            self.signer.headers(raw, now=now) if is_signed else {}
+        )
 
     def send_webhook(self, url: str, body: Json, further: Mapping[str, str] | None = None) -> int:
-        """Post a webhook, with a subscription's `further` headers; the status answered. The vendor gives up a try after ten seconds."""
+        """Post a webhook, with a subscription's `further` headers; the status answered. The vendor
+        gives up a try after ten seconds."""
         raw, headers = self.webhook(body)
         target = urlsplit(url)
-        kind = http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
+        kind = (
+            http.client.HTTPSConnection if target.scheme == "https" else http.client.HTTPConnection
+        )
         with closing(kind(target.netloc, timeout=10)) as connection:
-            connection.request("POST", target._replace(scheme="", netloc="").geturl() or "/", raw, headers | dict(further or {}))
+            connection.request(
+                "POST",
+                target._replace(scheme="", netloc="").geturl() or "/",
+                raw,
+                headers | dict(further or {}),
+            )
             return connection.getresponse().status
 
     def env(self) -> dict[str, str]:
@@ -107,7 +128,10 @@ class Simulator:
     def _send(self, body: Json) -> Json:
         answers: list[Json] = []
         fixed: list[tuple[str, Json]] = [(self.webhook_url, {})] if self.webhook_url else []
-        for url, further in [*fixed, *subscribing.listeners(self.world, str(body.get("resource_type")))]:
+        for url, further in [
+            *fixed,
+            *subscribing.listeners(self.world, str(body.get("resource_type"))),
+        ]:
             try:
                 answers.append({"status": self.send_webhook(url, body, further)})
             except (OSError, http.client.HTTPException) as error:
@@ -116,10 +140,16 @@ class Simulator:
 
     def _app(self) -> Flask:
         app = Flask("bridge.simulator", static_folder=None)
-        for method, path, operation, view in shipstation.ROUTES + subscribing.ROUTES + purple_dot.ROUTES:
+        for method, path, operation, view in (
+            shipstation.ROUTES + subscribing.ROUTES + purple_dot.ROUTES
+        ):
             app.add_url_rule(path, operation, self._one_at_a_time(view), methods=[method])
         app.add_url_rule("/jwks", "jwks", self.signer.jwks)
-        app.add_url_rule("/admin/login", "_login", lambda: "<!doctype html><title>Log in</title><h1>Log in to Purple Dot</h1>")
+        app.add_url_rule(
+            "/admin/login",
+            "_login",
+            lambda: "<!doctype html><title>Log in</title><h1>Log in to Purple Dot</h1>",
+        )
         app.add_url_rule("/_simulator", "_state", self._state)
         app.add_url_rule("/_simulator/faults", "_faults", self._add_faults, methods=["POST"])
         app.add_url_rule("/_simulator/ship/<name>", "_ship", self._ship, methods=["POST"])
@@ -143,8 +173,14 @@ class Simulator:
         known, basic = self.credentials, request.authorization
         given, wanted = {
             "shipstation": (request.headers.get("api-key"), known.v2_key),
-            "shipstation_v1": (basic and f"{basic.username}:{basic.password}", f"{known.v1_key}:{known.v1_secret}"),
-            "purple_dot": (request.headers.get("X-Purple-Dot-Access-Token"), known.purple_dot_token),
+            "shipstation_v1": (
+                basic and f"{basic.username}:{basic.password}",
+                f"{known.v1_key}:{known.v1_secret}",
+            ),
+            "purple_dot": (
+                request.headers.get("X-Purple-Dot-Access-Token"),
+                known.purple_dot_token,
+            ),
         }.get((request.endpoint or "").partition(".")[0], ("", ""))
         if not compare_digest((given or "").encode(), wanted.encode()):
             raise RefusedError(401, "unauthorized", "The credentials are invalid.", kind="security")
@@ -152,28 +188,50 @@ class Simulator:
     def _state(self) -> Json:
         with self.world.lock:
             told: Json = row("state", self.world)
-            told |= {"emails": [one._asdict() for one in self.world.emails], "calls": [".".join(call) for call in self.world.calls]}
-        return told | {"faults": self.faults.waiting(), "scenarios": {name: one.summary for name, one in SCENARIOS.items()}}
+            told |= {
+                "emails": [one._asdict() for one in self.world.emails],
+                "calls": [".".join(call) for call in self.world.calls],
+            }
+        return told | {
+            "faults": self.faults.waiting(),
+            "scenarios": {name: one.summary for name, one in SCENARIOS.items()},
+        }
 
     def _add_faults(self) -> Any:
         try:
             self.faults += [parse_fault(text) for text in request.get_json()["faults"]]
         except (LookupError, TypeError, ValueError) as error:
-            return {"message": f'Send {{"faults": ["NAME[:argument][:operation[:count]]"]}}. {error}'}, 400
+            return {
+                "message": f'Send {{"faults": ["NAME[:argument][:operation[:count]]"]}}. {error}'
+            }, 400
         return {"faults": self.faults.waiting()}
 
     def _ship(self, name: str) -> Any:
         if name not in SCENARIOS:
             return {"message": f"There are: {', '.join(SCENARIOS)}."}, 404
-        return {"scenario": name, "webhooks": [self._send(body) for body in SCENARIOS[name].tell(self.world)]}
+        return {
+            "scenario": name,
+            "webhooks": [self._send(body) for body in SCENARIOS[name].tell(self.world)],
+        }
 
 
 def _unknown_path(_error: Exception) -> Response:
-    return redirect_to_login() if request.path.startswith("/admin/") else refusal(RefusedError(404, "not_found", "There is nothing here."))
+    return (
+        redirect_to_login()
+        if request.path.startswith("/admin/")
+        else refusal(RefusedError(404, "not_found", "There is nothing here."))
+    )
 
 
 def _tell_rate(response: Response) -> Response:
-    """ShipStation says 40; as nothing is counted here, nobody shall be slowed. https://www.shipstation.com/docs/api/requirements/"""
+    """ShipStation says 40; as nothing is counted here, nobody shall be slowed.
+    https://www.shipstation.com/docs/api/requirements/"""
     if (request.endpoint or "").startswith("shipstation_v1."):
-        response.headers.update({"X-Rate-Limit-Limit": "100000", "X-Rate-Limit-Remaining": "99999", "X-Rate-Limit-Reset": "20"})
+        response.headers.update(
+            {
+                "X-Rate-Limit-Limit": "100000",
+                "X-Rate-Limit-Remaining": "99999",
+                "X-Rate-Limit-Reset": "20",
+            }
+        )
     return response

@@ -1,8 +1,9 @@
-"""Writes things as the vendors' rows. The rows are data, in shapes.json: templates, key for key as live answers and the documents are.
+"""Writes things as the vendors' rows. The rows are data, in shapes.json: templates, key for key as
+live answers and the documents are.
 
-In a template `$path` stands for an attribute of the thing, `$path:shape` for a list of things, each written in that shape, `@shape` for
-another shape of the same thing, and `{0.path}` within a text. All else is written as it is.
-"""
+In a template `$path` stands for an attribute of the thing, `$path:shape` for a list of things, each
+written in that shape, `@shape` for another shape of the same thing, and `{0.path}` within a text.
+All else is written as it is."""
 
 import json
 from collections.abc import Callable
@@ -13,7 +14,9 @@ from typing import Any, TypeAlias
 
 Json: TypeAlias = dict[str, Any]
 
-SHAPES: Json = json.loads(files("bridge.simulator").joinpath("shapes.json").read_text(encoding="utf-8"))
+SHAPES: Json = json.loads(
+    files("bridge.simulator").joinpath("shapes.json").read_text(encoding="utf-8")
+)
 
 
 def row(shape: str, thing: object) -> Any:
@@ -46,16 +49,22 @@ def v1_instant(moment: datetime) -> str:
 
 
 def pacific(moment: datetime) -> datetime:
-    """By its rule, as a bare machine has no table of time zones: summer time from March's second Sunday to November's first, at two."""
-    march, november = (datetime(moment.year, month, first, tzinfo=UTC) for month, first in ((3, 14), (11, 7)))
+    """By its rule, as a bare machine has no table of time zones: summer time from March's second
+    Sunday to November's first, at two."""
+    march, november = (
+        datetime(moment.year, month, first, tzinfo=UTC) for month, first in ((3, 14), (11, 7))
+    )
     begins, ends = (last - timedelta(days=(last.weekday() + 1) % 7) for last in (march, november))
     is_summer = begins + timedelta(hours=10) <= moment < ends + timedelta(hours=9)
     return moment.astimezone(timezone(timedelta(hours=-7 if is_summer else -8)))
 
 
 def read_instant(text: str, *, is_pacific: bool = False) -> datetime:
-    """A filter's value, in UTC or Pacific time where it names no zone; ValueError when it is no date."""
+    """A filter's value, in UTC or Pacific time where it names no zone; ValueError when it is no
+    date."""
     moment = datetime.fromisoformat(text.strip())
     if moment.tzinfo is None and is_pacific:
-        return moment.replace(tzinfo=pacific(moment.replace(tzinfo=UTC) + timedelta(hours=8)).tzinfo)
+        return moment.replace(
+            tzinfo=pacific(moment.replace(tzinfo=UTC) + timedelta(hours=8)).tzinfo
+        )
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)

@@ -1,4 +1,5 @@
-"""ShipStation's routes, of V2 under /v2 and of V1 at the root. The paths of its lists, and their filters, are data, in shapes.json."""
+"""ShipStation's routes, of V2 under /v2 and of V1 at the root. The paths of its lists, and their
+filters, are data, in shapes.json."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -36,8 +37,11 @@ _FILTERS: dict[str, tuple[Callable[[str], Any], Callable[[Any, Any], bool]]] = {
 """How a filter reads what was asked for, and compares a thing's value with it."""
 
 
-def _chosen(things: Iterable[Any], filters: Mapping[str, str], asked: Mapping[str, str]) -> list[Any]:
-    """What passes every filter asked for. Names that are no filter are ignored in silence, as the vendor does."""
+def _chosen(
+    things: Iterable[Any], filters: Mapping[str, str], asked: Mapping[str, str]
+) -> list[Any]:
+    """What passes every filter asked for. Names that are no filter are ignored in silence, as the
+    vendor does."""
     for name in filters.keys() & asked.keys():
         kind, path = filters[name].split(":")
         read, compare = _FILTERS[kind]
@@ -52,7 +56,9 @@ def _chosen(things: Iterable[Any], filters: Mapping[str, str], asked: Mapping[st
 
 def _invalid(name: str, value: object) -> RefusedError:
     field = {"field_name": name, "field_value": value}
-    return RefusedError(400, "invalid_field_value", f"Invalid {name}.", kind="validation", field=field)
+    return RefusedError(
+        400, "invalid_field_value", f"Invalid {name}.", kind="validation", field=field
+    )
 
 
 def _number(name: str, default: int) -> int:
@@ -66,21 +72,41 @@ def _list(about: Json, world: World) -> Json:
     is_v2 = about["path"].startswith("/v2/")
     found = _chosen(getattr(world, about["things"]), about["filters"], request.args)
     by = "modified_at" if is_v2 and request.args.get("sort_by") == "modified_at" else "created_at"
-    found.sort(key=attrgetter(by), reverse=request.args.get("sort_dir" if is_v2 else "sortDir", about["order"]).lower() == "desc")
+    found.sort(
+        key=attrgetter(by),
+        reverse=request.args.get("sort_dir" if is_v2 else "sortDir", about["order"]).lower()
+        == "desc",
+    )
     size = min(_number("page_size", 25) if is_v2 else _number("pageSize", 100), 500)
     page, pages = _number("page", 1), -(-len(found) // size)
     rows = [row(about["shape"], thing) for thing in found[(page - 1) * size : page * size]]
     if request.args.get("includeShipmentItems", "false").lower() == "false":
         rows = [one | dict.fromkeys(one.keys() & {"shipmentItems"}) for one in rows]
-    answer = {about["path"].rpartition("/")[2]: rows, "total": len(found), "page": page, "pages": pages}
+    answer = {
+        about["path"].rpartition("/")[2]: rows,
+        "total": len(found),
+        "page": page,
+        "pages": pages,
+    }
     return answer | {"links": _links(page, max(pages, 1), size)} if is_v2 else answer
 
 
 def _links(page: int, last: int, size: int) -> Json:
-    """`prev` and `next` are empty objects where there is none: https://docs.shipstation.com/pagination."""
-    asked = {name: value for name, value in request.args.items() if name not in ("page", "page_size")}
-    targets = {"first": 1, "last": last, "prev": page - 1 if page <= last else 0, "next": page + 1 if page < last else 0}
-    links = {name: f"{request.base_url}?{urlencode(asked | {'page': to, 'page_size': size})}" for name, to in targets.items()}
+    """`prev` and `next` are empty objects where there is none:
+    https://docs.shipstation.com/pagination."""
+    asked = {
+        name: value for name, value in request.args.items() if name not in ("page", "page_size")
+    }
+    targets = {
+        "first": 1,
+        "last": last,
+        "prev": page - 1 if page <= last else 0,
+        "next": page + 1 if page < last else 0,
+    }
+    links = {
+        name: f"{request.base_url}?{urlencode(asked | {'page': to, 'page_size': size})}"
+        for name, to in targets.items()
+    }
     return {name: {"href": links[name]} if targets[name] else {} for name in targets}
 
 
@@ -92,17 +118,27 @@ def _single(about: Json, world: World, given: str) -> Json:
 
 
 def _create_fulfillments(world: World) -> Json:
-    """A row that can't be done says so and holds none of the others back: https://docs.shipstation.com/openapi/create-fulfillments."""
+    """A row that can't be done says so and holds none of the others back:
+    https://docs.shipstation.com/openapi/create-fulfillments."""
     rows = (request.get_json(silent=True) or {}).get("fulfillments") or [None]
     for index, one in enumerate(rows):
-        if not isinstance(one, dict) or not all(one.get(name) for name in ("shipment_id", "tracking_number", "carrier_code")):
+        if not isinstance(one, dict) or not all(
+            one.get(name) for name in ("shipment_id", "tracking_number", "carrier_code")
+        ):
             raise _invalid(f"fulfillments[{index}]", one)
     results = [_mark_shipped(world, **one) for one in rows]
-    return {"has_errors": any(result["error_message"] for result in results), "fulfillments": results}
+    return {
+        "has_errors": any(result["error_message"] for result in results),
+        "fulfillments": results,
+    }
 
 
-def _mark_shipped(world: World, shipment_id: str, tracking_number: str, carrier_code: str, **_: object) -> Json:
-    order = next((order for order in world.shipstation_orders if order.shipment_id == shipment_id), None)
+def _mark_shipped(
+    world: World, shipment_id: str, tracking_number: str, carrier_code: str, **_: object
+) -> Json:
+    order = next(
+        (order for order in world.shipstation_orders if order.shipment_id == shipment_id), None
+    )
     problem = None
     if order is None:
         problem = "Shipment not found."
@@ -112,13 +148,30 @@ def _mark_shipped(world: World, shipment_id: str, tracking_number: str, carrier_
         problem = "carrier_code does not match a configured carrier."
     else:
         world.mark_shipped(order, CARRIERS[carrier_code].friendly_name, tracking_number)
-    return {"shipment_id": shipment_id, "shipment_number": order and order.shipment_number, "error_message": problem}
+    return {
+        "shipment_id": shipment_id,
+        "shipment_number": order and order.shipment_number,
+        "error_message": problem,
+    }
 
 
 ROUTES: tuple[tuple[str, str, str, Callable[..., Any]], ...] = (
-    *(("GET", about["path"], name, partial(_single if "by" in about else _list, about)) for name, about in SHAPES["routes"].items()),
-    ("GET", "/v2/carriers", "shipstation.carriers", lambda _: {"carriers": [row("v2_carrier", one) for one in CARRIERS.values()]}),
-    ("GET", "/carriers", "shipstation_v1.carriers", lambda _: [row("v1_carrier", one) for one in CARRIERS.values()]),
+    *(
+        ("GET", about["path"], name, partial(_single if "by" in about else _list, about))
+        for name, about in SHAPES["routes"].items()
+    ),
+    (
+        "GET",
+        "/v2/carriers",
+        "shipstation.carriers",
+        lambda _: {"carriers": [row("v2_carrier", one) for one in CARRIERS.values()]},
+    ),
+    (
+        "GET",
+        "/carriers",
+        "shipstation_v1.carriers",
+        lambda _: [row("v1_carrier", one) for one in CARRIERS.values()],
+    ),
     ("POST", "/v2/fulfillments", "shipstation.create_fulfillments", _create_fulfillments),
 )
 """Method, path, operation (by which faults and counts go), and a view of the world."""

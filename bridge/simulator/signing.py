@@ -1,4 +1,5 @@
-"""Signs webhooks as ShipStation V2 does, with a real RSA key, and publishes the key in a JWKS beside an EC key, as theirs is."""
+"""Signs webhooks as ShipStation V2 does, with a real RSA key, and publishes the key in a JWKS
+beside an EC key, as theirs is."""
 
 import base64
 from datetime import UTC, datetime
@@ -11,11 +12,19 @@ from bridge.simulator.shapes import Json, v2_instant
 
 
 class Signer:
-    """One key pair, the same for all signers of a process. `rotate` makes a new one; the old stays published until told otherwise."""
+    """One key pair, the same for all signers of a process. `rotate` makes a new one; the old stays
+    published until told otherwise."""
 
     def __init__(self) -> None:
         other = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
-        self._other = {"kty": "EC", "use": "sig", "crv": "P-256", "kid": "simulator-ec", "x": _text(other.x, 32), "y": _text(other.y, 32)}
+        self._other = {
+            "kty": "EC",
+            "use": "sig",
+            "crv": "P-256",
+            "kid": "simulator-ec",
+            "x": _text(other.x, 32),
+            "y": _text(other.y, 32),
+        }
         self._published: list[Json] = []
         self._use(_first_key())
 
@@ -28,16 +37,29 @@ class Signer:
     def _use(self, key: rsa.RSAPrivateKey) -> None:
         numbers = key.public_key().public_numbers()
         self._key, self.key_id = key, f"simulator-rsa-{_text(numbers.n)[:12]}"
-        own = {"kty": "RSA", "use": "sig", "alg": "RS256", "kid": self.key_id, "n": _text(numbers.n), "e": _text(numbers.e)}
+        own = {
+            "kty": "RSA",
+            "use": "sig",
+            "alg": "RS256",
+            "kid": self.key_id,
+            "n": _text(numbers.n),
+            "e": _text(numbers.e),
+        }
         self._published = [*self._published, own]
 
     def jwks(self) -> Json:
         return {"keys": [self._other, *self._published]}
 
     def headers(
-        self, raw: bytes, *, now: datetime | None = None, key_id: str | None = None, timestamp: str | None = None
+        self,
+        raw: bytes,
+        *,
+        now: datetime | None = None,
+        key_id: str | None = None,
+        timestamp: str | None = None,
     ) -> dict[str, str]:
-        """The three headers over `timestamp + "." + raw`: https://docs.shipstation.com/apis/docs/guides/webhooks-validation."""
+        """The three headers over `timestamp + "." + raw`:
+        https://docs.shipstation.com/apis/docs/guides/webhooks-validation."""
         stamp = timestamp or v2_instant(now or datetime.now(UTC))
         signature = self._key.sign(stamp.encode() + b"." + raw, padding.PKCS1v15(), hashes.SHA256())
         return {
@@ -56,4 +78,8 @@ _first_key = cache(_new_key)
 
 
 def _text(number: int, size: int = 0) -> str:
-    return base64.urlsafe_b64encode(number.to_bytes(size or (number.bit_length() + 7) // 8, "big")).rstrip(b"=").decode()
+    return (
+        base64.urlsafe_b64encode(number.to_bytes(size or (number.bit_length() + 7) // 8, "big"))
+        .rstrip(b"=")
+        .decode()
+    )

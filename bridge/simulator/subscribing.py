@@ -1,7 +1,8 @@
-"""The subscriptions of both versions, under /v2/environment/webhooks and /webhooks, and who hears of an event.
+"""The subscriptions of both versions, under /v2/environment/webhooks and /webhooks, and who hears
+of an event.
 
-https://docs.shipstation.com/openapi/webhooks, https://www.shipstation.com/docs/api/webhooks/subscribe/
-"""
+https://docs.shipstation.com/openapi/webhooks,
+https://www.shipstation.com/docs/api/webhooks/subscribe/"""
 
 from collections.abc import Callable
 from functools import partial
@@ -13,30 +14,54 @@ from bridge.simulator.model import RefusedError, Subscription
 from bridge.simulator.shapes import SHAPES, Json, row
 from bridge.simulator.world import World
 
-EVENTS: dict[bool, list[str]] = {is_v2: SHAPES["webhook_events"][version] for is_v2, version in ((True, "v2"), (False, "v1"))}
+EVENTS: dict[bool, list[str]] = {
+    is_v2: SHAPES["webhook_events"][version] for is_v2, version in ((True, "v2"), (False, "v1"))
+}
 
 
 def listeners(world: World, resource_type: str) -> list[tuple[str, Json]]:
-    """The URL and the further headers of each active subscription to this type of event, in either version's spelling."""
-    heard = [one for one in world.subscriptions if one.is_active and one.event in (resource_type, resource_type.lower())]
+    """The URL and the further headers of each active subscription to this type of event, in either
+    version's spelling."""
+    heard = [
+        one
+        for one in world.subscriptions
+        if one.is_active and one.event in (resource_type, resource_type.lower())
+    ]
     return [(one.url, {header["key"]: header["value"] for header in one.headers}) for one in heard]
 
 
 def _list(world: World, *, is_v2: bool) -> Any:
-    rows = [row("v2_webhook" if is_v2 else "v1_webhook", one) for one in world.subscriptions if one.is_v2 == is_v2]
+    rows = [
+        row("v2_webhook" if is_v2 else "v1_webhook", one)
+        for one in world.subscriptions
+        if one.is_v2 == is_v2
+    ]
     return rows if is_v2 else {"webhooks": rows}
 
 
 def _create(world: World, *, is_v2: bool) -> Any:
     """V2 takes one URL for each event (of a store), and answers 409 to a second."""
     given = request.get_json(silent=True) or {}
-    url, name, store = given.get("url" if is_v2 else "target_url"), given.get("name" if is_v2 else "friendly_name"), given.get("store_id")
+    url, name, store = (
+        given.get("url" if is_v2 else "target_url"),
+        given.get("name" if is_v2 else "friendly_name"),
+        given.get("store_id"),
+    )
     event = given.get("event")
     if event not in EVENTS[is_v2] or not str(url).startswith("http") or (is_v2 and not name):
-        raise RefusedError(400, "invalid_field_value", "A name, a known event and a URL are required.", kind="validation")
+        raise RefusedError(
+            400,
+            "invalid_field_value",
+            "A name, a known event and a URL are required.",
+            kind="validation",
+        )
     if is_v2 and any((one.event, one.store) == (event, store) for one in world.subscriptions):
-        raise RefusedError(409, "webhook_event_type_conflict", "A webhook for this event already exists.")
-    made = world.subscribe(event, str(url), name=name, headers=given.get("headers") or [], store=store)
+        raise RefusedError(
+            409, "webhook_event_type_conflict", "A webhook for this event already exists."
+        )
+    made = world.subscribe(
+        event, str(url), name=name, headers=given.get("headers") or [], store=store
+    )
     return row("v2_webhook", made) if is_v2 else {"id": made.number}
 
 

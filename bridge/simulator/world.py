@@ -1,4 +1,5 @@
-"""The simulated world: Purple Dot's books, ShipStation's warehouse, and the webhooks that tell of it; safe to use from many threads."""
+"""The simulated world: Purple Dot's books, ShipStation's warehouse, and the webhooks that tell of
+it; safe to use from many threads."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -6,37 +7,65 @@ from datetime import datetime
 from typing import Any
 
 from bridge.simulator.ledger import Ledger, utc_now
-from bridge.simulator.model import CARRIERS, Item, ItemLike, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder, Subscription, as_items
+from bridge.simulator.model import (
+    CARRIERS,
+    Item,
+    ItemLike,
+    Label,
+    MarkedShipped,
+    PurpleDotOrder,
+    ShipStationOrder,
+    Subscription,
+    as_items,
+)
 from bridge.simulator.shapes import Json
 
 _NEW_NUMBER = "new number"
-_V2_FULFILLMENT = "v2/fulfillments?fulfillment_id={0.fulfillment_id}&shipment_id={0.order.shipment_id}"
+_V2_FULFILLMENT = (
+    "v2/fulfillments?fulfillment_id={0.fulfillment_id}&shipment_id={0.order.shipment_id}"
+)
 
 
 def _tells(resource_type: str, target: str) -> Callable[["World", Any], Json]:
-    """Of a thing or the first of a batch. It points at the simulator, or, while none serves the world, at the vendor."""
+    """Of a thing or the first of a batch. It points at the simulator, or, while none serves the
+    world, at the vendor."""
 
     def tell(world: "World", about: Any) -> Json:
-        home = world.origin or f"https://{'api' if target.startswith('v2/') else 'ssapi'}.shipstation.com"
-        return {"resource_url": f"{home}/{target.format(about[0] if isinstance(about, list) else about)}", "resource_type": resource_type}
+        home = (
+            world.origin
+            or f"https://{'api' if target.startswith('v2/') else 'ssapi'}.shipstation.com"
+        )
+        return {
+            "resource_url": f"{home}/{target.format(about[0] if isinstance(about, list) else about)}",
+            "resource_type": resource_type,
+        }
 
     return tell
 
 
 class World(Ledger):
-    """Whatever a person in the warehouse does in ShipStation's own screens, and the body of each webhook."""
+    """Whatever a person in the warehouse does in ShipStation's own screens, and the body of each
+    webhook."""
 
     label_created_v2 = _tells("LABEL_CREATED_V2", "v2/labels?batch_id={0.batch_id}")
     batch_processed_v2 = _tells("BATCH_PROCESSED_V2", "v2/batches/{0.batch_id}")
     fulfillment_shipped_v2 = _tells("FULFILLMENT_SHIPPED_V2", _V2_FULFILLMENT)
     # Where this one points is documented nowhere; this is the likeliest.
     fulfillment_rejected_v2 = _tells("FULFILLMENT_REJECTED_V2", _V2_FULFILLMENT)
-    shipment_created_v2 = _tells("SHIPMENT_CREATED_V2", "v2/shipments?import_batch_id={0.import_batch_id}")
+    shipment_created_v2 = _tells(
+        "SHIPMENT_CREATED_V2", "v2/shipments?import_batch_id={0.import_batch_id}"
+    )
     track_event_v2 = _tells("TRACK_EVENT_V2", "v2/labels/{0.label_id}/track")
     ship_notify = _tells("SHIP_NOTIFY", "shipments?batchId={0.batch}&includeShipmentItems=False")
-    item_ship_notify = _tells("ITEM_SHIP_NOTIFY", "shipments?batchId={0.batch}&includeShipmentItems=True")
-    v1_fulfillment_shipped = _tells("FULFILLMENT_SHIPPED", "fulfillments?fulfillmentId={0.v1_fulfillment_id}")
-    v1_fulfillment_rejected = _tells("FULFILLMENT_REJECTED", "fulfillments?fulfillmentId={0.v1_fulfillment_id}")
+    item_ship_notify = _tells(
+        "ITEM_SHIP_NOTIFY", "shipments?batchId={0.batch}&includeShipmentItems=True"
+    )
+    v1_fulfillment_shipped = _tells(
+        "FULFILLMENT_SHIPPED", "fulfillments?fulfillmentId={0.v1_fulfillment_id}"
+    )
+    v1_fulfillment_rejected = _tells(
+        "FULFILLMENT_REJECTED", "fulfillments?fulfillmentId={0.v1_fulfillment_id}"
+    )
     v1_order_notify = _tells("ORDER_NOTIFY", "orders?orderNumber={0.quoted_number}")
 
     known_orders = property(lambda world: list(world.orders.values()))
@@ -51,7 +80,8 @@ class World(Ledger):
         self.subscriptions: list[Subscription] = []
 
     def subscribe(self, event: str, url: str, **named: Any) -> Subscription:
-        """By whatever hand. V2's own rules are the route's: in ShipStation's screens several may hear of one event."""
+        """By whatever hand. V2's own rules are the route's: in ShipStation's screens several may
+        hear of one event."""
         with self.lock:
             made = Subscription(self.next_number("webhook", above=41000000), event, url, **named)
             self.subscriptions.append(made)
@@ -61,8 +91,15 @@ class World(Ledger):
         """A warehouse tells us itself, in the body of ShipStation's own POST /v2/fulfillments."""
         return {"fulfillments": list(rows)}
 
-    def inline_row(self, order: ShipStationOrder, tracking: str, carrier_code: str = "ups", **extra: object) -> Json:
-        return {"shipment_id": order.shipment_id, "tracking_number": tracking, "carrier_code": carrier_code, **extra}
+    def inline_row(
+        self, order: ShipStationOrder, tracking: str, carrier_code: str = "ups", **extra: object
+    ) -> Json:
+        return {
+            "shipment_id": order.shipment_id,
+            "tracking_number": tracking,
+            "carrier_code": carrier_code,
+            **extra,
+        }
 
     def add_shipstation_order(
         self,
@@ -73,25 +110,40 @@ class World(Ledger):
         with_line_ids: bool = False,
         **named: Any,
     ) -> ShipStationOrder:
-        """A fulfillment order as it stands in ShipStation, or, given a text, an order of that number that Purple Dot knows nothing of.
+        """A fulfillment order as it stands in ShipStation, or, given a text, an order of that
+        number that Purple Dot knows nothing of.
 
-        `style` says what ties it to Purple Dot: `reference` is its number only; `id` its V2 external_shipment_id and V1 orderKey as well;
-        `custom_field` is a shop's number with id and reference in custom fields 1 and 2; `none` is a shop's number and nothing else.
-        A field `named` outright wins. Without `items` it holds all lines of the fulfillment order.
-        """
+        `style` says what ties it to Purple Dot: `reference` is its number only; `id` its V2
+        external_shipment_id and V1 orderKey as well; `custom_field` is a shop's number with id and
+        reference in custom fields 1 and 2; `none` is a shop's number and nothing else. A field
+        `named` outright wins. Without `items` it holds all lines of the fulfillment order."""
         with self.lock:
             number = self.next_number("shipment")
-            known = order if isinstance(order, PurpleDotOrder) else PurpleDotOrder("", str(order), "", self.now(), [])
+            known = (
+                order
+                if isinstance(order, PurpleDotOrder)
+                else PurpleDotOrder("", str(order), "", self.now(), [])
+            )
             key = named.get("external_shipment_id") or (known.id if style == "id" else None)
             tied: Json = {
-                "shipment_number": f"#{1000 + number}" if style in ("custom_field", "none") else known.reference,
+                "shipment_number": f"#{1000 + number}"
+                if style in ("custom_field", "none")
+                else known.reference,
                 "order_key": key or f"manual-{number:08d}",
                 "external_shipment_id": key,
-                "custom_fields": (known.id, known.reference, None) if style == "custom_field" else (None, None, None),
+                "custom_fields": (known.id, known.reference, None)
+                if style == "custom_field"
+                else (None, None, None),
             }
-            lines: Sequence[ItemLike] = [(line.sku, line.quantity) for line in known.lines] or [("SHOP-MUG", 1)]
-            own_items = self._own_items(lines if items is None else items, known.lines if with_line_ids else ())
-            made = ShipStationOrder(number, self.uuid("import"), own_items, self.now(), self.now(), **tied | named)
+            lines: Sequence[ItemLike] = [(line.sku, line.quantity) for line in known.lines] or [
+                ("SHOP-MUG", 1)
+            ]
+            own_items = self._own_items(
+                lines if items is None else items, known.lines if with_line_ids else ()
+            )
+            made = ShipStationOrder(
+                number, self.uuid("import"), own_items, self.now(), self.now(), **tied | named
+            )
             self.shipstation_orders.append(made)
             return made
 
@@ -102,17 +154,36 @@ class World(Ledger):
             same = [line for line in free if line.sku == item.sku]
             if len(same) > 1:
                 free.remove(same[0])
-            number, line_id = self.next_number("item", above=912000000), item.line_id or (same[0].id if same else None)
-            made.append(replace(item, number=number, line_id=line_id, name=item.name or f"Item {item.sku}"))
+            number, line_id = (
+                self.next_number("item", above=912000000),
+                item.line_id or (same[0].id if same else None),
+            )
+            made.append(
+                replace(item, number=number, line_id=line_id, name=item.name or f"Item {item.sku}")
+            )
         return made
 
-    def split(self, order: ShipStationOrder, parts: Sequence[Sequence[ItemLike]]) -> list[ShipStationOrder]:
-        """The first part stays in the order, each other becomes an order of the same number. Only the first keeps the external id."""
+    def split(
+        self, order: ShipStationOrder, parts: Sequence[Sequence[ItemLike]]
+    ) -> list[ShipStationOrder]:
+        """The first part stays in the order, each other becomes an order of the same number. Only
+        the first keeps the external id."""
         with self.lock:
-            same = {"custom_fields": order.custom_fields, "store": order.store, "parent_id": order.v1_order_id, "is_split": True}
+            same = {
+                "custom_fields": order.custom_fields,
+                "store": order.store,
+                "parent_id": order.v1_order_id,
+                "is_split": True,
+            }
             first, *others = [_like(part, order.items) for part in parts]
             order.items, order.is_split, order.modified_at = first, True, self.now()
-            return [order, *(self.add_shipstation_order(order.shipment_number, items, **same) for items in others)]
+            return [
+                order,
+                *(
+                    self.add_shipstation_order(order.shipment_number, items, **same)
+                    for items in others
+                ),
+            ]
 
     def buy_labels(
         self,
@@ -123,12 +194,15 @@ class World(Ledger):
         items: Sequence[ItemLike] | None = None,
         **named: Any,
     ) -> list[Label]:
-        """One label an order, all of one batch, or with `batch=False` each of its own. `items` is what V1 says was in the parcel;
-        `carrier`, `packages`, `status` and `is_return` may be named as well."""
+        """One label an order, all of one batch, or with `batch=False` each of its own. `items` is
+        what V1 says was in the parcel; `carrier`, `packages`, `status` and `is_return` may be named
+        as well."""
         with self.lock:
             made: list[Label] = []
             for order in [orders] if isinstance(orders, ShipStationOrder) else orders:
-                number = made[0].batch if made and batch else self.next_number("batch", above=93000000)
+                number = (
+                    made[0].batch if made and batch else self.next_number("batch", above=93000000)
+                )
                 packed = None if items is None else _like(items, order.items)
                 label = Label(self.next_number("label"), order, number, self.now(), packed, **named)
                 if label.status != "processing":
@@ -163,15 +237,27 @@ class World(Ledger):
     def replace_label(self, label: Label, *, carrier: str | None = None) -> Label:
         """The old label is void, and a new one with another number is bought for the same order."""
         self.void_label(label)
-        return self.buy_labels(label.order, carrier=carrier or label.carrier, packages=label.packages, items=label.items)[0]
+        return self.buy_labels(
+            label.order,
+            carrier=carrier or label.carrier,
+            packages=label.packages,
+            items=label.items,
+        )[0]
 
     def mark_shipped(
-        self, order: ShipStationOrder, carrier_name: str | None = "FedEx", tracking: str | None = _NEW_NUMBER, **named: Any
+        self,
+        order: ShipStationOrder,
+        carrier_name: str | None = "FedEx",
+        tracking: str | None = _NEW_NUMBER,
+        **named: Any,
     ) -> MarkedShipped:
-        """Outside tracking is written in; no label exists. A `provider_code` may be named, or a `rejection`: then nothing goes out."""
+        """Outside tracking is written in; no label exists. A `provider_code` may be named, or a
+        `rejection`: then nothing goes out."""
         with self.lock:
             tracking = self._new_number("fedex") if tracking == _NEW_NUMBER else tracking
-            made = MarkedShipped(self.next_number("fulfillment"), order, carrier_name, tracking, self.now(), **named)
+            made = MarkedShipped(
+                self.next_number("fulfillment"), order, carrier_name, tracking, self.now(), **named
+            )
             order.modified_at = made.created_at
             order.marks.append(made)
             self.marked_shipped.append(made)
@@ -185,4 +271,7 @@ class World(Ledger):
 def _like(items: Sequence[ItemLike], known: Sequence[Item]) -> list[Item]:
     """Each row as the original's of that SKU, in another quantity; what is given outright stays."""
     originals = {item.sku: item for item in known}
-    return [replace(originals.get(one.sku, one), quantity=one.quantity) if one.line_id is None else one for one in as_items(items)]
+    return [
+        replace(originals.get(one.sku, one), quantity=one.quantity) if one.line_id is None else one
+        for one in as_items(items)
+    ]

@@ -1,4 +1,5 @@
-"""A copy of a SQLite ledger while it is in use. It bears a mark, by which a worker knows later that it was put back: see restores."""
+"""A copy of a SQLite ledger while it is in use. It bears a mark, by which a worker knows later that
+it was put back: see restores."""
 
 import os
 import shlex
@@ -20,13 +21,20 @@ _STEP = 1000
 def dump_command(database: Database, file: Path) -> str | None:
     """The command that copies a PostgreSQL ledger, without its password; None for a SQLite file."""
     url = database.url
-    shown = URL.create("postgresql", url.username, None, url.host, url.port, url.database, url.query).render_as_string()
-    return None if database.is_sqlite else f"pg_dump --format=custom --file={shlex.quote(str(file))} {shlex.quote(shown)}"
+    shown = URL.create(
+        "postgresql", url.username, None, url.host, url.port, url.database, url.query
+    ).render_as_string()
+    return (
+        None
+        if database.is_sqlite
+        else f"pg_dump --format=custom --file={shlex.quote(str(file))} {shlex.quote(shown)}"
+    )
 
 
 def copy(database: Database, target: Path, *, overwrite: bool) -> int:
-    """One snapshot of the ledger in `target`, checked, readable by its owner alone, there whole or not at all; returns its bytes. It is
-    marked as a copy. RefusedError for a file that exists, unless `overwrite`; StorageError where it can't be read or written."""
+    """One snapshot of the ledger in `target`, checked, readable by its owner alone, there whole or
+    not at all; returns its bytes. It is marked as a copy. RefusedError for a file that exists,
+    unless `overwrite`; StorageError where it can't be read or written."""
     if target.exists() and not overwrite:
         raise RefusedError(f"{target} is there already; choose another name, or say --overwrite")
     try:
@@ -45,10 +53,16 @@ def copy(database: Database, target: Path, *, overwrite: bool) -> int:
 def _copy(source: str, target: str) -> None:
     """https://www.sqlite.org/backup.html"""
     with (
-        closing(sqlite3.connect(f"{Path(source).resolve().as_uri()}?mode=rw", uri=True, isolation_level=None)) as live,
+        closing(
+            sqlite3.connect(
+                f"{Path(source).resolve().as_uri()}?mode=rw", uri=True, isolation_level=None
+            )
+        ) as live,
         closing(sqlite3.connect(target, isolation_level=None)) as made,
     ):
-        live.execute("BEGIN")  # One snapshot for all steps: without it, each change by another process would begin the copy anew.
+        live.execute(
+            "BEGIN"
+        )  # One snapshot for all steps: without it, each change by another process would begin the copy anew.
         live.execute("SELECT count(*) FROM sqlite_master").fetchone()
         live.backup(made, pages=_STEP)
         made.execute("PRAGMA journal_mode=DELETE").fetchone()  # One file, with nothing beside it.

@@ -1,7 +1,8 @@
-"""Deliveries as stored: the mapping log and its quantity ledger. Every function works inside the caller's transaction."""
+"""Deliveries as stored: the mapping log and its quantity ledger. Every function works inside the
+caller's transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -10,12 +11,12 @@ from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, inser
 from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Held, Tracking
+from bridge.domain.deliveries import Attempt, Claim, Delivery, Draft
 from bridge.domain.errors import TemporaryError
 from bridge.domain.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.store import attempts, leases
-from bridge.store.attempts import Attempt
 from bridge.store.engine.ids import new_id
 from bridge.store.engine.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, delivery_lines, event_deliveries
@@ -24,19 +25,35 @@ _SHIPMENT = TypeAdapter(Shipment)
 
 _MAY_STAND = frozenset({Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY})
 _OF_ORDERS = Prepared(
-    lambda dialect: select(deliveries).where(one_of(deliveries.c.fulfillment_order_id, "ids", dialect)).order_by(deliveries.c.id)
+    lambda dialect: (
+        select(deliveries)
+        .where(one_of(deliveries.c.fulfillment_order_id, "ids", dialect))
+        .order_by(deliveries.c.id)
+    )
 )
-_BY_IDENTITY = Prepared(lambda dialect: select(deliveries).where(one_of(deliveries.c.identity, "ids", dialect)))
+_BY_IDENTITY = Prepared(
+    lambda dialect: select(deliveries).where(one_of(deliveries.c.identity, "ids", dialect))
+)
 _is_of_kind = deliveries.c.record_kind == bindparam("kind")
 _BY_RECORD = Prepared(
     lambda dialect: (
-        select(deliveries).where(_is_of_kind, one_of(deliveries.c.shipstation_record_id, "ids", dialect)).order_by(deliveries.c.id)
+        select(deliveries)
+        .where(_is_of_kind, one_of(deliveries.c.shipstation_record_id, "ids", dialect))
+        .order_by(deliveries.c.id)
     )
 )
 _LINES_OF = Prepared(
-    lambda dialect: select(delivery_lines).where(one_of(delivery_lines.c.delivery_id, "ids", dialect)).order_by(delivery_lines.c.position)
+    lambda dialect: (
+        select(delivery_lines)
+        .where(one_of(delivery_lines.c.delivery_id, "ids", dialect))
+        .order_by(delivery_lines.c.position)
+    )
 )
-_SHIPMENT_OF = Prepared(select(deliveries.c.shipment).where(deliveries.c.id == bindparam("delivery_id")).with_for_update())
+_SHIPMENT_OF = Prepared(
+    select(deliveries.c.shipment)
+    .where(deliveries.c.id == bindparam("delivery_id"))
+    .with_for_update()
+)
 """Locked, so that a void which is being noted at this moment is seen."""
 _EVENTS_OF = Prepared(
     select(event_deliveries.c.event_id)
@@ -56,76 +73,11 @@ def _link_event(dialect: Dialect) -> Executable:
 _LINK_EVENT = Prepared(_link_event)
 
 
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """Our duty to create one fulfillment. `lines` is empty until its order is known; `looks` counts waits and read-backs of the
-    current stretch; `posting_at` is the committed intent, `unclear_at` when it became certain that the answer is lost."""
-
-    id: str
-    identity: str
-    status: DeliveryStatus
-    reason: Reason | None
-    lane: Lane
-    trigger: Trigger
-    shipment: Shipment
-    fulfillment_order_id: str | None
-    reference: str | None
-    rule: str | None
-    linked_order_id: str | None
-    lines: tuple[FulfilledLine, ...]
-    tracking: Tracking | None
-    notify_customer: bool
-    claim: int
-    attempts: int
-    looks: int
-    posting_at: datetime | None
-    unclear_at: datetime | None
-    order_seen_at: datetime | None
-    label_seen_at: datetime | None
-    received_at: datetime
-    created_at: datetime
-
-    def action(self) -> CreateFulfillment:
-        """What goes out. Only a placed delivery (order, lines and number known) has one."""
-        if self.fulfillment_order_id is None or self.tracking is None:
-            raise ValueError(f"{self.id} is not placed yet")
-        return CreateFulfillment(
-            fulfillment_order_id=self.fulfillment_order_id,
-            reference=self.reference or "",
-            lines=self.lines,
-            tracking=self.tracking,
-            notify_customer=self.notify_customer,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class Draft:
-    """A delivery about to be written: a decided action (create or held), or None while its order is still being looked for."""
-
-    identity: str
-    shipment: Shipment
-    action: CreateFulfillment | Held | None
-    lane: Lane
-    received_at: datetime
-    rule: str | None = None
-    trigger: Trigger = Trigger.LIVE
-    due_at: datetime | None = None
-    order_seen_at: datetime | None = None
-    label_seen_at: datetime | None = None
-    notify_customer: bool = False
-    attempts: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """Who takes a delivery the moment it is written, so that it need not be claimed again: until when it is theirs."""
-
-    owner: str
-    until: datetime
-
-
-def create(connection: Connection, draft: Draft, *, now: datetime, claim: Claim | None = None) -> Delivery:
-    """Write a new delivery with its lines, and return it. The identity is unique: the caller has looked under the order's lock."""
+def create(
+    connection: Connection, draft: Draft, *, now: datetime, claim: Claim | None = None
+) -> Delivery:
+    """Write a new delivery with its lines, and return it. The identity is unique: the caller has
+    looked under the order's lock."""
     values = _values(draft, now) | {
         "id": new_id("dlv", now),
         "created_at": now,
@@ -134,39 +86,70 @@ def create(connection: Connection, draft: Draft, *, now: datetime, claim: Claim 
         "owner": None,
     }
     if claim is not None:
-        values |= {"status": DeliveryStatus.DELIVERING, "owner": claim.owner, "due_at": claim.until, "claims": 1}
+        values |= {
+            "status": DeliveryStatus.DELIVERING,
+            "owner": claim.owner,
+            "due_at": claim.until,
+            "claims": 1,
+        }
     _INSERT.many(connection, [_NOTHING | values])
     _write_lines(connection, values["id"], draft.action)
     return _written(values, draft)
 
 
 def place(connection: Connection, known: Delivery, draft: Draft, *, now: datetime) -> Delivery:
-    """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay unless the search goes on or a
-    replay gives it the whole schedule once more. A claim on it is over. Raises TemporaryError, and writes nothing, when a worker took it
-    up, or a person closed it, since it was read."""
-    values = _values(draft, now) | {"owner": None, "posting_at": None, "unclear_at": None, "redacted_at": None}
+    """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay
+    unless the search goes on or a replay gives it the whole schedule once more. A claim on it is
+    over. Raises TemporaryError, and writes nothing, when a worker took it up, or a person closed
+    it, since it was read."""
+    values = _values(draft, now) | {
+        "owner": None,
+        "posting_at": None,
+        "unclear_at": None,
+        "redacted_at": None,
+    }
     if draft.action is not None and draft.trigger is not Trigger.REPLAY:
         values.pop("attempts")
-    unchanged = (deliveries.c.id == known.id, deliveries.c.claims == known.claim, deliveries.c.posting_at.is_(None))
-    is_open = deliveries.c.status.not_in({DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED} - {known.status})
-    if connection.execute(update(deliveries).where(*unchanged, is_open).values(values)).rowcount != 1:
-        raise TemporaryError(f"{known.id} has just moved on; what is new about it is decided after that")
+    unchanged = (
+        deliveries.c.id == known.id,
+        deliveries.c.claims == known.claim,
+        deliveries.c.posting_at.is_(None),
+    )
+    is_open = deliveries.c.status.not_in(
+        {DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED} - {known.status}
+    )
+    if (
+        connection.execute(update(deliveries).where(*unchanged, is_open).values(values)).rowcount
+        != 1
+    ):
+        raise TemporaryError(
+            f"{known.id} has just moved on; what is new about it is decided after that"
+        )
     drop_lines(connection, known.id)
     _write_lines(connection, known.id, draft.action)
-    stays = {"id": known.id, "claims": known.claim, "created_at": known.created_at, "linked_order_id": known.linked_order_id}
+    stays = {
+        "id": known.id,
+        "claims": known.claim,
+        "created_at": known.created_at,
+        "linked_order_id": known.linked_order_id,
+    }
     return _written({"attempts": known.attempts} | values | stays, draft)
 
 
 def _written(values: Mapping[str, Any], draft: Draft) -> Delivery:
     """What was just written, as it would be read."""
     created = draft.action if isinstance(draft.action, CreateFulfillment) else None
-    stored: dict[str, Any] = {name: values.get(name) for name in _AS_STORED} | {"received_at": draft.received_at}
+    stored: dict[str, Any] = {name: values.get(name) for name in _AS_STORED} | {
+        "received_at": draft.received_at
+    }
     number = values["tracking_number"]
     return Delivery(
         **stored | {"claim": values["claims"], "lane": draft.lane},
         shipment=draft.shipment,
         lines=created.lines if created else (),
-        tracking=Tracking(number, values["tracking_company"], values["tracking_url"]) if number else None,
+        tracking=Tracking(number, values["tracking_company"], values["tracking_url"])
+        if number
+        else None,
     )
 
 
@@ -219,7 +202,9 @@ def _standing(draft: Draft, now: datetime) -> tuple[DeliveryStatus, datetime | N
     return (DeliveryStatus.WAITING if due > now else DeliveryStatus.PENDING), due
 
 
-def _write_lines(connection: Connection, delivery_id: str, action: CreateFulfillment | Held | None) -> None:
+def _write_lines(
+    connection: Connection, delivery_id: str, action: CreateFulfillment | Held | None
+) -> None:
     if isinstance(action, CreateFulfillment):
         order_id = action.fulfillment_order_id
         rows = [
@@ -238,20 +223,44 @@ def _write_lines(connection: Connection, delivery_id: str, action: CreateFulfill
 
 def link_event(connection: Connection, event_id: str, delivery_ids: Collection[str]) -> None:
     """Remember which event led to which deliveries; saying it twice is harmless."""
-    rows = [{"event_id": event_id, "delivery_id": delivery_id} for delivery_id in dict.fromkeys(delivery_ids)]
+    rows = [
+        {"event_id": event_id, "delivery_id": delivery_id}
+        for delivery_id in dict.fromkeys(delivery_ids)
+    ]
     _LINK_EVENT.many(connection, rows)
 
 
-def claim(connection: Connection, *, owner: str, limit: int, lease: timedelta, now: datetime) -> list[Delivery]:
+def claim(
+    connection: Connection, *, owner: str, limit: int, lease: timedelta, now: datetime
+) -> list[Delivery]:
     """Take due deliveries."""
-    rows = leases.claim(connection, deliveries, owner=owner, limit=limit, lease=lease, now=now, also={"status": DeliveryStatus.DELIVERING})
+    rows = leases.claim(
+        connection,
+        deliveries,
+        owner=owner,
+        limit=limit,
+        lease=lease,
+        now=now,
+        also={"status": DeliveryStatus.DELIVERING},
+    )
     return load(connection, rows)
 
 
-def intend(connection: Connection, delivery: Delivery, *, owner: str, now: datetime, lease: timedelta) -> None:
-    """Commit, before the request leaves, that it will leave: a row found with this mark is never simply posted again. Fenced."""
-    values = {"posting_at": now, "unclear_at": None, "due_at": now + lease, "attempts": delivery.attempts + 1, "looks": 0}
-    leases.write(connection, deliveries, row_id=delivery.id, owner=owner, claim=delivery.claim, values=values)
+def intend(
+    connection: Connection, delivery: Delivery, *, owner: str, now: datetime, lease: timedelta
+) -> None:
+    """Commit, before the request leaves, that it will leave: a row found with this mark is never
+    simply posted again. Fenced."""
+    values = {
+        "posting_at": now,
+        "unclear_at": None,
+        "due_at": now + lease,
+        "attempts": delivery.attempts + 1,
+        "looks": 0,
+    }
+    leases.write(
+        connection, deliveries, row_id=delivery.id, owner=owner, claim=delivery.claim, values=values
+    )
 
 
 def record(
@@ -264,14 +273,26 @@ def record(
     attempt: Attempt | None = None,
     **values: Any,
 ) -> None:
-    """Write where a try led, and the attempt itself. Fenced. `values` are further columns; a due time only for claimable statuses."""
+    """Write where a try led, and the attempt itself. Fenced. `values` are further columns; a due
+    time only for claimable statuses."""
     if status is DeliveryStatus.DELIVERED and _was_voided(connection, delivery):
         # The void came while it was being told.
         status, values = DeliveryStatus.HELD, values | {"reason": Reason.VOIDED_AFTER_DELIVERY}
     if status is DeliveryStatus.CANCELLED:
         _decide_again(connection, delivery.fulfillment_order_id, now=now)
-    changed = {"due_at": None, "reason": None} | values | {"status": status, "owner": None, "updated_at": now}
-    leases.write(connection, deliveries, row_id=delivery.id, owner=owner, claim=delivery.claim, values=changed)
+    changed = (
+        {"due_at": None, "reason": None}
+        | values
+        | {"status": status, "owner": None, "updated_at": now}
+    )
+    leases.write(
+        connection,
+        deliveries,
+        row_id=delivery.id,
+        owner=owner,
+        claim=delivery.claim,
+        values=changed,
+    )
     if attempt is not None:
         attempts.add(connection, delivery.id, attempt)
 
@@ -282,8 +303,9 @@ def events_of(connection: Connection, delivery_id: str) -> list[str]:
 
 
 def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:
-    """For each fulfillment order, the deliveries that count against what is left of it: all committed ones, and held ones whose
-    fulfillment may stand in Purple Dot all the same, whatever they are held for."""
+    """For each fulfillment order, the deliveries that count against what is left of it: all
+    committed ones, and held ones whose fulfillment may stand in Purple Dot all the same, whatever
+    they are held for."""
     grouped: dict[str, list[Delivery]] = {}
     rows = [row for row in _OF_ORDERS.all(connection, {"ids": list(order_ids)}) if _counts(row)]
     for delivery in load(connection, rows):
@@ -292,38 +314,72 @@ def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, l
 
 
 def _counts(row: Row) -> bool:
-    may_stand = row.status == DeliveryStatus.HELD and (row.posting_at is not None or row.reason in _MAY_STAND)
+    may_stand = row.status == DeliveryStatus.HELD and (
+        row.posting_at is not None or row.reason in _MAY_STAND
+    )
     return row.status in COMMITTED or may_stand
 
 
 def by_identity(connection: Connection, identities: Collection[str]) -> dict[str, Delivery]:
     """Existing deliveries of these identities."""
-    return {delivery.identity: delivery for delivery in load(connection, _BY_IDENTITY.all(connection, {"ids": list(identities)}))}
+    return {
+        delivery.identity: delivery
+        for delivery in load(connection, _BY_IDENTITY.all(connection, {"ids": list(identities)}))
+    }
 
 
-def by_record(connection: Connection, kind: str, record_ids: Collection[str]) -> dict[str, list[Delivery]]:
+def by_record(
+    connection: Connection, kind: str, record_ids: Collection[str]
+) -> dict[str, list[Delivery]]:
     """Existing deliveries made from these records of the vendor, the oldest first."""
     grouped: dict[str, list[Delivery]] = {}
-    for delivery in load(connection, _BY_RECORD.all(connection, {"kind": kind, "ids": list(record_ids)})):
+    for delivery in load(
+        connection, _BY_RECORD.all(connection, {"kind": kind, "ids": list(record_ids)})
+    ):
         grouped.setdefault(delivery.shipment.record_id, []).append(delivery)
     return grouped
 
 
-def by_tracking(connection: Connection, tracking_number: str, *, order_number: str | None) -> list[Delivery]:
-    """Existing deliveries of one parcel, whichever record told of it: the same number, and order number where known."""
+def by_tracking(
+    connection: Connection, tracking_number: str, *, order_number: str | None
+) -> list[Delivery]:
+    """Existing deliveries of one parcel, whichever record told of it: the same number, and order
+    number where known."""
     query = select(deliveries).where(deliveries.c.tracking_number == tracking_number)
     if order_number is not None:
         query = query.where(deliveries.c.order_number == order_number)
     return load(connection, connection.execute(query).all())
 
 
-def void(connection: Connection, delivery: Delivery, *, status: DeliveryStatus, reason: Reason | None, detail: str, now: datetime) -> bool:
-    """Take a delivery that nobody holds back, since its label is void: cancel it, or hold it for a person. Its shipment says so from then
-    on. False, and nothing written, when it has moved on."""
-    shipment = _SHIPMENT.dump_python(replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json")
-    values = {"status": status, "reason": reason, "detail": detail, "due_at": None, "owner": None, "updated_at": now, "shipment": shipment}
+def void(
+    connection: Connection,
+    delivery: Delivery,
+    *,
+    status: DeliveryStatus,
+    reason: Reason | None,
+    detail: str,
+    now: datetime,
+) -> bool:
+    """Take a delivery that nobody holds back, since its label is void: cancel it, or hold it for a
+    person. Its shipment says so from then on. False, and nothing written, when it has moved on."""
+    shipment = _SHIPMENT.dump_python(
+        replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json"
+    )
+    values = {
+        "status": status,
+        "reason": reason,
+        "detail": detail,
+        "due_at": None,
+        "owner": None,
+        "updated_at": now,
+        "shipment": shipment,
+    }
     values["redacted_at"] = None
-    unchanged = (deliveries.c.id == delivery.id, deliveries.c.status == delivery.status, deliveries.c.claims == delivery.claim)
+    unchanged = (
+        deliveries.c.id == delivery.id,
+        deliveries.c.status == delivery.status,
+        deliveries.c.claims == delivery.claim,
+    )
     if connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount != 1:
         return False
     _decide_again(connection, delivery.fulfillment_order_id, now=now)
@@ -331,12 +387,22 @@ def void(connection: Connection, delivery: Delivery, *, status: DeliveryStatus, 
 
 
 def mark_voided(connection: Connection, delivery: Delivery) -> None:
-    """Remember on a delivery that is being told that its label is void by now: told, it becomes an exception; not told, it never is.
-    Raises TemporaryError, and writes nothing, when that came to its end since it was read."""
-    shipment = _SHIPMENT.dump_python(replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json")
+    """Remember on a delivery that is being told that its label is void by now: told, it becomes an
+    exception; not told, it never is. Raises TemporaryError, and writes nothing, when that came to
+    its end since it was read."""
+    shipment = _SHIPMENT.dump_python(
+        replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json"
+    )
     being_told = (deliveries.c.id == delivery.id, deliveries.c.status.in_(CLAIMABLE))
-    if connection.execute(update(deliveries).where(*being_told).values(shipment=shipment, label_seen_at=None)).rowcount != 1:
-        raise TemporaryError(f"{delivery.id} has just moved on; that its label is void is decided after that")
+    if (
+        connection.execute(
+            update(deliveries).where(*being_told).values(shipment=shipment, label_seen_at=None)
+        ).rowcount
+        != 1
+    ):
+        raise TemporaryError(
+            f"{delivery.id} has just moved on; that its label is void is decided after that"
+        )
 
 
 def _was_voided(connection: Connection, delivery: Delivery) -> bool:
@@ -344,12 +410,20 @@ def _was_voided(connection: Connection, delivery: Delivery) -> bool:
     return bool(stored.shipment["state"] == ShipmentState.VOIDED)
 
 
-def _decide_again(connection: Connection, fulfillment_order_id: str | None, *, now: datetime) -> None:
+def _decide_again(
+    connection: Connection, fulfillment_order_id: str | None, *, now: datetime
+) -> None:
     """Units of this order came free: parcels that were held for want of them are decided anew."""
     wanting = deliveries.c.reason.in_([Reason.NOTHING_LEFT, Reason.OVER_QUANTITY])
-    held = (deliveries.c.fulfillment_order_id == fulfillment_order_id, deliveries.c.status == DeliveryStatus.HELD, wanting)
+    held = (
+        deliveries.c.fulfillment_order_id == fulfillment_order_id,
+        deliveries.c.status == DeliveryStatus.HELD,
+        wanting,
+    )
     again = {"status": DeliveryStatus.RETRYING, "due_at": now, "updated_at": now}
-    connection.execute(update(deliveries).where(*held, deliveries.c.posting_at.is_(None)).values(again))
+    connection.execute(
+        update(deliveries).where(*held, deliveries.c.posting_at.is_(None)).values(again)
+    )
 
 
 def load(connection: Connection, rows: Sequence[Row]) -> list[Delivery]:
@@ -358,7 +432,9 @@ def load(connection: Connection, rows: Sequence[Row]) -> list[Delivery]:
     lines: dict[str, list[FulfilledLine]] = {}
     if ids:
         for row in _LINES_OF.all(connection, {"ids": ids}):
-            lines.setdefault(row.delivery_id, []).append(FulfilledLine(id=row.line_item_id, quantity=row.quantity, sku=row.sku))
+            lines.setdefault(row.delivery_id, []).append(
+                FulfilledLine(id=row.line_item_id, quantity=row.quantity, sku=row.sku)
+            )
     return [_delivery(row, tuple(lines.get(row.id, ()))) for row in rows]
 
 
@@ -373,5 +449,11 @@ def _delivery(row: Row, lines: tuple[FulfilledLine, ...]) -> Delivery:
         "trigger": Trigger(row.trigger),
         "claim": row.claims,
     }
-    tracking = Tracking(number=row.tracking_number, company=row.tracking_company, url=row.tracking_url) if row.tracking_number else None
-    return Delivery(**values, shipment=_SHIPMENT.validate_python(row.shipment), lines=lines, tracking=tracking)
+    tracking = (
+        Tracking(number=row.tracking_number, company=row.tracking_company, url=row.tracking_url)
+        if row.tracking_number
+        else None
+    )
+    return Delivery(
+        **values, shipment=_SHIPMENT.validate_python(row.shipment), lines=lines, tracking=tracking
+    )

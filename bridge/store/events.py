@@ -1,4 +1,5 @@
-"""Events as stored: what came in, what was fetched for it, what was decided. Every function works inside the caller's transaction."""
+"""Events as stored: what came in, what was fetched for it, what was decided. Every function works
+inside the caller's transaction."""
 
 import hashlib
 from collections.abc import Iterable, Mapping, Sequence
@@ -7,7 +8,17 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, exists, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Executable,
+    bindparam,
+    delete,
+    exists,
+    insert,
+    select,
+    update,
+)
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
@@ -21,7 +32,8 @@ from bridge.store.tables import REPLAY, events, records
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One notification at the door. `headers` are from an allow-list; `signature` is verified, unverified or none."""
+    """One notification at the door. `headers` are from an allow-list; `signature` is verified,
+    unverified or none."""
 
     event_type: str
     body: bytes
@@ -34,13 +46,19 @@ class Arrival:
 
 
 def pointer_of(event_type: str, resource_url: str | None, body: bytes) -> str:
-    """What makes two notifications the same while the first still waits: the type and where it points, or else its very bytes."""
-    return hashlib.sha256(event_type.encode() + b"\n" + (resource_url.encode() if resource_url else body)).hexdigest()
+    """What makes two notifications the same while the first still waits: the type and where it
+    points, or else its very bytes."""
+    return hashlib.sha256(
+        event_type.encode() + b"\n" + (resource_url.encode() if resource_url else body)
+    ).hexdigest()
 
 
 def receive(connection: Connection, arrival: Arrival, *, now: datetime) -> tuple[str, bool]:
-    """Store work. Returns (event id, False), or (the first's id, True) when the same pointer still waits: counted there, and due anew."""
-    row = _row(arrival, EventStatus.RECEIVED, now) | {"waiting_pointer": pointer_of(arrival.event_type, arrival.resource_url, arrival.body)}
+    """Store work. Returns (event id, False), or (the first's id, True) when the same pointer still
+    waits: counted there, and due anew."""
+    row = _row(arrival, EventStatus.RECEIVED, now) | {
+        "waiting_pointer": pointer_of(arrival.event_type, arrival.resource_url, arrival.body)
+    }
     [stored] = _STORE_OR_COUNT.all(connection, row)
     return stored.id, stored.id != row["id"]
 
@@ -61,24 +79,47 @@ def _store_or_count(dialect: Dialect) -> Executable:
         "lane",
     )
     now = bindparam("received_at", type_=events.c.received_at.type)
-    stored = insert(events).values(slots(events, (*names, "waiting_pointer")) | _FRESH | {"due_at": now})
-    again = {"duplicates": events.c.duplicates + 1, "last_duplicate_at": now, "due_at": now, "attempts": 0, "waits": 0}
-    return stored.on_conflict_do_update(index_elements=[events.c.waiting_pointer], set_=again).returning(events.c.id)
+    stored = insert(events).values(
+        slots(events, (*names, "waiting_pointer")) | _FRESH | {"due_at": now}
+    )
+    again = {
+        "duplicates": events.c.duplicates + 1,
+        "last_duplicate_at": now,
+        "due_at": now,
+        "attempts": 0,
+        "waits": 0,
+    }
+    return stored.on_conflict_do_update(
+        index_elements=[events.c.waiting_pointer], set_=again
+    ).returning(events.c.id)
 
 
 _FRESH = {"duplicates": 0, "claims": 0, "attempts": 0, "waits": 0}
 _STORE_OR_COUNT = Prepared(_store_or_count)
 
 
-def shelve(connection: Connection, arrival: Arrival, *, status: EventStatus, reason: Reason, detail: str, now: datetime) -> str:
+def shelve(
+    connection: Connection,
+    arrival: Arrival,
+    *,
+    status: EventStatus,
+    reason: Reason,
+    detail: str,
+    now: datetime,
+) -> str:
     """Store what is no work: an ignored type, or a body rejected at the door."""
-    row = _row(arrival, status, now) | _FRESH | {"reason": reason, "detail": _storable(detail), "processed_at": now}
+    row = (
+        _row(arrival, status, now)
+        | _FRESH
+        | {"reason": reason, "detail": _storable(detail), "processed_at": now}
+    )
     connection.execute(insert(events).values(row))
     return str(row["id"])
 
 
 def _storable(text: str) -> str:
-    """What no database stores (NUL, half a character) must not cost us the event that it is said of."""
+    """What no database stores (NUL, half a character) must not cost us the event that it is said
+    of."""
     return text.encode(errors="replace").decode().replace("\0", "")
 
 
@@ -98,9 +139,20 @@ def _row(arrival: Arrival, status: EventStatus, now: datetime) -> dict[str, Any]
     }
 
 
-def claim(connection: Connection, *, owner: str, limit: int, lease: timedelta, now: datetime) -> list[Event]:
-    """Take due events. From here on the same pointer is a new event, since its answer may be another one by then."""
-    rows = leases.claim(connection, events, owner=owner, limit=limit, lease=lease, now=now, also={"waiting_pointer": None})
+def claim(
+    connection: Connection, *, owner: str, limit: int, lease: timedelta, now: datetime
+) -> list[Event]:
+    """Take due events. From here on the same pointer is a new event, since its answer may be
+    another one by then."""
+    rows = leases.claim(
+        connection,
+        events,
+        owner=owner,
+        limit=limit,
+        lease=lease,
+        now=now,
+        also={"waiting_pointer": None},
+    )
     return [_event(row) for row in rows]
 
 
@@ -131,40 +183,94 @@ def finish(
     decisions: Sequence[Mapping[str, Any]] = (),
 ) -> None:
     """End an event, with every decision that was taken in it. Fenced."""
-    values = {"status": status, "reason": reason, "detail": detail and _storable(detail), "decisions": list(decisions), "processed_at": now}
+    values = {
+        "status": status,
+        "reason": reason,
+        "detail": detail and _storable(detail),
+        "decisions": list(decisions),
+        "processed_at": now,
+    }
     ended = {"due_at": None, "owner": None, "waiting_pointer": None}
-    leases.write(connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values | ended)
+    leases.write(
+        connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values | ended
+    )
 
 
 def revive(connection: Connection, event_id: str, *, now: datetime) -> bool:
-    """Make a dead event work again, from its first try on; False, and nothing is changed, for an event that isn't dead."""
-    values = {"status": EventStatus.RECEIVED, "reason": None, "detail": None, "processed_at": None, "attempts": 0, "waits": 0}
+    """Make a dead event work again, from its first try on; False, and nothing is changed, for an
+    event that isn't dead."""
+    values = {
+        "status": EventStatus.RECEIVED,
+        "reason": None,
+        "detail": None,
+        "processed_at": None,
+        "attempts": 0,
+        "waits": 0,
+    }
     dead = (events.c.id == event_id, events.c.status == EventStatus.DEAD)
     again = update(events).where(*dead).values(values | {"due_at": now, "lane": int(Lane.RETRY)})
     return connection.execute(again).rowcount == 1
 
 
-def postpone(connection: Connection, event: Event, *, owner: str, at: datetime, attempts: int, waits: int, detail: str) -> None:
-    """Put an event off until `at`. The same pointer counts on it again, unless a newer event already waits for that. Fenced."""
-    values = {"due_at": at, "owner": None, "attempts": attempts, "waits": waits, "detail": _storable(detail)[:1000]}
+def postpone(
+    connection: Connection,
+    event: Event,
+    *,
+    owner: str,
+    at: datetime,
+    attempts: int,
+    waits: int,
+    detail: str,
+) -> None:
+    """Put an event off until `at`. The same pointer counts on it again, unless a newer event
+    already waits for that. Fenced."""
+    values = {
+        "due_at": at,
+        "owner": None,
+        "attempts": attempts,
+        "waits": waits,
+        "detail": _storable(detail)[:1000],
+    }
     leases.write(connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values)
     pointer = pointer_of(event.event_type, event.resource_url, event.body)
     other = events.alias()
     free = ~exists(select(other.c.id).where(other.c.waiting_pointer == pointer))
-    live = events.c.source != REPLAY  # What comes in meanwhile is work of its own: a replay may be at work with what is stored.
-    with suppress(IntegrityError), connection.begin_nested():  # Raised on PostgreSQL where the newer one comes in at this very moment.
-        connection.execute(update(events).where(events.c.id == event.id, live, free).values(waiting_pointer=pointer))
+    live = (
+        events.c.source != REPLAY
+    )  # What comes in meanwhile is work of its own: a replay may be at work with what is stored.
+    with (
+        suppress(IntegrityError),
+        connection.begin_nested(),
+    ):  # Raised on PostgreSQL where the newer one comes in at this very moment.
+        connection.execute(
+            update(events)
+            .where(events.c.id == event.id, live, free)
+            .values(waiting_pointer=pointer)
+        )
 
 
-def save_records(connection: Connection, event_id: str, fetched: Iterable[Record], *, now: datetime) -> None:
+def save_records(
+    connection: Connection, event_id: str, fetched: Iterable[Record], *, now: datetime
+) -> None:
     """Keep what was fetched beside its event; a newer fetch replaces the older."""
     _FORGET_RECORDS.count(connection, {"of_event": event_id})
-    rows = [{"event_id": event_id, "fetched_at": now, "kind": r.kind, "record_id": r.record_id, "body": r.body} for r in fetched]
+    rows = [
+        {
+            "event_id": event_id,
+            "fetched_at": now,
+            "kind": r.kind,
+            "record_id": r.record_id,
+            "body": r.body,
+        }
+        for r in fetched
+    ]
     _INSERT_RECORDS.many(connection, rows)
 
 
 _FORGET_RECORDS = Prepared(delete(records).where(records.c.event_id == bindparam("of_event")))
-_INSERT_RECORDS = Prepared(insert(records).values(slots(records, ("event_id", "fetched_at", "kind", "record_id", "body"))))
+_INSERT_RECORDS = Prepared(
+    insert(records).values(slots(records, ("event_id", "fetched_at", "kind", "record_id", "body")))
+)
 
 
 def load(connection: Connection, event_id: str) -> Event:
@@ -174,10 +280,14 @@ def load(connection: Connection, event_id: str) -> Event:
 
 def fetched_at(connection: Connection, event_id: str) -> datetime | None:
     """When the records of an event were fetched; None where there are none."""
-    return connection.execute(select(records.c.fetched_at).where(records.c.event_id == event_id).limit(1)).scalar_one_or_none()
+    return connection.execute(
+        select(records.c.fetched_at).where(records.c.event_id == event_id).limit(1)
+    ).scalar_one_or_none()
 
 
 def records_of(connection: Connection, event_id: str) -> list[Record]:
     """What was fetched for an event, in the vendor's order."""
-    rows = connection.execute(select(records).where(records.c.event_id == event_id).order_by(records.c.id))
+    rows = connection.execute(
+        select(records).where(records.c.event_id == event_id).order_by(records.c.id)
+    )
     return [Record(kind=row.kind, record_id=row.record_id, body=row.body) for row in rows]

@@ -1,15 +1,26 @@
 """Claims as leases with a fencing token, the same for events and deliveries.
 
-`due_at` is one column for two things: when work may start, and until when it is taken. A claim moves it by the lease and
-counts `claims` up; an outcome is written only by the owner of the newest claim. Work whose owner died is simply due again.
-"""
+`due_at` is one column for two things: when work may start, and until when it is taken. A claim
+moves it by the lease and counts `claims` up; an outcome is written only by the owner of the newest
+claim. Work whose owner died is simply due again."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
 from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Table, Update, bindparam, func, literal, select, union_all, update
+from sqlalchemy import (
+    Connection,
+    Dialect,
+    Table,
+    Update,
+    bindparam,
+    func,
+    literal,
+    select,
+    union_all,
+    update,
+)
 
 from bridge.domain.errors import LeaseLostError
 from bridge.domain.events import Lane
@@ -34,9 +45,11 @@ _DUE = {
 _EARLIEST = Prepared(
     union_all(
         *(
-            select(literal(queue.name).label("queue"), literal(int(lane)).label("lane"), func.min(queue.c.due_at).label("due_at")).where(
-                queue.c.lane == int(lane)
-            )
+            select(
+                literal(queue.name).label("queue"),
+                literal(int(lane)).label("lane"),
+                func.min(queue.c.due_at).label("due_at"),
+            ).where(queue.c.lane == int(lane))
             for queue in QUEUES
             for lane in Lane
         )
@@ -45,21 +58,36 @@ _EARLIEST = Prepared(
 
 
 def claim(
-    connection: Connection, queue: Queue, *, owner: str, limit: int, lease: timedelta, now: datetime, also: Mapping[str, Any] | None = None
+    connection: Connection,
+    queue: Queue,
+    *,
+    owner: str,
+    limit: int,
+    lease: timedelta,
+    now: datetime,
+    also: Mapping[str, Any] | None = None,
 ) -> list[Row]:
-    """Take up to `limit` due rows, best lane first. Rows that another transaction holds are passed over (PostgreSQL)."""
+    """Take up to `limit` due rows, best lane first. Rows that another transaction holds are passed
+    over (PostgreSQL)."""
     ids = _due_ids(connection, queue, limit=limit, now=now) if limit > 0 else []
     if not ids:
         return []
     values = {"owner": owner, "due_at": now + lease, **(also or {})}
-    taken = _claim(queue, tuple(values)).all(connection, {"ids": ids, "due_by": now} | _given(values))
+    taken = _claim(queue, tuple(values)).all(
+        connection, {"ids": ids, "due_by": now} | _given(values)
+    )
     return sorted(taken, key=lambda row: (row.lane, row.id))
 
 
 def _due_ids(connection: Connection, queue: Queue, *, limit: int, now: datetime) -> list[str]:
     ids: list[str] = []
     for lane in Lane:
-        ids += [row.id for row in _DUE[queue.name].all(connection, {"lane": int(lane), "now": now, "most": limit - len(ids)})]
+        ids += [
+            row.id
+            for row in _DUE[queue.name].all(
+                connection, {"lane": int(lane), "now": now, "most": limit - len(ids)}
+            )
+        ]
         if len(ids) >= limit:
             break
     return ids
@@ -68,52 +96,98 @@ def _due_ids(connection: Connection, queue: Queue, *, limit: int, now: datetime)
 @cache
 def _claim(queue: Queue, names: tuple[str, ...]) -> Prepared:
     def make(dialect: Dialect) -> Update:
-        due = (one_of(queue.c.id, "ids", dialect), queue.c.due_at <= bindparam("due_by", type_=queue.c.due_at.type))
-        return update(queue).where(*due).values(slots(queue, names, "to_") | {"claims": queue.c.claims + 1}).returning(queue)
+        due = (
+            one_of(queue.c.id, "ids", dialect),
+            queue.c.due_at <= bindparam("due_by", type_=queue.c.due_at.type),
+        )
+        return (
+            update(queue)
+            .where(*due)
+            .values(slots(queue, names, "to_") | {"claims": queue.c.claims + 1})
+            .returning(queue)
+        )
 
     return Prepared(make)
 
 
 @cache
 def _write(queue: Queue, names: tuple[str, ...]) -> Prepared:
-    mine = (queue.c.id == bindparam("row_id"), queue.c.owner == bindparam("of_owner"), queue.c.claims == bindparam("of_claim"))
-    return Prepared(update(queue).where(*mine, queue.c.due_at.is_not(None)).values(slots(queue, names, "to_")))
+    mine = (
+        queue.c.id == bindparam("row_id"),
+        queue.c.owner == bindparam("of_owner"),
+        queue.c.claims == bindparam("of_claim"),
+    )
+    return Prepared(
+        update(queue).where(*mine, queue.c.due_at.is_not(None)).values(slots(queue, names, "to_"))
+    )
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:
     return {f"to_{name}": value for name, value in values.items()}
 
 
-def write(connection: Connection, queue: Queue, *, row_id: str, owner: str, claim: int, values: Mapping[str, Any]) -> None:
-    """Record an outcome, fenced. Raises LeaseLostError, and writes nothing, when someone else took the work over."""
+def write(
+    connection: Connection,
+    queue: Queue,
+    *,
+    row_id: str,
+    owner: str,
+    claim: int,
+    values: Mapping[str, Any],
+) -> None:
+    """Record an outcome, fenced. Raises LeaseLostError, and writes nothing, when someone else took
+    the work over."""
     mine = {"row_id": row_id, "of_owner": owner, "of_claim": claim}
     if _write(queue, tuple(values)).count(connection, mine | _given(values)) != 1:
-        raise LeaseLostError(f"{row_id} was taken over by another worker; this outcome is not written")
+        raise LeaseLostError(
+            f"{row_id} was taken over by another worker; this outcome is not written"
+        )
 
 
 def fence(connection: Connection, queue: Queue, *, row_id: str, owner: str, claim: int) -> None:
-    """Make sure, at the start of a longer transaction, that the work is still ours. Raises LeaseLostError."""
+    """Make sure, at the start of a longer transaction, that the work is still ours. Raises
+    LeaseLostError."""
     write(connection, queue, row_id=row_id, owner=owner, claim=claim, values={"owner": owner})
 
 
-def renew(connection: Connection, queue: Queue, *, held: Collection[tuple[str, int]], owner: str, until: datetime) -> None:
+def renew(
+    connection: Connection,
+    queue: Queue,
+    *,
+    held: Collection[tuple[str, int]],
+    owner: str,
+    until: datetime,
+) -> None:
     """Keep what really runs in this process: (id, claim) pairs."""
-    rows = [{"row_id": row_id, "of_owner": owner, "of_claim": taken, "to_due_at": until} for row_id, taken in held]
+    rows = [
+        {"row_id": row_id, "of_owner": owner, "of_claim": taken, "to_due_at": until}
+        for row_id, taken in held
+    ]
     _write(queue, ("due_at",)).many(connection, rows)
 
 
 def take_back(connection: Connection, *, owner: str, now: datetime) -> int:
-    """Make due at once whatever an earlier process of this name still held; returns how many rows."""
+    """Make due at once whatever an earlier process of this name still held; returns how many
+    rows."""
     count = 0
     for queue in QUEUES:
-        held = update(queue).where(queue.c.owner == owner, queue.c.due_at > now, queue.c.claims > 0).values(due_at=now, owner=None)
+        held = (
+            update(queue)
+            .where(queue.c.owner == owner, queue.c.due_at > now, queue.c.claims > 0)
+            .values(due_at=now, owner=None)
+        )
         count += connection.execute(held).rowcount
     return count
 
 
 def earliest(connection: Connection) -> dict[tuple[str, Lane], datetime]:
-    """When the first row of each queue and lane becomes due, where there is one. Index look-ups only."""
-    return {(row.queue, Lane(row.lane)): row.due_at for row in _EARLIEST.all(connection, {}) if row.due_at is not None}
+    """When the first row of each queue and lane becomes due, where there is one. Index look-ups
+    only."""
+    return {
+        (row.queue, Lane(row.lane)): row.due_at
+        for row in _EARLIEST.all(connection, {})
+        if row.due_at is not None
+    }
 
 
 def next_due(connection: Connection) -> datetime | None:

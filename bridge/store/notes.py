@@ -1,4 +1,5 @@
-"""Small things that one process found or was told and others want to know. One row a name; the newest stands."""
+"""Small things that one process found or was told and others want to know. One row a name; the
+newest stands."""
 
 from datetime import datetime
 from typing import Any
@@ -12,9 +13,11 @@ from bridge.store.tables import notes
 SUBSCRIBED = "webhooks_subscribed"
 """What `bridge webhooks ensure` was told last: {"url", "store", "apis"}; empty after `remove`."""
 LOST = "webhooks_lost"
-"""The worker's daily look at the subscriptions: {"problems": [a sentence for each]}; empty when all is well."""
+"""The worker's daily look at the subscriptions: {"problems": [a sentence for each]}; empty when all
+is well."""
 TOLD = "alerts_told_"
-"""Before the hash of an alert URL: what it was told and still stands, [kind, about, subject] each."""
+"""Before the hash of an alert URL: what it was told and still stands, [kind, about, subject]
+each."""
 REFUSED = "credentials_refused_"
 """Before a system's name: it refuses our credentials."""
 
@@ -25,7 +28,11 @@ def put(connection: Connection, name: str, value: Any, *, now: datetime) -> None
     """Write down a JSON value, over an older one."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     row = {"value": value, "noted_at": now}
-    connection.execute(dialect.insert(notes).values(name=name, **row).on_conflict_do_update(index_elements=["name"], set_=row))
+    connection.execute(
+        dialect.insert(notes)
+        .values(name=name, **row)
+        .on_conflict_do_update(index_elements=["name"], set_=row)
+    )
 
 
 def get(connection: Connection, name: str) -> tuple[Any, datetime] | None:

@@ -1,4 +1,5 @@
-"""The cache of confirmed fulfillment orders, and the row locks under which an order's quantities are decided."""
+"""The cache of confirmed fulfillment orders, and the row locks under which an order's quantities
+are decided."""
 
 from collections.abc import Collection, Iterable
 from datetime import datetime
@@ -8,7 +9,7 @@ from typing import Any
 from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, insert, or_, select
 from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalise_reference
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalize_reference
 from bridge.store.engine.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, fulfillment_orders, order_lines
 
@@ -16,12 +17,18 @@ from bridge.store.tables import deliveries, fulfillment_orders, order_lines
 def _upsert(dialect: Dialect) -> Executable:
     insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
     stored = insert(fulfillment_orders).values(slots(fulfillment_orders))
-    changed = {column.name: stored.excluded[column.name] for column in fulfillment_orders.c if column.name != "id"}
+    changed = {
+        column.name: stored.excluded[column.name]
+        for column in fulfillment_orders.c
+        if column.name != "id"
+    }
     return stored.on_conflict_do_update(index_elements=["id"], set_=changed)
 
 
 _UPSERT = Prepared(_upsert)
-_FORGET_LINES = Prepared(delete(order_lines).where(order_lines.c.fulfillment_order_id == bindparam("order_id")))
+_FORGET_LINES = Prepared(
+    delete(order_lines).where(order_lines.c.fulfillment_order_id == bindparam("order_id"))
+)
 _INSERT_LINES = Prepared(insert(order_lines).values(slots(order_lines)))
 _LOCK = Prepared(
     lambda dialect: (
@@ -32,16 +39,22 @@ _LOCK = Prepared(
     )
 )
 _ORDERS = (
-    select(fulfillment_orders, order_lines.c.line_item_id, order_lines.c.sku, order_lines.c.quantity)
+    select(
+        fulfillment_orders, order_lines.c.line_item_id, order_lines.c.sku, order_lines.c.quantity
+    )
     .select_from(fulfillment_orders.outerjoin(order_lines))
     .order_by(fulfillment_orders.c.id, order_lines.c.position)
 )
 _BY_ID = Prepared(lambda dialect: _ORDERS.where(one_of(fulfillment_orders.c.id, "ids", dialect)))
-_BY_REFERENCE = Prepared(lambda dialect: _ORDERS.where(one_of(fulfillment_orders.c.reference_key, "ids", dialect)))
+_BY_REFERENCE = Prepared(
+    lambda dialect: _ORDERS.where(one_of(fulfillment_orders.c.reference_key, "ids", dialect))
+)
 
 
 def _by_line(dialect: Dialect) -> Executable:
-    owners = select(order_lines.c.fulfillment_order_id.label("owner")).where(one_of(order_lines.c.line_item_id, "ids", dialect))
+    owners = select(order_lines.c.fulfillment_order_id.label("owner")).where(
+        one_of(order_lines.c.line_item_id, "ids", dialect)
+    )
     return _ORDERS.where(fulfillment_orders.c.id.in_(owners.correlate(None)))
 
 
@@ -49,7 +62,10 @@ _BY_LINE = Prepared(_by_line)
 _BOUND = Prepared(
     lambda dialect: (
         select(deliveries.c.shipstation_shipment_id, deliveries.c.fulfillment_order_id)
-        .where(one_of(deliveries.c.shipstation_shipment_id, "ids", dialect), deliveries.c.fulfillment_order_id.is_not(None))
+        .where(
+            one_of(deliveries.c.shipstation_shipment_id, "ids", dialect),
+            deliveries.c.fulfillment_order_id.is_not(None),
+        )
         .where(or_(deliveries.c.status == "delivered", deliveries.c.rule == "linked"))
         .distinct()
     )
@@ -64,8 +80,9 @@ def remember(
     stored: Iterable[FulfillmentOrder] = (),
     hold: Collection[str] = (),
 ) -> None:
-    """Keep what Purple Dot just said; `stored` are orders as they were read here a moment ago, and of those only what changed is written.
-    `hold` are orders to `lock` as well. All in one pass in id order, so that two workers never wait for each other in a ring."""
+    """Keep what Purple Dot just said; `stored` are orders as they were read here a moment ago, and
+    of those only what changed is written. `hold` are orders to `lock` as well. All in one pass in
+    id order, so that two workers never wait for each other in a ring."""
     as_stored = {order.id: order for order in stored}
     changed = {order.id: order for order in orders if as_stored.get(order.id) != order}
     for is_changed, ids in groupby(sorted({*changed, *hold}), key=changed.__contains__):
@@ -78,21 +95,33 @@ def remember(
 
 
 def _head(order: FulfillmentOrder, now: datetime) -> dict[str, Any]:
-    told = {"id": order.id, "reference": order.reference, "reference_key": normalise_reference(order.reference)}
+    told = {
+        "id": order.id,
+        "reference": order.reference,
+        "reference_key": normalize_reference(order.reference),
+    }
     return told | {"status": order.status, "seen_at": now}
 
 
 def _line_rows(order: FulfillmentOrder) -> Iterable[dict[str, Any]]:
     lines: dict[str, dict[str, Any]] = {}
     for place, line in enumerate(order.lines):
-        head = {"fulfillment_order_id": order.id, "line_item_id": line.id, "position": place, "sku": line.sku, "quantity": 0}
-        lines.setdefault(line.id, head)["quantity"] += line.quantity  # A line that is named twice is one, with the units of both.
+        head = {
+            "fulfillment_order_id": order.id,
+            "line_item_id": line.id,
+            "position": place,
+            "sku": line.sku,
+            "quantity": 0,
+        }
+        lines.setdefault(line.id, head)["quantity"] += (
+            line.quantity
+        )  # A line that is named twice is one, with the units of both.
     return lines.values()
 
 
 def lock(connection: Connection, order_ids: Collection[str]) -> None:
-    """Hold these orders until the transaction ends, so that two decisions about one order come one after the other.
-    On SQLite the whole transaction is alone already."""
+    """Hold these orders until the transaction ends, so that two decisions about one order come one
+    after the other. On SQLite the whole transaction is alone already."""
     if order_ids and connection.dialect.name != "sqlite":
         _LOCK.all(connection, {"ids": list(order_ids)})
 
@@ -104,15 +133,19 @@ def known(
     references: Collection[str] = (),
     line_ids: Collection[str] = (),
 ) -> list[FulfillmentOrder]:
-    """Cached orders with any of these ids, normalised references, or lines."""
+    """Cached orders with any of these ids, normalized references, or lines."""
     found: dict[str, FulfillmentOrder] = {}
     for query, values in ((_BY_ID, order_ids), (_BY_REFERENCE, references), (_BY_LINE, line_ids)):
         if values:
-            found |= {order.id: order for order in _load(query.all(connection, {"ids": list(values)}))}
+            found |= {
+                order.id: order for order in _load(query.all(connection, {"ids": list(values)}))
+            }
     return list(found.values())
 
 
-def bindings(connection: Connection, shipstation_shipment_ids: Collection[str]) -> dict[str, set[str]]:
+def bindings(
+    connection: Connection, shipstation_shipment_ids: Collection[str]
+) -> dict[str, set[str]]:
     """Which fulfillment orders earlier deliveries bound each ShipStation order to."""
     bound: dict[str, set[str]] = {}
     for row in _BOUND.all(connection, {"ids": list(shipstation_shipment_ids)}):
@@ -129,6 +162,11 @@ def _load(rows: Iterable[Row]) -> list[FulfillmentOrder]:
         if row.line_item_id is not None:
             lines[row.id].append(OrderLine(id=row.line_item_id, quantity=row.quantity, sku=row.sku))
     return [
-        FulfillmentOrder(id=key, reference=row.reference, status=OrderStatus(row.status) if row.status else None, lines=tuple(lines[key]))
+        FulfillmentOrder(
+            id=key,
+            reference=row.reference,
+            status=OrderStatus(row.status) if row.status else None,
+            lines=tuple(lines[key]),
+        )
         for key, row in heads.items()
     ]

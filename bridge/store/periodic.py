@@ -1,4 +1,5 @@
-"""When each chore is due: one row a chore, so that of many workers only one does it, and a restart does not do it again at once."""
+"""When each chore is due: one row a chore, so that of many workers only one does it, and a restart
+does not do it again at once."""
 
 from datetime import datetime, timedelta
 
@@ -11,14 +12,22 @@ _DUE_TIMES = select(chores.c.name, chores.c.due_at)
 
 
 def take(connection: Connection, name: str, *, every: timedelta, now: datetime) -> bool:
-    """True for the one worker that shall do the chore now; its next time is set by the same statement."""
+    """True for the one worker that shall do the chore now; its next time is set by the same
+    statement."""
     again = now + every
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    first = dialect.insert(chores).values(name=name, due_at=now, done_at=None).on_conflict_do_nothing()
+    first = (
+        dialect.insert(chores).values(name=name, due_at=now, done_at=None).on_conflict_do_nothing()
+    )
     connection.execute(first)
     # A shorter interval in the settings brings a time forward that was set under a longer one.
     due = (chores.c.due_at <= now) | (chores.c.due_at > again)
-    return connection.execute(update(chores).where(chores.c.name == name, due).values(due_at=again)).rowcount == 1
+    return (
+        connection.execute(
+            update(chores).where(chores.c.name == name, due).values(due_at=again)
+        ).rowcount
+        == 1
+    )
 
 
 def due_times(connection: Connection) -> dict[str, datetime]:
@@ -38,4 +47,6 @@ def put_off(connection: Connection, name: str, *, until: datetime) -> None:
 
 def last_done(connection: Connection, name: str) -> datetime | None:
     """When the chore last came to its end, on whatever machine."""
-    return connection.execute(select(chores.c.done_at).where(chores.c.name == name)).scalar_one_or_none()
+    return connection.execute(
+        select(chores.c.done_at).where(chores.c.name == name)
+    ).scalar_one_or_none()

@@ -5,12 +5,34 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Row, Select, Table, Text, and_, cast, exists, func, or_, select, union
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Row,
+    Select,
+    Table,
+    Text,
+    and_,
+    cast,
+    exists,
+    func,
+    or_,
+    select,
+    union,
+)
 
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus, Lane
-from bridge.domain.orders import normalise_reference
+from bridge.domain.orders import normalize_reference
 from bridge.store.engine.ids import first_id
-from bridge.store.tables import attempts, deliveries, delivery_lines, event_deliveries, events, records, replay_items
+from bridge.store.tables import (
+    attempts,
+    deliveries,
+    delivery_lines,
+    event_deliveries,
+    events,
+    records,
+    replay_items,
+)
 
 _USUAL = 2000
 """So many events of a type make it a usual one."""
@@ -18,10 +40,11 @@ _USUAL = 2000
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """What a list is narrowed to; None means any. `search` fits an id, order number, reference or tracking number exactly; `order` and
-    `tracking` fit those alone. Events are also searched by what was decided in them, from `scan_since` on: of a parcel that was ignored
-    nothing else tells. `before` and `after` are ids: the page below one, or above it. `is_open`: without dead events that
-    a replay brought to a good end."""
+    """What a list is narrowed to; None means any. `search` fits an id, order number, reference or
+    tracking number exactly; `order` and `tracking` fit those alone. Events are also searched by
+    what was decided in them, from `scan_since` on: of a parcel that was ignored nothing else tells.
+    `before` and `after` are ids: the page below one, or above it. `is_open`: without dead events
+    that a replay brought to a good end."""
 
     status: str | None = None
     event_type: str | None = None
@@ -47,7 +70,12 @@ def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
 
 def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]]:
     """Deliveries, newest first, with the fields that `--json` prints."""
-    rows = _page(connection, select(deliveries).where(*_fitting_deliveries(connection, query)), deliveries, query)
+    rows = _page(
+        connection,
+        select(deliveries).where(*_fitting_deliveries(connection, query)),
+        deliveries,
+        query,
+    )
     ids = [row.id for row in rows]
     lines = _lines(connection, ids)
     linked_ids = _links(connection, ids, by="delivery_id", wanted="event_id")
@@ -56,28 +84,43 @@ def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]
 
 def count_fitting(connection: Connection, query: Query, *, events_wanted: bool) -> int:
     """How many events, or deliveries, a query fits, whatever its page."""
-    table, fitting = (events, fitting_events(query)) if events_wanted else (deliveries, _fitting_deliveries(connection, query))
-    return int(connection.execute(select(func.count()).select_from(table).where(*fitting)).scalar_one())
+    table, fitting = (
+        (events, fitting_events(query))
+        if events_wanted
+        else (deliveries, _fitting_deliveries(connection, query))
+    )
+    return int(
+        connection.execute(select(func.count()).select_from(table).where(*fitting)).scalar_one()
+    )
 
 
 def details_of(connection: Connection, ids: Collection[str]) -> dict[str, str | None]:
     """What was said of each of these events and deliveries besides its reason."""
-    found = [connection.execute(select(table.c.id, table.c.detail).where(table.c.id.in_(ids))).all() for table in (events, deliveries)]
+    found = [
+        connection.execute(select(table.c.id, table.c.detail).where(table.c.id.in_(ids))).all()
+        for table in (events, deliveries)
+    ]
     return {row.id: row.detail for rows in found for row in rows}
 
 
 def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
-    """Everything stored about one event: its body as text, headers, what was fetched, what was decided, its deliveries."""
+    """Everything stored about one event: its body as text, headers, what was fetched, what was
+    decided, its deliveries."""
     row = connection.execute(select(events).where(events.c.id == event_id)).one_or_none()
     if row is None:
         return None
-    fetched = connection.execute(select(records).where(records.c.event_id == event_id).order_by(records.c.id)).all()
+    fetched = connection.execute(
+        select(records).where(records.c.event_id == event_id).order_by(records.c.id)
+    ).all()
     linked = _links(connection, [event_id], by="event_id", wanted="delivery_id").get(event_id, [])
-    replayed = select(replay_items.c.run_id, replay_items.c.event_id, replay_items.c.replay_event_id).where(
-        or_(replay_items.c.event_id == event_id, replay_items.c.replay_event_id == event_id)
-    )
+    replayed = select(
+        replay_items.c.run_id, replay_items.c.event_id, replay_items.c.replay_event_id
+    ).where(or_(replay_items.c.event_id == event_id, replay_items.c.replay_event_id == event_id))
     return _event(row, linked) | {
-        "replays": [dict(one) for one in connection.execute(replayed.order_by(replay_items.c.run_id)).mappings()],
+        "replays": [
+            dict(one)
+            for one in connection.execute(replayed.order_by(replay_items.c.run_id)).mappings()
+        ],
         "body": bytes(row.body).decode(errors="replace"),
         "headers": row.headers,
         "signature": row.signature,
@@ -85,9 +128,14 @@ def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
         "attempts": row.attempts,
         "next_attempt_at": row.due_at,
         "redacted_at": row.redacted_at,
-        "records": [{"kind": r.kind, "id": r.record_id, "fetched_at": r.fetched_at, "body": r.body} for r in fetched],
+        "records": [
+            {"kind": r.kind, "id": r.record_id, "fetched_at": r.fetched_at, "body": r.body}
+            for r in fetched
+        ],
         "decisions": row.decisions or [],
-        "delivery_stories": [story for one in linked if (story := delivery_story(connection, one)) is not None],
+        "delivery_stories": [
+            story for one in linked if (story := delivery_story(connection, one)) is not None
+        ],
     }
 
 
@@ -96,9 +144,16 @@ def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] |
     row = connection.execute(select(deliveries).where(deliveries.c.id == delivery_id)).one_or_none()
     if row is None:
         return None
-    tried = connection.execute(select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.id)).mappings()
-    linked = _links(connection, [delivery_id], by="delivery_id", wanted="event_id").get(delivery_id, [])
-    history = [{key: value for key, value in one.items() if key not in ("id", "delivery_id")} for one in tried]
+    tried = connection.execute(
+        select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.id)
+    ).mappings()
+    linked = _links(connection, [delivery_id], by="delivery_id", wanted="event_id").get(
+        delivery_id, []
+    )
+    history = [
+        {key: value for key, value in one.items() if key not in ("id", "delivery_id")}
+        for one in tried
+    ]
     return _delivery(row, _lines(connection, [delivery_id]).get(delivery_id, []), linked) | {
         "detail": row.detail,
         "rule": row.rule,
@@ -109,41 +164,78 @@ def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] |
 
 
 def find_ids(connection: Connection, text: str, *, most: int = 5) -> list[str]:
-    """Event or delivery ids that begin with `text`, or deliveries whose order number, reference or tracking number it is."""
+    """Event or delivery ids that begin with `text`, or deliveries whose order number, reference or
+    tracking number it is."""
     found: list[str] = []
     for table in (events, deliveries):
-        inside = (table.c.id >= text, table.c.id < f"{text}\U0010ffff") if text.startswith(("evt_", "dlv_")) else (table.c.id == text,)
-        found += connection.execute(select(table.c.id).where(*inside).order_by(table.c.id).limit(most)).scalars()
+        inside = (
+            (table.c.id >= text, table.c.id < f"{text}\U0010ffff")
+            if text.startswith(("evt_", "dlv_"))
+            else (table.c.id == text,)
+        )
+        found += connection.execute(
+            select(table.c.id).where(*inside).order_by(table.c.id).limit(most)
+        ).scalars()
     if not found:
-        found += connection.execute(select(deliveries.c.id).where(_searched(text)).order_by(deliveries.c.id).limit(most)).scalars()
+        found += connection.execute(
+            select(deliveries.c.id).where(_searched(text)).order_by(deliveries.c.id).limit(most)
+        ).scalars()
     return found
 
 
 def oldest_unprocessed(connection: Connection, *, now: datetime) -> float:
-    """Seconds since the oldest event that is still work was received; 0.0 when there is none. A replay of an old one doesn't count."""
-    waiting = select(events.c.received_at).where(events.c.status == EventStatus.RECEIVED, events.c.lane < Lane.REPLAY)
+    """Seconds since the oldest event that is still work was received; 0.0 when there is none. A
+    replay of an old one doesn't count."""
+    waiting = select(events.c.received_at).where(
+        events.c.status == EventStatus.RECEIVED, events.c.lane < Lane.REPLAY
+    )
     oldest = connection.execute(waiting.order_by(events.c.id).limit(1)).scalar_one_or_none()
     return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
 
 
 def count_exceptions(connection: Connection) -> int:
     """Deliveries and events that wait for a person."""
-    waiting = select(func.count()).select_from(deliveries).where(deliveries.c.status.in_(list(EXCEPTIONS)))
-    dead = select(func.count()).select_from(events).where(events.c.status == EventStatus.DEAD, ~replayed_well())
-    return int(connection.execute(waiting).scalar_one()) + int(connection.execute(dead).scalar_one())
+    waiting = (
+        select(func.count())
+        .select_from(deliveries)
+        .where(deliveries.c.status.in_(list(EXCEPTIONS)))
+    )
+    dead = (
+        select(func.count())
+        .select_from(events)
+        .where(events.c.status == EventStatus.DEAD, ~replayed_well())
+    )
+    return int(connection.execute(waiting).scalar_one()) + int(
+        connection.execute(dead).scalar_one()
+    )
 
 
 def replayed_well() -> ColumnElement[bool]:
-    """Whether an event, or the one that it is a replay of, came to a good end in a replay: then its death needs nobody any more."""
+    """Whether an event, or the one that it is a replay of, came to a good end in a replay: then its
+    death needs nobody any more."""
     item, again, ended = replay_items.alias(), replay_items.alias(), events.alias()
-    of_replay = select(item.c.event_id).where(item.c.replay_event_id == events.c.id).correlate(events).scalar_subquery()
-    is_well = or_(ended.c.status == EventStatus.PROCESSED, and_(ended.c.status == EventStatus.IGNORED, ended.c.reason.is_not(None)))
-    well = select(ended.c.id).join(again, again.c.replay_event_id == ended.c.id).where(is_well).correlate(events)
+    of_replay = (
+        select(item.c.event_id)
+        .where(item.c.replay_event_id == events.c.id)
+        .correlate(events)
+        .scalar_subquery()
+    )
+    is_well = or_(
+        ended.c.status == EventStatus.PROCESSED,
+        and_(ended.c.status == EventStatus.IGNORED, ended.c.reason.is_not(None)),
+    )
+    well = (
+        select(ended.c.id)
+        .join(again, again.c.replay_event_id == ended.c.id)
+        .where(is_well)
+        .correlate(events)
+    )
     return exists(well.where(again.c.event_id == func.coalesce(of_replay, events.c.id)))
 
 
 def exceptions_by_reason(connection: Connection) -> list[tuple[str, str | None, int, bool]]:
-    """(status, reason, how many, whether events) of all that waits for a person, the largest group first."""
+    """(status, reason, how many, whether events) of all that waits for a person, the largest group
+    first."""
     groups: list[tuple[str, str | None, int, bool]] = []
     for table, statuses in ((events, [EventStatus.DEAD]), (deliveries, list(EXCEPTIONS))):
         counted = (
@@ -151,13 +243,22 @@ def exceptions_by_reason(connection: Connection) -> list[tuple[str, str | None, 
             .where(table.c.status.in_(statuses), *([~replayed_well()] if table is events else []))
             .group_by(table.c.status, table.c.reason)
         )
-        groups += [(status, reason, count, table is events) for status, reason, count in connection.execute(counted)]
+        groups += [
+            (status, reason, count, table is events)
+            for status, reason, count in connection.execute(counted)
+        ]
     return sorted(groups, key=lambda group: -group[2])
 
 
-def count_deliveries(connection: Connection, *, most: int | None = None) -> Mapping[DeliveryStatus, int]:
-    """How many deliveries stand in each status; with `most`, counting ends there, so that millions cost no more."""
-    rows = (select(deliveries.c.id).where(deliveries.c.status == status).limit(most).subquery() for status in DeliveryStatus)
+def count_deliveries(
+    connection: Connection, *, most: int | None = None
+) -> Mapping[DeliveryStatus, int]:
+    """How many deliveries stand in each status; with `most`, counting ends there, so that millions
+    cost no more."""
+    rows = (
+        select(deliveries.c.id).where(deliveries.c.status == status).limit(most).subquery()
+        for status in DeliveryStatus
+    )
     counts = [select(func.count()).select_from(some).scalar_subquery() for some in rows]
     found = zip(DeliveryStatus, connection.execute(select(*counts)).one(), strict=True)
     return {status: count for status, count in found if count}
@@ -169,17 +270,24 @@ def count_events(connection: Connection) -> Mapping[EventStatus, int]:
     return {EventStatus(status): count for status, count in rows}
 
 
-def _page(connection: Connection, chosen: Select[Any], table: Table, query: Query) -> Sequence[Row[Any]]:
-    """By ids, which sort by time: a page stays the same however many rows come in above it, and costs as little as the first."""
+def _page(
+    connection: Connection, chosen: Select[Any], table: Table, query: Query
+) -> Sequence[Row[Any]]:
+    """By ids, which sort by time: a page stays the same however many rows come in above it, and
+    costs as little as the first."""
     if query.before:
         chosen = chosen.where(table.c.id < query.before)
     if query.after:
-        return connection.execute(chosen.where(table.c.id > query.after).order_by(table.c.id).limit(query.limit)).all()[::-1]
+        return connection.execute(
+            chosen.where(table.c.id > query.after).order_by(table.c.id).limit(query.limit)
+        ).all()[::-1]
     return connection.execute(chosen.order_by(table.c.id.desc()).limit(query.limit)).all()
 
 
 def fitting_events(query: Query) -> list[ColumnElement[bool]]:
-    fitting = _narrow(events, query, moment=events.c.received_at, prefix="evt") + ([~replayed_well()] if query.is_open else [])
+    fitting = _narrow(events, query, moment=events.c.received_at, prefix="evt") + (
+        [~replayed_well()] if query.is_open else []
+    )
     if query.event_type:
         fitting.append(events.c.event_type == query.event_type)
     for text, found in _sought(query):
@@ -187,27 +295,42 @@ def fitting_events(query: Query) -> list[ColumnElement[bool]]:
         told = cast(events.c.decisions, Text).contains(text.removeprefix("#"), autoescape=True)
         since = query.scan_since or datetime.max.replace(tzinfo=UTC)
         mentioned = select(events.c.id).where(events.c.id >= first_id("evt", since), told)
-        fitting.append(events.c.id.in_(union(linked, select(events.c.id).where(events.c.id == text), mentioned)))
+        fitting.append(
+            events.c.id.in_(
+                union(linked, select(events.c.id).where(events.c.id == text), mentioned)
+            )
+        )
     return fitting
 
 
 def _fitting_deliveries(connection: Connection, query: Query) -> list[ColumnElement[bool]]:
-    fitting = _narrow(deliveries, query, moment=deliveries.c.created_at, prefix="dlv") + [found for _, found in _sought(query)]
+    fitting = _narrow(deliveries, query, moment=deliveries.c.created_at, prefix="dlv") + [
+        found for _, found in _sought(query)
+    ]
     if query.event_type:
         fitting.append(_told_by(connection, query.event_type))
     return fitting
 
 
 def _told_by(connection: Connection, event_type: str) -> ColumnElement[bool]:
-    """That an event of this type tells of a delivery. A rare type's are looked up; of a usual one nearly every row fits."""
-    of_type = select(event_deliveries.c.delivery_id).join(events).where(events.c.event_type == event_type)
+    """That an event of this type tells of a delivery. A rare type's are looked up; of a usual one
+    nearly every row fits."""
+    of_type = (
+        select(event_deliveries.c.delivery_id).join(events).where(events.c.event_type == event_type)
+    )
     some = select(events.c.id).where(events.c.event_type == event_type).limit(_USUAL).subquery()
     if connection.execute(select(func.count()).select_from(some)).scalar_one() < _USUAL:
         return deliveries.c.id.in_(of_type)
-    return of_type.where(event_deliveries.c.delivery_id == deliveries.c.id).correlate(deliveries).exists()
+    return (
+        of_type.where(event_deliveries.c.delivery_id == deliveries.c.id)
+        .correlate(deliveries)
+        .exists()
+    )
 
 
-def _narrow(table: Table, query: Query, *, moment: ColumnElement[Any], prefix: str) -> list[ColumnElement[bool]]:
+def _narrow(
+    table: Table, query: Query, *, moment: ColumnElement[Any], prefix: str
+) -> list[ColumnElement[bool]]:
     """Ids sort by time, so they bound what has to be looked at; the moment then decides."""
     narrowed: list[ColumnElement[bool]] = []
     if query.status:
@@ -217,7 +340,10 @@ def _narrow(table: Table, query: Query, *, moment: ColumnElement[Any], prefix: s
     if query.since:
         narrowed += [moment >= query.since, table.c.id >= first_id(prefix, query.since)]
     if query.until:
-        narrowed += [moment < query.until, table.c.id < first_id(prefix, query.until + timedelta(milliseconds=1))]
+        narrowed += [
+            moment < query.until,
+            table.c.id < first_id(prefix, query.until + timedelta(milliseconds=1)),
+        ]
     return narrowed
 
 
@@ -225,42 +351,97 @@ def _sought(query: Query) -> list[tuple[str, ColumnElement[bool]]]:
     """Each text that is looked for, with the deliveries that it fits."""
     found = [(query.search, _searched(query.search))] if query.search else []
     if query.order:
-        forms = {query.order, query.order.upper(), normalise_reference(query.order), f"#{normalise_reference(query.order)}"}
-        found.append((query.order, or_(deliveries.c.order_number.in_(forms), deliveries.c.reference.in_(forms))))
+        forms = {
+            query.order,
+            query.order.upper(),
+            normalize_reference(query.order),
+            f"#{normalize_reference(query.order)}",
+        }
+        found.append(
+            (
+                query.order,
+                or_(deliveries.c.order_number.in_(forms), deliveries.c.reference.in_(forms)),
+            )
+        )
     if query.tracking:
-        found.append((query.tracking, deliveries.c.tracking_number.in_({query.tracking, query.tracking.upper()})))
+        found.append(
+            (
+                query.tracking,
+                deliveries.c.tracking_number.in_({query.tracking, query.tracking.upper()}),
+            )
+        )
     return found
 
 
 def _searched(text: str) -> ColumnElement[bool]:
-    exact = ("id", "order_number", "reference", "tracking_number", "fulfillment_order_id", "shipstation_shipment_id")
+    exact = (
+        "id",
+        "order_number",
+        "reference",
+        "tracking_number",
+        "fulfillment_order_id",
+        "shipstation_shipment_id",
+    )
     return or_(*(deliveries.c[name] == text for name in exact))
 
 
 def _links(connection: Connection, ids: list[str], *, by: str, wanted: str) -> dict[str, list[str]]:
     link = event_deliveries
     grouped: dict[str, list[str]] = {}
-    for key, value in connection.execute(select(link.c[by], link.c[wanted]).where(link.c[by].in_(ids)).order_by(link.c[wanted])):
+    for key, value in connection.execute(
+        select(link.c[by], link.c[wanted]).where(link.c[by].in_(ids)).order_by(link.c[wanted])
+    ):
         grouped.setdefault(key, []).append(value)
     return grouped
 
 
 def _lines(connection: Connection, ids: list[str]) -> dict[str, list[dict[str, Any]]]:
     grouped: dict[str, list[dict[str, Any]]] = {}
-    chosen = select(delivery_lines).where(delivery_lines.c.delivery_id.in_(ids)).order_by(delivery_lines.c.position)
+    chosen = (
+        select(delivery_lines)
+        .where(delivery_lines.c.delivery_id.in_(ids))
+        .order_by(delivery_lines.c.position)
+    )
     for row in connection.execute(chosen):
-        grouped.setdefault(row.delivery_id, []).append({"id": row.line_item_id, "quantity": row.quantity, "sku": row.sku})
+        grouped.setdefault(row.delivery_id, []).append(
+            {"id": row.line_item_id, "quantity": row.quantity, "sku": row.sku}
+        )
     return grouped
 
 
 def _event(row: Row[Any], linked: list[str]) -> dict[str, Any]:
-    kept = ("id", "source", "event_type", "status", "reason", "received_at", "duplicates", "resource_url")
+    kept = (
+        "id",
+        "source",
+        "event_type",
+        "status",
+        "reason",
+        "received_at",
+        "duplicates",
+        "resource_url",
+    )
     return {name: getattr(row, name) for name in kept} | {"deliveries": linked}
 
 
 _DELIVERY_FIELDS = [
-    *("id", "status", "reason", "shipstation_shipment_id", "shipstation_record_id", "order_number", "fulfillment_order_id", "reference"),
-    *("purple_dot_fulfillment_id", "carrier_code", "tracking_number", "tracking_company", "tracking_url", "all_tracking_numbers"),
+    *(
+        "id",
+        "status",
+        "reason",
+        "shipstation_shipment_id",
+        "shipstation_record_id",
+        "order_number",
+        "fulfillment_order_id",
+        "reference",
+    ),
+    *(
+        "purple_dot_fulfillment_id",
+        "carrier_code",
+        "tracking_number",
+        "tracking_company",
+        "tracking_url",
+        "all_tracking_numbers",
+    ),
     *("notify_customer", "attempts", "created_at", "delivered_at"),
 ]
 

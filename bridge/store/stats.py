@@ -1,10 +1,21 @@
-"""Read-only questions of one glance: what came and went by the hour, how often webhooks usually come, whether the vendors answer."""
+"""Read-only questions of one glance: what came and went by the hour, how often webhooks usually
+come, whether the vendors answer."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, Connection, Table, and_, func, literal, select, true, union_all
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    Table,
+    and_,
+    func,
+    literal,
+    select,
+    true,
+    union_all,
+)
 
 from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus
 from bridge.store.engine.ids import first_id
@@ -19,7 +30,8 @@ _A_WEBHOOK = events.c.source == "shipstation"
 
 @dataclass(frozen=True, slots=True)
 class Hour:
-    """Notifications that came within it, and how the deliveries that were made within it stand now."""
+    """Notifications that came within it, and how the deliveries that were made within it stand
+    now."""
 
     start: datetime
     received: int
@@ -29,7 +41,8 @@ class Hour:
 
 
 def by_hour(connection: Connection, *, now: datetime, hours: int = 24) -> list[Hour]:
-    """The last hours, the oldest first. Counted in the ids, which sort by time: millions of older rows cost nothing."""
+    """The last hours, the oldest first. Counted in the ids, which sort by time: millions of older
+    rows cost nothing."""
     first = now.replace(minute=0, second=0, microsecond=0) - (hours - 1) * HOUR
     starts = [first + number * HOUR for number in range(hours)]
     came, made = (_counted(connection, table, starts) for table in (events, deliveries))
@@ -45,7 +58,9 @@ def by_hour(connection: Connection, *, now: datetime, hours: int = 24) -> list[H
     ]
 
 
-def _counted(connection: Connection, table: Table, starts: list[datetime]) -> Mapping[int, Mapping[str, int]]:
+def _counted(
+    connection: Connection, table: Table, starts: list[datetime]
+) -> Mapping[int, Mapping[str, int]]:
     hours = [
         select(literal(place).label("place"), table.c.status, func.count())
         .where(_within(table, start, start + HOUR))
@@ -66,29 +81,62 @@ def _within(table: Table, start: datetime, end: datetime) -> ColumnElement[bool]
 
 def last_event_at(connection: Connection) -> datetime | None:
     """When the newest notification came."""
-    return connection.execute(select(events.c.received_at).where(_A_WEBHOOK).order_by(events.c.id.desc()).limit(1)).scalar_one_or_none()
+    return connection.execute(
+        select(events.c.received_at).where(_A_WEBHOOK).order_by(events.c.id.desc()).limit(1)
+    ).scalar_one_or_none()
 
 
 def usual_per_hour(connection: Connection, *, now: datetime, weeks: int = 4) -> float | None:
-    """How many notifications came in an hour, at this hour of the week, on average over the last weeks that are known whole (an hour
-    before and after count in). None before the first whole week."""
+    """How many notifications came in an hour, at this hour of the week, on average over the last
+    weeks that are known whole (an hour before and after count in). None before the first whole
+    week."""
     counts = in_earlier_weeks(connection, now - HOUR, now + HOUR, weeks=weeks)
     return sum(counts) / (2.0 * len(counts)) if counts else None
 
 
-def in_earlier_weeks(connection: Connection, start: datetime, end: datetime, *, weeks: int, most: int | None = None) -> list[int]:
-    """How many notifications came between the same hours of each earlier week that lies wholly within what we know; with `most`, counting
-    ends there."""
-    oldest = connection.execute(select(events.c.received_at).order_by(events.c.id).limit(1)).scalar_one_or_none()
-    back = [number * WEEK for number in range(1, weeks + 1) if end > start and oldest is not None and start - number * WEEK >= oldest]
-    spans = [select(events.c.id).where(_within(events, start - one, end - one)).limit(most).subquery() for one in back]
-    return [connection.execute(select(func.count()).select_from(some)).scalar_one() for some in spans]
+def in_earlier_weeks(
+    connection: Connection, start: datetime, end: datetime, *, weeks: int, most: int | None = None
+) -> list[int]:
+    """How many notifications came between the same hours of each earlier week that lies wholly
+    within what we know; with `most`, counting ends there."""
+    oldest = connection.execute(
+        select(events.c.received_at).order_by(events.c.id).limit(1)
+    ).scalar_one_or_none()
+    back = [
+        number * WEEK
+        for number in range(1, weeks + 1)
+        if end > start and oldest is not None and start - number * WEEK >= oldest
+    ]
+    spans = [
+        select(events.c.id).where(_within(events, start - one, end - one)).limit(most).subquery()
+        for one in back
+    ]
+    return [
+        connection.execute(select(func.count()).select_from(some)).scalar_one() for some in spans
+    ]
 
 
 def last_heard(connection: Connection) -> Mapping[str, datetime | None]:
     """When each vendor last gave us what we asked for."""
     fetched = select(records.c.fetched_at).order_by(records.c.id.desc()).limit(1)
-    accepted = select(deliveries.c.order_seen_at).where(deliveries.c.order_seen_at.is_not(None)).order_by(deliveries.c.id.desc()).limit(1)
-    told = select(attempts.c.finished_at).where(attempts.c.http_status < 300).order_by(attempts.c.id.desc()).limit(1)
-    seen = [moment for question in (accepted, told) if (moment := connection.execute(question).scalar_one_or_none())]
-    return {"shipstation": connection.execute(fetched).scalar_one_or_none(), "purple_dot": max(seen, default=None)}
+    accepted = (
+        select(deliveries.c.order_seen_at)
+        .where(deliveries.c.order_seen_at.is_not(None))
+        .order_by(deliveries.c.id.desc())
+        .limit(1)
+    )
+    told = (
+        select(attempts.c.finished_at)
+        .where(attempts.c.http_status < 300)
+        .order_by(attempts.c.id.desc())
+        .limit(1)
+    )
+    seen = [
+        moment
+        for question in (accepted, told)
+        if (moment := connection.execute(question).scalar_one_or_none())
+    ]
+    return {
+        "shipstation": connection.execute(fetched).scalar_one_or_none(),
+        "purple_dot": max(seen, default=None),
+    }

@@ -1,4 +1,5 @@
-"""What the sweep asks of the ledger, what it feeds in, and how each sweep ended. Every function works inside the caller's transaction."""
+"""What the sweep asks of the ledger, what it feeds in, and how each sweep ended. Every function
+works inside the caller's transaction."""
 
 import json
 from collections import Counter, defaultdict
@@ -10,9 +11,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, insert, select, true, update
 
+from bridge.domain.deliveries import Delivery
 from bridge.domain.events import EventStatus, Lane, Record
 from bridge.store import events
-from bridge.store.deliveries import Delivery, load
+from bridge.store.deliveries import load
 from bridge.store.engine import wakeup
 from bridge.store.engine.ids import new_id
 from bridge.store.events import Arrival
@@ -26,8 +28,9 @@ _UNEVENTFUL_FOR = timedelta(days=30)
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """An event to feed in: it asks for `resource_url`, to have the records `about` (kind, id, and the parcel's mark). `why` is missed (no
-    webhook told of them), finished (they were not, when one told of them) or voided (after something of ours stood for them)."""
+    """An event to feed in: it asks for `resource_url`, to have the records `about` (kind, id, and
+    the parcel's mark). `why` is missed (no webhook told of them), finished (they were not, when one
+    told of them) or voided (after something of ours stood for them)."""
 
     why: str
     event_type: str
@@ -46,85 +49,144 @@ class Told:
 
 
 def told_since(connection: Connection, since: datetime) -> Iterator[Told]:
-    """The records of all events that came in since, event by event, each event's in the vendor's order."""
+    """The records of all events that came in since, event by event, each event's in the vendor's
+    order."""
     chosen = select(records, event_rows.c.event_type, event_rows.c.status).join(event_rows)
-    chosen = chosen.where(records.c.event_id >= new_id("evt", since)[:16]).order_by(records.c.event_id, records.c.id)  # Ids sort by time.
+    chosen = chosen.where(records.c.event_id >= new_id("evt", since)[:16]).order_by(
+        records.c.event_id, records.c.id
+    )  # Ids sort by time.
     for row in connection.execute(chosen, execution_options={"yield_per": 500}):
         is_work = row.status == EventStatus.RECEIVED
         yield Told(row.event_id, row.event_type, is_work, Record(row.kind, row.record_id, row.body))
 
 
 def in_work(connection: Connection, since: datetime) -> list[tuple[str, str, str]]:
-    """What earlier sweeps fed in and is still work, or waits for a person: (kind, id, mark) of each record."""
+    """What earlier sweeps fed in and is still work, or waits for a person: (kind, id, mark) of each
+    record."""
     open_ends = event_rows.c.status.in_([EventStatus.RECEIVED, EventStatus.DEAD])
-    fed = select(event_rows.c.body).where(event_rows.c.id >= new_id("evt", since)[:16], event_rows.c.source == SOURCE, open_ends)
+    fed = select(event_rows.c.body).where(
+        event_rows.c.id >= new_id("evt", since)[:16], event_rows.c.source == SOURCE, open_ends
+    )
     about: list[tuple[str, str, str]] = []
     for body in connection.execute(fed).scalars():
-        with suppress(ValueError, LookupError, TypeError):  # One that was redacted tells nothing any more.
-            about += [(kind, record_id, mark) for kind, record_id, mark in json.loads(bytes(body))["about"]]
+        with suppress(
+            ValueError, LookupError, TypeError
+        ):  # One that was redacted tells nothing any more.
+            about += [
+                (kind, record_id, mark)
+                for kind, record_id, mark in json.loads(bytes(body))["about"]
+            ]
     return about
 
 
 def feed(connection: Connection, found: Sequence[Found], *, now: datetime) -> list[Found]:
-    """Let each in as if its webhook had come, in the lowest lane. What waits under the same pointer already is left as it is; returns
-    the others."""
+    """Let each in as if its webhook had come, in the lowest lane. What waits under the same pointer
+    already is left as it is; returns the others."""
     pointers = {events.pointer_of(one.event_type, one.resource_url, b""): one for one in found}
-    waiting = select(event_rows.c.waiting_pointer).where(event_rows.c.waiting_pointer.in_(sorted(pointers)))
+    waiting = select(event_rows.c.waiting_pointer).where(
+        event_rows.c.waiting_pointer.in_(sorted(pointers))
+    )
     there = set(connection.execute(waiting).scalars())
     fed = []
     for one in (one for pointer, one in pointers.items() if pointer not in there):
-        body = json.dumps({"resource_url": one.resource_url, "resource_type": one.event_type, "about": one.about}).encode()
+        body = json.dumps(
+            {"resource_url": one.resource_url, "resource_type": one.event_type, "about": one.about}
+        ).encode()
         arrival = Arrival(one.event_type, body, one.resource_url, source=SOURCE, lane=Lane.SWEEP)
-        fed += [one] * (not events.receive(connection, arrival, now=now)[1])  # Else another sweep was faster.
+        fed += [one] * (
+            not events.receive(connection, arrival, now=now)[1]
+        )  # Else another sweep was faster.
     if fed:
         wakeup.announce(connection)
     return fed
 
 
-def start(connection: Connection, *, started_by: str, looked_back_to: datetime, now: datetime) -> int:
-    """A sweep begins; its number. Old ones that missed nothing are forgotten, so that adding up stays cheap."""
-    old = connection.execute(select(sweeps.c.id, sweeps.c.counts).where(sweeps.c.started_at < now - _UNEVENTFUL_FOR)).all()
-    uneventful = [row.id for row in old if not any(told["missed"] for told in row.counts.values())][:500]
+def start(
+    connection: Connection, *, started_by: str, looked_back_to: datetime, now: datetime
+) -> int:
+    """A sweep begins; its number. Old ones that missed nothing are forgotten, so that adding up
+    stays cheap."""
+    old = connection.execute(
+        select(sweeps.c.id, sweeps.c.counts).where(sweeps.c.started_at < now - _UNEVENTFUL_FOR)
+    ).all()
+    uneventful = [row.id for row in old if not any(told["missed"] for told in row.counts.values())][
+        :500
+    ]
     connection.execute(delete(sweeps).where(sweeps.c.id.in_(uneventful)))
-    row = {"started_by": started_by, "started_at": now, "looked_back_to": looked_back_to, "outcome": "running", "counts": {}}
+    row = {
+        "started_by": started_by,
+        "started_at": now,
+        "looked_back_to": looked_back_to,
+        "outcome": "running",
+        "counts": {},
+    }
     number: int = connection.execute(insert(sweeps).values(row).returning(sweeps.c.id)).scalar_one()
     return number
 
 
 def note(connection: Connection, number: int, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """What was counted so far, in the transaction of what was fed in: so each missed shipment is counted once, kill or no kill."""
+    """What was counted so far, in the transaction of what was fed in: so each missed shipment is
+    counted once, kill or no kill."""
     connection.execute(update(sweeps).where(sweeps.c.id == number).values(counts=counts))
 
 
-def end(connection: Connection, number: int, outcome: str, *, detail: str | None, now: datetime) -> None:
+def end(
+    connection: Connection, number: int, outcome: str, *, detail: str | None, now: datetime
+) -> None:
     """`outcome` is done, failed or stopped."""
-    connection.execute(update(sweeps).where(sweeps.c.id == number).values(outcome=outcome, detail=detail, finished_at=now))
+    connection.execute(
+        update(sweeps)
+        .where(sweeps.c.id == number)
+        .values(outcome=outcome, detail=detail, finished_at=now)
+    )
 
 
 def last(connection: Connection) -> dict[str, Any] | None:
     """The newest sweep, with its columns, moments as ISO text; None when there was none."""
-    row = connection.execute(select(sweeps).order_by(sweeps.c.id.desc()).limit(1)).mappings().one_or_none()
-    return {name: value.isoformat() if isinstance(value, datetime) else value for name, value in row.items()} if row else None
+    row = (
+        connection.execute(select(sweeps).order_by(sweeps.c.id.desc()).limit(1))
+        .mappings()
+        .one_or_none()
+    )
+    return (
+        {
+            name: value.isoformat() if isinstance(value, datetime) else value
+            for name, value in row.items()
+        }
+        if row
+        else None
+    )
 
 
 def covered_until(connection: Connection, started_by: str) -> datetime | None:
     """When the newest sweep began that came to its end; None when there was none."""
-    done = select(sweeps.c.started_at).where(sweeps.c.started_by == started_by, sweeps.c.outcome == "done")
+    done = select(sweeps.c.started_at).where(
+        sweeps.c.started_by == started_by, sweeps.c.outcome == "done"
+    )
     return connection.execute(done.order_by(sweeps.c.id.desc()).limit(1)).scalar()
 
 
 def missed(connection: Connection, *, since: datetime | None = None) -> Counter[str]:
-    """How many shipments no webhook told of, by the event type that should have, as the sweeps since then found; or all sweeps."""
+    """How many shipments no webhook told of, by the event type that should have, as the sweeps
+    since then found; or all sweeps."""
     total: Counter[str] = Counter()
-    for counts in connection.execute(select(sweeps.c.counts).where(true() if since is None else sweeps.c.started_at >= since)).scalars():
+    for counts in connection.execute(
+        select(sweeps.c.counts).where(true() if since is None else sweeps.c.started_at >= since)
+    ).scalars():
         total.update({event_type: told["missed"] for event_type, told in counts.items()})
     return total
 
 
 def references_since(connection: Connection, since: datetime) -> list[str]:
     """The references of all orders for which a delivery was made since."""
-    named = deliveries.c.created_at >= since, deliveries.c.fulfillment_order_id.is_not(None), deliveries.c.reference.is_not(None)
-    return list(connection.execute(select(deliveries.c.reference).where(*named).distinct()).scalars())
+    named = (
+        deliveries.c.created_at >= since,
+        deliveries.c.fulfillment_order_id.is_not(None),
+        deliveries.c.reference.is_not(None),
+    )
+    return list(
+        connection.execute(select(deliveries.c.reference).where(*named).distinct()).scalars()
+    )
 
 
 def all_of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:

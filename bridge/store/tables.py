@@ -1,4 +1,5 @@
-"""The schema, once for SQLite and PostgreSQL. Migrations make it; a test holds the two against each other."""
+"""The schema, once for SQLite and PostgreSQL. Migrations make it; a test holds the two against each
+other."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -35,7 +36,8 @@ metadata = MetaData(
 
 
 class UtcDateTime(TypeDecorator[datetime]):
-    """Aware UTC in Python; `timestamptz` on PostgreSQL, ISO text on SQLite, where text order is time order."""
+    """Aware UTC in Python; `timestamptz` on PostgreSQL, ISO text on SQLite, where text order is
+    time order."""
 
     impl = DateTime(timezone=True)
     cache_ok = True
@@ -44,24 +46,31 @@ class UtcDateTime(TypeDecorator[datetime]):
         return _utc_text if dialect.name == "sqlite" else super().bind_processor(dialect)
 
     def result_processor(self, dialect: Dialect, coltype: object) -> Any:
-        return _utc_moment if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+        return (
+            _utc_moment if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
+        )
 
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002  # the signature is SQLAlchemy's
+    # the signature is SQLAlchemy's
+    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
         return value and value.astimezone(UTC)
 
 
 def _utc_text(value: datetime | None) -> str | None:
-    return value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") if value else None
+    return (
+        value.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds") if value else None
+    )
 
 
 def _utc_moment(value: str | None) -> datetime | None:
     return datetime.fromisoformat(value).replace(tzinfo=UTC) if value else None
 
 
-RESOLVED_EVENT = text("redacted_at IS NULL AND status || '' IN ('processed', 'ignored', 'rejected')")
+RESOLVED_EVENT = text(
+    "redacted_at IS NULL AND status || '' IN ('processed', 'ignored', 'rejected')"
+)
 RESOLVED_DELIVERY = text("redacted_at IS NULL AND status || '' IN ('delivered', 'cancelled')")
-"""What may be redacted once it is old enough: conditions of partial indexes. `|| ''` keeps the planners away from the index of statuses,
-in which everything that was ever redacted stands too."""
+"""What may be redacted once it is old enough: conditions of partial indexes. `|| ''` keeps the
+planners away from the index of statuses, in which everything that was ever redacted stands too."""
 
 # Several columns a line: a table reads as a table.
 # fmt: off
@@ -91,7 +100,8 @@ events = Table("events", metadata,
     Index("ix_events_reason", "reason", "id", sqlite_where=_KNOWN, postgresql_where=_KNOWN),
     Index("ix_events_unredacted", "processed_at", sqlite_where=RESOLVED_EVENT, postgresql_where=RESOLVED_EVENT),
 )
-"""`due_at` is both when work may start and until when it is taken: a claim moves it by the lease, so an expired lease is due again."""
+"""`due_at` is both when work may start and until when it is taken: a claim moves it by the lease,
+so an expired lease is due again."""
 
 records = Table("records", metadata,
     Column("id", _Serial, primary_key=True), Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
@@ -104,7 +114,8 @@ fulfillment_orders = Table("fulfillment_orders", metadata,
     Column("reference_key", String, nullable=False, index=True), Column("status", String(16)),
     Column("seen_at", UtcDateTime, nullable=False),
 )
-"""Confirmed orders: the cache of what Purple Dot said, and the row that is locked while an order's quantities are decided."""
+"""Confirmed orders: the cache of what Purple Dot said, and the row that is locked while an order's
+quantities are decided."""
 
 order_lines = Table("order_lines", metadata,
     Column("fulfillment_order_id", String(64), ForeignKey("fulfillment_orders.id"), primary_key=True),
@@ -135,14 +146,16 @@ deliveries = Table("deliveries", metadata,
     Index("ix_deliveries_reason", "reason", "id", sqlite_where=_KNOWN, postgresql_where=_KNOWN),
     Index("ix_deliveries_unredacted", "updated_at", sqlite_where=RESOLVED_DELIVERY, postgresql_where=RESOLVED_DELIVERY),
 )
-"""The mapping log: shipment ↔ fulfillment order ↔ fulfillment. `posting_at` is the intent, committed before a request leaves."""
+"""The mapping log: shipment ↔ fulfillment order ↔ fulfillment. `posting_at` is the intent,
+committed before a request leaves."""
 
 delivery_lines = Table("delivery_lines", metadata,
     Column("delivery_id", String(32), ForeignKey("deliveries.id"), primary_key=True),
     Column("line_item_id", String, primary_key=True), Column("fulfillment_order_id", String(64), nullable=False, index=True),
     Column("position", Integer, nullable=False), Column("sku", String), Column("quantity", Integer, nullable=False),
 )
-"""The quantity ledger: what each delivery takes of a Purple Dot line. The delivery's status says whether it counts."""
+"""The quantity ledger: what each delivery takes of a Purple Dot line. The delivery's status says
+whether it counts."""
 
 event_deliveries = Table("event_deliveries", metadata,
     Column("event_id", String(32), ForeignKey("events.id"), primary_key=True),
@@ -163,7 +176,8 @@ marked_shipments = Table("marked_shipments", metadata,
     Column("message", Text), Column("file_name", Text, nullable=False), Column("sending_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
 )
-"""What `bridge ship` told ShipStation. `sending_at` is the intent, committed before a request leaves; left behind, it was interrupted."""
+"""What `bridge ship` told ShipStation. `sending_at` is the intent, committed before a request
+leaves; left behind, it was interrupted."""
 
 workers = Table("workers", metadata,
     Column("name", String(64), primary_key=True), Column("host", String(255), nullable=False), Column("pid", Integer, nullable=False),
@@ -176,8 +190,8 @@ budgets = Table("budgets", metadata,
     Column("failures", Integer, nullable=False, server_default="0"), Column("failing_since", Float, nullable=False, server_default="0"),
     Column("opened_at", Float, nullable=False, server_default="0"), Column("open_until", Float, nullable=False, server_default="0"),
 )
-"""One row per vendor, in epoch seconds (0: not so): `free_at` is when the budget would be whole again if nobody called; the last four
-say whether it fails, and when the next probe may go."""
+"""One row per vendor, in epoch seconds (0: not so): `free_at` is when the budget would be whole
+again if nobody called; the last four say whether it fails, and when the next probe may go."""
 
 chores = Table("chores", metadata,
     Column("name", String(64), primary_key=True), Column("due_at", UtcDateTime, nullable=False), Column("done_at", UtcDateTime),
@@ -194,12 +208,14 @@ audit = Table("audit", metadata,
 notes = Table("notes", metadata,
     Column("name", String(64), primary_key=True), Column("value", JSON, nullable=False), Column("noted_at", UtcDateTime, nullable=False),
 )
-"""What one process found or was told and others want to know, such as where the webhooks shall go; never a secret."""
+"""What one process found or was told and others want to know, such as where the webhooks shall go;
+never a secret."""
 
 secret_keys = Table("secret_keys", metadata,
     Column("name", String(64), primary_key=True), Column("value", String, nullable=False),
 )
-"""Secrets that we made ourselves, such as the one that signs the console's sessions. Never shown, never exported."""
+"""Secrets that we made ourselves, such as the one that signs the console's sessions. Never shown,
+never exported."""
 
 sweeps = Table("sweeps", metadata,
     Column("id", _Serial, primary_key=True), Column("started_by", String(16), nullable=False),
@@ -207,7 +223,8 @@ sweeps = Table("sweeps", metadata,
     Column("finished_at", UtcDateTime), Column("outcome", String(16), nullable=False), Column("detail", Text),
     Column("counts", JSON, nullable=False),
 )
-"""One row a sweep. `counts` is {event type: {"listed": …, "missed": …, "finished": …, "voided": …}}, kept up to date while it runs."""
+"""One row a sweep. `counts` is {event type: {"listed": …, "missed": …, "finished": …, "voided":
+…}}, kept up to date while it runs."""
 
 replay_runs = Table("replay_runs", metadata,
     Column("id", String(32), primary_key=True), Column("created_at", UtcDateTime, nullable=False),
@@ -216,11 +233,13 @@ replay_runs = Table("replay_runs", metadata,
     Column("status", String(16), nullable=False), Column("total", Integer, nullable=False), Column("fed", Integer, nullable=False),
     Column("finished_at", UtcDateTime),
 )
-"""A person's wish to take stored events through the journey again; `chosen` is what they were chosen by, `fed` how many have begun."""
+"""A person's wish to take stored events through the journey again; `chosen` is what they were
+chosen by, `fed` how many have begun."""
 
 replay_items = Table("replay_items", metadata,
     Column("run_id", String(32), ForeignKey("replay_runs.id"), primary_key=True), Column("position", Integer, primary_key=True),
     Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
     Column("replay_event_id", String(32), ForeignKey("events.id"), unique=True),
 )
-"""One event of a run: the original, which is never changed, and the event of its own that the replay became, once it has begun."""
+"""One event of a run: the original, which is never changed, and the event of its own that the
+replay became, once it has begun."""

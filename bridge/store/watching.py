@@ -19,15 +19,27 @@ def exceptions(connection: Connection) -> list[tuple[str, str]]:
     for table, statuses in ((deliveries, EXCEPTIONS), (events, [EventStatus.DEAD])):
         for status in sorted(statuses):
             open_ = [~replayed_well()] if table is events else []
-            chosen = select(table.c.id, table.c.reason).where(table.c.status == status, *open_).order_by(table.c.id.desc()).limit(_MOST)
+            chosen = (
+                select(table.c.id, table.c.reason)
+                .where(table.c.status == status, *open_)
+                .order_by(table.c.id.desc())
+                .limit(_MOST)
+            )
             found += [(row.id, row.reason or "") for row in connection.execute(chosen)]
     return found
 
 
 def note_next(connection: Connection, *, now: datetime) -> None:
-    """Remember which live work is due and first in line, and since when that is so: while work moves it is another one each time."""
+    """Remember which live work is due and first in line, and since when that is so: while work
+    moves it is another one each time."""
     head = next(
-        (one for lane in (Lane.LIVE, Lane.RETRY) for table in (deliveries, events) if (one := _due(connection, table, lane, now))), None
+        (
+            one
+            for lane in (Lane.LIVE, Lane.RETRY)
+            for table in (deliveries, events)
+            if (one := _due(connection, table, lane, now))
+        ),
+        None,
     )
     known = notes.get(connection, _NEXT)
     if head is None and known is not None:
@@ -42,5 +54,10 @@ def next_since(connection: Connection) -> tuple[str, datetime] | None:
 
 
 def _due(connection: Connection, table: Table, lane: Lane, now: datetime) -> str | None:
-    first = select(table.c.id).where(table.c.lane == lane, table.c.due_at <= now).order_by(table.c.due_at).limit(1)
+    first = (
+        select(table.c.id)
+        .where(table.c.lane == lane, table.c.due_at <= now)
+        .order_by(table.c.due_at)
+        .limit(1)
+    )
     return connection.execute(first).scalar_one_or_none()

@@ -1,8 +1,8 @@
 """Who works: a name per worker held by a lock, and its heartbeat.
 
-A worker that is restarted gets the name of the one that died, because the lock died with it, and takes its rows back at once
-instead of waiting for their leases. Two living workers never share a name.
-"""
+A worker that is restarted gets the name of the one that died, because the lock died with it, and
+takes its rows back at once instead of waiting for their leases. Two living workers never share a
+name."""
 
 import fcntl
 import os
@@ -24,7 +24,8 @@ from bridge.store.tables import workers
 
 _MOST_WORKERS = 64
 _LOCK_SPACE = 0x50445348
-"""First half of the advisory lock's key on PostgreSQL, so that we never meet another program's locks."""
+"""First half of the advisory lock's key on PostgreSQL, so that we never meet another program's
+locks."""
 
 
 @dataclass(slots=True)
@@ -37,7 +38,8 @@ class WorkerName:
 
 
 def take_name(database: Database) -> WorkerName:
-    """The first free name, `worker-1` and so on. Raises StorageError when all are taken or the database can't answer."""
+    """The first free name, `worker-1` and so on. Raises StorageError when all are taken or the
+    database can't answer."""
     take = _take_file_lock if database.is_sqlite else _take_advisory_lock
     for number in range(1, _MOST_WORKERS + 1):
         held = take(database, number)
@@ -61,11 +63,15 @@ def _take_advisory_lock(database: Database, number: int) -> WorkerName | None:
     try:
         connection = database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
         key = {"space": _LOCK_SPACE, "number": number}
-        if not connection.execute(text("SELECT pg_try_advisory_lock(:space, :number)"), key).scalar_one():
+        if not connection.execute(
+            text("SELECT pg_try_advisory_lock(:space, :number)"), key
+        ).scalar_one():
             connection.close()
             return None
     except DBAPIError as exc:
-        raise StorageError("the database can't be reached to take a worker's name", retry_after=5) from exc
+        raise StorageError(
+            "the database can't be reached to take a worker's name", retry_after=5
+        ) from exc
 
     def is_held() -> bool:
         try:
@@ -76,7 +82,8 @@ def _take_advisory_lock(database: Database, number: int) -> WorkerName | None:
 
     def release() -> None:
         with suppress(SQLAlchemyError):  # A broken one has no lock any more.
-            connection.detach()  # Closing for good frees the lock; a pooled connection would keep it.
+            # Closing for good frees the lock; a pooled connection would keep it.
+            connection.detach()
         connection.close()
 
     return WorkerName(f"worker-{number}", is_held=is_held, release=release)
@@ -85,8 +92,18 @@ def _take_advisory_lock(database: Database, number: int) -> WorkerName | None:
 def beat(connection: Connection, name: str, *, started_at: datetime, now: datetime) -> None:
     """Say that this worker lives."""
     dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    row = {"host": socket.gethostname(), "pid": os.getpid(), "started_at": started_at, "beat_at": now, "stopped_at": None}
-    connection.execute(dialect.insert(workers).values(name=name, **row).on_conflict_do_update(index_elements=["name"], set_=row))
+    row = {
+        "host": socket.gethostname(),
+        "pid": os.getpid(),
+        "started_at": started_at,
+        "beat_at": now,
+        "stopped_at": None,
+    }
+    connection.execute(
+        dialect.insert(workers)
+        .values(name=name, **row)
+        .on_conflict_do_update(index_elements=["name"], set_=row)
+    )
 
 
 def stopped(connection: Connection, name: str, *, now: datetime) -> None:
@@ -95,11 +112,17 @@ def stopped(connection: Connection, name: str, *, now: datetime) -> None:
 
 
 def known(connection: Connection) -> list[Row[Any]]:
-    """Every worker that ever worked on this database: its name, host, pid, since when, last heartbeat, and when it stopped on purpose."""
+    """Every worker that ever worked on this database: its name, host, pid, since when, last
+    heartbeat, and when it stopped on purpose."""
     return list(connection.execute(select(workers).order_by(workers.c.name)).all())
 
 
 def last_beat(connection: Connection) -> datetime | None:
     """The newest heartbeat of any worker that has not stopped; None when there is none."""
-    newest = select(workers.c.beat_at).where(workers.c.stopped_at.is_(None)).order_by(workers.c.beat_at.desc()).limit(1)
+    newest = (
+        select(workers.c.beat_at)
+        .where(workers.c.stopped_at.is_(None))
+        .order_by(workers.c.beat_at.desc())
+        .limit(1)
+    )
     return connection.execute(newest).scalar_one_or_none()

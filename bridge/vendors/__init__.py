@@ -1,1 +1,2 @@
-"""How the bridge talks to both vendors: http (the one client), rate_limit, shipstation/, purple_dot/."""
+"""How the bridge talks to both vendors: http (the one client), rate_limit, shipstation/,
+purple_dot/."""

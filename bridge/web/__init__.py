@@ -1,1 +1,2 @@
-"""Everything that answers HTTP: webhooks (POST /webhooks/shipstation), app, throttle, gunicorn, console/."""
+"""Everything that answers HTTP: webhooks (POST /webhooks/shipstation), app, throttle, gunicorn,
+console/."""

@@ -1,8 +1,8 @@
-"""The receiver as a WSGI application: the door, the console where it is on, health, and what errors are answered with."""
+"""The receiver as a WSGI application: the door, the console where it is on, health, and what errors
+are answered with."""
 
 import threading
 from functools import partial
-from typing import Any
 
 import structlog
 from flask import Flask, Response, jsonify
@@ -14,25 +14,29 @@ from bridge import __version__, metrics
 from bridge.domain.errors import AuthenticationError, KeysUnavailableError, StorageError
 from bridge.logs import configure_logs
 from bridge.operations import metrics_exporter
+from bridge.operations.health import readiness
 from bridge.pipeline.find_orders import orders_named
-from bridge.services import create_clients, create_event_job, known_origins, open_database, own_carriers, rates
-from bridge.settings import Settings
-from bridge.store import rate_limits, reports, sweeps, workers
-from bridge.store.engine import migrate
+from bridge.services import (
+    create_clients,
+    create_event_job,
+    known_origins,
+    open_database,
+    own_carriers,
+)
+from bridge.settings import Settings, rates
 from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
 from bridge.web import console, webhooks
 
 log = structlog.get_logger(__name__)
 
-_WORKER_IS_SILENT = 30.0
-
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The receiver as a WSGI application. Raises SettingsError when the settings are wrong."""
     settings = settings or Settings.load()
     configure_logs(settings.log_format, settings.log_level)
-    # The sender gives us ten seconds; a lock that lasts longer is answered with 503, and it tries again.
+    # The sender gives us ten seconds; a lock that lasts longer is answered with 503, and it tries
+    # again.
     database = open_database(settings, busy_timeout=5.0)
     app = Flask("bridge", static_folder=None)
     app.extensions["database"] = database
@@ -42,7 +46,9 @@ def create_app(settings: Settings | None = None) -> Flask:
     _add_error_answers(app)
     if settings.console_password is not None:
         console.add_to(app, _desk(settings, database, settings.console_password))
-    database.close()  # gunicorn may fork now, and a connection is for one process. https://www.sqlite.org/howtocorrupt.html
+    # gunicorn may fork now, and a connection is for one process.
+    # https://www.sqlite.org/howtocorrupt.html
+    database.close()
     return app
 
 
@@ -90,32 +96,6 @@ def _add_health(app: Flask, settings: Settings, database: Database) -> None:
         return Response(metrics_exporter.page(ledger), content_type=CONTENT_TYPE_LATEST)
 
 
-def readiness(database: Database, settings: Settings) -> dict[str, Any]:
-    """Can webhooks be taken and worked on? `status` is ready or not_ready; each part says what it saw."""
-    try:
-        with database.read() as connection:
-            now = database.now(connection)
-            beat = workers.last_beat(connection)
-            parts: dict[str, Any] = {
-                "database": "ok",
-                "migrations": "ok" if migrate.current(connection) == migrate.newest() else "behind",
-                "worker_heartbeat_age_seconds": round((now - beat).total_seconds(), 1) if beat else None,
-                "oldest_unprocessed_seconds": round(reports.oldest_unprocessed(connection, now=now), 1),
-                "exceptions_waiting": reports.count_exceptions(connection),
-                "last_sweep": sweeps.last(connection),
-                "vendors": {
-                    system: rate_limits.state(connection, system, per_minute=per_minute, now=now).as_json()
-                    for system, per_minute in rates(settings).items()
-                },
-            }
-    except StorageError as exc:
-        return {"status": "not_ready", "database": str(exc)}
-    age = parts["worker_heartbeat_age_seconds"]
-    parts["worker"] = "ok" if age is not None and age <= _WORKER_IS_SILENT else "silent"
-    ready = parts["migrations"] == "ok" and parts["worker"] == "ok"
-    return {"status": "ready" if ready else "not_ready"} | parts
-
-
 def _add_error_answers(app: Flask) -> None:
     """Errors are JSON: a code, a sentence, never a stack trace, never a secret."""
 
@@ -127,19 +107,29 @@ def _add_error_answers(app: Flask) -> None:
 
     @app.errorhandler(StorageError)
     @app.errorhandler(KeysUnavailableError)
-    def unavailable(error: StorageError | KeysUnavailableError) -> tuple[Response, int, dict[str, str]]:
+    def unavailable(
+        error: StorageError | KeysUnavailableError,
+    ) -> tuple[Response, int, dict[str, str]]:
         log.error("request_put_off", error=str(error))
         wait = str(int(error.retry_after or 5))
-        return jsonify(error="unavailable", message="This can't be stored now; please send it again."), 503, {"Retry-After": wait}
+        return (
+            jsonify(error="unavailable", message="This can't be stored now; please send it again."),
+            503,
+            {"Retry-After": wait},
+        )
 
     @app.errorhandler(HTTPException)
     def http_error(error: HTTPException) -> tuple[Response, int]:
         name = (error.name or "error").lower().replace(" ", "_")
         answer = jsonify(error=name, message=error.description or error.name)
-        answer.headers.extend(header for header in error.get_headers() if header[0] != "Content-Type")  # A 405 says what is allowed.
+        answer.headers.extend(
+            header for header in error.get_headers() if header[0] != "Content-Type"
+        )  # A 405 says what is allowed.
         return answer, error.code or 500
 
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> tuple[Response, int]:
         log.error("request_failed_unforeseen", exc_info=error)
-        return jsonify(error="internal_error", message="This failed and was logged; please send it again."), 500
+        return jsonify(
+            error="internal_error", message="This failed and was logged; please send it again."
+        ), 500

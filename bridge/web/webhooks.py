@@ -1,4 +1,5 @@
-"""ENTERS: POST /webhooks/shipstation. Raw body → authenticate → identify → store → answer; nothing else happens before the answer."""
+"""ENTERS: POST /webhooks/shipstation. Raw body → authenticate → identify → store → answer; nothing
+else happens before the answer."""
 
 import hmac
 import json
@@ -22,8 +23,8 @@ from bridge.store import events
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection, Database
 from bridge.store.events import Arrival
-from bridge.translate import EVENT_TYPES
 from bridge.vendors.shipstation import webhook
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.payloads import record_of
 from bridge.web.throttle import Brake
 
@@ -37,7 +38,8 @@ _LONGEST_HEADER = 1000
 
 @dataclass
 class Door:
-    """What the receiver needs: who may enter (`tokens`, `signature` mode, `key` by id), where a resource_url may point, where to store."""
+    """What the receiver needs: who may enter (`tokens`, `signature` mode, `key` by id), where a
+    resource_url may point, where to store."""
 
     database: Database
     tokens: Sequence[SecretStr]
@@ -65,22 +67,31 @@ def blueprint(door: Door) -> Blueprint:
     @routes.post("/webhooks/shipstation")
     @routes.post("/webhooks/shipstation/<token>")
     def shipstation(token: str | None = None) -> Response:
-        asked = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy would cost as much as what it finds
+        # each look through the proxy would cost as much as what it finds
+        asked = request._get_current_object()  # type: ignore[attr-defined]
         try:
             _check_token(token or asked.headers.get("X-Bridge-Token", ""), door.token_bytes)
         except AuthenticationError:
             _slow_down(door.brake, asked.remote_addr or "")
             raise
         raw = asked.get_data(cache=False)
-        asked.stream.read(1)  # A chunked body is cut at the limit without a word; asking for more of it is answered with 413.
-        headers = {name: value for name in KEPT_HEADERS if (value := asked.headers.get(name)) is not None}
+        asked.stream.read(
+            1
+        )  # A chunked body is cut at the limit without a word; asking for more of it is answered with 413.
+        headers = {
+            name: value for name in KEPT_HEADERS if (value := asked.headers.get(name)) is not None
+        }
         answered = accept(door, raw, headers, remote_address=asked.remote_addr)
-        return Response(json.dumps(answered.body) + "\n", answered.code, content_type="application/json")
+        return Response(
+            json.dumps(answered.body) + "\n", answered.code, content_type="application/json"
+        )
 
     return routes
 
 
-def accept(door: Door, raw: bytes, headers: Mapping[str, str], *, remote_address: str | None) -> Answered:
+def accept(
+    door: Door, raw: bytes, headers: Mapping[str, str], *, remote_address: str | None
+) -> Answered:
     """Authenticate, identify and store one body; `headers` by lower-case name.
 
     Raises AuthenticationError, KeysUnavailableError or StorageError: nothing is kept then.
@@ -91,10 +102,23 @@ def accept(door: Door, raw: bytes, headers: Mapping[str, str], *, remote_address
     try:
         notification = webhook.identify(raw)
     except PayloadError as exc:
-        return _reject(door, Arrival("unknown", body, headers=kept, remote_address=remote_address, signature=signature), exc)
+        return _reject(
+            door,
+            Arrival(
+                "unknown", body, headers=kept, remote_address=remote_address, signature=signature
+            ),
+            exc,
+        )
     _check_signed(door, notification.event_type, signature)
     url = notification.resource_url
-    arrival = Arrival(notification.event_type, body, url, headers=kept, remote_address=remote_address, signature=signature)
+    arrival = Arrival(
+        notification.event_type,
+        body,
+        url,
+        headers=kept,
+        remote_address=remote_address,
+        signature=signature,
+    )
     if notification.event_type not in EVENT_TYPES:
         return _ignore(door, arrival)
     try:
@@ -113,15 +137,19 @@ def _check_token(given: str, tokens: Sequence[bytes]) -> None:
 
 
 def _slow_down(brake: Brake, address: str) -> None:
-    """The address is the connection's own: what a header claims, anybody can write. No line of log: there would be no end of them."""
+    """The address is the connection's own: what a header claims, anybody can write. No line of log:
+    there would be no end of them."""
     wait = brake.wait(address, now=time.monotonic())
     if wait:
         metrics.REJECTIONS.labels(cause="throttled").inc()
-        raise TooManyRequests("Too many wrong webhook tokens from this address.", retry_after=math.ceil(wait))
+        raise TooManyRequests(
+            "Too many wrong webhook tokens from this address.", retry_after=math.ceil(wait)
+        )
 
 
 def _check_signature(door: Door, raw: bytes, headers: Mapping[str, str]) -> str:
-    """`verified`, `unverified` or `none`: signed bytes are judged before anything in them is read."""
+    """`verified`, `unverified` or `none`: signed bytes are judged before anything in them is
+    read."""
     if door.signature == "off" or not webhook.is_signed(headers):
         return "none"
     try:
@@ -135,7 +163,8 @@ def _check_signature(door: Door, raw: bytes, headers: Mapping[str, str]) -> str:
 
 
 def _check_signed(door: Door, event_type: str, signature: str) -> None:
-    """V2 webhooks are always signed; V1 and inline ones never are. https://docs.shipstation.com/apis/docs/guides/webhooks-validation"""
+    """V2 webhooks are always signed; V1 and inline ones never are.
+    https://docs.shipstation.com/apis/docs/guides/webhooks-validation"""
     if signature != "none" or door.signature == "off" or not event_type.upper().endswith("_V2"):
         return
     error = AuthenticationError(f"{event_type} came without a signature", cause="signature_missing")
@@ -146,7 +175,11 @@ def _check_signed(door: Door, event_type: str, signature: str) -> None:
 
 def _say_unverified(error: AuthenticationError) -> None:
     metrics.REJECTIONS.labels(cause=f"log_only_{error.cause}").inc()
-    log.warning("signature_not_verified_but_accepted", cause=error.cause, setting="BRIDGE_SHIPSTATION_SIGNATURE=log")
+    log.warning(
+        "signature_not_verified_but_accepted",
+        cause=error.cause,
+        setting="BRIDGE_SHIPSTATION_SIGNATURE=log",
+    )
 
 
 def _check_content(notification: webhook.Notification, origins: Collection[str]) -> None:
@@ -174,17 +207,32 @@ def _ignore(door: Door, arrival: Arrival) -> Answered:
     reason = Reason.EVENT_TYPE_NOT_HANDLED
     with door.database.begin() as connection:
         now = door.database.now(connection)
-        event_id = events.shelve(connection, arrival, status=EventStatus.IGNORED, reason=reason, detail=detail, now=now)
+        event_id = events.shelve(
+            connection, arrival, status=EventStatus.IGNORED, reason=reason, detail=detail, now=now
+        )
     return _accepted(arrival, "ignored", event_id)
 
 
 def _reject(door: Door, arrival: Arrival, error: PayloadError) -> Answered:
     with door.database.begin() as connection:
         now = door.database.now(connection)
-        shelved = events.shelve(connection, arrival, status=EventStatus.REJECTED, reason=error.reason, detail=str(error)[:1000], now=now)
+        shelved = events.shelve(
+            connection,
+            arrival,
+            status=EventStatus.REJECTED,
+            reason=error.reason,
+            detail=str(error)[:1000],
+            now=now,
+        )
     metrics.REJECTIONS.labels(cause=error.reason).inc()
     log.warning("event_rejected", event_id=shelved, reason=error.reason, detail=str(error)[:300])
-    return Answered(400, {"error": str(error.reason), "message": f"{MEANINGS[error.reason].sentence} {str(error)[:300]}"})
+    return Answered(
+        400,
+        {
+            "error": str(error.reason),
+            "message": f"{MEANINGS[error.reason].sentence} {str(error)[:300]}",
+        },
+    )
 
 
 def _accepted(arrival: Arrival, status: str, event_id: str) -> Answered:

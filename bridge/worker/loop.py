@@ -1,4 +1,5 @@
-"""The loop: claim → do → record. Threads work, one keeper renews leases and beats, one listener wakes. Holds no rules of its own."""
+"""The loop: claim → do → record. Threads work, one keeper renews leases and beats, one listener
+wakes. Holds no rules of its own."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -7,12 +8,12 @@ from datetime import datetime, timedelta
 
 import structlog
 
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import LeaseLostError, StorageError
 from bridge.domain.events import Event
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.process_event import EventJob
 from bridge.store import deliveries, events, leases, restores, workers
-from bridge.store.deliveries import Delivery
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection, Database
 from bridge.vendors.rate_limit import calls_in
@@ -26,7 +27,8 @@ _BROKEN_WAIT = 1.0
 _TAKEN_WAIT = 0.05
 _BREATH = 0.02
 _TAKES = 4
-"""How many of an event's new deliveries the worker that placed them takes at once; the others are for whoever is free."""
+"""How many of an event's new deliveries the worker that placed them takes at once; the others are
+for whoever is free."""
 
 
 Work = Event | Delivery
@@ -41,7 +43,8 @@ def _key(work: Work) -> Key:
 
 @dataclass(slots=True)
 class Worker:
-    """`run()` blocks until `stop()`; with `once` it drains what is due and returns. Any number may share one database."""
+    """`run()` blocks until `stop()`; with `once` it drains what is due and returns. Any number may
+    share one database."""
 
     database: Database
     event_job: EventJob
@@ -58,7 +61,8 @@ class Worker:
     _name: workers.WorkerName | None = None
 
     def stop(self) -> None:
-        """Claim nothing more, finish what is in flight, then return from `run`. May be called from a signal handler."""
+        """Claim nothing more, finish what is in flight, then return from `run`. May be called from
+        a signal handler."""
         self.stopping.set()
         self._changed.set()
 
@@ -67,9 +71,13 @@ class Worker:
         if self._name is None:
             return
         log.info("worker_started", worker=self._name.name, threads=self.threads)
-        helpers = [threading.Thread(target=target, daemon=True) for target in (self._keep, self._listen)]
+        helpers = [
+            threading.Thread(target=target, daemon=True) for target in (self._keep, self._listen)
+        ]
         if self.chores is not None and not once:
-            helpers.append(threading.Thread(target=self.chores.run, args=(self.stopping,), daemon=True))
+            helpers.append(
+                threading.Thread(target=self.chores.run, args=(self.stopping,), daemon=True)
+            )
         for helper in helpers:
             helper.start()
         try:
@@ -96,8 +104,11 @@ class Worker:
             if once and idle and not started:
                 return
             if not started:
-                # What is due and yet not claimed waits for a thread of ours, whose end wakes us, or another worker has it already.
-                self._changed.wait(min(max(min(waits.values(), default=_LONGEST_WAIT), _TAKEN_WAIT), _LONGEST_WAIT))
+                # What is due and yet not claimed waits for a thread of ours, whose end wakes us, or
+                # another worker has it already.
+                self._changed.wait(
+                    min(max(min(waits.values(), default=_LONGEST_WAIT), _TAKEN_WAIT), _LONGEST_WAIT)
+                )
 
     def _waits(self) -> dict[str, float]:
         """Seconds until each queue has something due, where there is anything to wait for."""
@@ -108,19 +119,29 @@ class Worker:
         return waits
 
     def _start(self, pool: ThreadPoolExecutor, due: set[str]) -> int:
-        """Claim more than there are threads for, so that none stands idle until the next claim: deliveries first, as they finish what
-        was begun, but only for half of the threads, so that a backlog of them does not keep new events out."""
+        """Claim more than there are threads for, so that none stands idle until the next claim:
+        deliveries first, as they finish what was begun, but only for half of the threads, so that a
+        backlog of them does not keep new events out."""
         if not due:
             return 0
         with self._lock:
-            room, posting = 2 * self.threads - len(self._tasks), sum(isinstance(work, Delivery) for work in self._tasks.values())
+            room, posting = (
+                2 * self.threads - len(self._tasks),
+                sum(isinstance(work, Delivery) for work in self._tasks.values()),
+            )
         owner = self._name.name if self._name else ""
         with self.database.begin(durable=False) as connection:
             now = self.database.now(connection)
-            most = max(0, max(1, self.threads // 2) - posting) if leases.DELIVERIES.name in due else 0
-            due_deliveries = deliveries.claim(connection, owner=owner, limit=most, lease=self.lease, now=now)
+            most = (
+                max(0, max(1, self.threads // 2) - posting) if leases.DELIVERIES.name in due else 0
+            )
+            due_deliveries = deliveries.claim(
+                connection, owner=owner, limit=most, lease=self.lease, now=now
+            )
             left = room - len(due_deliveries) if leases.EVENTS.name in due else 0
-            due_events = events.claim(connection, owner=owner, limit=left, lease=self.lease, now=now)
+            due_events = events.claim(
+                connection, owner=owner, limit=left, lease=self.lease, now=now
+            )
         works: list[Work] = [*due_deliveries, *due_events]
         for work in works:
             self._submit(pool, work, owner)
@@ -136,7 +157,8 @@ class Worker:
         pool.submit(self._task, pool, work, owner)
 
     def _task(self, pool: ThreadPoolExecutor, work: Work, owner: str) -> None:
-        """One piece of work, and of the deliveries that it leaves to us those that no idle thread can do beside it."""
+        """One piece of work, and of the deliveries that it leaves to us those that no idle thread
+        can do beside it."""
         try:
             taken = self._do(work, owner)
             here = taken if self._is_busy() else taken[:1]
@@ -155,7 +177,9 @@ class Worker:
         about = {"delivery_id" if isinstance(work, Delivery) else "event_id": work.id}
         try:
             with structlog.contextvars.bound_contextvars(**about), calls_in(work.lane):
-                taken = [] if self.stopping.is_set() else self._run(work, owner)  # What was not begun is given back when we leave.
+                taken = (
+                    [] if self.stopping.is_set() else self._run(work, owner)
+                )  # What was not begun is given back when we leave.
         except LeaseLostError as exc:
             log.warning("lease_lost", **about, error=str(exc))
         except StorageError as exc:
@@ -174,7 +198,8 @@ class Worker:
         return []
 
     def _take_name(self) -> workers.WorkerName | None:
-        """Wait for the database if need be; take back at once what an earlier process of this name held."""
+        """Wait for the database if need be; take back at once what an earlier process of this name
+        held."""
         while not self.stopping.is_set():
             name = None
             try:
@@ -191,7 +216,11 @@ class Worker:
                 self._changed.wait(_BROKEN_WAIT)
                 continue
             if doubtful is not None:
-                log.warning("ledger_was_put_back", in_doubt=doubtful, next_step="see deploy/operations.md, After a restore")
+                log.warning(
+                    "ledger_was_put_back",
+                    in_doubt=doubtful,
+                    next_step="see deploy/operations.md, After a restore",
+                )
             if count:
                 log.info("work_taken_back", worker=name.name, rows=count)
             return name
@@ -208,7 +237,12 @@ class Worker:
                     now = self.database.now(connection)
                     started_at = started_at or now
                     self._renew(connection, now)
-                    workers.beat(connection, self._name.name if self._name else "", started_at=started_at, now=now)
+                    workers.beat(
+                        connection,
+                        self._name.name if self._name else "",
+                        started_at=started_at,
+                        now=now,
+                    )
             except StorageError as exc:
                 log.warning("heartbeat_failed", error=str(exc))
 
@@ -217,11 +251,16 @@ class Worker:
             held = list(self._held.items())
         for queue in leases.QUEUES:
             for owner in {owner for _key, owner in held}:
-                mine = [(row_id, claim) for (name, row_id, claim), holder in held if name == queue.name and holder == owner]
+                mine = [
+                    (row_id, claim)
+                    for (name, row_id, claim), holder in held
+                    if name == queue.name and holder == owner
+                ]
                 leases.renew(connection, queue, held=mine, owner=owner, until=now + self.lease)
 
     def _hold_name(self) -> None:
-        """A database restart frees our name on PostgreSQL. Take one again; what runs keeps the old one, and its fencing token."""
+        """A database restart frees our name on PostgreSQL. Take one again; what runs keeps the old
+        one, and its fencing token."""
         if self._name is not None and not self._name.is_held():
             self._name = workers.take_name(self.database)
             log.warning("worker_renamed", worker=self._name.name)
@@ -232,7 +271,8 @@ class Worker:
             while not self._stopped.is_set():
                 waker.wait(1.0)
                 self._changed.set()
-                # Our own commits wake us as well: threads that spin would keep the working ones from running.
+                # Our own commits wake us as well: threads that spin would keep the working ones
+                # from running.
                 self._stopped.wait(_BREATH)
         finally:
             waker.close()

@@ -1,4 +1,5 @@
-"""What the worker does now and then, beside the journey: a table of chores, each done by one worker of all that share the database."""
+"""What the worker does now and then, beside the journey: a table of chores, each done by one worker
+of all that share the database."""
 
 import threading
 from collections.abc import Callable, Sequence
@@ -19,7 +20,8 @@ _AGAIN_AFTER = timedelta(minutes=1)
 
 @dataclass(frozen=True, slots=True)
 class Chore:
-    """`do` gets the event that is set when the worker stops: long work looks at it between its steps, and returns."""
+    """`do` gets the event that is set when the worker stops: long work looks at it between its
+    steps, and returns."""
 
     name: str
     every: timedelta
@@ -28,7 +30,8 @@ class Chore:
 
 @dataclass(frozen=True, slots=True)
 class Chores:
-    """Runs in a thread of its own, so that a long sweep holds up no delivery. A chore that fails is tried again a minute later."""
+    """Runs in a thread of its own, so that a long sweep holds up no delivery. A chore that fails is
+    tried again a minute later."""
 
     database: Database
     table: Sequence[Chore] = ()
@@ -52,14 +55,20 @@ class Chores:
 
     def _do_if_due(self, chore: Chore, stopping: threading.Event) -> None:
         with self.database.begin(durable=False) as connection:
-            if not periodic.take(connection, chore.name, every=chore.every, now=self.database.now(connection)):
+            if not periodic.take(
+                connection, chore.name, every=chore.every, now=self.database.now(connection)
+            ):
                 return
         try:
             chore.do(stopping)
         except Exception:  # A chore must never end the worker; it is logged, and tried again.
             log.exception("chore_failed", chore=chore.name)
             with self.database.begin(durable=False) as connection:
-                periodic.put_off(connection, chore.name, until=self.database.now(connection) + min(chore.every, _AGAIN_AFTER))
+                periodic.put_off(
+                    connection,
+                    chore.name,
+                    until=self.database.now(connection) + min(chore.every, _AGAIN_AFTER),
+                )
         else:
             with self.database.begin(durable=False) as connection:
                 periodic.done(connection, chore.name, now=self.database.now(connection))

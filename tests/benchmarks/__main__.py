@@ -1,4 +1,5 @@
-"""`make bench`: interleaved rounds, medians, the baseline beside each figure; a table for people and a JSON file of every round.
+"""`make bench`: interleaved rounds, medians, the baseline beside each figure; a table for people
+and a JSON file of every round.
 
 `make bench FULL=1` adds what takes long; `make bench ONLY=growth` measures one module alone.
 """
@@ -20,7 +21,9 @@ def main() -> None:
     for name, measure in (SHORT | LONG if is_full or only else SHORT).items():
         if only in (None, "", name):
             click.echo(f"{name} …", err=True)
-            with tempfile.TemporaryDirectory(prefix="bridge-bench-", ignore_cleanup_errors=True) as folder:
+            with tempfile.TemporaryDirectory(
+                prefix="bridge-bench-", ignore_cleanup_errors=True
+            ) as folder:
                 figures += measure(Path(folder))
     show(figures)
     click.echo(f"\nEvery round: {save(figures, Path(__file__).parents[2] / '.bench')}")

@@ -1,4 +1,5 @@
-"""Webhooks a second through gunicorn: ours, with token, RSA signature and durable store, beside bare Flask with one durable insert."""
+"""Webhooks a second through gunicorn: ours, with token, RSA signature and durable store, beside
+bare Flask with one durable insert."""
 
 import os
 from contextlib import ExitStack
@@ -36,7 +37,9 @@ def measure(folder: Path) -> list[Figure]:
                 rates.append(servers.per_second(busy_port, v2))
                 base_beside = servers.per_second(base_port, v2)
             if turn >= 0:  # The first round warms up.
-                for figure, rate in zip((signed, unsigned, busy, beside), (*rates, rates[-1]), strict=True):
+                for figure, rate in zip(
+                    (signed, unsigned, busy, beside), (*rates, rates[-1]), strict=True
+                ):
                     figure.ours.append(rate)
                     figure.baseline.append(base_beside if figure is beside else base)
     return [signed, unsigned, busy, beside]
@@ -44,19 +47,30 @@ def measure(folder: Path) -> list[Figure]:
 
 def _requests(simulator: Simulator, api: str, turn: int) -> list[Request]:
     """Pointers to lists that are there, each another one."""
-    path, kind = ("/v2/labels?batch_id=se-1", "LABEL_CREATED_V2") if api == "V2" else ("/shipments?batchId=1", "SHIP_NOTIFY")
-    bodies = ({"resource_url": f"{simulator.url}{path}&page={turn + 2}{n:03}", "resource_type": kind} for n in range(_WEBHOOKS))
+    path, kind = (
+        ("/v2/labels?batch_id=se-1", "LABEL_CREATED_V2")
+        if api == "V2"
+        else ("/shipments?batchId=1", "SHIP_NOTIFY")
+    )
+    bodies = (
+        {"resource_url": f"{simulator.url}{path}&page={turn + 2}{n:03}", "resource_type": kind}
+        for n in range(_WEBHOOKS)
+    )
     return [simulator.webhook(body) for body in bodies]
 
 
 def _parcels(simulator: Simulator) -> list[Request]:
     """Real work for the worker: each of an order of its own."""
     world = simulator.world
-    labels = (world.buy_labels(world.add_shipstation_order(world.add_order())) for _ in range(_BACKLOG))
+    labels = (
+        world.buy_labels(world.add_shipstation_order(world.add_order())) for _ in range(_BACKLOG)
+    )
     return [simulator.webhook(world.label_created_v2(label)) for label in labels]
 
 
 def _wait_for_deliveries(simulator: Simulator) -> None:
     """Until the worker is at it."""
     before = len(simulator.world.calls)
-    wait_until(lambda: len(simulator.world.calls) > before + 5, seconds=30, what="the worker to call")
+    wait_until(
+        lambda: len(simulator.world.calls) > before + 5, seconds=30, what="the worker to call"
+    )

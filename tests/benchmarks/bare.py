@@ -1,4 +1,5 @@
-"""The baseline receiver: bare Flask and one durable SQLite insert, without token, signature, rules or retries."""
+"""The baseline receiver: bare Flask and one durable SQLite insert, without token, signature, rules
+or retries."""
 
 import os
 import sqlite3
@@ -26,7 +27,9 @@ def create_app() -> Flask:
 
     @app.post("/webhooks/shipstation/<token>")
     def take(token: str) -> tuple[dict[str, str], int]:  # noqa: ARG001  # the same route as ours
-        _connection().execute("INSERT INTO events (body) VALUES (?)", (request.get_data(cache=False),))
+        _connection().execute(
+            "INSERT INTO events (body) VALUES (?)", (request.get_data(cache=False),)
+        )
         return {"status": "received"}, 202
 
     @app.get("/healthz")

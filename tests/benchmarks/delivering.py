@@ -1,4 +1,5 @@
-"""What one worker carries to Purple Dot: split labels, two parcels each, in calls beside plain POSTs; and how many calls it takes."""
+"""What one worker carries to Purple Dot: split labels, two parcels each, in calls beside plain
+POSTs; and how many calls it takes."""
 
 import os
 import time
@@ -63,7 +64,11 @@ def _counted(folder: Path) -> list[Figure]:
                 orders = [world.add_shipstation_order(world.add_order()) for _ in range(size)]
                 before, told = len(world.calls), len(world.fulfillments)
                 store(simulator, url, [world.label_created_v2(world.buy_labels(orders))])
-                wait_until(lambda told=told, size=size: len(world.fulfillments) >= told + size, seconds=60, what="the batch to be told")
+                wait_until(
+                    lambda told=told, size=size: len(world.fulfillments) >= told + size,
+                    seconds=60,
+                    what="the batch to be told",
+                )
                 systems = [system for system, _operation in world.calls[before:]]
                 ours = systems.count("purple_dot")
                 if size == 1:
@@ -74,20 +79,29 @@ def _counted(folder: Path) -> list[Figure]:
     return [batch, each, one]
 
 
-def webhooks_and_calls_per_second(simulator: Simulator, url: str, count: int) -> tuple[float, float]:
+def webhooks_and_calls_per_second(
+    simulator: Simulator, url: str, count: int
+) -> tuple[float, float]:
     """From the moment the webhooks are stored until the last fulfillment was asked for."""
     world = simulator.world
     for things in (world.shipstation_orders, world.labels, world.orders):
-        things.clear()  # The simulator looks through all that it has, and would be slower at each round.
+        # The simulator looks through all that it has, and would be slower at each round.
+        things.clear()
     bodies = []
     for _ in range(count):
-        order = world.add_shipstation_order(world.add_order(lines=[("ALDER-TEE-S", 1), ("ALDER-CAP", 1)]))
+        order = world.add_shipstation_order(
+            world.add_order(lines=[("ALDER-TEE-S", 1), ("ALDER-CAP", 1)])
+        )
         bodies.append(world.label_created_v2(world.buy_labels(world.split(order, _SPLIT))))
     world.calls = calls = TimedCalls(world.calls)
     before, told = len(calls), len(world.fulfillments)
     store(simulator, url, bodies)
     begin = time.perf_counter()
-    wait_until(lambda: len(world.fulfillments) >= told + 2 * count, seconds=120, what="all parcels to be told")
+    wait_until(
+        lambda: len(world.fulfillments) >= told + 2 * count,
+        seconds=120,
+        what="all parcels to be told",
+    )
     seconds = calls.last - begin
     return count / seconds, (len(calls) - before) / seconds
 
@@ -95,7 +109,10 @@ def webhooks_and_calls_per_second(simulator: Simulator, url: str, count: int) ->
 def store(simulator: Simulator, url: str, bodies: Sequence[dict[str, str]]) -> None:
     """All webhooks at once, as if the receiver had stored them."""
     database = Database(url)
-    arrivals: Iterable[Arrival] = [Arrival(body["resource_type"], simulator.webhook(body)[0], body["resource_url"]) for body in bodies]
+    arrivals: Iterable[Arrival] = [
+        Arrival(body["resource_type"], simulator.webhook(body)[0], body["resource_url"])
+        for body in bodies
+    ]
     with database.begin() as connection:
         for arrival in arrivals:
             receive(connection, arrival, now=database.now(connection))
@@ -111,16 +128,25 @@ def new_database(url: str) -> str:
 
 
 def plain_posts_per_second(simulator: Simulator, posts: int) -> float:
-    """One thread, one session, no environment: what `requests` itself can do when it posts fulfillments to the same server."""
+    """One thread, one session, no environment: what `requests` itself can do when it posts
+    fulfillments to the same server."""
     order = simulator.world.add_order(lines=[("ALDER-TEE-S", posts)])
     lines = [{"id": order.lines[0].id, "quantity": 1}]
-    body = {"fulfillment": {"fulfillment_order_id": order.id, "line_items": lines, "notify_customer": False}}
+    body = {
+        "fulfillment": {
+            "fulfillment_order_id": order.id,
+            "line_items": lines,
+            "notify_customer": False,
+        }
+    }
     with requests.Session() as session:
         session.trust_env = False
         session.headers["X-Purple-Dot-Access-Token"] = simulator.credentials.purple_dot_token
         begin = time.perf_counter()
         for _ in range(posts):
-            session.post(f"{simulator.url}/admin/api/v1/fulfillment", json=body, timeout=10).raise_for_status()
+            session.post(
+                f"{simulator.url}/admin/api/v1/fulfillment", json=body, timeout=10
+            ).raise_for_status()
         return posts / (time.perf_counter() - begin)
 
 

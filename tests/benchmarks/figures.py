@@ -1,4 +1,5 @@
-"""A figure: rounds of ours, beside rounds of a baseline measured in turn with them, and the goal it is held against."""
+"""A figure: rounds of ours, beside rounds of a baseline measured in turn with them, and the goal it
+is held against."""
 
 import json
 import statistics
@@ -12,7 +13,8 @@ import click
 
 @dataclass
 class Figure:
-    """`ours` and `baseline` hold one value a round, in `unit`; a ratio is of one round, whose halves share the machine's noise."""
+    """`ours` and `baseline` hold one value a round, in `unit`; a ratio is of one round, whose
+    halves share the machine's noise."""
 
     what: str
     unit: str
@@ -21,11 +23,16 @@ class Figure:
     baseline: list[float] = field(default_factory=list)
 
     def ratios(self) -> list[float]:
-        return [our / base for our, base in zip(self.ours, self.baseline, strict=True)] if self.baseline else []
+        return (
+            [our / base for our, base in zip(self.ours, self.baseline, strict=True)]
+            if self.baseline
+            else []
+        )
 
 
 def show(figures: Sequence[Figure]) -> None:
-    """A table: medians, and in brackets the middle half of the rounds, which is how much this machine wavers."""
+    """A table: medians, and in brackets the middle half of the rounds, which is how much this
+    machine wavers."""
     click.echo(f"\n{'what':58}{'unit':>9}  {'ours':>22}{'baseline':>22}{'ratio':>20}  goal")
     for figure in figures:
         cells = f"{_cell(figure.ours):>22}{_cell(figure.baseline):>22}{_cell(figure.ratios()):>20}"
@@ -52,4 +59,10 @@ def _cell(values: Sequence[float]) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.1f}" if abs(value) >= 10 else f"{value:.2f}"
+    return (
+        f"{value:.0f}"
+        if abs(value) >= 100
+        else f"{value:.1f}"
+        if abs(value) >= 10
+        else f"{value:.2f}"
+    )

@@ -1,4 +1,5 @@
-"""A full ledger against a small one: what a webhook, a claim and each page cost with a million events and deliveries in the database."""
+"""A full ledger against a small one: what a webhook, a claim and each page cost with a million
+events and deliveries in the database."""
 
 import os
 import tempfile
@@ -32,12 +33,17 @@ Ask = Callable[[Database], object]
 
 def measure(folder: Path) -> list[Figure]:
     figures = _on("SQLite", lambda name: f"sqlite:///{folder}/{name}.db")
-    with tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as place, running_server(Path(place)) as server:
+    with (
+        tempfile.TemporaryDirectory(prefix="pg-", ignore_cleanup_errors=True) as place,
+        running_server(Path(place)) as server,
+    ):
         return figures + _on("PostgreSQL", server.url)
 
 
 def _on(kind: str, url: Callable[[str], str]) -> list[Figure]:
-    figures = {what: Figure(f"{kind}: {what}, {_ROWS} rows / {_FEW}", "ms", _GOAL) for what in ASKED}
+    figures = {
+        what: Figure(f"{kind}: {what}, {_ROWS} rows / {_FEW}", "ms", _GOAL) for what in ASKED
+    }
     with _filled(url("few"), _FEW) as few, _filled(url("many"), _ROWS) as many:
         for turn in range(_ROUNDS + 1):
             for what, ask in ASKED.items():
@@ -68,13 +74,19 @@ def _milliseconds(ask: Ask, database: Database) -> float:
 def _acknowledge(database: Database) -> object:
     pointer = f"https://api.shipstation.com/v2/labels?batch_id=se-{next(_NUMBERS)}"
     with database.begin() as connection:
-        return events.receive(connection, Arrival("LABEL_CREATED_V2", b'{"a": 1}' * 14, pointer), now=database.now(connection))
+        return events.receive(
+            connection,
+            Arrival("LABEL_CREATED_V2", b'{"a": 1}' * 14, pointer),
+            now=database.now(connection),
+        )
 
 
 def _claim_event(database: Database) -> object:
     with database.begin(durable=False) as connection:
         now = database.now(connection)
-        [event, *_] = events.claim(connection, owner="bench", limit=1, lease=timedelta(seconds=60), now=now)
+        [event, *_] = events.claim(
+            connection, owner="bench", limit=1, lease=timedelta(seconds=60), now=now
+        )
         events.finish(connection, event, owner="bench", status=EventStatus.PROCESSED, now=now)
         return event
 
@@ -109,7 +121,9 @@ ASKED: dict[str, Ask] = {
     "claiming an event": _claim_event,
     "claiming a delivery": _claim_delivery,
     "when is the next due": _read(leases.next_due),
-    "oldest unprocessed": _read(lambda connection: reports.oldest_unprocessed(connection, now=datetime.now(UTC))),
+    "oldest unprocessed": _read(
+        lambda connection: reports.oldest_unprocessed(connection, now=datetime.now(UTC))
+    ),
     "exceptions": _read(reports.count_exceptions),
     "events": _events(),
     "events received": _events(status=EventStatus.RECEIVED),

@@ -1,4 +1,5 @@
-"""Years of settled events and deliveries, written in bulk: most of the usual type, and some eighty exceptions however many rows."""
+"""Years of settled events and deliveries, written in bulk: most of the usual type, and some eighty
+exceptions however many rows."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -60,10 +61,15 @@ def fill(database: Database, rows: int) -> None:
     """So many of each, and a few dozen of each that are due now."""
     kind = "sqlite" if database.is_sqlite else "postgresql"
     first = int((LAST - timedelta(seconds=rows)).timestamp()) * 1000
-    words = {name: form.format(first=first, body=_BODY) for name, form in (_SQLITE if database.is_sqlite else _POSTGRES).items()}
+    words = {
+        name: form.format(first=first, body=_BODY)
+        for name, form in (_SQLITE if database.is_sqlite else _POSTGRES).items()
+    }
     with database.begin(durable=False) as connection:
         for statement in (_EVENT, _DELIVERY, _LINE, _LINK):
-            insert, _, chosen = statement.format(**words, headers=_HEADERS, shipment=_SHIPMENT, rare=max(8, rows // 80)).partition("SELECT")
+            insert, _, chosen = statement.format(
+                **words, headers=_HEADERS, shipment=_SHIPMENT, rare=max(8, rows // 80)
+            ).partition("SELECT")
             numbers = _NUMBERS[kind].format(rows=rows)
             connection.execute(text(f"{numbers}{insert}SELECT{chosen}".replace(":", "\\:")))
         for statement in _DUE:

@@ -29,5 +29,12 @@ def measure(folder: Path) -> list[Figure]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """Of all its threads that live, to the nanosecond. https://docs.kernel.org/scheduler/sched-stats.html"""
-    return sum(int(task.read_text(encoding="ascii").split()[0]) for task in Path(f"/proc/{pid}/task").glob("*/schedstat")) / 1e9
+    """Of all its threads that live, to the nanosecond.
+    https://docs.kernel.org/scheduler/sched-stats.html"""
+    return (
+        sum(
+            int(task.read_text(encoding="ascii").split()[0])
+            for task in Path(f"/proc/{pid}/task").glob("*/schedstat")
+        )
+        / 1e9
+    )

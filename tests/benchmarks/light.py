@@ -1,4 +1,5 @@
-"""Light load: five webhooks a second, vendors that take 50 ms: how soon they are acknowledged, and how soon Purple Dot has them."""
+"""Light load: five webhooks a second, vendors that take 50 ms: how soon they are acknowledged, and
+how soon Purple Dot has them."""
 
 import http.client
 import statistics
@@ -25,7 +26,11 @@ def measure(folder: Path) -> list[Figure]:
     acknowledged = Figure("light load: acknowledged, 95th percentile", "ms", "5")
     delivered = Figure("light load: received to delivered, median", "ms", "115")
     url = f"sqlite:///{folder}/light.db"
-    with Simulator() as simulator, servers.receiver(simulator, url, folder) as (port, _), servers.worker(simulator, url, folder):
+    with (
+        Simulator() as simulator,
+        servers.receiver(simulator, url, folder) as (port, _),
+        servers.worker(simulator, url, folder),
+    ):
         simulator.faults.append(parse_fault("delay:0.05:*:always"))
         _send(simulator, port, 5)  # Keys and connections.
         for _ in range(_ROUNDS):
@@ -39,12 +44,16 @@ def measure(folder: Path) -> list[Figure]:
 def _send(simulator: Simulator, port: int, count: int) -> list[float]:
     """Milliseconds until each was answered; one parcel each."""
     world, taken = simulator.world, []
-    labels = [world.buy_labels(world.add_shipstation_order(world.add_order())) for _ in range(count)]
+    labels = [
+        world.buy_labels(world.add_shipstation_order(world.add_order())) for _ in range(count)
+    ]
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for label in labels:
         body, headers = simulator.webhook(world.label_created_v2(label))
         begin = time.perf_counter()
-        connection.request("POST", f"/webhooks/shipstation/{servers.TOKEN}", body=body, headers=headers)
+        connection.request(
+            "POST", f"/webhooks/shipstation/{servers.TOKEN}", body=body, headers=headers
+        )
         answer = connection.getresponse()
         answer.read()
         taken.append((time.perf_counter() - begin) * 1000)
@@ -64,7 +73,10 @@ def _until_delivered(url: str, since: object) -> list[float]:
 
     def rows() -> list[float]:
         with database.read() as connection:
-            return [(row.delivered_at - row.received_at).total_seconds() * 1000 for row in connection.execute(chosen)]
+            return [
+                (row.delivered_at - row.received_at).total_seconds() * 1000
+                for row in connection.execute(chosen)
+            ]
 
     wait_until(lambda: len(rows()) >= _WEBHOOKS, seconds=60, what="all to be delivered")
     told = rows()

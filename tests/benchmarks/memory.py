@@ -10,7 +10,8 @@ from tests.benchmarks.figures import Figure
 _WEBHOOKS = int(os.environ.get("WEBHOOKS", "100000"))
 _STEPS = 10
 _POINTERS = 5000
-"""So many lists are pointed to, in turn: what comes while the same pointer waits is counted there, all else is fetched by the worker."""
+"""So many lists are pointed to, in turn: what comes while the same pointer waits is counted there,
+all else is fetched by the worker."""
 
 
 def measure(folder: Path) -> list[Figure]:
@@ -38,12 +39,17 @@ def measure(folder: Path) -> list[Figure]:
 
 
 def mebibytes(pid: int) -> float:
-    """What a process holds; a page that several share counts in parts. https://docs.kernel.org/filesystems/proc.html"""
+    """What a process holds; a page that several share counts in parts.
+    https://docs.kernel.org/filesystems/proc.html"""
     lines = Path(f"/proc/{pid}/smaps_rollup").read_text(encoding="ascii").splitlines()
     return sum(int(line.split()[1]) for line in lines if line.startswith("Pss:")) / 1024
 
 
 def family(pid: int) -> list[int]:
     """A process and all that it started."""
-    children = [child for task in Path(f"/proc/{pid}/task").glob("*/children") for child in task.read_text(encoding="ascii").split()]
+    children = [
+        child
+        for task in Path(f"/proc/{pid}/task").glob("*/children")
+        for child in task.read_text(encoding="ascii").split()
+    ]
     return [pid, *(one for child in children for one in family(int(child)))]

@@ -1,4 +1,5 @@
-"""Two workers over one PostgreSQL beside one, while the vendors take 50 ms: waiting is what scales."""
+"""Two workers over one PostgreSQL beside one, while the vendors take 50 ms: waiting is what
+scales."""
 
 from contextlib import ExitStack
 from pathlib import Path
@@ -26,7 +27,9 @@ def measure(folder: Path) -> list[Figure]:
                 with ExitStack() as running:
                     for _ in range(workers):
                         running.enter_context(servers.worker(simulator, url, folder))
-                    webhooks_and_calls_per_second(simulator, url, 10)  # Until all are up and connected.
+                    webhooks_and_calls_per_second(
+                        simulator, url, 10
+                    )  # Until all are up and connected.
                     rates.append(webhooks_and_calls_per_second(simulator, url, _WEBHOOKS)[0])
             if turn:
                 figure.baseline.append(rates[0])

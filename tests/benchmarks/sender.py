@@ -1,4 +1,5 @@
-"""A sender of webhooks: `python -m tests.benchmarks.sender PORT TOKEN FILE` prints the seconds that it took."""
+"""A sender of webhooks: `python -m tests.benchmarks.sender PORT TOKEN FILE` prints the seconds that
+it took."""
 
 import http.client
 import pickle
@@ -24,7 +25,10 @@ def main(port: int, token: str, file: str) -> None:
                 failures.append(answer.status)
         connection.close()
 
-    threads = [threading.Thread(target=send, args=(requests[start::_SENDERS],)) for start in range(_SENDERS)]
+    threads = [
+        threading.Thread(target=send, args=(requests[start::_SENDERS],))
+        for start in range(_SENDERS)
+    ]
     begin = time.perf_counter()
     for thread in threads:
         thread.start()

@@ -1,4 +1,5 @@
-"""Receivers and workers as processes of their own, quiet on the terminal, and senders that share no interpreter with the vendors."""
+"""Receivers and workers as processes of their own, quiet on the terminal, and senders that share no
+interpreter with the vendors."""
 
 import os
 import pickle
@@ -21,16 +22,38 @@ Request = tuple[bytes, dict[str, str]]
 
 def environ(simulator: Simulator, url: str) -> dict[str, str]:
     """Budgets that stop nobody; everything else as a user has it, the log included."""
-    rates = {f"BRIDGE_{system}_RATE_PER_MINUTE": "100000" for system in ("SHIPSTATION", "SHIPSTATION_V1", "PURPLE_DOT")}
-    own = {"BRIDGE_WEBHOOK_TOKENS": TOKEN, "BRIDGE_DATABASE_URL": url, "BRIDGE_RECONCILE_EVERY": "0", "PYTHONPATH": str(ROOT)}
-    return {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")} | simulator.env() | rates | own
+    rates = {
+        f"BRIDGE_{system}_RATE_PER_MINUTE": "100000"
+        for system in ("SHIPSTATION", "SHIPSTATION_V1", "PURPLE_DOT")
+    }
+    own = {
+        "BRIDGE_WEBHOOK_TOKENS": TOKEN,
+        "BRIDGE_DATABASE_URL": url,
+        "BRIDGE_RECONCILE_EVERY": "0",
+        "PYTHONPATH": str(ROOT),
+    }
+    return (
+        {name: value for name, value in os.environ.items() if not name.startswith("BRIDGE_")}
+        | simulator.env()
+        | rates
+        | own
+    )
 
 
 @contextmanager
 def receiver(simulator: Simulator, url: str, folder: Path) -> Iterator[tuple[int, int]]:
     """Ours under gunicorn: its port and the process id."""
     port = free_port()
-    command = [sys.executable, "-m", "bridge", "serve", "--bind", f"127.0.0.1:{port}", "--workers", "2"]
+    command = [
+        sys.executable,
+        "-m",
+        "bridge",
+        "serve",
+        "--bind",
+        f"127.0.0.1:{port}",
+        "--workers",
+        "2",
+    ]
     with running(command, environ(simulator, url), folder) as pid:
         _wait_for(port, folder)
         yield port, pid
@@ -40,10 +63,32 @@ def receiver(simulator: Simulator, url: str, folder: Path) -> Iterator[tuple[int
 def bare(folder: Path) -> Iterator[int]:
     """Flask and one insert, under the same gunicorn."""
     port = free_port()
-    command = [sys.executable, "-m", "gunicorn", "tests.benchmarks.bare:create_app()", "--bind", f"127.0.0.1:{port}"]
-    same = ["--workers", "2", "--worker-class", "gthread", "--threads", "8", "--keep-alive", "5", "--log-level", "error"]
+    command = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        "tests.benchmarks.bare:create_app()",
+        "--bind",
+        f"127.0.0.1:{port}",
+    ]
+    same = [
+        "--workers",
+        "2",
+        "--worker-class",
+        "gthread",
+        "--threads",
+        "8",
+        "--keep-alive",
+        "5",
+        "--log-level",
+        "error",
+    ]
     same += ["--worker-tmp-dir", "/dev/shm"] if Path("/dev/shm").is_dir() else []
-    with running([*command, *same], os.environ | {"BARE_DATABASE": f"{folder}/bare.db", "PYTHONPATH": str(ROOT)}, folder):
+    with running(
+        [*command, *same],
+        os.environ | {"BARE_DATABASE": f"{folder}/bare.db", "PYTHONPATH": str(ROOT)},
+        folder,
+    ):
         _wait_for(port, folder)
         yield port
 
@@ -58,18 +103,24 @@ def worker(simulator: Simulator, url: str, folder: Path) -> Iterator[int]:
 @contextmanager
 def running(command: Sequence[str], variables: Mapping[str, str], folder: Path) -> Iterator[int]:
     """Its lines go to a file, as a service manager's would."""
-    with (folder / "log.txt").open("ab") as log, subprocess.Popen(command, env=variables, cwd=folder, stdout=log, stderr=log) as process:
+    with (
+        (folder / "log.txt").open("ab") as log,
+        subprocess.Popen(command, env=variables, cwd=folder, stdout=log, stderr=log) as process,
+    ):
         try:
             yield process.pid
             if process.poll() is not None:
-                raise RuntimeError(f"{command[2]} died: {(folder / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
+                raise RuntimeError(
+                    f"{command[2]} died: {(folder / 'log.txt').read_text(encoding='utf-8')[-2000:]}"
+                )
         finally:
             process.terminate()
             process.wait(40)
 
 
 def per_second(port: int, requests: Sequence[Request]) -> float:
-    """Send all over a few kept connections, from a process of its own; each must be answered 202."""
+    """Send all over a few kept connections, from a process of its own; each must be answered
+    202."""
     with tempfile.NamedTemporaryFile(suffix=".pickle") as file:
         pickle.dump(requests, file)
         file.flush()
@@ -82,7 +133,9 @@ def _wait_for(port: int, folder: Path) -> None:
     deadline = time.monotonic() + 60
     while not _is_answering(port):
         if time.monotonic() > deadline:
-            raise RuntimeError(f"nothing answers: {(folder / 'log.txt').read_text(encoding='utf-8')[-2000:]}")
+            raise RuntimeError(
+                f"nothing answers: {(folder / 'log.txt').read_text(encoding='utf-8')[-2000:]}"
+            )
         time.sleep(0.05)
 
 

@@ -1,1 +1,2 @@
-"""`make soak`: half an hour of webhooks under mixed faults, and at the end the sum: ids sent against ids told or excepted."""
+"""`make soak`: half an hour of webhooks under mixed faults, and at the end the sum: ids sent
+against ids told or excepted."""

@@ -1,4 +1,5 @@
-"""Runs it and reports: exit code 0 only when nothing was lost or told twice, no row is stuck, and no process grew."""
+"""Runs it and reports: exit code 0 only when nothing was lost or told twice, no row is stuck, and
+no process grew."""
 
 import argparse
 import sys
@@ -32,22 +33,42 @@ SETTINGS = {
 _TELL_EVERY = 30.0
 _SETTLE_WITHIN = 600.0
 _MORE_MEMORY, _MORE_FILES, _MORE_THREADS = 0.25, 16, 8
-"""Growth from the first quarter to the last that is no leak: caches that fill, connections that a busier moment opened."""
+"""Growth from the first quarter to the last that is no leak: caches that fill, connections that a
+busier moment opened."""
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="make soak", description=__doc__)
     parser.add_argument("--minutes", type=float, default=30)
     parser.add_argument("--seed", type=int, default=1)
-    parser.add_argument("--rate", type=float, default=2.0, help="happenings a second; each is one webhook or several")
+    parser.add_argument(
+        "--rate",
+        type=float,
+        default=2.0,
+        help="happenings a second; each is one webhook or several",
+    )
     parser.add_argument("--database", choices=["sqlite", "postgresql"], default="sqlite")
     given = parser.parse_args()
     with ExitStack() as opened:
-        folder = Path(opened.enter_context(tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True)))
-        server = opened.enter_context(running_server(_made(folder / "server"))) if given.database == "postgresql" else None
+        folder = Path(
+            opened.enter_context(
+                tempfile.TemporaryDirectory(prefix="soak-", ignore_cleanup_errors=True)
+            )
+        )
+        server = (
+            opened.enter_context(running_server(_made(folder / "server")))
+            if given.database == "postgresql"
+            else None
+        )
         url = server.url("soak") if server else f"sqlite:///{folder / 'bridge.db'}"
         stack = opened.enter_context(Simulator())
-        return soak(Stack(stack, url, folder, SETTINGS), server, minutes=given.minutes, seed=given.seed, rate=given.rate)
+        return soak(
+            Stack(stack, url, folder, SETTINGS),
+            server,
+            minutes=given.minutes,
+            seed=given.seed,
+            rate=given.rate,
+        )
 
 
 def _made(folder: Path) -> Path:
@@ -57,11 +78,18 @@ def _made(folder: Path) -> Path:
 
 def soak(stack: Stack, server: Server | None, *, minutes: float, seed: int, rate: float) -> int:
     ports = (stack.port, free_port())
-    traffic, trouble = Traffic(stack, ports, Random(seed)), Trouble(stack, ports, Random(seed + 1), server)
-    click.echo(f"{minutes:g} minutes on {stack.database.url.get_backend_name()}, seed {seed}, {rate:g} happenings a second")
+    traffic, trouble = (
+        Traffic(stack, ports, Random(seed)),
+        Trouble(stack, ports, Random(seed + 1), server),
+    )
+    click.echo(
+        f"{minutes:g} minutes on {stack.database.url.get_backend_name()}, seed {seed}, {rate:g} happenings a second"
+    )
     try:
         trouble.begin()
-        watch = Watch({"receiver": lambda: trouble.receivers[0], "worker": lambda: trouble.workers[0]})
+        watch = Watch(
+            {"receiver": lambda: trouble.receivers[0], "worker": lambda: trouble.workers[0]}
+        )
         helpers = [threading.Thread(target=one.run, daemon=True) for one in (trouble, watch)]
         for helper in helpers:
             helper.start()
@@ -100,7 +128,9 @@ def _settle(stack: Stack) -> float | None:
     return None
 
 
-def _report(stack: Stack, traffic: Traffic, trouble: Trouble, watch: Watch, settled_in: float | None) -> int:
+def _report(
+    stack: Stack, traffic: Traffic, trouble: Trouble, watch: Watch, settled_in: float | None
+) -> int:
     found = balance(stack.world, stack.database, traffic.sent)
     told = {body["fulfillment"]["tracking_info"]["number"] for body in stack.world.fulfillments}
     dead = _dead_events(stack.database)
@@ -119,9 +149,15 @@ def _report(stack: Stack, traffic: Traffic, trouble: Trouble, watch: Watch, sett
         f"\nwebhooks {traffic.webhooks}, sent again {traffic.refused}; parcels of pre-orders {len(found.sent)}: told {len(found.told)},"
     )
     reasons = sorted(set(found.excepted.values()))
-    excepted = ", ".join(f"{list(found.excepted.values()).count(why)} {why}" for why in reasons) or "none"
-    click.echo(f"exceptions {excepted}; dead events {len(dead)}; POSTs {stack.world.count(POST)}, accepted {len(stack.world.fulfillments)}")
-    click.echo("deeds: " + ", ".join(f"{count} {deed}" for deed, count in sorted(trouble.deeds.items())))
+    excepted = (
+        ", ".join(f"{list(found.excepted.values()).count(why)} {why}" for why in reasons) or "none"
+    )
+    click.echo(
+        f"exceptions {excepted}; dead events {len(dead)}; POSTs {stack.world.count(POST)}, accepted {len(stack.world.fulfillments)}"
+    )
+    click.echo(
+        "deeds: " + ", ".join(f"{count} {deed}" for deed, count in sorted(trouble.deeds.items()))
+    )
     click.echo(f"settled in {settled_in or 0:.0f} s; {_size(stack.database, stack.folder)}")
     for what, which in wrong.items():
         click.echo(f"{what}: {which or 'none'}")
@@ -131,7 +167,11 @@ def _report(stack: Stack, traffic: Traffic, trouble: Trouble, watch: Watch, sett
 def _dead_events(database: Database) -> set[str]:
     """Given up with a reason: a person sees them."""
     with database.read() as connection:
-        return set(connection.execute(select(events.c.id).where(events.c.status == "dead", events.c.reason.is_not(None))).scalars())
+        return set(
+            connection.execute(
+                select(events.c.id).where(events.c.status == "dead", events.c.reason.is_not(None))
+            ).scalars()
+        )
 
 
 def _growth(watch: Watch) -> list[str]:
@@ -142,16 +182,25 @@ def _growth(watch: Watch) -> list[str]:
         line += f", threads {first.threads} → {last.threads}"
         click.echo(line)
         is_more = last.mebibytes > first.mebibytes * (1 + _MORE_MEMORY)
-        if is_more or last.files > first.files + _MORE_FILES or last.threads > first.threads + _MORE_THREADS:
+        if (
+            is_more
+            or last.files > first.files + _MORE_FILES
+            or last.threads > first.threads + _MORE_THREADS
+        ):
             grown.append(line)
     return grown
 
 
 def _size(database: Database, folder: Path) -> str:
     with database.read() as connection:
-        counts = [connection.execute(select(func.count()).select_from(table)).scalar_one() for table in (events, deliveries, attempts)]
+        counts = [
+            connection.execute(select(func.count()).select_from(table)).scalar_one()
+            for table in (events, deliveries, attempts)
+        ]
         if not database.is_sqlite:
-            size = connection.execute(text("SELECT pg_database_size(current_database())")).scalar_one()
+            size = connection.execute(
+                text("SELECT pg_database_size(current_database())")
+            ).scalar_one()
         else:
             size = sum(path.stat().st_size for path in folder.glob("bridge.db*"))
     return f"{size / 2**20:.1f} MiB for {counts[0]} events, {counts[1]} deliveries, {counts[2]} attempts"

@@ -1,4 +1,5 @@
-"""What a warehouse ships and tells of, at a bounded rate, on every API; what is not answered 202 is sent again, as ShipStation does."""
+"""What a warehouse ships and tells of, at a bounded rate, on every API; what is not answered 202 is
+sent again, as ShipStation does."""
 
 import http.client
 import threading
@@ -14,8 +15,9 @@ _LINES = [("ALDER-TEE-S", 2), ("ALDER-CAP", 1)]
 
 
 class Traffic:
-    """`sent` are the tracking numbers of pre-orders whose webhook was accepted, each with its events; `foreign` those that must stay here;
-    `refused` counts what had to be sent again, `unheard` what was never accepted."""
+    """`sent` are the tracking numbers of pre-orders whose webhook was accepted, each with its
+    events; `foreign` those that must stay here; `refused` counts what had to be sent again,
+    `unheard` what was never accepted."""
 
     def __init__(self, stack: Stack, ports: tuple[int, ...], chance: Random) -> None:
         self.stack, self.ports, self.chance = stack, ports, chance
@@ -29,7 +31,8 @@ class Traffic:
     def step(self) -> None:
         """One thing happens in the warehouse."""
         happening = self.chance.choices(
-            [self._labels, self._marked, self._inline, self._foreign, self._once_more], weights=[60, 10, 10, 12, 8]
+            [self._labels, self._marked, self._inline, self._foreign, self._once_more],
+            weights=[60, 10, 10, 12, 8],
         )[0]
         happening()
 
@@ -40,21 +43,36 @@ class Traffic:
     def _labels(self) -> None:
         """A whole order, a part of one, or one in two parcels; told by one API or by both."""
         world = self.stack.world
-        whole = world.add_shipstation_order(world.add_order(lines=_LINES), style=self.chance.choice(["reference", "id"]))
+        whole = world.add_shipstation_order(
+            world.add_order(lines=_LINES), style=self.chance.choice(["reference", "id"])
+        )
         kind = self.chance.choice(["whole", "whole", "part", "split"])
         if kind == "split":
             shipments = world.split(whole, [[line] for line in _LINES])
         else:
-            shipments = [whole] if kind == "whole" else [world.add_shipstation_order(world.add_order(lines=_LINES), _LINES[:1])]
+            shipments = (
+                [whole]
+                if kind == "whole"
+                else [world.add_shipstation_order(world.add_order(lines=_LINES), _LINES[:1])]
+            )
         labels = world.buy_labels(shipments, batch=self.chance.random() < 0.5)
         together = list({label.batch: label for label in labels}.values())
-        for family in self.chance.sample(["label_created_v2", "ship_notify", "item_ship_notify"], self.chance.randint(1, 2)):
+        for family in self.chance.sample(
+            ["label_created_v2", "ship_notify", "item_ship_notify"], self.chance.randint(1, 2)
+        ):
             for label in together:
-                self._tell(getattr(world, family)(label), [str(one.tracking_number) for one in labels if one.batch == label.batch])
+                self._tell(
+                    getattr(world, family)(label),
+                    [str(one.tracking_number) for one in labels if one.batch == label.batch],
+                )
 
     def _marked(self) -> None:
         world = self.stack.world
-        mark = world.mark_shipped(world.add_shipstation_order(world.add_order()), "FedEx", f"7{world.next_number('marked'):011d}")
+        mark = world.mark_shipped(
+            world.add_shipstation_order(world.add_order()),
+            "FedEx",
+            f"7{world.next_number('marked'):011d}",
+        )
         family = self.chance.choice(["fulfillment_shipped_v2", "v1_fulfillment_shipped"])
         self._tell(getattr(world, family)(mark), [str(mark.tracking_number)])
 
@@ -66,7 +84,9 @@ class Traffic:
 
     def _foreign(self) -> None:
         world = self.stack.world
-        labels: list[Label] = world.buy_labels(world.add_shipstation_order(str(100_000 + world.next_number("shop"))))
+        labels: list[Label] = world.buy_labels(
+            world.add_shipstation_order(str(100_000 + world.next_number("shop")))
+        )
         self.foreign |= {str(label.tracking_number) for label in labels}
         self._tell(self.chance.choice([world.label_created_v2, world.ship_notify])(labels), [])
 

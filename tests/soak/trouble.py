@@ -1,4 +1,5 @@
-"""What goes wrong meanwhile: vendors, processes and the database, one deed every few seconds, drawn from a seed."""
+"""What goes wrong meanwhile: vendors, processes and the database, one deed every few seconds, drawn
+from a seed."""
 
 import signal
 import threading
@@ -14,8 +15,25 @@ from tests.stack import Process, Stack
 POST = "purple_dot.create_fulfillment"
 _ANY = ("shipstation.*", "shipstation_v1.*", "purple_dot.*", POST)
 _FAULTS = (
-    *("status:500", "status:503", "status:408", "status:401", "drop_before", "redirect_login", "throttle:1", "throttle_date:2"),
-    *("error_after_commit", "drop_after_commit", "not_json", "truncated", "huge", "drip:0", "delay:0.3"),
+    *(
+        "status:500",
+        "status:503",
+        "status:408",
+        "status:401",
+        "drop_before",
+        "redirect_login",
+        "throttle:1",
+        "throttle_date:2",
+    ),
+    *(
+        "error_after_commit",
+        "drop_after_commit",
+        "not_json",
+        "truncated",
+        "huge",
+        "drip:0",
+        "delay:0.3",
+    ),
 )
 _ONLY_THERE = (
     ("empty_first", "shipstation.labels"),
@@ -26,9 +44,12 @@ _ONLY_THERE = (
 
 
 class Trouble:
-    """The first worker and the first receiver are never killed, so that their growth can be seen; `deeds` counts what was done."""
+    """The first worker and the first receiver are never killed, so that their growth can be seen;
+    `deeds` counts what was done."""
 
-    def __init__(self, stack: Stack, ports: tuple[int, ...], chance: Random, server: Server | None) -> None:
+    def __init__(
+        self, stack: Stack, ports: tuple[int, ...], chance: Random, server: Server | None
+    ) -> None:
         self.stack, self.ports, self.chance, self.server = stack, ports, chance, server
         self.deeds: Counter[str] = Counter()
         self.stopping = threading.Event()
@@ -41,14 +62,24 @@ class Trouble:
 
     def run(self) -> None:
         """Until `stopping` is set; then the vendors are well again."""
-        rare = [self._kill_worker, self._kill_receiver, self._freeze_worker, self._break_database, self._vendors_down]
+        rare = [
+            self._kill_worker,
+            self._kill_receiver,
+            self._freeze_worker,
+            self._break_database,
+            self._vendors_down,
+        ]
         while not self.stopping.wait(self.chance.uniform(1.5, 4.0)):
             self.chance.choices([self._vendor_fault, *rare], weights=[55, 14, 10, 8, 6, 4])[0]()
         self.stack.simulator.faults.clear()
 
     def _vendor_fault(self) -> None:
         often = self.chance.random() < 0.75
-        fault, operation = (self.chance.choice(_FAULTS), self.chance.choice(_ANY)) if often else self.chance.choice(_ONLY_THERE)
+        fault, operation = (
+            (self.chance.choice(_FAULTS), self.chance.choice(_ANY))
+            if often
+            else self.chance.choice(_ONLY_THERE)
+        )
         self.stack.simulator.inject(operation, fault, self.chance.randint(1, 6))
         self.deeds[f"vendor: {fault.partition(':')[0]}"] += 1
 
@@ -70,7 +101,9 @@ class Trouble:
     def _kill_receiver(self) -> None:
         self.receivers[1].kill()
         self.stopping.wait(self.chance.uniform(0, 3))
-        self.receivers[1] = self.stack.start("receiver", "serve", "--bind", f"127.0.0.1:{self.ports[1]}", "--workers", "1")
+        self.receivers[1] = self.stack.start(
+            "receiver", "serve", "--bind", f"127.0.0.1:{self.ports[1]}", "--workers", "1"
+        )
         self.deeds["kill -9 of a receiver"] += 1
 
     def _freeze_worker(self) -> None:
@@ -88,7 +121,9 @@ class Trouble:
             self.server.start()
             self.deeds["PostgreSQL shut down at once"] += 1
             return
-        with closing(connect(str(self.stack.database.url.database), isolation_level=None, timeout=30)) as other:
+        with closing(
+            connect(str(self.stack.database.url.database), isolation_level=None, timeout=30)
+        ) as other:
             other.execute("BEGIN IMMEDIATE")
             self.stopping.wait(self.chance.uniform(2, 8))
         self.deeds["SQLite locked for seconds"] += 1

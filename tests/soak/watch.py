@@ -1,4 +1,5 @@
-"""How much each process holds: memory, open files, threads, from /proc; the first quarter against the last."""
+"""How much each process holds: memory, open files, threads, from /proc; the first quarter against
+the last."""
 
 import os
 import re
@@ -25,12 +26,15 @@ class Sample:
 
 
 def sample(process: Process) -> Sample | None:
-    """Of the whole process group, since a receiver is gunicorn and its children; None when it is gone."""
+    """Of the whole process group, since a receiver is gunicorn and its children; None when it is
+    gone."""
     kibibytes = files = threads = 0
     for folder in Path("/proc").iterdir():
         with suppress(OSError, TypeError):
             if folder.name.isdigit() and os.getpgid(int(folder.name)) == process.pid:
-                kibibytes += int(re.search(r"Pss:\s+(\d+)", (folder / "smaps_rollup").read_text())[1])
+                kibibytes += int(
+                    re.search(r"Pss:\s+(\d+)", (folder / "smaps_rollup").read_text())[1]
+                )
                 threads += sum(1 for _ in (folder / "task").iterdir())
                 files += sum(1 for _ in (folder / "fd").iterdir())
     return Sample(kibibytes / 1024, files, threads) if threads else None
@@ -52,7 +56,8 @@ class Watch:
                     self.samples[name].append(seen)
 
     def quarters(self, name: str) -> tuple[Sample, Sample]:
-        """Medians of the first quarter, without its first sixth, in which all is still being loaded, and of the last."""
+        """Medians of the first quarter, without its first sixth, in which all is still being
+        loaded, and of the last."""
         seen = self.samples[name]
         quarter = max(1, len(seen) // 4)
         return _median(seen[quarter // 6 : quarter]), _median(seen[-quarter:])

@@ -1,4 +1,5 @@
-"""One database, two engines. Hands out visible transactions; whatever the driver can't take becomes `StorageError`."""
+"""One database, two engines. Hands out visible transactions; whatever the driver can't take becomes
+`StorageError`."""
 
 import os
 import sqlite3
@@ -28,17 +29,25 @@ _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_sto
 class Database:
     """`begin()` writes, `read()` reads; both commit at the end of their block or roll back whole.
 
-    On SQLite: write-ahead log, `synchronous=FULL` (a committed row survives a power cut), `BEGIN IMMEDIATE` for each write
-    so that a lock is waited for rather than failed on, and one writer at a time within a process, as its lock is unfair.
-    https://www.sqlite.org/wal.html
-    """
+    On SQLite: write-ahead log, `synchronous=FULL` (a committed row survives a power cut), `BEGIN
+    IMMEDIATE` for each write so that a lock is waited for rather than failed on, and one writer at
+    a time within a process, as its lock is unfair. https://www.sqlite.org/wal.html"""
 
-    def __init__(self, url: str, *, clock: Callable[[], datetime] | None = None, pool_size: int = 12, busy_timeout: float = 30.0) -> None:
+    def __init__(
+        self,
+        url: str,
+        *,
+        clock: Callable[[], datetime] | None = None,
+        pool_size: int = 12,
+        busy_timeout: float = 30.0,
+    ) -> None:
         self.url = make_url(url)
         self.is_sqlite = self.url.get_backend_name() == "sqlite"
         self.busy_timeout = busy_timeout
         self._clock = clock
-        self._turn: Callable[[], AbstractContextManager[None]] = _one_writer(busy_timeout) if self.is_sqlite else nullcontext
+        self._turn: Callable[[], AbstractContextManager[None]] = (
+            _one_writer(busy_timeout) if self.is_sqlite else nullcontext
+        )
         self.engine = _sqlite(url, busy_timeout) if self.is_sqlite else _postgresql(url, pool_size)
         self._group = GroupCommit(self.begin, patience=busy_timeout) if self.is_sqlite else None
         self._writing = self.engine.execution_options(**{_WRITES: True})
@@ -46,10 +55,11 @@ class Database:
 
     @contextmanager
     def begin(self, *, durable: bool = True) -> Iterator[Connection]:
-        """A transaction that writes. Raises StorageError when the database can't take it; nothing of it is kept then.
+        """A transaction that writes. Raises StorageError when the database can't take it; nothing
+        of it is kept then.
 
-        `durable=False` is for what may be lost in a power cut, such as a claim or a heartbeat: on SQLite it does not wait for the disk.
-        """
+        `durable=False` is for what may be lost in a power cut, such as a claim or a heartbeat: on
+        SQLite it does not wait for the disk."""
         with self._turn(), storage_errors():
             if not self.is_sqlite:
                 with self._writing.begin() as connection:
@@ -59,12 +69,15 @@ class Database:
             try:
                 with connection.begin():
                     yield connection
-            except BaseException:  # Whatever state it is in now, the next transaction begins on a new one.
+            except (
+                BaseException
+            ):  # Whatever state it is in now, the next transaction begins on a new one.
                 self._writers.pop(durable).close()
                 raise
 
     def _open_writer(self, durable: bool) -> Connection:
-        """One of two connections that stay open, as one writes at a time: taking one from the pool costs as much as writing a row."""
+        """One of two connections that stay open, as one writes at a time: taking one from the pool
+        costs as much as writing a row."""
         connection = self._writers[durable] = self._writing.connect()
         driver: Any = connection.connection.driver_connection
         driver.execute(f"PRAGMA synchronous={'FULL' if durable else 'NORMAL'}")
@@ -76,16 +89,24 @@ class Database:
         with storage_errors(), self.engine.begin() as connection:
             yield connection
 
-    def write(self, work: Callable[[Connection], T], *, durable: bool = True, is_one_statement: bool = False) -> T:
-        """What `work` returns, once its writes are committed: on SQLite together with those of other threads that wait at this moment.
-        PostgreSQL groups commits by itself, and work that locks rows must not wait for other work's locks in a common transaction."""
+    def write(
+        self,
+        work: Callable[[Connection], T],
+        *,
+        durable: bool = True,
+        is_one_statement: bool = False,
+    ) -> T:
+        """What `work` returns, once its writes are committed: on SQLite together with those of
+        other threads that wait at this moment. PostgreSQL groups commits by itself, and work that
+        locks rows must not wait for other work's locks in a common transaction."""
         if self._group is not None:
             return self._group.run(work, durable=durable, is_one_statement=is_one_statement)
         with self.begin(durable=durable) as connection:
             return work(connection)
 
     def now(self, connection: Connection) -> datetime:
-        """The database's clock: leases of many machines must not depend on whose watch is right. SQLite is one machine."""
+        """The database's clock: leases of many machines must not depend on whose watch is right.
+        SQLite is one machine."""
         if self._clock is not None:
             return self._clock()
         if self.is_sqlite:
@@ -94,7 +115,8 @@ class Database:
         return moment.astimezone(UTC)
 
     def wall_clock(self) -> datetime:
-        """This machine's clock: for what others wrote on theirs, such as the time of a signature. It costs no question."""
+        """This machine's clock: for what others wrote on theirs, such as the time of a signature.
+        It costs no question."""
         return self._clock() if self._clock else datetime.now(UTC)
 
     def moment(self) -> datetime:
@@ -112,13 +134,16 @@ class Database:
 
 
 def _one_writer(timeout: float) -> Callable[[], AbstractContextManager[None]]:
-    """One writer at a time within this process; whoever waits longer than SQLite itself would wait hears a StorageError."""
+    """One writer at a time within this process; whoever waits longer than SQLite itself would wait
+    hears a StorageError."""
     lock = threading.Lock()
 
     @contextmanager
     def turn() -> Iterator[None]:
         if not lock.acquire(timeout=timeout):
-            raise StorageError("the database can't take it: another writer of this process holds it", retry_after=5)
+            raise StorageError(
+                "the database can't take it: another writer of this process holds it", retry_after=5
+            )
         try:
             yield
         finally:
@@ -128,19 +153,32 @@ def _one_writer(timeout: float) -> Callable[[], AbstractContextManager[None]]:
 
 
 def _sqlite(url: str, busy_timeout: float) -> Engine:
-    engine = create_engine(url, pool_size=32, hide_parameters=True, connect_args={"timeout": busy_timeout, "check_same_thread": False})
+    engine = create_engine(
+        url,
+        pool_size=32,
+        hide_parameters=True,
+        connect_args={"timeout": busy_timeout, "check_same_thread": False},
+    )
 
     @event.listens_for(engine, "do_connect")
-    def _make_private(_dialect: object, _record: object, arguments: Sequence[str], _options: object) -> None:
-        """A new ledger is for its owner's eyes only; SQLite gives the files beside it the same mode."""
-        with suppress(OSError):  # It is there already, or SQLite will say what is wrong with its place.
+    def _make_private(
+        _dialect: object, _record: object, arguments: Sequence[str], _options: object
+    ) -> None:
+        """A new ledger is for its owner's eyes only; SQLite gives the files beside it the same
+        mode."""
+        with suppress(
+            OSError
+        ):  # It is there already, or SQLite will say what is wrong with its place.
             os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
 
     @event.listens_for(engine, "connect")
     def _prepare(connection: Any, _record: object) -> None:
-        connection.isolation_level = None  # SQLAlchemy says BEGIN itself, below; the driver must not.
+        connection.isolation_level = (
+            None  # SQLAlchemy says BEGIN itself, below; the driver must not.
+        )
         if connection.execute("PRAGMA page_count").fetchone()[0] == 0:
-            # It can be chosen only while the file is empty. https://www.sqlite.org/pragma.html#pragma_auto_vacuum
+            # It can be chosen only while the file is empty.
+            # https://www.sqlite.org/pragma.html#pragma_auto_vacuum
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
         for pragma in (*_PRAGMAS, f"busy_timeout={int(busy_timeout * 1000)}"):
             connection.execute(f"PRAGMA {pragma}")
@@ -161,8 +199,9 @@ def _sqlite(url: str, busy_timeout: float) -> Engine:
 
 
 def _begin_in_turn(driver: Any, timeout: float) -> None:
-    """Ask for the write lock every millisecond. SQLite's own waiting grows to a tenth of a second between two looks, and whoever
-    writes without a pause, as a busy worker does, would leave a receiver hardly a gap. https://www.sqlite.org/c3ref/busy_timeout.html"""
+    """Ask for the write lock every millisecond. SQLite's own waiting grows to a tenth of a second
+    between two looks, and whoever writes without a pause, as a busy worker does, would leave a
+    receiver hardly a gap. https://www.sqlite.org/c3ref/busy_timeout.html"""
     deadline = time.monotonic() + timeout
     driver.execute("PRAGMA busy_timeout=1")
     try:
@@ -170,7 +209,10 @@ def _begin_in_turn(driver: Any, timeout: float) -> None:
             try:
                 driver.execute("BEGIN IMMEDIATE")
             except sqlite3.OperationalError as exc:
-                if exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY or time.monotonic() >= deadline:
+                if (
+                    exc.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY
+                    or time.monotonic() >= deadline
+                ):
                     raise
             else:
                 return

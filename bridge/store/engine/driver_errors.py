@@ -11,7 +11,8 @@ from bridge.domain.errors import StorageError
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """What the driver raises because the database can't take it, as StorageError; a fault of ours stays what it is."""
+    """What the driver raises because the database can't take it, as StorageError; a fault of ours
+    stays what it is."""
     try:
         yield
     except (IntegrityError, DataError):  # The values are wrong, not the database.

@@ -5,10 +5,12 @@ from datetime import datetime
 
 
 def new_id(prefix: str, now: datetime) -> str:
-    """Such as `evt_0193f3a1b2c34f0e9d7a6b5c`: twelve hex digits of milliseconds, twelve of chance."""
+    """Such as `evt_0193f3a1b2c34f0e9d7a6b5c`: twelve hex digits of milliseconds, twelve of
+    chance."""
     return f"{prefix}_{int(now.timestamp() * 1000):012x}{secrets.token_hex(6)}"
 
 
 def first_id(prefix: str, moment: datetime) -> str:
-    """Not after any id of that moment or later, and after every earlier one: what turns a time into a place in a list."""
+    """Not after any id of that moment or later, and after every earlier one: what turns a time into
+    a place in a list."""
     return f"{prefix}_{int(moment.timestamp() * 1000):012x}"

@@ -1,7 +1,8 @@
-"""Create or upgrade the schema, from the first version to this one. Safe to start on many machines at once.
+"""Create or upgrade the schema, from the first version to this one. Safe to start on many machines
+at once.
 
-Alembic is loaded only when there is something to migrate: in processes that run for months it would be 11 MiB of each for nothing.
-"""
+Alembic is loaded only when there is something to migrate: in processes that run for months it would
+be 11 MiB of each for nothing."""
 
 from functools import cache
 from pathlib import Path
@@ -14,17 +15,21 @@ from bridge.store.engine.database import Database
 
 _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x5044534D
-"""Advisory lock of PostgreSQL that one migrating process holds; the others wait and then find nothing left to do."""
+"""Advisory lock of PostgreSQL that one migrating process holds; the others wait and then find
+nothing left to do."""
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
-    """Bring the database to `revision`, in one transaction. StorageError when it can't be reached or written, or is newer than we."""
+    """Bring the database to `revision`, in one transaction. StorageError when it can't be reached
+    or written, or is newer than we."""
     with database.read() as connection:
         found = current(connection)
         if revision == "head" and found == newest():
             return  # A process that starts must not wait for whoever writes.
     if found and found not in _versions():
-        raise StorageError(f"the database is at version {found}, of newer software; install that, or take the database back with it")
+        raise StorageError(
+            f"the database is at version {found}, of newer software; install that, or take the database back with it"
+        )
     with database.begin() as connection:
         if not database.is_sqlite:
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
@@ -41,7 +46,9 @@ def current(connection: Connection) -> str | None:
     """The version the database is at; None for an empty one."""
     if not inspect(connection).has_table("alembic_version"):
         return None
-    version: str | None = connection.execute(text("SELECT version_num FROM alembic_version")).scalar_one_or_none()
+    version: str | None = connection.execute(
+        text("SELECT version_num FROM alembic_version")
+    ).scalar_one_or_none()
     return version
 
 
@@ -53,7 +60,9 @@ def newest() -> str:
 @cache
 def _versions() -> list[str]:
     """Each migration's file begins with its version, and their order is that of the versions."""
-    return sorted(file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*_*.py"))
+    return sorted(
+        file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
+    )
 
 
 def _alembic(connection: Connection, command: str, revision: str) -> None:

@@ -1,4 +1,5 @@
-"""How a worker learns at once that there is work: SQLite's change counter, or LISTEN/NOTIFY on PostgreSQL. Nothing polls for seconds."""
+"""How a worker learns at once that there is work: SQLite's change counter, or LISTEN/NOTIFY on
+PostgreSQL. Nothing polls for seconds."""
 
 import threading
 import time
@@ -17,14 +18,16 @@ _LOOK_EVERY = 0.025
 
 
 class Waker(Protocol):
-    """`wait(seconds)` returns early when another connection committed (SQLite) or said so (PostgreSQL), or `stop` was set."""
+    """`wait(seconds)` returns early when another connection committed (SQLite) or said so
+    (PostgreSQL), or `stop` was set."""
 
     def wait(self, seconds: float) -> None: ...
     def close(self) -> None: ...
 
 
 def announce(connection: Connection) -> None:
-    """Wake the workers when this transaction commits. SQLite needs no word: its change counter tells."""
+    """Wake the workers when this transaction commits. SQLite needs no word: its change counter
+    tells."""
     if connection.dialect.name == "postgresql":
         connection.execute(text(f"NOTIFY {_CHANNEL}"))
 
@@ -34,7 +37,8 @@ def waker(database: Database, stop: threading.Event) -> Waker:
 
 
 class _SqliteWaker:
-    """`PRAGMA data_version` changes when another connection has committed. https://www.sqlite.org/pragma.html#pragma_data_version"""
+    """`PRAGMA data_version` changes when another connection has committed.
+    https://www.sqlite.org/pragma.html#pragma_data_version"""
 
     def __init__(self, database: Database, stop: threading.Event) -> None:
         self._connection: Any = database.engine.raw_connection()
@@ -58,7 +62,8 @@ class _SqliteWaker:
 
 
 class _PostgresWaker:
-    """A connection of its own that listens; while it is broken, waiting is a short sleep and the next wait connects anew."""
+    """A connection of its own that listens; while it is broken, waiting is a short sleep and the
+    next wait connects anew."""
 
     def __init__(self, database: Database, stop: threading.Event) -> None:
         self._database, self._stop = database, stop
@@ -79,7 +84,9 @@ class _PostgresWaker:
 
     def _listening(self) -> Callable[..., Any]:
         if self._connection is None:
-            self._connection = self._database.engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            self._connection = self._database.engine.connect().execution_options(
+                isolation_level="AUTOCOMMIT"
+            )
             self._connection.execute(text(f"LISTEN {_CHANNEL}"))
         driver: Any = self._connection.connection.driver_connection
         notifies: Callable[..., Any] = driver.notifies

@@ -1,1 +1,2 @@
-"""The destination: its orders as it words them (`payloads`), and the four calls we make (`client`)."""
+"""The destination: its orders as it words them (`payloads`), and the four calls we make
+(`client`)."""

@@ -1,9 +1,9 @@
-"""The calls we make to Purple Dot. Only `create_fulfillment` changes anything there, and nothing there can take it back.
+"""The calls we make to Purple Dot. Only `create_fulfillment` changes anything there, and nothing
+there can take it back.
 
-Unknown to us: the sort order and paging keys of its lists, whether references ignore case or a leading `#` (so both forms are asked for and
-answers are compared again here), its rate limits, and what it answers to a fulfillment.
-https://docs.getpurpledot.com/docs/purple-dot-apis/private-api
-"""
+Unknown to us: the sort order and paging keys of its lists, whether references ignore case or a
+leading `#` (so both forms are asked for and answers are compared again here), its rate limits, and
+what it answers to a fulfillment. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api"""
 
 import json
 from collections.abc import Collection, Iterator
@@ -13,21 +13,43 @@ from typing import Any
 from urllib.parse import quote, urljoin
 
 from bridge.domain.errors import PayloadError, PermanentError, TemporaryError, UnclearError
-from bridge.domain.orders import FulfillmentOrder, normalise_reference
+from bridge.domain.orders import FulfillmentOrder, normalize_reference
 from bridge.domain.redaction import outline
 from bridge.vendors.http import Answer, ApiClient
-from bridge.vendors.purple_dot.payloads import fulfillment_id_in, next_cursor, next_link, order_of, order_rows, refusal_in, single_order
+from bridge.vendors.purple_dot.payloads import (
+    fulfillment_id_in,
+    next_cursor,
+    next_link,
+    order_of,
+    order_rows,
+    refusal_in,
+    single_order,
+)
 
 LIMIT = 250
 REFERENCES_A_CALL = 50
 MAX_PAGES = 1_000
-KEPT_OF_AN_ANSWER = frozenset({"id", "fulfillment_order_id", "reference", "status", "result", "success", "code", "request_id", "quantity"})
-"""What a receipt may repeat of Purple Dot's answer, which is not documented and could name the shopper."""
+KEPT_OF_AN_ANSWER = frozenset(
+    {
+        "id",
+        "fulfillment_order_id",
+        "reference",
+        "status",
+        "result",
+        "success",
+        "code",
+        "request_id",
+        "quantity",
+    }
+)
+"""What a receipt may repeat of Purple Dot's answer, which is not documented and could name the
+shopper."""
 
 
 @dataclass(frozen=True, slots=True)
 class FulfillmentReceipt:
-    """Proof of a fulfillment: Purple Dot's id for it where it tells one, and an outline of its answer, of at most 2,000 characters."""
+    """Proof of a fulfillment: Purple Dot's id for it where it tells one, and an outline of its
+    answer, of at most 2,000 characters."""
 
     purple_dot_fulfillment_id: str | None
     status: int
@@ -35,49 +57,75 @@ class FulfillmentReceipt:
 
 
 class PurpleDot:
-    """`base_url` ends in `/admin/api/v1`. Errors are those of ApiClient, and PermanentError where a 2xx says no in its `meta`."""
+    """`base_url` ends in `/admin/api/v1`. Errors are those of ApiClient, and PermanentError where a
+    2xx says no in its `meta`."""
 
     def __init__(self, api: ApiClient, base_url: str) -> None:
         self._api, self._base_url = api, base_url.rstrip("/")
 
     def order(self, fulfillment_order_id: str) -> FulfillmentOrder:
-        """One order as it is now; NotFoundError, or PayloadError if Purple Dot answers with another order.
+        """One order as it is now; NotFoundError, or PayloadError if Purple Dot answers with another
+        order.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders-id-uuid"""
         if not fulfillment_order_id.strip("."):
-            raise PayloadError(f"{fulfillment_order_id!r} is no id of a fulfillment order: it would climb to another path")
+            raise PayloadError(
+                f"{fulfillment_order_id!r} is no id of a fulfillment order: it would climb to another path"
+            )
         order = single_order(
-            self._get("fulfillment_order", f"{self._base_url}/fulfillment-orders/{quote(fulfillment_order_id, safe='')}").body
+            self._get(
+                "fulfillment_order",
+                f"{self._base_url}/fulfillment-orders/{quote(fulfillment_order_id, safe='')}",
+            ).body
         )
         if order.id.lower() != fulfillment_order_id.lower():
-            raise PayloadError(f"Purple Dot answered with order {order.id} when asked for {fulfillment_order_id}")
+            raise PayloadError(
+                f"Purple Dot answered with order {order.id} when asked for {fulfillment_order_id}"
+            )
         return order
 
     def orders_by_reference(self, references: Collection[str]) -> list[FulfillmentOrder]:
-        """The orders of these references and no others, one call for each 50 of them; a reference may have none or several orders.
+        """The orders of these references and no others, one call for each 50 of them; a reference
+        may have none or several orders.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
-        asked = sorted({normalise_reference(reference) for reference in references} - {""})
+        asked = sorted({normalize_reference(reference) for reference in references} - {""})
         found: dict[str, FulfillmentOrder] = {}
         for start in range(0, len(asked), REFERENCES_A_CALL):
             some = asked[start : start + REFERENCES_A_CALL]
-            joined = ",".join(quote(form, safe="") for reference in some for form in (reference, f"#{reference}"))
-            found |= {order.id: order for order in self._orders(f"references={joined}") if normalise_reference(order.reference) in some}
+            joined = ",".join(
+                quote(form, safe="") for reference in some for form in (reference, f"#{reference}")
+            )
+            found |= {
+                order.id: order
+                for order in self._orders(f"references={joined}")
+                if normalize_reference(order.reference) in some
+            }
         return list(found.values())
 
     def orders_created_since(self, since: datetime) -> Iterator[FulfillmentOrder]:
-        """The orders that became ready to be fulfilled since `since` (aware), page by page as they are read.
+        """The orders that became ready to be fulfilled since `since` (aware), page by page as they
+        are read.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
-        return self._orders(f"created_at_min={quote(since.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%S.%fZ'), safe='')}")
+        return self._orders(
+            f"created_at_min={quote(since.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%S.%fZ'), safe='')}"
+        )
 
     def sample(self) -> object:
-        """A few orders as they came, for a look at their shape, or only at whether we are let in."""
+        """A few orders as they came, for a look at their shape, or only at whether we are let
+        in."""
         return self._get("fulfillment_orders", f"{self._base_url}/fulfillment-orders?limit=10").body
 
     def create_fulfillment(self, body: dict[str, Any]) -> FulfillmentReceipt:
-        """Create one fulfillment, once: it is never repeated here (whether Purple Dot recognises a repetition is not documented).
-        UnclearError where it may have been created. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment"""
-        answer = self._accepted("create_fulfillment", self._api.send("create_fulfillment", "POST", f"{self._base_url}/fulfillment", body))
+        """Create one fulfillment, once: it is never repeated here (whether Purple Dot recognizes a
+        repetition is not documented). UnclearError where it may have been created.
+        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment"""
+        answer = self._accepted(
+            "create_fulfillment",
+            self._api.send("create_fulfillment", "POST", f"{self._base_url}/fulfillment", body),
+        )
         if not isinstance(answer.body, dict) and answer.status != 204:
-            raise UnclearError(f"Purple Dot create_fulfillment: answered {answer.status} without a JSON object")
+            raise UnclearError(
+                f"Purple Dot create_fulfillment: answered {answer.status} without a JSON object"
+            )
         text = json.dumps(outline(answer.body, KEPT_OF_AN_ANSWER), separators=(",", ":"))
         return FulfillmentReceipt(fulfillment_id_in(answer.body), answer.status, text[:2000])
 
@@ -93,11 +141,18 @@ class PurpleDot:
             seen |= {order.id for order in fresh}
             if (linked := next_link(answer.headers.get("Link", ""))) is not None:
                 self._api.check_origin(urljoin(url, linked))
-            cursor = next_cursor(answer.body, linked, limit=LIMIT, last_id=page[-1].id) if fresh else None
+            cursor = (
+                next_cursor(answer.body, linked, limit=LIMIT, last_id=page[-1].id)
+                if fresh
+                else None
+            )
             if cursor is None:
                 return
             url = f"{first}&starting_after={quote(cursor, safe='')}"
-        raise PermanentError(f"Purple Dot's list of fulfillment orders has more than {MAX_PAGES} pages", reason=PayloadError.reason)
+        raise PermanentError(
+            f"Purple Dot's list of fulfillment orders has more than {MAX_PAGES} pages",
+            reason=PayloadError.reason,
+        )
 
     def _get(self, operation: str, url: str) -> Answer:
         answer = self._accepted(operation, self._api.get(operation, url))
@@ -108,5 +163,7 @@ class PurpleDot:
     def _accepted(self, operation: str, answer: Answer) -> Answer:
         if refusal_in(answer.body):
             words = self._api.words_in(answer.body) or "no reason given"
-            raise PermanentError(f"Purple Dot {operation}: answered {answer.status} but refused: {words}")
+            raise PermanentError(
+                f"Purple Dot {operation}: answered {answer.status} but refused: {words}"
+            )
         return answer

@@ -1,9 +1,10 @@
-"""Purple Dot's answers as we read them: an order's id, reference, status and lines, and nothing about the shopper.
+"""Purple Dot's answers as we read them: an order's id, reference, status and lines, and nothing
+about the shopper.
 
-Unknown to us, so each form is taken: a single order wrapped or bare, `meta.success` or `meta.result`, a missing status, a missing quantity
-(read as 0: then nothing is left to deliver, and a person looks), and the paging keys of /fulfillment-orders.
-https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders
-"""
+Unknown to us, so each form is taken: a single order wrapped or bare, `meta.success` or
+`meta.result`, a missing status, a missing quantity (read as 0: then nothing is left to deliver, and
+a person looks), and the paging keys of /fulfillment-orders.
+https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +21,8 @@ DEFAULT_LIMIT = 50  # rows on a page where `limit` is not heeded
 
 
 def _text(value: object) -> object:
-    """Ids may come as numbers; blank means absent, and what no database can store (NUL, half a character) goes."""
+    """Ids may come as numbers; blank means absent, and what no database can store (NUL, half a
+    character) goes."""
     if isinstance(value, str):
         return value.replace("\0", "").encode(errors="replace").decode().strip() or None
     return str(value) if type(value) is int else value
@@ -33,7 +35,11 @@ class _Row(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, row: object) -> object:
-        return {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row
+        return (
+            {name: value for name, value in row.items() if value is not None}
+            if isinstance(row, Mapping)
+            else row
+        )
 
 
 class _Line(_Row):
@@ -48,20 +54,31 @@ class _Order(_Row):
 
 
 def order_of(row: object) -> FulfillmentOrder:
-    """One order; PayloadError names the order and the field, never a value. A status we don't know is as good as none."""
+    """One order; PayloadError names the order and the field, never a value. A status we don't know
+    is as good as none."""
     try:
         order = _Order.model_validate(row)
     except ValidationError as exc:
         told = row.get("id") if isinstance(row, Mapping) else None
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in exc.errors(include_input=False)[:5])
-        raise PayloadError(f"fulfillment order {str(told)[:40] if told else 'without id'}: {problems}") from exc
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}"
+            for e in exc.errors(include_input=False)[:5]
+        )
+        raise PayloadError(
+            f"fulfillment order {str(told)[:40] if told else 'without id'}: {problems}"
+        ) from exc
     status = {str(known): known for known in OrderStatus}.get(str(order.status).strip().upper())
-    lines = tuple(OrderLine(id=line.id, quantity=line.quantity, sku=line.sku) for line in order.line_items)
-    return FulfillmentOrder(id=order.id, reference=order.reference or "", status=status, lines=lines)
+    lines = tuple(
+        OrderLine(id=line.id, quantity=line.quantity, sku=line.sku) for line in order.line_items
+    )
+    return FulfillmentOrder(
+        id=order.id, reference=order.reference or "", status=status, lines=lines
+    )
 
 
 def single_order(body: object) -> FulfillmentOrder:
-    """The order of GET /fulfillment-orders/:id, whether `data` is the order, wraps it, or is left out."""
+    """The order of GET /fulfillment-orders/:id, whether `data` is the order, wraps it, or is left
+    out."""
     return order_of(_inner(_inner(body, "data"), "fulfillment_order"))
 
 
@@ -75,7 +92,8 @@ def order_rows(body: object) -> list[Any]:
 
 
 def next_cursor(body: object, linked: str | None, *, limit: int, last_id: str) -> str | None:
-    """The `starting_after` of the page after this one, or None: told in the data, else by the link, else judged by a full page."""
+    """The `starting_after` of the page after this one, or None: told in the data, else by the link,
+    else judged by a full page."""
     data = _inner(body, "data")
     told: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
     if "has_more" in told or "starting_after" in told:
@@ -95,7 +113,9 @@ def next_link(header: str) -> str | None:
 def refusal_in(body: object) -> bool:
     """Whether a 2xx says no: `meta.success` false, or a `meta.result` that is not "success"."""
     meta = body.get("meta") if isinstance(body, Mapping) else None
-    return isinstance(meta, Mapping) and (meta.get("success") is False or str(meta.get("result") or "success").lower() != "success")
+    return isinstance(meta, Mapping) and (
+        meta.get("success") is False or str(meta.get("result") or "success").lower() != "success"
+    )
 
 
 def fulfillment_id_in(body: object) -> str | None:

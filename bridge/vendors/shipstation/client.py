@@ -1,9 +1,9 @@
 """What we ask ShipStation, V2 and V1: every page of a list, or one thing by its id, as records.
 
-Unknown to us: the largest page_size of V2's labels and shipments (500 is documented for fulfillments only), and whether pages can shift
-while we read. So paging goes by number until nothing speaks of more, and a row that comes twice counts once. Wrong parameter names are
-silently ignored by V2, so nothing here relies on a filter alone.
-"""
+Unknown to us: the largest page_size of V2's labels and shipments (500 is documented for
+fulfillments only), and whether pages can shift while we read. So paging goes by number until
+nothing speaks of more, and a row that comes twice counts once. Wrong parameter names are silently
+ignored by V2, so nothing here relies on a filter alone."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping
@@ -22,26 +22,34 @@ Query = Mapping[str, str]
 
 
 class ShipStation:
-    """Reads one API version, V2 or V1; the class attributes are all that differs. A `thing` is "label", "fulfillment" and so on."""
+    """Reads one API version, V2 or V1; the class attributes are all that differs. A `thing` is
+    "label", "fulfillment" and so on."""
 
     version: str
     path_prefix: str
     page_size: tuple[str, str]
     order: str  # what this version calls an order
     order_id: str
-    parcels: tuple[str, ...]  # the things that name their order by `order_id`, and can be asked for by it
+    parcels: tuple[
+        str, ...
+    ]  # the things that name their order by `order_id`, and can be asked for by it
     filters: Mapping[str, str]  # things that no call gives by their id: the list's filter that does
     always: Mapping[str, tuple[str, str]] = {}  # what every list of a thing is asked with
 
     def __init__(self, api: ApiClient, base_url: str) -> None:
         self._api, self._base_url = api, f"{base_url.rstrip('/')}{self.path_prefix}"
 
-    def every(self, thing: str, query: str | Query, *, wanted: Collection[str] = ()) -> list[Record]:
-        """All rows of all pages in the order they came, each id once; stops early when all ids in `wanted` have come.
-        `query` is an absolute resource_url, whose own query is kept (one thing's URL gives that one), or the query alone."""
+    def every(
+        self, thing: str, query: str | Query, *, wanted: Collection[str] = ()
+    ) -> list[Record]:
+        """All rows of all pages in the order they came, each id once; stops early when all ids in
+        `wanted` have come. `query` is an absolute resource_url, whose own query is kept (one
+        thing's URL gives that one), or the query alone."""
         found: dict[str, Record] = {}
         for records in self._pages(thing, query):
-            fresh = {record.record_id: record for record in records if record.record_id not in found}
+            fresh = {
+                record.record_id: record for record in records if record.record_id not in found
+            }
             found |= fresh
             # A page that brings nothing new is one that we were given before.
             if not fresh or (wanted and found.keys() >= set(wanted)):
@@ -57,7 +65,9 @@ class ShipStation:
             for record in next(self._pages(thing, {self.filters[thing]: record_id})):
                 if record.record_id == record_id:
                     return record
-            raise NotFoundError(f"ShipStation lists no {thing} {record_id}", reason=PayloadError.reason)
+            raise NotFoundError(
+                f"ShipStation lists no {thing} {record_id}", reason=PayloadError.reason
+            )
         body = self._api.get(thing, f"{self._base_url}/{thing}s/{record_id}").body
         if body is None:
             raise TemporaryError(f"ShipStation answered nothing for {thing} {record_id}")
@@ -70,25 +80,37 @@ class ShipStation:
     def sample(self, thing: str) -> object:
         """A list's first page as it came, for a look at its shape."""
         url = _with(self.url(thing, ""), self.page_size[0], "25")
-        return self._api.get(f"{thing}s", _with(url, *self.always[thing]) if thing in self.always else url).body
+        return self._api.get(
+            f"{thing}s", _with(url, *self.always[thing]) if thing in self.always else url
+        ).body
 
     def _pages(self, thing: str, query: str | Query) -> Iterator[list[Record]]:
-        return ([record_of(f"{self.version}_{thing}", row) for row in rows] for rows in self.rows(thing, query))
+        return (
+            [record_of(f"{self.version}_{thing}", row) for row in rows]
+            for rows in self.rows(thing, query)
+        )
 
     def rows(self, thing: str, query: str | Query) -> Iterator[tuple[Any, ...]]:
         """Page by page as they are read, each row as ShipStation writes it."""
-        url = query if isinstance(query, str) else self.url(thing, urlencode(query, quote_via=quote))
+        url = (
+            query if isinstance(query, str) else self.url(thing, urlencode(query, quote_via=quote))
+        )
         url, rows_so_far = _with(url, *self.page_size, replace=False), 0
         url = _with(url, *self.always[thing]) if thing in self.always else url
         for number in range(1, MAX_PAGES + 1):
-            page = page_of(f"{thing}s", self._api.get(f"{thing}s", _with(url, "page", str(number))).body)
+            page = page_of(
+                f"{thing}s", self._api.get(f"{thing}s", _with(url, "page", str(number))).body
+            )
             rows_so_far += len(page.rows)
             if page.next_url:
                 self._api.check_origin(urljoin(url, page.next_url))
             yield page.rows
             if page.is_last(number=number, rows_so_far=rows_so_far):
                 return
-        raise PermanentError(f"ShipStation's list of {thing}s has more than {MAX_PAGES} pages", reason=PayloadError.reason)
+        raise PermanentError(
+            f"ShipStation's list of {thing}s has more than {MAX_PAGES} pages",
+            reason=PayloadError.reason,
+        )
 
 
 class ShipStationV2(ShipStation):
@@ -108,8 +130,9 @@ class ShipStationV2(ShipStation):
 
 
 class ShipStationV1(ShipStation):
-    """https://www.shipstation.com/docs/api/shipments/list/ (undocumented: the filter; items come only when asked for),
-    /docs/api/fulfillments/list-fulfillments/, /docs/api/orders/list-orders/ and /docs/api/orders/get-order/"""
+    """https://www.shipstation.com/docs/api/shipments/list/ (undocumented: the filter; items come
+    only when asked for), /docs/api/fulfillments/list-fulfillments/, /docs/api/orders/list-orders/
+    and /docs/api/orders/get-order/"""
 
     version, path_prefix, page_size = "v1", "", ("pageSize", "500")
     order, order_id, parcels = "order", "orderId", ("fulfillment",)
@@ -122,8 +145,13 @@ class ShipStationV1(ShipStation):
 
 
 def _with(url: str, name: str, value: str, *, replace: bool = True) -> str:
-    """`url` with this parameter and no other of its name, whatever the case; the rest of the query stays byte for byte."""
+    """`url` with this parameter and no other of its name, whatever the case; the rest of the query
+    stays byte for byte."""
     path, _, query = url.partition("?")
     parts = [part for part in query.split("&") if part]
     others = [part for part in parts if part.partition("=")[0].lower() != name.lower()]
-    return url if len(others) < len(parts) and not replace else f"{path}?{'&'.join([*others, f'{name}={value}'])}"
+    return (
+        url
+        if len(others) < len(parts) and not replace
+        else f"{path}?{'&'.join([*others, f'{name}={value}'])}"
+    )

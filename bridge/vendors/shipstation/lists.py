@@ -1,9 +1,10 @@
-"""ShipStation's four lists of what was shipped: how each is asked for a stretch of time, and how an event points at what it found. Pure.
+"""ShipStation's four lists of what was shipped: how each is asked for a stretch of time, and how an
+event points at what it found. Pure.
 
-Traps: V2 says `created_at_start` for labels and `create_date_start` for fulfillments, and ignores the wrong one in silence; V1's dates are
-wall-clock time of the US Pacific coast, so that one hour a year comes twice.
-V2: https://docs.shipstation.com/openapi/labels, /fulfillments · V1: https://www.shipstation.com/docs/api/shipments/list/, /fulfillments/
-"""
+Traps: V2 says `created_at_start` for labels and `create_date_start` for fulfillments, and ignores
+the wrong one in silence; V1's dates are wall-clock time of the US Pacific coast, so that one hour a
+year comes twice. V2: https://docs.shipstation.com/openapi/labels, /fulfillments · V1:
+https://www.shipstation.com/docs/api/shipments/list/, /fulfillments/"""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -57,16 +58,25 @@ def read(kind: str, row: object) -> Listed:
 
 
 def v2_period(start: datetime, end: datetime) -> tuple[str, str]:
-    first, last = (moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z") for moment in (start, end))
+    first, last = (
+        moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        for moment in (start, end)
+    )
     return first, last
 
 
 def v1_period(start: datetime, end: datetime) -> tuple[str, str]:
-    """In V1's wall-clock time, never too narrow: where the clocks change nearby, an hour more on each side."""
-    changes = (start - 2 * AN_HOUR).astimezone(PACIFIC).utcoffset() != (end + 2 * AN_HOUR).astimezone(PACIFIC).utcoffset()
+    """In V1's wall-clock time, never too narrow: where the clocks change nearby, an hour more on
+    each side."""
+    changes = (start - 2 * AN_HOUR).astimezone(PACIFIC).utcoffset() != (
+        end + 2 * AN_HOUR
+    ).astimezone(PACIFIC).utcoffset()
     spare = AN_HOUR if changes else timedelta(0)
     # An end is cut to its second, and must not cut off what came within it.
-    first, last = start.astimezone(PACIFIC) - spare, end.astimezone(PACIFIC) + spare + timedelta(seconds=1)
+    first, last = (
+        start.astimezone(PACIFIC) - spare,
+        end.astimezone(PACIFIC) + spare + timedelta(seconds=1),
+    )
     return first.strftime("%Y-%m-%d %H:%M:%S"), last.strftime("%Y-%m-%d %H:%M:%S")
 
 
@@ -78,8 +88,12 @@ def _by_batch(rows: Sequence[Listed | None]) -> Pointers:
     """As the webhook of a label does, so that one that comes while ours waits is the same."""
     batches: dict[str, list[Listed]] = {}
     for row in filter(None, rows):
-        names = {"batch_id": row.batch_id} | {name: row.record.body[name] for name in ("tracking_number", "shipment_id")}
-        batches.setdefault(next((urlencode({name: value}) for name, value in names.items() if value), ""), []).append(row)
+        names = {"batch_id": row.batch_id} | {
+            name: row.record.body[name] for name in ("tracking_number", "shipment_id")
+        }
+        batches.setdefault(
+            next((urlencode({name: value}) for name, value in names.items() if value), ""), []
+        ).append(row)
     return ((query, found) for query, found in batches.items() if query)
 
 
@@ -87,12 +101,20 @@ def _one_by_one(rows: Sequence[Listed | None]) -> Pointers:
     """Likewise for a fulfillment."""
     for row in filter(None, rows):
         body = row.record.body
-        yield urlencode({name: body[name] for name in ("fulfillment_id", "shipment_id") if body[name]}), [row]
+        yield (
+            urlencode(
+                {name: body[name] for name in ("fulfillment_id", "shipment_id") if body[name]}
+            ),
+            [row],
+        )
 
 
 def _by_time(rows: Sequence[Listed | None]) -> Pointers:
-    """V1 names no batch in its rows. A run of rows without another between them is one stretch of time, and one call."""
-    for moment_is_known, run in groupby(rows, key=lambda row: row is not None and row.created_at is not None):
+    """V1 names no batch in its rows. A run of rows without another between them is one stretch of
+    time, and one call."""
+    for moment_is_known, run in groupby(
+        rows, key=lambda row: row is not None and row.created_at is not None
+    ):
         found = [row for row in run if moment_is_known and row is not None]
         moments = [row.created_at for row in found if row.created_at is not None]
         if moments:
@@ -101,8 +123,9 @@ def _by_time(rows: Sequence[Listed | None]) -> Pointers:
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """`event_type` is the webhook that should have told. Queries have places for both ends of a stretch of time, and ask for the newest
-    first: so what is added meanwhile pushes nothing out of sight, and who reads can end where it gets too old, filter or no filter."""
+    """`event_type` is the webhook that should have told. Queries have places for both ends of a
+    stretch of time, and ask for the newest first: so what is added meanwhile pushes nothing out of
+    sight, and who reads can end where it gets too old, filter or no filter."""
 
     event_type: str
     version: str
@@ -112,7 +135,8 @@ class Listing:
     voided: str | None
     """What was voided of late, however old it is; None where this list can't be asked that."""
     pointers: Callable[[Sequence[Listed | None]], Pointers]
-    """What an event must ask for to have these rows; None stands for a row between them that it need not have."""
+    """What an event must ask for to have these rows; None stands for a row between them that it
+    need not have."""
 
     kind = property(lambda listing: f"{listing.version}_{listing.thing}")
 

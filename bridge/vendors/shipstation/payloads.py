@@ -1,16 +1,26 @@
-"""ShipStation's rows, cut down to the fields we read: no person's name, no address, no e-mail, no phone, no cost ever gets past here.
+"""ShipStation's rows, cut down to the fields we read: no person's name, no address, no e-mail, no
+phone, no cost ever gets past here.
 
-What ShipStation adds is ignored, and null means absent. Lenient where a loose value can do no harm (ids as numbers, blank texts, dates)
-and strict where a guess would ship the wrong thing. Unknown: whether a quantity can be null (read as 0, which ships nothing).
-V2: https://docs.shipstation.com/openapi · V1: https://www.shipstation.com/docs/api/
-"""
+What ShipStation adds is ignored, and null means absent. Lenient where a loose value can do no harm
+(ids as numbers, blank texts, dates) and strict where a guess would ship the wrong thing. Unknown:
+whether a quantity can be null (read as 0, which ships nothing). V2:
+https://docs.shipstation.com/openapi · V1: https://www.shipstation.com/docs/api/"""
 
 import re
 from collections.abc import Mapping
 from datetime import date
 from typing import Annotated, Any, TypeVar
 
-from pydantic import AliasPath, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, WrapValidator, model_validator
+from pydantic import (
+    AliasPath,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WrapValidator,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 
 from bridge.domain.errors import PayloadError, TemporaryError
@@ -18,14 +28,20 @@ from bridge.domain.events import Record
 
 
 def _text(value: object) -> object:
-    """Numbers become text, white space around goes, blank means absent, and so does what no database stores (NUL, half a character)."""
+    """Numbers become text, white space around goes, blank means absent, and so does what no
+    database stores (NUL, half a character)."""
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return (value.replace("\0", "").encode(errors="replace").decode().strip() or None) if isinstance(value, str) else value
+    return (
+        (value.replace("\0", "").encode(errors="replace").decode().strip() or None)
+        if isinstance(value, str)
+        else value
+    )
 
 
 def _day(value: object) -> date | None:
-    """The calendar date as written: real answers carry a midnight of another time zone, which must not move the day."""
+    """The calendar date as written: real answers carry a midnight of another time zone, which must
+    not move the day."""
     try:
         return date.fromisoformat(str(value)[:10])
     except ValueError:
@@ -33,7 +49,8 @@ def _day(value: object) -> date | None:
 
 
 def _all_or_none(items: object, read: Any) -> Any:
-    """Where one item can't be read (half a unit, say) none is told: that one parcel is held for a person, and the page's others go on."""
+    """Where one item can't be read (half a unit, say) none is told: that one parcel is held for a
+    person, and the page's others go on."""
     try:
         return read(items)
     except ValidationError:
@@ -48,14 +65,21 @@ Items = Annotated[list[T], WrapValidator(_all_or_none)]
 
 
 class Row(BaseModel):
-    """Names are the vendor's own; texts of errors never quote a value, since a value may be a person's."""
+    """Names are the vendor's own; texts of errors never quote a value, since a value may be a
+    person's."""
 
-    model_config = ConfigDict(extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True)
+    model_config = ConfigDict(
+        extra="ignore", frozen=True, hide_input_in_errors=True, populate_by_name=True
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, row: object) -> object:
-        return {name: value for name, value in row.items() if value is not None} if isinstance(row, Mapping) else row
+        return (
+            {name: value for name, value in row.items() if value is not None}
+            if isinstance(row, Mapping)
+            else row
+        )
 
 
 class V1Row(Row):
@@ -105,9 +129,16 @@ class V2Item(Row):
 
 
 def _reference(value: object) -> object:
-    """Custom fields are anybody's notepad: only what could be a reference or an id gets past here, so no sentence, name or address."""
+    """Custom fields are anybody's notepad: only what could be a reference or an id gets past here,
+    so no sentence, name or address."""
     text = _text(value)
-    return text if isinstance(text, str) and re.fullmatch(r"#?[\w/.:-]{1,64}", text, re.ASCII) and re.search("[0-9]", text) else None
+    return (
+        text
+        if isinstance(text, str)
+        and re.fullmatch(r"#?[\w/.:-]{1,64}", text, re.ASCII)
+        and re.search("[0-9]", text)
+        else None
+    )
 
 
 Reference = Annotated[str | None, BeforeValidator(_reference)]
@@ -164,7 +195,8 @@ class V1Order(V1Row):
 
 
 class InlineRow(Row):
-    """What a warehouse system tells us itself, in the words of `POST /v2/fulfillments`. https://docs.shipstation.com/openapi/fulfillments"""
+    """What a warehouse system tells us itself, in the words of `POST /v2/fulfillments`.
+    https://docs.shipstation.com/openapi/fulfillments"""
 
     shipment_id: Id
     tracking_number: Id
@@ -174,7 +206,8 @@ class InlineRow(Row):
 
     @property
     def row_id(self) -> str:
-        """A warehouse system gives its rows no id: what it tells about is this parcel of this order."""
+        """A warehouse system gives its rows no id: what it tells about is this parcel of this
+        order."""
         return f"{self.shipment_id}:{self.tracking_number}"
 
 
@@ -191,9 +224,14 @@ _ID_FIELDS = {kind: f"{kind.partition('_')[2]}_id" for kind in MODELS}
 
 
 def record_of(kind: str, row: object) -> Record:
-    """One row as the record that is stored, with the vendor's own field names. PayloadError names kind, id and field, never a value."""
+    """One row as the record that is stored, with the vendor's own field names. PayloadError names
+    kind, id and field, never a value."""
     model = _validated(kind, row)
-    return Record(kind=kind, record_id=getattr(model, _ID_FIELDS[kind]), body=model.model_dump(mode="json", by_alias=True))
+    return Record(
+        kind=kind,
+        record_id=getattr(model, _ID_FIELDS[kind]),
+        body=model.model_dump(mode="json", by_alias=True),
+    )
 
 
 def parse(record: Record) -> Row:
@@ -206,13 +244,23 @@ def _validated(kind: str, row: object) -> Row:
         return MODELS[kind].model_validate(row)
     except ValidationError as exc:
         names = (_ID_FIELDS[kind], to_camel(_ID_FIELDS[kind]), "shipment_id")
-        told = next((row[name] for name in names if row.get(name)), None) if isinstance(row, Mapping) else None
-        problems = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}" for e in exc.errors(include_input=False)[:5])
-        raise PayloadError(f"{kind} {ascii(str(told))[1:-1][:40] if isinstance(told, str | int) else 'without id'}: {problems}") from exc
+        told = (
+            next((row[name] for name in names if row.get(name)), None)
+            if isinstance(row, Mapping)
+            else None
+        )
+        problems = "; ".join(
+            f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}"
+            for e in exc.errors(include_input=False)[:5]
+        )
+        raise PayloadError(
+            f"{kind} {ascii(str(told))[1:-1][:40] if isinstance(told, str | int) else 'without id'}: {problems}"
+        ) from exc
 
 
 class Page(Row):
-    """One page of a list: its rows, and what it says about further ones. `links.next` is `{}` on V2's last page and absent on V1."""
+    """One page of a list: its rows, and what it says about further ones. `links.next` is `{}` on
+    V2's last page and absent on V1."""
 
     rows: tuple[Any, ...] = ()
     pages: int | None = None
@@ -220,19 +268,27 @@ class Page(Row):
     next_url: str | None = Field(default=None, validation_alias=AliasPath("links", "next", "href"))
 
     def is_last(self, *, number: int, rows_so_far: int) -> bool:
-        """Only when nothing speaks of more; where `pages` and `total` disagree, the one that promises more is asked once more."""
+        """Only when nothing speaks of more; where `pages` and `total` disagree, the one that
+        promises more is asked once more."""
         if self.pages is None and self.total is None:
             return not self.next_url and not self.rows
-        return not self.next_url and number >= (self.pages or 0) and rows_so_far >= (self.total or 0)
+        return (
+            not self.next_url and number >= (self.pages or 0) and rows_so_far >= (self.total or 0)
+        )
 
 
 def page_of(key: str, body: object) -> Page:
-    """A list answer; a single object (`GET /v2/labels/{id}`) is a page of one. PayloadError when it is neither."""
+    """A list answer; a single object (`GET /v2/labels/{id}`) is a page of one. PayloadError when it
+    is neither."""
     if body is None:
         raise TemporaryError(f"ShipStation answered nothing where {key} should stand")
     if not isinstance(body, Mapping):
         raise PayloadError(f"ShipStation's list of {key} is not a JSON object")
     try:
-        return Page.model_validate({**body, "rows": body[key]} if key in body else {"rows": [body], "pages": 1})
+        return Page.model_validate(
+            {**body, "rows": body[key]} if key in body else {"rows": [body], "pages": 1}
+        )
     except ValidationError as exc:
-        raise PayloadError(f"ShipStation's {key} is not a list, or its page count is unreadable") from exc
+        raise PayloadError(
+            f"ShipStation's {key} is not a list, or its page count is unreadable"
+        ) from exc

@@ -1,7 +1,8 @@
-"""ShipStation's public signature keys, cached so that neither a rotation nor an outage of the key endpoint stops the webhooks.
+"""ShipStation's public signature keys, cached so that neither a rotation nor an outage of the key
+endpoint stops the webhooks.
 
-Unknown to us: how long before its first use a new key is published. So an unknown key id causes one look, at most once per cooldown.
-https://docs.shipstation.com/apis/docs/guides/webhooks-validation
+Unknown to us: how long before its first use a new key is published. So an unknown key id causes one
+look, at most once per cooldown. https://docs.shipstation.com/apis/docs/guides/webhooks-validation
 """
 
 import base64
@@ -21,32 +22,46 @@ Fetch = Callable[[], Mapping[str, Any]]
 
 
 class KeySet:
-    """RSA keys by id. Safe to share between threads: a known key is answered without waiting for one that is being looked for."""
+    """RSA keys by id. Safe to share between threads: a known key is answered without waiting for
+    one that is being looked for."""
 
     def __init__(
-        self, fetch: Fetch, *, clock: Callable[[], float] = time.monotonic, max_age: float = 24 * 3600, cooldown: float = 60
+        self,
+        fetch: Fetch,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        max_age: float = 24 * 3600,
+        cooldown: float = 60,
     ) -> None:
-        """`fetch` returns a JWKS or raises a BridgeError; `max_age` and `cooldown` are seconds of `clock`."""
+        """`fetch` returns a JWKS or raises a BridgeError; `max_age` and `cooldown` are seconds of
+        `clock`."""
         self._fetch, self._clock, self._max_age, self._cooldown = fetch, clock, max_age, cooldown
         self._lock, self._keys = threading.Lock(), dict[str, RSAPublicKey]()
         self._old_at = self._next_look_at = float("-inf")
 
     def key(self, kid: str) -> RSAPublicKey | None:
-        """The key, or None if ShipStation publishes none of this id. KeysUnavailableError while no key set was ever got."""
+        """The key, or None if ShipStation publishes none of this id. KeysUnavailableError while no
+        key set was ever got."""
         is_known = kid in self._keys
-        # A known key is good enough while somebody else renews it; an unknown one has to wait for the answer.
-        if (not is_known or self._clock() >= self._old_at) and self._lock.acquire(blocking=not is_known):
+        # A known key is good enough while somebody else renews it; an unknown one has to wait for
+        # the answer.
+        if (not is_known or self._clock() >= self._old_at) and self._lock.acquire(
+            blocking=not is_known
+        ):
             try:
                 if self._clock() >= self._next_look_at:
                     self._refresh()
             finally:
                 self._lock.release()
         if not self._keys:
-            raise KeysUnavailableError("ShipStation's signature keys could not be fetched yet", retry_after=FIRST_COOLDOWN)
+            raise KeysUnavailableError(
+                "ShipStation's signature keys could not be fetched yet", retry_after=FIRST_COOLDOWN
+            )
         return self._keys.get(kid)
 
     def _refresh(self) -> None:
-        """A failure or an empty set keeps the old keys; a good set replaces them, so a withdrawn key is refused from then on."""
+        """A failure or an empty set keeps the old keys; a good set replaces them, so a withdrawn
+        key is refused from then on."""
         with suppress(BridgeError):
             if keys := rsa_keys(self._fetch()):
                 self._keys, self._old_at = keys, self._clock() + self._max_age
@@ -54,19 +69,29 @@ class KeySet:
 
 
 def rsa_keys(jwks: Mapping[str, Any]) -> dict[str, RSAPublicKey]:
-    """The usable RSA keys of a JWKS by id. ShipStation's set also holds an EC key; that and whatever is malformed is passed over."""
+    """The usable RSA keys of a JWKS by id. ShipStation's set also holds an EC key; that and
+    whatever is malformed is passed over."""
     entries, found = jwks.get("keys"), {}
     for entry in entries if isinstance(entries, list) else []:
         with suppress(KeyError, ValueError, TypeError, AttributeError):
             if entry["kty"] == "RSA" and isinstance(entry["kid"], str):
-                e, n = (int.from_bytes(base64.urlsafe_b64decode(entry[name] + "=="), "big") for name in "en")
+                e, n = (
+                    int.from_bytes(base64.urlsafe_b64decode(entry[name] + "=="), "big")
+                    for name in "en"
+                )
                 found[entry["kid"]] = RSAPublicNumbers(e=e, n=n).public_key()
     return found
 
 
 def jwks_fetcher(url: str) -> Fetch:
-    """A `fetch` for KeySet that reads `url` without any credential, for at most three seconds between bytes. https://api.shipengine.com/jwks"""
-    api = ApiClient(system="shipstation", origins={origin_of(url)}.__contains__, timeout=(3.0, 3.0), max_bytes=256 * 1024)
+    """A `fetch` for KeySet that reads `url` without any credential, for at most three seconds
+    between bytes. https://api.shipengine.com/jwks"""
+    api = ApiClient(
+        system="shipstation",
+        origins={origin_of(url)}.__contains__,
+        timeout=(3.0, 3.0),
+        max_bytes=256 * 1024,
+    )
 
     def fetch() -> Mapping[str, Any]:
         # Once a day: a kept-alive connection would only go stale.

@@ -1,9 +1,10 @@
-"""Which events ShipStation tells to which URL, on V2 and on V1, and what is still to do so that it tells them to ours.
+"""Which events ShipStation tells to which URL, on V2 and on V1, and what is still to do so that it
+tells them to ours.
 
-Unknown to us: whether V2 shows a subscription's headers in clear (where it does not, our token is written anew), whether it takes a
-second URL for an event of another store, and how long a URL V1 stores.
-https://docs.shipstation.com/openapi/webhooks (V2), https://www.shipstation.com/docs/api/webhooks/subscribe/ (V1)
-"""
+Unknown to us: whether V2 shows a subscription's headers in clear (where it does not, our token is
+written anew), whether it takes a second URL for an event of another store, and how long a URL V1
+stores. https://docs.shipstation.com/openapi/webhooks (V2),
+https://www.shipstation.com/docs/api/webhooks/subscribe/ (V1)"""
 
 import re
 from collections.abc import Collection, Mapping, Sequence
@@ -19,16 +20,22 @@ from bridge.vendors.shipstation.payloads import Id, Items, Row, Text
 
 WANTED: Mapping[str, Sequence[Sequence[str]]] = {
     "v2": (("label_created_v2",), ("fulfillment_shipped_v2",), ("fulfillment_rejected_v2",)),
-    "v1": (("SHIP_NOTIFY", "ITEM_SHIP_NOTIFY"), ("FULFILLMENT_SHIPPED",), ("FULFILLMENT_REJECTED",)),
+    "v1": (
+        ("SHIP_NOTIFY", "ITEM_SHIP_NOTIFY"),
+        ("FULFILLMENT_SHIPPED",),
+        ("FULFILLMENT_REJECTED",),
+    ),
 }
-"""One group a family: labels, marked as shipped, refused by a provider. Its first event is subscribed to, any other of it is as good."""
+"""One group a family: labels, marked as shipped, refused by a provider. Its first event is
+subscribed to, any other of it is as good."""
 HEADER = "X-Bridge-Token"
 _PLAIN_SEGMENT = re.compile(r"[a-z][a-z._-]{0,19}|v\d{1,3}|", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
 class Subscription:
-    """`url` and `headers` may hold a secret of whoever made it: only `masked` is for people. `store` None is every store."""
+    """`url` and `headers` may hold a secret of whoever made it: only `masked` is for people.
+    `store` None is every store."""
 
     api: str
     subscription_id: str
@@ -40,7 +47,8 @@ class Subscription:
     is_active: bool = True
 
     def token(self, address: str) -> str | None:
-        """The token that will come with each webhook, as far as it is shown: in the header, else behind our path."""
+        """The token that will come with each webhook, as far as it is shown: in the header, else
+        behind our path."""
         told = [value for key, value in self.headers if key.lower() == HEADER.lower()]
         behind = urlsplit(self.url).path.rstrip("/").removeprefix(urlsplit(address).path).strip("/")
         return told[0] if told and not set(told[0]) <= set("*•") else behind or None
@@ -48,7 +56,8 @@ class Subscription:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What to do about one event. `blocked`: somebody else's URL stands there (as `subscription`), and V2 takes only one."""
+    """What to do about one event. `blocked`: somebody else's URL stands there (as `subscription`),
+    and V2 takes only one."""
 
     verb: Literal["keep", "create", "update", "delete", "blocked"]
     api: str
@@ -57,37 +66,65 @@ class Step:
 
 
 def is_ours(url: str, address: str) -> bool:
-    """Ours is what has our scheme, host and path, with or without one more segment (a token, new or old); nothing else is."""
+    """Ours is what has our scheme, host and path, with or without one more segment (a token, new or
+    old); nothing else is."""
     try:
         same_host = origin_of(url) == origin_of(address)
     except ForeignUrlError:
         return False
-    return same_host and re.fullmatch(re.escape(urlsplit(address).path) + "(/[^/]*)?", urlsplit(url).path) is not None
+    return (
+        same_host
+        and re.fullmatch(re.escape(urlsplit(address).path) + "(/[^/]*)?", urlsplit(url).path)
+        is not None
+    )
 
 
-def plan(api: str, there: Sequence[Subscription], *, address: str, tokens: Collection[str | None], store: str | None = None) -> list[Step]:
-    """The steps until each family reaches `address` with one of `tokens`, where None is a token that isn't shown. A subscription that
-    isn't ours is never touched."""
+def plan(
+    api: str,
+    there: Sequence[Subscription],
+    *,
+    address: str,
+    tokens: Collection[str | None],
+    store: str | None = None,
+) -> list[Step]:
+    """The steps until each family reaches `address` with one of `tokens`, where None is a token
+    that isn't shown. A subscription that isn't ours is never touched."""
     steps: list[Step] = []
     for events in WANTED[api]:
-        of_family = [one for one in there if one.event in events and (store is None or one.store in (None, store))]
+        of_family = [
+            one
+            for one in there
+            if one.event in events and (store is None or one.store in (None, store))
+        ]
         ours = [one for one in of_family if is_ours(one.url, address)]
         kept = [one for one in ours if one.is_active and one.token(address) in tokens]
         stale = [one for one in ours if one not in kept]
         # One of each store goes on; a stale one beside it would only be refused at our door.
-        mended = [one for one in stale if one.store not in {other.store for other in kept + stale[: stale.index(one)]}]
-        steps += [Step("keep", api, one.event, one) for one in kept] + [Step("update", api, one.event, one) for one in mended]
+        mended = [
+            one
+            for one in stale
+            if one.store not in {other.store for other in kept + stale[: stale.index(one)]}
+        ]
+        steps += [Step("keep", api, one.event, one) for one in kept] + [
+            Step("update", api, one.event, one) for one in mended
+        ]
         steps += [Step("delete", api, one.event, one) for one in stale if one not in mended]
         if not ours:
             others = [one for one in of_family if one.store == store] if api == "v2" else []
-            steps.append(Step("blocked", api, events[0], others[0]) if others else Step("create", api, events[0]))
+            steps.append(
+                Step("blocked", api, events[0], others[0])
+                if others
+                else Step("create", api, events[0])
+            )
     return steps
 
 
 def masked(url: str) -> str:
     """A URL for people: whatever could be a secret in it is `***`. The host always shows."""
     split = urlsplit(url)
-    path = "/".join(part if _PLAIN_SEGMENT.fullmatch(part) else "***" for part in split.path.split("/"))
+    path = "/".join(
+        part if _PLAIN_SEGMENT.fullmatch(part) else "***" for part in split.path.split("/")
+    )
     path = re.sub(r"(/webhooks/shipstation)/.+", r"\1/***", path)
     return f"{split.scheme}://{split.netloc.rpartition('@')[2]}{path}{'?***' if split.query or split.fragment else ''}"
 
@@ -111,8 +148,8 @@ class V1Webhook(Row):
 
 
 class Subscriptions:
-    """One API version's list; the class attributes and the bodies are all that differs. Errors are those of ApiClient; every call may
-    safely be repeated."""
+    """One API version's list; the class attributes and the bodies are all that differs. Errors are
+    those of ApiClient; every call may safely be repeated."""
 
     api: str
     path: str
@@ -150,25 +187,53 @@ class SubscriptionsV2(Subscriptions):
         found = []
         for row in _rows(V2Webhook, self.sample()):
             headers = tuple((str(one.get("key")), str(one.get("value"))) for one in row.headers)
-            found.append(Subscription("v2", row.webhook_id, row.event.lower(), row.url, row.name, row.store_id, headers))
+            found.append(
+                Subscription(
+                    "v2",
+                    row.webhook_id,
+                    row.event.lower(),
+                    row.url,
+                    row.name,
+                    row.store_id,
+                    headers,
+                )
+            )
         return found
 
     def create(self, event: str, address: str, token: str, store: str | None) -> None:
         headers = [{"key": HEADER, "value": token}]
         self._send(
-            "create_webhook", "POST", "", {"name": _name(event), "event": event, "url": address, "headers": headers, **_store(store)}
+            "create_webhook",
+            "POST",
+            "",
+            {
+                "name": _name(event),
+                "event": event,
+                "url": address,
+                "headers": headers,
+                **_store(store),
+            },
         )
 
     def update(self, subscription: Subscription, address: str, token: str) -> None:
         """Headers are replaced as a whole, so what else somebody put there is sent along."""
-        headers = [{"key": key, "value": value} for key, value in subscription.headers if key.lower() != HEADER.lower()]
+        headers = [
+            {"key": key, "value": value}
+            for key, value in subscription.headers
+            if key.lower() != HEADER.lower()
+        ]
         headers.append({"key": HEADER, "value": token})
-        body = {"name": subscription.name or _name(subscription.event), "url": address, "headers": headers}
+        body = {
+            "name": subscription.name or _name(subscription.event),
+            "url": address,
+            "headers": headers,
+        }
         self._send("update_webhook", "PUT", _tail(subscription), body)
 
 
 class SubscriptionsV1(Subscriptions):
-    """`/webhooks`. V1 sends no header, so the token is the end of the URL; nothing can be changed, only made anew."""
+    """`/webhooks`. V1 sends no header, so the token is the end of the URL; nothing can be changed,
+    only made anew."""
 
     api, path = "v1", "/webhooks"
 
@@ -176,11 +241,25 @@ class SubscriptionsV1(Subscriptions):
         body = self.sample()
         rows = _rows(V1Webhook, body.get("webhooks") if isinstance(body, Mapping) else body)
         return [
-            Subscription("v1", row.webhook_id, row.event.upper(), row.url, row.name, row.store_id, is_active=row.active) for row in rows
+            Subscription(
+                "v1",
+                row.webhook_id,
+                row.event.upper(),
+                row.url,
+                row.name,
+                row.store_id,
+                is_active=row.active,
+            )
+            for row in rows
         ]
 
     def create(self, event: str, address: str, token: str, store: str | None) -> None:
-        body = {"target_url": f"{address}/{token}", "event": event, "friendly_name": _name(event), **_store(store)}
+        body = {
+            "target_url": f"{address}/{token}",
+            "event": event,
+            "friendly_name": _name(event),
+            **_store(store),
+        }
         self._send("create_webhook", "POST", "/subscribe", body)
 
     def update(self, subscription: Subscription, address: str, token: str) -> None:
@@ -195,8 +274,12 @@ def _rows(model: type[Any], body: object) -> list[Any]:
     try:
         return [model.model_validate(row) for row in body]
     except ValidationError as exc:
-        wrong = ", ".join(sorted({".".join(map(str, error["loc"])) for error in exc.errors(include_input=False)}))
-        raise PayloadError(f"ShipStation's list of webhooks has another shape than we know: {wrong}") from exc
+        wrong = ", ".join(
+            sorted({".".join(map(str, error["loc"])) for error in exc.errors(include_input=False)})
+        )
+        raise PayloadError(
+            f"ShipStation's list of webhooks has another shape than we know: {wrong}"
+        ) from exc
 
 
 def _tail(subscription: Subscription) -> str:

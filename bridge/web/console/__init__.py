@@ -1,8 +1,8 @@
-"""The operator's pages under /console/: one table of routes, each with who may use it. Off without a password.
+"""The operator's pages under /console/: one table of routes, each with who may use it. Off without
+a password.
 
-auth (who comes in), pages (how anything from outside is shown), overview, lists, story (what is there), actions,
-replaying (what a person does).
-"""
+auth (who comes in), pages (how anything from outside is shown), overview, lists, story (what is
+there), actions, replaying (what a person does)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -32,7 +32,8 @@ View: TypeAlias = Callable[..., Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`view(desk, **parts of the path)` answers; `role` is the least that may ask, None for who has not signed in yet."""
+    """`view(desk, **parts of the path)` answers; `role` is the least that may ask, None for who has
+    not signed in yet."""
 
     name: str
     method: str
@@ -52,7 +53,13 @@ ROUTES = (
     Route("retry_event", "POST", "/events/<event_id>/retry", actions.retry_event, Role.OPERATOR),
     Route("retry", "POST", "/deliveries/<delivery_id>/retry", actions.retry, Role.OPERATOR),
     Route("link", "POST", "/deliveries/<delivery_id>/link", actions.link, Role.OPERATOR),
-    Route("fulfil_rest", "POST", "/deliveries/<delivery_id>/rest", actions.fulfil_rest, Role.OPERATOR),
+    Route(
+        "fulfill_rest",
+        "POST",
+        "/deliveries/<delivery_id>/rest",
+        actions.fulfill_rest,
+        Role.OPERATOR,
+    ),
     Route("resolve", "POST", "/deliveries/<delivery_id>/resolve", actions.resolve, Role.OPERATOR),
     Route("plan_many", "POST", "/many", actions.plan_many, Role.OPERATOR),
     Route("do_many", "POST", "/many/go", actions.do_many, Role.OPERATOR),
@@ -69,7 +76,8 @@ ROUTES = (
     Route("events", "GET", "/events", lists.events),
     Route("nowhere", "GET", "/<path:rest>", pages.nowhere),
 )
-"""Every page and every form. What is posted carries a CSRF token, and what acts needs an operator."""
+"""Every page and every form. What is posted carries a CSRF token, and what acts needs an
+operator."""
 
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
@@ -87,10 +95,23 @@ def add_to(app: Flask, desk: Desk) -> None:
     """Register the pages with their sessions."""
     app.session_interface = auth.Sessions(desk)
     app.config.update(auth.COOKIE)
-    app.jinja_options = {"undefined": StrictUndefined, "finalize": pages.shown, "trim_blocks": True, "lstrip_blocks": True}
-    routes = Blueprint("console", __name__, url_prefix="/console", template_folder="templates", static_folder="static")
+    app.jinja_options = {
+        "undefined": StrictUndefined,
+        "finalize": pages.shown,
+        "trim_blocks": True,
+        "lstrip_blocks": True,
+    }
+    routes = Blueprint(
+        "console",
+        __name__,
+        url_prefix="/console",
+        template_folder="templates",
+        static_folder="static",
+    )
     for route in ROUTES:
-        routes.add_url_rule(route.path, route.name, partial(_answer, route, desk), methods=[route.method])
+        routes.add_url_rule(
+            route.path, route.name, partial(_answer, route, desk), methods=[route.method]
+        )
     routes.after_request(_protect)
     routes.register_error_handler(HTTPException, _http_problem)
     routes.register_error_handler(StorageError, _storage_problem)
@@ -105,7 +126,9 @@ def _answer(route: Route, desk: Desk, **parts: str) -> Answer:
     if not auth.enter(desk) and route.role is not None:
         return auth.to_sign_in()
     if any("\0" in text for text in (*parts.values(), *request.values.values())):
-        abort(400, "There is a character in this that nothing here is named with.")  # Nor does a database take it.
+        abort(
+            400, "There is a character in this that nothing here is named with."
+        )  # Nor does a database take it.
     if route.method == "POST":
         auth.check_token()
     auth.check_role(route.role)
@@ -114,7 +137,10 @@ def _answer(route: Route, desk: Desk, **parts: str) -> Answer:
 
 def _common() -> dict[str, Any]:
     """What every page knows."""
-    style = {name: url_for("console.static", filename=f"console.{name}", v=__version__) for name in ("css", "js")}
+    style = {
+        name: url_for("console.static", filename=f"console.{name}", v=__version__)
+        for name in ("css", "js")
+    }
     return {"person": auth.person(), "token": auth.token, "assets": style, "version": __version__}
 
 
@@ -128,14 +154,24 @@ def _protect(response: Response) -> Response:
 def _http_problem(error: HTTPException) -> Answer:
     if error.code is not None and error.code < 400:
         return error.get_response()
-    return page("problem.html", title=error.name or "Error", sentence=error.description or ""), error.code or 500
+    return page(
+        "problem.html", title=error.name or "Error", sentence=error.description or ""
+    ), error.code or 500
 
 
 def _storage_problem(error: StorageError) -> Answer:
     log.error("console_without_database", error=str(error))
-    return page("problem.html", title="The database can't be reached", sentence=f"{error}. Try again in a moment."), 503
+    return page(
+        "problem.html",
+        title="The database can't be reached",
+        sentence=f"{error}. Try again in a moment.",
+    ), 503
 
 
 def _unforeseen(error: Exception) -> Answer:
     log.error("console_failed_unforeseen", exc_info=error)
-    return page("problem.html", title="This went wrong", sentence="It was logged, and nothing was changed. Try again."), 500
+    return page(
+        "problem.html",
+        title="This went wrong",
+        sentence="It was logged, and nothing was changed. Try again.",
+    ), 500

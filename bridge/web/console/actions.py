@@ -1,4 +1,5 @@
-"""What a person does: retry, link, fulfil what is left, resolve; one delivery at a time, or many after a look at all of them."""
+"""What a person does: retry, link, fulfill what is left, resolve; one delivery at a time, or many
+after a look at all of them."""
 
 from collections.abc import Callable
 from typing import Any
@@ -34,13 +35,16 @@ def retry_event(desk: Desk, event_id: str) -> Response:
     """One click, for a dead event."""
 
     def act(connection: Connection) -> str:
-        return repair.retry_event(connection, event_id, who=who(), why=reason(), now=desk.database.now(connection))
+        return repair.retry_event(
+            connection, event_id, who=who(), why=reason(), now=desk.database.now(connection)
+        )
 
     return _tell(desk, event_id, act)
 
 
 def link(desk: Desk, delivery_id: str) -> Response:
-    """Bind it to an order, after Purple Dot has confirmed that there is exactly one of that name."""
+    """Bind it to an order, after Purple Dot has confirmed that there is exactly one of that
+    name."""
     text = request.form.get("order", "").strip()[:200]
     try:
         order = repair.the_only(list(desk.orders_named(text)), text)
@@ -49,10 +53,14 @@ def link(desk: Desk, delivery_id: str) -> Response:
     return _told(desk, delivery_id, "link", repair.link_to(order), why=reason())
 
 
-def fulfil_rest(desk: Desk, delivery_id: str) -> Response:
+def fulfill_rest(desk: Desk, delivery_id: str) -> Response:
     """All that is left, if that is still what the page had written out."""
     agreed = request.form.get("lines", "")
-    act = repair.fulfil_what_is_left(desk.carriers, agrees=agreed.__eq__, ask="that is not what you saw, so nothing was sent: look again")
+    act = repair.fulfill_what_is_left(
+        desk.carriers,
+        agrees=agreed.__eq__,
+        ask="that is not what you saw, so nothing was sent: look again",
+    )
     return _told(desk, delivery_id, "retry", act, why=reason() or f"all that is left: {agreed}")
 
 
@@ -61,11 +69,18 @@ def resolve(desk: Desk, delivery_id: str) -> Response:
     why = reason()
     if why is None:
         return back(f"{delivery_id} was not resolved: say why, for those who read it later", "bad")
-    return _told(desk, delivery_id, "resolve", repair.resolve_as(_outcome(request.form.get("as", "")), why), why=why)
+    return _told(
+        desk,
+        delivery_id,
+        "resolve",
+        repair.resolve_as(_outcome(request.form.get("as", "")), why),
+        why=why,
+    )
 
 
 def plan_many(desk: Desk) -> Any:
-    """The exact list of what would be done to the chosen ones, and of what would be refused. Nothing is done yet."""
+    """The exact list of what would be done to the chosen ones, and of what would be refused.
+    Nothing is done yet."""
     what = _one_of_bulk()
     with desk.database.read() as connection:
         found, total = chosen_deliveries(desk, connection, most=MOST_AT_ONCE)
@@ -73,11 +88,21 @@ def plan_many(desk: Desk) -> Any:
         return back("Nothing was chosen, or nothing fits any more.", "bad")
     refused = _rehearse(desk, what, [row["id"] for row in found])
     rows = [row for row in found if row["id"] not in refused]
-    return page("many.html", what=what, label=BULK[what], rows=rows, refused=refused, total=total, most=MOST_AT_ONCE, to=_from())
+    return page(
+        "many.html",
+        what=what,
+        label=BULK[what],
+        rows=rows,
+        refused=refused,
+        total=total,
+        most=MOST_AT_ONCE,
+        to=_from(),
+    )
 
 
 def do_many(desk: Desk) -> Response:
-    """Each of the planned ones in a transaction of its own; what has moved on since is refused and counted."""
+    """Each of the planned ones in a transaction of its own; what has moved on since is refused and
+    counted."""
     what, why, ids = _one_of_bulk(), reason(), request.form.getlist("id")[:MOST_AT_ONCE]
     if why is None:
         return back("Nothing was done: say why, for those who read it later.", "bad")
@@ -85,12 +110,21 @@ def do_many(desk: Desk) -> Response:
     for delivery_id in ids:
         try:
             with desk.database.begin() as connection:
-                _do(desk, connection, delivery_id, what if what == "retry" else "resolve", _act(what, why), why=why)
+                _do(
+                    desk,
+                    connection,
+                    delivery_id,
+                    what if what == "retry" else "resolve",
+                    _act(what, why),
+                    why=why,
+                )
             done += 1
         except RefusedError as exc:
             first_refusal = first_refusal or str(exc)
     log.info("console_acted_on_many", what=what, done=done, chosen=len(ids))
-    told = f"{BULK[what]}: {done} of {len(ids)} done." + (f" The first that was refused: {first_refusal}." if first_refusal else "")
+    told = f"{BULK[what]}: {done} of {len(ids)} done." + (
+        f" The first that was refused: {first_refusal}." if first_refusal else ""
+    )
     return back(told, "bad" if first_refusal else "good")
 
 
@@ -117,15 +151,29 @@ def _act(what: str, why: str) -> repair.Act:
     return repair.retry if what == "retry" else repair.resolve_as(DeliveryStatus(what), why)
 
 
-def _do(desk: Desk, connection: Connection, delivery_id: str, what: str, act: repair.Act, *, why: str | None) -> str:
-    found = [delivery for delivery in mending.find(connection, delivery_id) if delivery.id == delivery_id]
+def _do(
+    desk: Desk,
+    connection: Connection,
+    delivery_id: str,
+    what: str,
+    act: repair.Act,
+    *,
+    why: str | None,
+) -> str:
+    found = [
+        delivery for delivery in mending.find(connection, delivery_id) if delivery.id == delivery_id
+    ]
     if not found:
         raise RefusedError(f"there is no delivery {delivery_id[:40]}")
-    return repair.on_delivery(connection, found[0], what, act, who=who(), why=why, now=desk.database.now(connection))
+    return repair.on_delivery(
+        connection, found[0], what, act, who=who(), why=why, now=desk.database.now(connection)
+    )
 
 
 def _told(desk: Desk, delivery_id: str, what: str, act: repair.Act, *, why: str | None) -> Response:
-    return _tell(desk, delivery_id, lambda connection: _do(desk, connection, delivery_id, what, act, why=why))
+    return _tell(
+        desk, delivery_id, lambda connection: _do(desk, connection, delivery_id, what, act, why=why)
+    )
 
 
 def _tell(desk: Desk, subject: str, act: Callable[[Connection], str]) -> Response:
@@ -139,7 +187,8 @@ def _tell(desk: Desk, subject: str, act: Callable[[Connection], str]) -> Respons
 
 
 def back(message: str, category: str) -> Response:
-    """To where the form stood, with a word of what came of it. The word travels in the cookie, so it is short."""
+    """To where the form stood, with a word of what came of it. The word travels in the cookie, so
+    it is short."""
     flash(message[:600], category)
     return redirect(_from() or url_for("console.exceptions"), 303)
 

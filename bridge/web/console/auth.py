@@ -1,4 +1,5 @@
-"""Who comes in: a password for each role, a signed session cookie, a token in each form, and a brake on guessing."""
+"""Who comes in: a password for each role, a signed session cookie, a token in each form, and a
+brake on guessing."""
 
 import hashlib
 import hmac
@@ -31,7 +32,8 @@ COOKIE = {
     "SESSION_COOKIE_NAME": "bridge_console",
     "SESSION_COOKIE_PATH": "/console/",
     "SESSION_COOKIE_HTTPONLY": True,
-    "SESSION_COOKIE_SAMESITE": "Lax",  # A link in an alert opens the page; a form of another site posts nothing.
+    # A link in an alert opens the page; a form of another site posts nothing.
+    "SESSION_COOKIE_SAMESITE": "Lax",
     "SESSION_REFRESH_EACH_REQUEST": False,
     "PERMANENT_SESSION_LIFETIME": LIFETIME,
 }
@@ -56,7 +58,8 @@ class Person:
 
 
 class Sessions(SecureCookieSessionInterface):
-    """Cookies of the console alone, signed with SHA-256 and a key that is looked up when it is first needed."""
+    """Cookies of the console alone, signed with SHA-256 and a key that is looked up when it is
+    first needed."""
 
     digest_method = staticmethod(hashlib.sha256)
 
@@ -85,7 +88,8 @@ def _key(desk: Desk) -> str:
 
 
 def enter(desk: Desk) -> bool:
-    """Let in whom the session says it is, while its time lasts and the password it was opened with still holds."""
+    """Let in whom the session says it is, while its time lasts and the password it was opened with
+    still holds."""
     if not current_app.secret_key:
         raise StorageError("the key of the sessions can't be read")
     role = session.get("role")
@@ -120,13 +124,19 @@ def check_token() -> None:
     """403 for a form that this session did not get from us."""
     given, own = request.form.get("csrf", ""), session.get("csrf")
     if not own or not hmac.compare_digest(given.encode(), str(own).encode()):
-        abort(403, "This form is too old, or was not opened here. Nothing was changed; open the page again and repeat it.")
+        abort(
+            403,
+            "This form is too old, or was not opened here. Nothing was changed; open the page again and repeat it.",
+        )
 
 
 def check_role(least: Role | None) -> None:
     """403 for a viewer who wants to act."""
     if least is Role.OPERATOR and getattr(person(), "role", None) is not Role.OPERATOR:
-        abort(403, "You are signed in as a viewer, who may look but not act. Sign in with the operator's password.")
+        abort(
+            403,
+            "You are signed in as a viewer, who may look but not act. Sign in with the operator's password.",
+        )
 
 
 def show_sign_in(desk: Desk, problem: str = "") -> str:
@@ -136,7 +146,8 @@ def show_sign_in(desk: Desk, problem: str = "") -> str:
 
 
 def sign_in(desk: Desk) -> Any:
-    """Open a session for whoever knows a password; wrong ones are slowed down over all processes."""
+    """Open a session for whoever knows a password; wrong ones are slowed down over all
+    processes."""
     wait = _brake(desk)
     if wait:
         log.warning("console_sign_in_throttled")
@@ -150,7 +161,9 @@ def sign_in(desk: Desk) -> Any:
     wanted = own_page(request.form.get("next", ""))
     session.clear()
     session.permanent = True
-    session.update(role=role, name=name, until=time.time() + LIFETIME.total_seconds(), proof=_proof(desk, role))
+    session.update(
+        role=role, name=name, until=time.time() + LIFETIME.total_seconds(), proof=_proof(desk, role)
+    )
     log.info("console_signed_in", role=role)
     return redirect(wanted or url_for("console.overview"), 303)
 
@@ -165,26 +178,41 @@ def sign_out(desk: Desk) -> Response:
 
 def own_page(text: str) -> str:
     """Never another site, whatever a link says."""
-    return text if text.startswith("/console/") and text.isascii() and text.isprintable() and "\\" not in text else ""
+    return (
+        text
+        if text.startswith("/console/")
+        and text.isascii()
+        and text.isprintable()
+        and "\\" not in text
+        else ""
+    )
 
 
 def _role_of(desk: Desk, password: str) -> Role | None:
     """Both are compared, each in constant time."""
     given = _digest(password)
-    fits = [role for role, own in _passwords(desk).items() if hmac.compare_digest(_digest(own), given)]
+    fits = [
+        role for role, own in _passwords(desk).items() if hmac.compare_digest(_digest(own), given)
+    ]
     return fits[0] if fits else None
 
 
 def _passwords(desk: Desk) -> dict[Role, str]:
     own = {Role.OPERATOR: desk.operator, Role.VIEWER: desk.viewer}
-    return {role: password.get_secret_value() for role, password in own.items() if password is not None}
+    return {
+        role: password.get_secret_value() for role, password in own.items() if password is not None
+    }
 
 
 def _proof(desk: Desk, role: Role) -> str | None:
     """Ties a session to the password of its day: with another one, it is over."""
     password = _passwords(desk).get(role)
     key = str(current_app.secret_key).encode()
-    return hmac.new(key, f"{role}\n{password}".encode(), "sha256").hexdigest() if password is not None else None
+    return (
+        hmac.new(key, f"{role}\n{password}".encode(), "sha256").hexdigest()
+        if password is not None
+        else None
+    )
 
 
 def _digest(text: str) -> bytes:
@@ -196,10 +224,15 @@ def _brake(desk: Desk) -> float:
     bucket = int.from_bytes(_digest(_address())[:4]) % _BUCKETS
     with desk.database.begin(durable=False) as connection:
         now = desk.database.now(connection)
-        return rate_limits.take(connection, f"console:{bucket}", per_minute=TRIES_PER_MINUTE, now=now).wait
+        return rate_limits.take(
+            connection, f"console:{bucket}", per_minute=TRIES_PER_MINUTE, now=now
+        ).wait
 
 
 def _address() -> str:
     """The sender's; behind a proxy on this machine, what that proxy says it was."""
-    told, direct = request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip(), request.remote_addr or ""
+    told, direct = (
+        request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip(),
+        request.remote_addr or "",
+    )
     return told if told and direct in ("127.0.0.1", "::1") else direct

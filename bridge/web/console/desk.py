@@ -14,9 +14,10 @@ from bridge.translate.carriers import Carriers
 
 @dataclass(frozen=True, slots=True)
 class Desk:
-    """`operator` and `viewer` are their passwords; `health()` is what /readyz tells; `rates` are calls a minute by system;
-    `orders_named(text)` asks Purple Dot for the orders with this id or reference; `purple_dot_url` is where fulfillments go; `event_job` is
-    what a worker would do with an event, for a dry run; `origins` where a resource_url may point."""
+    """`operator` and `viewer` are their passwords; `health()` is what /readyz tells; `rates` are
+    calls a minute by system; `orders_named(text)` asks Purple Dot for the orders with this id or
+    reference; `purple_dot_url` is where fulfillments go; `event_job` is what a worker would do with
+    an event, for a dry run; `origins` where a resource_url may point."""
 
     database: Database
     operator: SecretStr

@@ -1,4 +1,5 @@
-"""The lists: events and deliveries behind a filter line, page by page; and the inbox of exceptions."""
+"""The lists: events and deliveries behind a filter line, page by page; and the inbox of
+exceptions."""
 
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -49,30 +50,62 @@ def exceptions(desk: Desk) -> str:
             }
             for status, reason, count, events_wanted in reports.exceptions_by_reason(connection)
         ]
-        return page("exceptions.html", groups=groups, shown_most=OLDEST, at=desk.database.now(connection))
+        return page(
+            "exceptions.html", groups=groups, shown_most=OLDEST, at=desk.database.now(connection)
+        )
 
 
-def _oldest(desk: Desk, connection: Connection, status: str, reason: str | None, events_wanted: bool) -> Rows:
+def _oldest(
+    desk: Desk, connection: Connection, status: str, reason: str | None, events_wanted: bool
+) -> Rows:
     """The first of a group, each with what can be done about it."""
-    read, prefix = (reports.list_events, "evt_") if events_wanted else (reports.list_deliveries, "dlv_")
-    rows = list(reversed(read(connection, Query(status=status, reason=reason, after=prefix, limit=OLDEST, is_open=True))))
+    read, prefix = (
+        (reports.list_events, "evt_") if events_wanted else (reports.list_deliveries, "dlv_")
+    )
+    rows = list(
+        reversed(
+            read(
+                connection,
+                Query(status=status, reason=reason, after=prefix, limit=OLDEST, is_open=True),
+            )
+        )
+    )
     details = reports.details_of(connection, [row["id"] for row in rows])
-    return [row | {"detail": details[row["id"]]} | ({} if events_wanted else ways(desk, connection, row)) for row in rows]
+    return [
+        row
+        | {"detail": details[row["id"]]}
+        | ({} if events_wanted else ways(desk, connection, row))
+        for row in rows
+    ]
 
 
 def acts(desk: Desk) -> str:
     """What people did by hand, newest first."""
-    before, subject = a_number(request.args.get("before", "")), request.args.get("subject", "").strip()[:_LONGEST_LINE] or None
+    before, subject = (
+        a_number(request.args.get("before", "")),
+        request.args.get("subject", "").strip()[:_LONGEST_LINE] or None,
+    )
     with desk.database.read() as connection:
         found = audit.acts(connection, subject=subject, before=before, limit=A_PAGE + 1)
-    return page("audit.html", rows=found[:A_PAGE], older=found[A_PAGE - 1]["id"] if len(found) > A_PAGE else None, subject=subject)
+    return page(
+        "audit.html",
+        rows=found[:A_PAGE],
+        older=found[A_PAGE - 1]["id"] if len(found) > A_PAGE else None,
+        subject=subject,
+    )
 
 
 def ways(desk: Desk, connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
-    """The buttons that mend a delivery, and what the last page of its story says of it. `rest` is what would go out, in words."""
+    """The buttons that mend a delivery, and what the last page of its story says of it. `rest` is
+    what would go out, in words."""
     is_exception = row["status"] in (DeliveryStatus.HELD, DeliveryStatus.DEAD)
-    may_retry = row["status"] not in (DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED) and row["reason"] not in mending.TOLD_ALREADY
-    may_link = row["reason"] in (Reason.AMBIGUOUS_ORDER, Reason.ORDER_NOT_FOUND) and not row["line_items"]
+    may_retry = (
+        row["status"] not in (DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED)
+        and row["reason"] not in mending.TOLD_ALREADY
+    )
+    may_link = (
+        row["reason"] in (Reason.AMBIGUOUS_ORDER, Reason.ORDER_NOT_FOUND) and not row["line_items"]
+    )
     rest = None
     if is_exception:
         with suppress(RefusedError):
@@ -82,28 +115,42 @@ def ways(desk: Desk, connection: Connection, row: Mapping[str, Any]) -> dict[str
 
 
 def chosen_deliveries(desk: Desk, connection: Connection, *, most: int) -> tuple[Rows, int]:
-    """What a list's form has chosen, and how many: the ticked rows, or all that fit its filter line, of which it gives the newest."""
+    """What a list's form has chosen, and how many: the ticked rows, or all that fit its filter
+    line, of which it gives the newest."""
     if request.form.get("all"):
         now = desk.database.now(connection)
-        query = read_filter(request.form.get("q", "")[:_LONGEST_LINE], statuses=tuple(DeliveryStatus), now=now)
-        return reports.list_deliveries(connection, replace(query, limit=most)), reports.count_fitting(
-            connection, query, events_wanted=False
+        query = read_filter(
+            request.form.get("q", "")[:_LONGEST_LINE], statuses=tuple(DeliveryStatus), now=now
         )
+        return reports.list_deliveries(
+            connection, replace(query, limit=most)
+        ), reports.count_fitting(connection, query, events_wanted=False)
     ids = [id_ for text in request.form.getlist("id")[:most] if (id_ := _id(text))]
-    found = [row for id_ in ids for row in reports.list_deliveries(connection, Query(search=id_, limit=1))]
+    found = [
+        row
+        for id_ in ids
+        for row in reports.list_deliveries(connection, Query(search=id_, limit=1))
+    ]
     return found, len(found)
 
 
 def chosen_events(desk: Desk, connection: Connection) -> list[Candidate]:
     """Likewise for events, to replay them; here all that fit are given."""
     if not request.form.get("all"):
-        return replays.candidates(connection, ids=[id_ for text in request.form.getlist("id")[:_MOST_IDS] if (id_ := _id(text))])
+        return replays.candidates(
+            connection,
+            ids=[id_ for text in request.form.getlist("id")[:_MOST_IDS] if (id_ := _id(text))],
+        )
     now = desk.database.now(connection)
-    query = read_filter(request.form.get("q", "")[:_LONGEST_LINE], statuses=tuple(EventStatus), now=now)
+    query = read_filter(
+        request.form.get("q", "")[:_LONGEST_LINE], statuses=tuple(EventStatus), now=now
+    )
     return replays.candidates(connection, query=query)
 
 
-def _list(desk: Desk, name: str, read: Callable[[Connection, Query], Rows], statuses: Collection[str]) -> str:
+def _list(
+    desk: Desk, name: str, read: Callable[[Connection, Query], Rows], statuses: Collection[str]
+) -> str:
     line, problem = request.args.get("q", "")[:_LONGEST_LINE], ""
     turned: Turned = ([], None, None)
     with desk.database.read() as connection:
@@ -115,13 +162,27 @@ def _list(desk: Desk, name: str, read: Callable[[Connection, Query], Rows], stat
         else:
             turned = _turned(connection, read, query)
     facts = {**dict(zip(("rows", "newer", "older"), turned, strict=True)), "at": now}
-    return page("list.html", name=name, line=line, problem=problem, statuses=statuses, qualifiers=QUALIFIERS, bulk=_bulk(name), **facts)
+    return page(
+        "list.html",
+        name=name,
+        line=line,
+        problem=problem,
+        statuses=statuses,
+        qualifiers=QUALIFIERS,
+        bulk=_bulk(name),
+        **facts,
+    )
 
 
-def _turned(connection: Connection, read: Callable[[Connection, Query], Rows], query: Query) -> Turned:
-    """One page, and the ids that lead to the newer and the older one. One row more than is shown tells whether there is a next page."""
+def _turned(
+    connection: Connection, read: Callable[[Connection, Query], Rows], query: Query
+) -> Turned:
+    """One page, and the ids that lead to the newer and the older one. One row more than is shown
+    tells whether there is a next page."""
     before, after = (_id(request.args.get(name, "")) for name in ("before", "after"))
-    rows = read(connection, replace(query, before=before, after=None if before else after, limit=A_PAGE + 1))
+    rows = read(
+        connection, replace(query, before=before, after=None if before else after, limit=A_PAGE + 1)
+    )
     has_more, climbs = len(rows) > A_PAGE, bool(after and not before)
     rows = rows[-A_PAGE:] if climbs else rows[:A_PAGE]
     if not rows:

@@ -21,7 +21,8 @@ _CHART_HEIGHT = 120
 
 @dataclass(frozen=True, slots=True)
 class Concern:
-    """One thing that isn't as it should be: `bad` needs somebody now, `look` needs somebody today. `leads_to` is where."""
+    """One thing that isn't as it should be: `bad` needs somebody now, `look` needs somebody today.
+    `leads_to` is where."""
 
     level: str
     sentence: str
@@ -43,7 +44,15 @@ def show(desk: Desk) -> str:
     swept = datetime.fromisoformat(sweep["finished_at"] or sweep["started_at"]) if sweep else None
     concerns = judge(health, standing, numbers["exceptions"])
     alive = [(row, now - row.beat_at <= _WORKER_IS_SILENT) for row in known]
-    facts = {"health": health, "hours": hours, "last": last, "usual": usual, "heard": heard, "systems": SYSTEMS, "at": now}
+    facts = {
+        "health": health,
+        "hours": hours,
+        "last": last,
+        "usual": usual,
+        "heard": heard,
+        "systems": SYSTEMS,
+        "at": now,
+    }
     return page(
         "overview.html",
         concerns=concerns,
@@ -70,41 +79,57 @@ def _numbers(connection: Connection, hours: Sequence[stats.Hour], now: datetime)
     return {
         "received": sum(hour.received for hour in hours),
         "delivered": sum(hour.delivered for hour in hours),
-        "waiting": received.get(EventStatus.RECEIVED, 0) + sum(delivering.get(status, 0) for status in CLAIMABLE),
+        "waiting": received.get(EventStatus.RECEIVED, 0)
+        + sum(delivering.get(status, 0) for status in CLAIMABLE),
         "exceptions": reports.count_exceptions(connection),
         "missed": sweeps.missed(connection, since=now - stats.WEEK).total(),
     }
 
 
 def judge(health: Mapping[str, Any], standing: Iterable[Trouble], waiting: int) -> list[Concern]:
-    """What isn't as it should be, the worst first; nothing when all is well. `standing` is what alerts speak of, too."""
+    """What isn't as it should be, the worst first; nothing when all is well. `standing` is what
+    alerts speak of, too."""
     if "worker" not in health:
         return [Concern("bad", f"The database doesn't answer: {health['database']}.")]
     beat = health["worker_heartbeat_age_seconds"]
     since = "none was ever seen" if beat is None else f"the last sign is {span(beat)} old"
     found = [
-        (health["worker"] != "ok", Concern("bad", f"No worker is alive ({since}): nothing goes out. Start `bridge work`.")),
-        (health["migrations"] != "ok", Concern("bad", "The database is of another version. Run `bridge migrate`.")),
+        (
+            health["worker"] != "ok",
+            Concern("bad", f"No worker is alive ({since}): nothing goes out. Start `bridge work`."),
+        ),
+        (
+            health["migrations"] != "ok",
+            Concern("bad", "The database is of another version. Run `bridge migrate`."),
+        ),
         *((True, _concern(trouble)) for trouble in standing if trouble.key.kind != "exception"),
         (waiting > 0, Concern("look", f"Waiting for a person: {waiting:,}.", "console.exceptions")),
     ]
-    return sorted((concern for stands, concern in found if stands), key=lambda concern: concern.level)  # "bad" before "look"
+    return sorted(
+        (concern for stands, concern in found if stands), key=lambda concern: concern.level
+    )  # "bad" before "look"
 
 
 def _concern(trouble: Trouble) -> Concern:
-    kind, level = KINDS[trouble.key.kind], "look" if trouble.key.kind in ("silence", "missed") else "bad"
+    kind, level = (
+        KINDS[trouble.key.kind],
+        "look" if trouble.key.kind in ("silence", "missed") else "bad",
+    )
     return Concern(level, f"{kind.begun.format(about=trouble.key.about)}. {trouble.sentence}")
 
 
 def bars(hours: Sequence[stats.Hour]) -> list[dict[str, Any]]:
-    """Where each part of the chart stands, in its own units: every hour is 20 wide, the tallest is as high as the chart."""
+    """Where each part of the chart stands, in its own units: every hour is 20 wide, the tallest is
+    as high as the chart."""
     tallest = max(1, _tallest(hours))
     drawn: list[dict[str, Any]] = []
     for place, hour in enumerate(hours):
         drawn.append({"kind": "received", "x": place * 20 + 2, "y": 0, "size": hour.received})
         below = 0
         for kind in ("delivered", "waiting", "exceptions"):
-            drawn.append({"kind": kind, "x": place * 20 + 10, "y": below, "size": getattr(hour, kind)})
+            drawn.append(
+                {"kind": kind, "x": place * 20 + 10, "y": below, "size": getattr(hour, kind)}
+            )
             below += getattr(hour, kind)
     for bar in drawn:
         bar["height"] = round(bar["size"] * _CHART_HEIGHT / tallest, 1)
@@ -113,4 +138,6 @@ def bars(hours: Sequence[stats.Hour]) -> list[dict[str, Any]]:
 
 
 def _tallest(hours: Sequence[stats.Hour]) -> int:
-    return max(max(hour.received, hour.delivered + hour.waiting + hour.exceptions) for hour in hours)
+    return max(
+        max(hour.received, hour.delivered + hour.waiting + hour.exceptions) for hour in hours
+    )

@@ -1,4 +1,5 @@
-"""How things are shown: whatever comes from outside is masked, bounded and kept on its line before it reaches a page."""
+"""How things are shown: whatever comes from outside is masked, bounded and kept on its line before
+it reaches a page."""
 
 import json
 import unicodedata
@@ -27,7 +28,8 @@ def nowhere(desk: Desk, rest: str) -> str:
 
 
 def shown(value: Any) -> Any:
-    """Jinja's last step for every value: no secret, no endless text, no character that could turn the line around. Escaped after it."""
+    """Jinja's last step for every value: no secret, no endless text, no character that could turn
+    the line around. Escaped after it."""
     if isinstance(value, Markup):
         return value
     if value is None:
@@ -35,7 +37,10 @@ def shown(value: Any) -> Any:
     text = masked_text(value) if isinstance(value, str) else str(value)
     more = len(text) - LONGEST
     text = "".join(
-        char if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co") else "\ufffd" for char in text[:LONGEST]
+        char
+        if char in "\n\t" or unicodedata.category(char) not in ("Cc", "Cf", "Cs", "Co")
+        else "\ufffd"
+        for char in text[:LONGEST]
     )
     return f"{text} … ({more:,} more characters)" if more > 0 else text
 
@@ -46,7 +51,9 @@ def moment(value: datetime | None) -> str | Markup:
         return "never"
     utc = value.astimezone(UTC)
     told = f"{utc:%Y-%m-%d %H:%M:%S} UTC"
-    return Markup('<time datetime="{}" title="{}">{}</time>').format(f"{utc:%Y-%m-%dT%H:%M:%SZ}", told, told)
+    return Markup('<time datetime="{}" title="{}">{}</time>').format(
+        f"{utc:%Y-%m-%dT%H:%M:%SZ}", told, told
+    )
 
 
 def age(value: datetime | None, now: datetime) -> str:
@@ -66,7 +73,8 @@ def span(value: timedelta | float) -> str:
 
 
 def pretty(value: Any) -> str:
-    """JSON with indentation, secrets masked by name as in the logs; a text that is JSON is laid out, any other stays as it is."""
+    """JSON with indentation, secrets masked by name as in the logs; a text that is JSON is laid
+    out, any other stays as it is."""
     if isinstance(value, str):
         try:
             value = json.loads(value)
@@ -89,7 +97,10 @@ def goods(lines: list[Mapping[str, Any]]) -> str:
 def steps(text: str) -> Markup:
     """A sentence whose `code` is set as code."""
     parts = [escape(masked_text(part)) for part in text.split("`")]
-    return Markup("").join(Markup("<code>{}</code>").format(part) if number % 2 else part for number, part in enumerate(parts))
+    return Markup("").join(
+        Markup("<code>{}</code>").format(part) if number % 2 else part
+        for number, part in enumerate(parts)
+    )
 
 
 FILTERS: Mapping[str, Callable[..., Any]] = {

@@ -1,4 +1,5 @@
-"""Replay: the plan with its dry run, the reason, the run with its progress. One failed event is one click."""
+"""Replay: the plan with its dry run, the reason, the run with its progress. One failed event is one
+click."""
 
 import hashlib
 import time
@@ -17,7 +18,8 @@ from bridge.web.console.lists import A_PAGE, a_number, chosen_events
 from bridge.web.console.pages import page
 
 SHOWN, LOOK_SECONDS = 20, 12.0
-"""How many events a page of the dry run holds, and how long it may read from the vendors for one."""
+"""How many events a page of the dry run holds, and how long it may read from the vendors for
+one."""
 
 
 def plan(desk: Desk) -> Any:
@@ -30,17 +32,28 @@ def plan(desk: Desk) -> Any:
 
 
 def start(desk: Desk) -> Any:
-    """Begin the run, if it is still what the plan showed, and says why where that is needed; else the plan comes (again)."""
+    """Begin the run, if it is still what the plan showed, and says why where that is needed; else
+    the plan comes (again)."""
     chosen, how = _chosen(desk)
     seen, why = request.form.get("seen"), actions.reason()
     if seen is not None and seen != _digest(chosen):
-        return _planned(desk, chosen, how, "Other events fit by now than you saw. Nothing was done; this is the new plan.")
+        return _planned(
+            desk,
+            chosen,
+            how,
+            "Other events fit by now than you saw. Nothing was done; this is the new plan.",
+        )
     if not chosen.events or (chosen.needs_reason and why is None):
         return _planned(desk, chosen, how, "Say why, for those who read it later." if seen else "")
-    ids, by = [event.id for event in chosen.events], {"q": request.form.get("q", "")[:500]} if request.form.get("all") else {}
+    ids, by = (
+        [event.id for event in chosen.events],
+        {"q": request.form.get("q", "")[:500]} if request.form.get("all") else {},
+    )
     with desk.database.begin() as connection:
         now = desk.database.now(connection)
-        run_id = replays.start(connection, ids, chosen=by or {"ids": ids}, who=actions.who(), why=why, **how, now=now)
+        run_id = replays.start(
+            connection, ids, chosen=by or {"ids": ids}, who=actions.who(), why=why, **how, now=now
+        )
     return redirect(url_for("console.replay_run", run_id=run_id), 303)
 
 
@@ -54,7 +67,12 @@ def run(desk: Desk, run_id: str) -> str:
         rows = replays.items(connection, run_id, after=after - 1, limit=A_PAGE)
         acts = audit.acts(connection, subject=run_id)
     return page(
-        "replay_run.html", run=story, rows=rows, acts=acts, after=after, more=after + A_PAGE if after + A_PAGE < story["total"] else None
+        "replay_run.html",
+        run=story,
+        rows=rows,
+        acts=acts,
+        after=after,
+        more=after + A_PAGE if after + A_PAGE < story["total"] else None,
     )
 
 
@@ -80,7 +98,10 @@ def cancel(desk: Desk, run_id: str) -> Response:
             replays.withdraw(connection, run_id, now=desk.database.now(connection))
     except RefusedError as exc:
         return actions.back(f"Not done: {exc}.", "bad")
-    return actions.back("The run is cancelled: nothing more of it begins. Deliveries that it had led to go on.", "good")
+    return actions.back(
+        "The run is cancelled: nothing more of it begins. Deliveries that it had led to go on.",
+        "good",
+    )
 
 
 def resume(desk: Desk, run_id: str) -> Response:
@@ -112,8 +133,21 @@ def _planned(desk: Desk, chosen: Plan, how: dict[str, bool], problem: str = "") 
         looks.append(look(desk.event_job, event.id, **how))
     told = plan_as_json(desk.event_job, chosen, looks, **how)
     rest = skip + len(looks) if skip + len(looks) < len(chosen.events) else None
-    given = {"q": request.form.get("q", "")[:500], "all": request.form.get("all", ""), "ids": request.form.getlist("id")}
-    return page("replay_plan.html", plan=told, how=how, seen=_digest(chosen), skip=skip, rest=rest, problem=problem, **given)
+    given = {
+        "q": request.form.get("q", "")[:500],
+        "all": request.form.get("all", ""),
+        "ids": request.form.getlist("id"),
+    }
+    return page(
+        "replay_plan.html",
+        plan=told,
+        how=how,
+        seen=_digest(chosen),
+        skip=skip,
+        rest=rest,
+        problem=problem,
+        **given,
+    )
 
 
 def _digest(chosen: Plan) -> str:

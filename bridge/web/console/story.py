@@ -1,4 +1,5 @@
-"""One event's, or one delivery's, whole story on one page, top to bottom: what came, what was decided by which rule, what was sent."""
+"""One event's, or one delivery's, whole story on one page, top to bottom: what came, what was
+decided by which rule, what was sent."""
 
 import json
 import shlex
@@ -10,12 +11,12 @@ from markupsafe import Markup, escape
 
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Tracking
 from bridge.domain.errors import BridgeError
-from bridge.domain.orders import FulfillmentOrder, normalise_reference
+from bridge.domain.orders import FulfillmentOrder, normalize_reference
 from bridge.logs import masked_text
 from bridge.operations.explain import explain_delivery, explain_event, rule_in_words
 from bridge.store import audit, orders, reports
 from bridge.store.engine.database import Connection
-from bridge.translate import EVENT_TYPES
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.web.console.desk import Desk
 from bridge.web.console.lists import ways
 from bridge.web.console.pages import page
@@ -33,8 +34,20 @@ def event(desk: Desk, event_id: str) -> str:
         stories = [_told(desk, connection, one) for one in story["delivery_stories"]]
         acts, now = audit.acts(connection, subject=event_id), desk.database.now(connection)
     known = EVENT_TYPES.get(story["event_type"])
-    facts = {"meaning": known.meaning if known else "a type that tells nothing of shipped goods", "fetch_curl": fetch_curl(story)}
-    return page("event.html", story=story, stories=stories, acts=acts, at=now, sentences=explain_event(story), rule=rule_in_words, **facts)
+    facts = {
+        "meaning": known.meaning if known else "a type that tells nothing of shipped goods",
+        "fetch_curl": fetch_curl(story),
+    }
+    return page(
+        "event.html",
+        story=story,
+        stories=stories,
+        acts=acts,
+        at=now,
+        sentences=explain_event(story),
+        rule=rule_in_words,
+        **facts,
+    )
 
 
 def delivery(desk: Desk, delivery_id: str) -> str:
@@ -49,7 +62,12 @@ def delivery(desk: Desk, delivery_id: str) -> str:
     text = request.args.get("find", "").strip()[:_LONGEST_SEARCH]
     if text and told["may_link"]:
         candidates = _asked(desk, text)
-    facts = {"find": text, "candidates": candidates, "at": now, "sentences": explain_delivery(story)}
+    facts = {
+        "find": text,
+        "candidates": candidates,
+        "at": now,
+        "sentences": explain_delivery(story),
+    }
     return page("delivery.html", one=told, rule=rule_in_words, **facts)
 
 
@@ -66,8 +84,15 @@ def _told(desk: Desk, connection: Connection, story: Story) -> dict[str, Any]:
 
 def _named_by(connection: Connection, shipment: Story) -> Sequence[FulfillmentOrder]:
     """The orders that what ShipStation says may name, as we last saw them."""
-    values = {kind: {clue["value"] for clue in shipment["clues"] if clue["kind"] == kind} for kind in ("order_id", "reference")}
-    return orders.known(connection, order_ids=values["order_id"], references={normalise_reference(text) for text in values["reference"]})
+    values = {
+        kind: {clue["value"] for clue in shipment["clues"] if clue["kind"] == kind}
+        for kind in ("order_id", "reference")
+    }
+    return orders.known(
+        connection,
+        order_ids=values["order_id"],
+        references={normalize_reference(text) for text in values["reference"]},
+    )
 
 
 def _asked(desk: Desk, text: str) -> Sequence[FulfillmentOrder]:
@@ -83,7 +108,11 @@ def line_rules(story: Story) -> dict[str, str]:
     named = {item["line_item_id"] for item in story["shipment"]["items"]} - {None}
     packed = {item["sku"] for item in story["shipment"]["items"]} - {None}
     return {
-        line["id"]: "its line id" if line["id"] in named else "its SKU" if line["sku"] in packed else "what was left, by hand"
+        line["id"]: "its line id"
+        if line["id"] in named
+        else "its SKU"
+        if line["sku"] in packed
+        else "what was left, by hand"
         for line in story["line_items"]
     }
 
@@ -102,20 +131,32 @@ def carrier_rule(desk: Desk, shipment: Story) -> str:
 
 def sent_or_ready(story: Story) -> dict[str, Any] | None:
     """The exact JSON that was sent last, or would be sent; None while its lines aren't known."""
-    sent = next((attempt["request"] for attempt in reversed(story["attempt_history"]) if attempt["request"]), None)
+    sent = next(
+        (
+            attempt["request"]
+            for attempt in reversed(story["attempt_history"])
+            if attempt["request"]
+        ),
+        None,
+    )
     if sent or not story["line_items"] or not story["tracking_number"]:
         return sent
-    lines = tuple(FulfilledLine(line["id"], line["quantity"], line["sku"]) for line in story["line_items"])
+    lines = tuple(
+        FulfilledLine(line["id"], line["quantity"], line["sku"]) for line in story["line_items"]
+    )
     tracking = Tracking(story["tracking_number"], story["tracking_company"], story["tracking_url"])
     order_id, reference = story["fulfillment_order_id"] or "", story["reference"] or ""
     return CreateFulfillment(order_id, reference, lines, tracking, story["notify_customer"]).body()
 
 
 def post_curl(base_url: str, body: Mapping[str, Any]) -> Markup:
-    """The request as a line for a shell; the token comes from its environment, so nothing here is left to be masked."""
+    """The request as a line for a shell; the token comes from its environment, so nothing here is
+    left to be masked."""
     headers = '-H "X-Purple-Dot-Access-Token: $BRIDGE_PURPLE_DOT_ACCESS_TOKEN" -H "Content-Type: application/json"'
     told = masked_text(json.dumps(body))
-    return escape(f"curl -X POST {shlex.quote(base_url + '/fulfillment')} {headers} -d {shlex.quote(told)}")
+    return escape(
+        f"curl -X POST {shlex.quote(base_url + '/fulfillment')} {headers} -d {shlex.quote(told)}"
+    )
 
 
 def fetch_curl(story: Story) -> Markup | None:
@@ -124,4 +165,7 @@ def fetch_curl(story: Story) -> Markup | None:
     if not url:
         return None
     v1 = '-u "$BRIDGE_SHIPSTATION_V1_API_KEY:$BRIDGE_SHIPSTATION_V1_API_SECRET"'
-    return escape(f"curl {shlex.quote(masked_text(url))} " + ('-H "api-key: $BRIDGE_SHIPSTATION_API_KEY"' if "/v2/" in url else v1))
+    return escape(
+        f"curl {shlex.quote(masked_text(url))} "
+        + ('-H "api-key: $BRIDGE_SHIPSTATION_API_KEY"' if "/v2/" in url else v1)
+    )

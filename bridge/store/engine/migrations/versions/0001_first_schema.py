@@ -1,4 +1,5 @@
-"""The first schema: events, records, orders and their lines, deliveries and theirs, attempts, marked shipments, workers, budgets."""
+"""The first schema: events, records, orders and their lines, deliveries and theirs, attempts,
+marked shipments, workers, budgets."""
 
 import sqlalchemy as sa
 from alembic import op

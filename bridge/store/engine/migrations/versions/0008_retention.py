@@ -13,8 +13,20 @@ DELIVERIES = sa.text("redacted_at IS NULL AND status || '' IN ('delivered', 'can
 def upgrade() -> None:
     op.add_column("events", sa.Column("redacted_at", sa.DateTime(timezone=True)))
     op.add_column("deliveries", sa.Column("redacted_at", sa.DateTime(timezone=True)))
-    op.create_index("ix_events_unredacted", "events", ["processed_at"], sqlite_where=EVENTS, postgresql_where=EVENTS)
-    op.create_index("ix_deliveries_unredacted", "deliveries", ["updated_at"], sqlite_where=DELIVERIES, postgresql_where=DELIVERIES)
+    op.create_index(
+        "ix_events_unredacted",
+        "events",
+        ["processed_at"],
+        sqlite_where=EVENTS,
+        postgresql_where=EVENTS,
+    )
+    op.create_index(
+        "ix_deliveries_unredacted",
+        "deliveries",
+        ["updated_at"],
+        sqlite_where=DELIVERIES,
+        postgresql_where=DELIVERIES,
+    )
 
 
 def downgrade() -> None:
