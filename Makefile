@@ -8,13 +8,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
 
-.PHONY: help demo run test lint format bench soak fuzz audit lowest
+.PHONY: help demo run test test-unit lint format bench soak fuzz audit lowest
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make demo     both vendors simulated, webhooks sent, the fulfillments shown (KEEP=1 leaves it running)"
 	@echo "make run      receiver and worker, with the settings in .env"
 	@echo "make test     linters, types, import rules, all tests"
+	@echo "make test-unit  the pure tests, in seconds"
 	@echo "make lint     linters, types, import rules, known weaknesses"
 	@echo "make format   put the code into shape"
 	@echo "make bench    how much it carries on this machine (FULL=1 adds what takes long)"
@@ -32,13 +33,16 @@ run: $(VENV)/.runtime
 test: lint
 	$(BIN)/pytest --numprocesses=$(JOBS) --cov --cov-report=term
 
+test-unit: $(VENV)/.dev
+	$(BIN)/pytest tests/unit
+
 lint: $(VENV)/.dev
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/bandit --quiet --configfile pyproject.toml --severity-level medium --recursive bridge
-	$(BIN)/python -m tests.audit
+	$(BIN)/python -m tests.support.audit
 
 format: $(VENV)/.dev
 	$(BIN)/ruff check --fix
@@ -51,15 +55,15 @@ soak: $(VENV)/.dev
 	$(BIN)/python -m tests.soak --minutes $(or $(MINUTES),30) --seed $(or $(SEED),1) --database $(or $(DATABASE),sqlite)
 
 fuzz: $(VENV)/.dev
-	$(BIN)/python -m tests.fuzz --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
+	$(BIN)/python -m tests.support.fuzz --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
 
 audit: $(VENV)/.dev
-	$(BIN)/python -m tests.audit
+	$(BIN)/python -m tests.support.audit
 
 # A venv of its own, made anew each time. What only develops is as new as ever.
 lowest: $(VENV)/.dev
 	$(PYTHON) -m venv --clear build/lowest
-	$(BIN)/python -m tests.lowest > build/lowest/constraints.txt
+	$(BIN)/python -m tests.support.lowest_versions > build/lowest/constraints.txt
 	build/lowest/bin/python -m pip --disable-pip-version-check --quiet install --constraint build/lowest/constraints.txt --editable '.[dev]'
 	build/lowest/bin/pytest --numprocesses=$(JOBS) $(TESTS)
 

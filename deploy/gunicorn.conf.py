@@ -47,6 +47,5 @@ logconfig_dict = gunicorn_logging(_settings.log_format, _settings.log_level)
 
 # A heartbeat file on a slow disk can get a healthy worker killed.
 # https://docs.gunicorn.org/en/stable/faq.html#blocking-os-fchmod
-# gunicorn makes its file there unlinked, nobody else can open it
-if Path("/dev/shm").is_dir():  # noqa: S108
+if Path("/dev/shm").is_dir():  # noqa: S108  # gunicorn makes its file there unlinked, nobody else can open it
     worker_tmp_dir = "/dev/shm"  # noqa: S108  # the same

@@ -14,8 +14,8 @@ import pytest
 from bridge.simulator import Simulator
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
-from tests.postgres import Server, running_server
-from tests.stack import Stack
+from tests.support.postgres import Server, running_server
+from tests.support.stack import Stack
 
 BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 

@@ -32,12 +32,10 @@ class _Commands(click.Group):
     """Any error of ours that a command does not tell itself is told in a sentence, never as a stack
     trace."""
 
-    # the signature is click's
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature is click's
         return [name for names in _FILES.values() for name in names]
 
-    # the same
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # the same
         file = next((file for file, names in _FILES.items() if cmd_name in names), None)
         return getattr(import_module(f"bridge.cli.{file}"), cmd_name) if file else None
 

@@ -169,14 +169,14 @@ def _bridge_for(simulator: Simulator, password: str) -> Iterator[Database]:
         Path(name, ".env").write_text("\n".join(settings))
         log = Path(name, "bridge.log")
         with log.open("wb") as stream:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: S603  # our own command
                 _RUN,
                 cwd=name,
                 env=environ,
                 stdout=stream,
                 stderr=stream,
-                preexec_fn=die_with_parent,
-            )  # noqa: PLW1509, S603  # our own command
+                preexec_fn=die_with_parent,  # noqa: PLW1509  # our own command
+            )
         try:
             until = time.monotonic() + _START_SECONDS
             while not _is_ready(address):

@@ -43,8 +43,9 @@ _GUNICORN |= {
     "limit_request_fields": 64,
     "control_socket_disable": True,
 }
-# memory, as gunicorn advises
-_GUNICORN |= {"worker_tmp_dir": "/dev/shm"} if os.path.isdir("/dev/shm") else {}  # noqa: S108, PTH112
+_GUNICORN |= (
+    {"worker_tmp_dir": "/dev/shm"} if os.path.isdir("/dev/shm") else {}  # noqa: PTH112, S108  # memory, as gunicorn advises
+)
 
 _bind = click.option("--bind", help="Address of the receiver, host:port.")
 _workers = click.option(
@@ -214,8 +215,10 @@ def _supervise(*commands: str) -> None:
 
 
 def _start(name: str) -> subprocess.Popen[bytes]:
-    # our own command
-    return subprocess.Popen([sys.executable, "-m", "bridge", name], preexec_fn=die_with_parent)  # noqa: PLW1509, S603
+    return subprocess.Popen(  # noqa: S603  # our own command
+        [sys.executable, "-m", "bridge", name],
+        preexec_fn=die_with_parent,  # noqa: PLW1509  # our own command
+    )
 
 
 def die_with_parent() -> None:

@@ -143,8 +143,7 @@ def _counted() -> CollectorRegistry:
     this process's own."""
     registry = CollectorRegistry()
     if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        # the library is untyped here
-        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]
+        multiprocess.MultiProcessCollector(registry)  # type: ignore[no-untyped-call]  # the library is untyped here
     else:
         registry.register(REGISTRY)
     return registry

@@ -15,8 +15,7 @@ def send(url: SecretStr, *, title: str, body: str) -> str | None:
 
     secret, library = url.get_secret_value(), logging.getLogger("apprise")
     library.propagate = False  # Its own lines tell URLs.
-    # the library is untyped here
-    with apprise.LogCapture(level=logging.WARNING) as said:  # type: ignore[no-untyped-call]
+    with apprise.LogCapture(level=logging.WARNING) as said:  # type: ignore[no-untyped-call]  # the library is untyped here
         server = apprise.Apprise()
         was_sent = server.add(secret) and server.notify(title=title, body=body)
         return (

@@ -46,8 +46,9 @@ def decide(
     `retry_after` wins, clamped to a day."""
     if isinstance(error, PermanentError) and not isinstance(error, CredentialsError):
         return GiveUp(error.reason)
-    # spreads load, guards nothing
-    stretch = 1 + 0.1 * (random.random() if jitter is None else jitter)  # noqa: S311
+    stretch = 1 + 0.1 * (
+        random.random() if jitter is None else jitter  # noqa: S311  # spreads load, guards nothing
+    )
     told = error.retry_after if isinstance(error, TemporaryError) else None
     wish = None if told is None else timedelta(seconds=min(max(0.0, told), A_DAY.total_seconds()))
     if isinstance(error, ThrottledError):

@@ -107,7 +107,7 @@ class _Handler(BaseHTTPRequestHandler):
         for piece in pieces:
             self.wfile.write(piece)
 
-    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer  # noqa: N815 - the standard library's own names
+    do_GET = do_POST = do_PUT = do_DELETE = do_HEAD = answer  # noqa: N815  # the standard library's own names
 
 
 def cut(connection: socket.socket) -> None:

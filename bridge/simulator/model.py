@@ -40,8 +40,8 @@ class Credentials:
 
     v2_key: str = "simulator-v2-key"
     v1_key: str = "simulator-v1-key"
-    v1_secret: str = "simulator-v1-secret"  # noqa: S105 - opens only the simulator
-    purple_dot_token: str = "simulator-purple-dot-token"  # noqa: S105 - opens only the simulator
+    v1_secret: str = "simulator-v1-secret"  # noqa: S105  # opens only the simulator
+    purple_dot_token: str = "simulator-purple-dot-token"  # noqa: S105  # opens only the simulator
 
 
 class Email(NamedTuple):

@@ -50,8 +50,11 @@ class UtcDateTime(TypeDecorator[datetime]):
             _utc_moment if dialect.name == "sqlite" else super().result_processor(dialect, coltype)
         )
 
-    # the signature is SQLAlchemy's
-    def process_result_value(self, value: datetime | None, dialect: Dialect) -> datetime | None:  # noqa: ARG002
+    def process_result_value(
+        self,
+        value: datetime | None,
+        dialect: Dialect,  # noqa: ARG002  # the signature is SQLAlchemy's
+    ) -> datetime | None:
         return value and value.astimezone(UTC)
 
 

@@ -67,8 +67,7 @@ def blueprint(door: Door) -> Blueprint:
     @routes.post("/webhooks/shipstation")
     @routes.post("/webhooks/shipstation/<token>")
     def shipstation(token: str | None = None) -> Response:
-        # each look through the proxy would cost as much as what it finds
-        asked = request._get_current_object()  # type: ignore[attr-defined]
+        asked = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy would cost as much as what it finds
         try:
             _check_token(token or asked.headers.get("X-Bridge-Token", ""), door.token_bytes)
         except AuthenticationError:

@@ -9,7 +9,7 @@ from bridge.simulator import Simulator
 from tests.benchmarks import servers
 from tests.benchmarks.figures import Figure
 from tests.benchmarks.servers import Request
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 _ROUNDS = int(os.environ.get("ROUNDS", "7"))
 _WEBHOOKS = 400

@@ -15,7 +15,7 @@ from bridge.store.engine.wakeup import announce
 from bridge.store.events import Arrival, receive
 from tests.benchmarks import servers
 from tests.benchmarks.figures import Figure
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 _SPLIT = [[("ALDER-TEE-S", 1)], [("ALDER-CAP", 1)]]
 _ROUNDS = 5

@@ -20,7 +20,7 @@ from bridge.store.events import Arrival
 from bridge.store.reports import Query
 from tests.benchmarks import history
 from tests.benchmarks.figures import Figure
-from tests.postgres import running_server
+from tests.support.postgres import running_server
 
 _ROWS = int(os.environ.get("ROWS", "1000000"))
 _FEW = 1000

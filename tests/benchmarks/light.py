@@ -15,7 +15,7 @@ from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries
 from tests.benchmarks import servers
 from tests.benchmarks.figures import Figure
-from tests.waiting import wait_until
+from tests.support.waiting import wait_until
 
 _ROUNDS = 4
 _WEBHOOKS = 50

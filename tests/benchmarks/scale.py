@@ -6,10 +6,10 @@ from pathlib import Path
 
 from bridge.simulator import Simulator
 from bridge.simulator.faults import parse_fault
-from tests import postgres
 from tests.benchmarks import servers
 from tests.benchmarks.delivering import new_database, webhooks_and_calls_per_second
 from tests.benchmarks.figures import Figure
+from tests.support import postgres
 
 _ROUNDS = 4
 _WEBHOOKS = 100

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from bridge.simulator import Simulator
-from tests.stack import free_port
+from tests.support.stack import free_port
 
 TOKEN = "benchmark-token-0123456789"
 ROOT = Path(__file__).parents[2]

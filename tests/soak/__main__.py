@@ -16,12 +16,12 @@ from sqlalchemy import func, select, text
 from bridge.simulator import Simulator
 from bridge.store.engine.database import Database
 from bridge.store.tables import attempts, deliveries, events
-from tests.balance import balance
-from tests.postgres import Server, running_server
 from tests.soak.traffic import Traffic
 from tests.soak.trouble import POST, Trouble
 from tests.soak.watch import Watch, clock
-from tests.stack import Stack, free_port
+from tests.support.balance import balance
+from tests.support.postgres import Server, running_server
+from tests.support.stack import Stack, free_port
 
 SETTINGS = {
     "BRIDGE_RETRY_SCHEDULE": "200ms,1s,2s,5s,10s,20s,30s,1m,1m,1m",

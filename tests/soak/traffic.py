@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from random import Random
 
 from bridge.simulator import Label
-from tests.stack import Json, Stack
+from tests.support.stack import Json, Stack
 
 _AGAIN_AFTER, _GIVE_UP_AFTER = 0.5, 180.0
 _LINES = [("ALDER-TEE-S", 2), ("ALDER-CAP", 1)]

@@ -9,8 +9,8 @@ from random import Random
 from sqlite3 import connect
 
 from bridge.simulator.faults import parse_fault
-from tests.postgres import Server
-from tests.stack import Process, Stack
+from tests.support.postgres import Server
+from tests.support.stack import Process, Stack
 
 POST = "purple_dot.create_fulfillment"
 _ANY = ("shipstation.*", "shipstation_v1.*", "purple_dot.*", POST)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from tests.stack import Process
+from tests.support.stack import Process
 
 _EVERY = 5.0
 

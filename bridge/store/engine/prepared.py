@@ -113,8 +113,7 @@ class _Text:
     types on its way in and out."""
 
     def __init__(self, statement: Executable, dialect: Dialect) -> None:
-        # every executable clause has it
-        compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]
+        compiled: Any = statement.compile(dialect=dialect)  # type: ignore[attr-defined]  # every executable clause has it
         self.sql: str = compiled.string
         self._constants = {
             name: value
@@ -127,8 +126,7 @@ class _Text:
         }
         self._order = [(name, processors.get(name)) for name in compiled.positiontup]
         columns = compiled._result_columns
-        # they are known only now
-        row: Any = namedtuple("Row", [column.keyname for column in columns])  # type: ignore[misc]
+        row: Any = namedtuple("Row", [column.keyname for column in columns])  # type: ignore[misc]  # they are known only now
         self._row = row._make
         found = [
             column.type.dialect_impl(dialect).result_processor(dialect, None) for column in columns

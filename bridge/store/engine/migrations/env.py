@@ -1,4 +1,4 @@
-"""Alembic's entry: run the versions on the connection that `bridge.store.migrate` opened."""
+"""Alembic's entry: run the versions on the connection that `bridge.store.engine.migrate` opened."""
 
 from alembic import context
 

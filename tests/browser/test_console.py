@@ -1,0 +1,453 @@
+"""The console in a real Chromium, on a real receiver and worker: what a person does there, with and
+without JavaScript, eyes or a mouse."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
+from selenium.webdriver import Chrome, ChromeOptions
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+
+from bridge.simulator import PurpleDotOrder, Simulator
+from tests.support.stack import Stack
+from tests.support.waiting import wait_until
+
+pytestmark = pytest.mark.browser
+
+PASSWORD = "a-password-of-the-tests"
+FLAGS = (
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
+)  # fmt: skip
+EVIL = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
+Ambiguous = Callable[[], tuple[str, PurpleDotOrder]]
+
+
+class Browser:
+    """A Chromium that has signed in to the console; `see(path)` opens a page."""
+
+    def __init__(self, driver: Chrome, home: str) -> None:
+        self.driver, self.home = driver, home
+
+    def see(self, path: str) -> str:
+        self.driver.get(f"{self.home}{path}")
+        return self.words()
+
+    def words(self) -> str:
+        with suppress(
+            StaleElementReferenceException, NoSuchElementException
+        ):  # A page gives way to the next one.
+            return str(self.driver.find_element(By.TAG_NAME, "body").text)
+        return ""
+
+    def one(self, css: str) -> Any:
+        return self.driver.find_element(By.CSS_SELECTOR, css)
+
+    def press(self, css: str, then: str) -> None:
+        """Click, and wait until the page says `then`."""
+        self.one(css).click()
+        wait_until(
+            lambda: then in self.words(), 15, f"a page that says {then!r}, not\n{self.words()}"
+        )
+
+    def type(self, css: str, text: str) -> None:
+        field = self.one(css)
+        field.clear()
+        field.send_keys(text)
+
+    def devtools(self, command: str, **parameters: Any) -> None:
+        self.driver.execute_cdp_cmd(command, parameters)
+
+    def look(self, *, width: int, scheme: str) -> None:
+        self.devtools(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=900,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        self.devtools(
+            "Emulation.setEmulatedMedia",
+            features=[{"name": "prefers-color-scheme", "value": scheme}],
+        )
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """One receiver and worker on SQLite for all tests here; each test makes orders of its own."""
+    folder = tmp_path_factory.mktemp("console")
+    with (
+        Simulator() as simulator,
+        Stack(
+            simulator,
+            f"sqlite:///{folder / 'bridge.db'}",
+            folder,
+            {"BRIDGE_CONSOLE_PASSWORD": PASSWORD},
+        ) as stack,
+    ):
+        stack.start_both()
+        yield stack
+
+
+@pytest.fixture(scope="module")
+def _driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
+        pytest.skip("chromium and chromedriver are not on this machine")
+    options = ChromeOptions()
+    options.binary_location = str(programs[0])
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    driver = Chrome(options=options, service=Service(str(programs[1])))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def browser(_driver: Chrome, stack: Stack) -> Iterator[Browser]:
+    browser = Browser(_driver, f"http://127.0.0.1:{stack.port}")
+    browser.look(width=1280, scheme="light")
+    if "Sign in" in browser.see("/console/exceptions"):
+        browser.type("#password", PASSWORD)
+        browser.type("#name", "Anna")
+        browser.press("main button", "Anna (operator)")
+    yield browser
+    browser.devtools("Emulation.setScriptExecutionDisabled", value=False)
+    browser.devtools("Emulation.setTimezoneOverride", timezoneId="")
+
+
+@pytest.fixture
+def ambiguous(stack: Stack) -> Ambiguous:
+    """A parcel that fits two orders; its delivery, and the order that is right."""
+
+    def ship() -> tuple[str, PurpleDotOrder]:
+        number = len(stack.world.orders) + 8000
+        first, second = (
+            stack.world.add_order(f"PD{number}/{part}", [("TEE", 1)]) for part in (1, 2)
+        )
+        shipment = stack.world.add_shipstation_order(
+            first, None, custom_fields=(second.reference, None, None)
+        )
+        stack.travel(stack.world.label_created_v2(stack.world.buy_labels(shipment)))
+        [held] = [row for row in stack.deliveries() if row["order_number"] == f"PD{number}/1"]
+        return str(held["id"]), second
+
+    return ship
+
+
+@pytest.fixture
+def no_script(browser: Browser) -> None:
+    browser.devtools("Emulation.setScriptExecutionDisabled", value=True)
+
+
+def link_by_hand(browser: Browser, stack: Stack, held: str, right: PurpleDotOrder) -> None:
+    """From the inbox to the order: look it up, choose it, see it go."""
+    browser.see("/console/exceptions")
+    article = f"article:has(a[href$='{held}'])"
+    browser.one(f"{article} summary").click()
+    browser.type(f"{article} input[name=find]", right.reference)
+    browser.press(f"{article} form[action$='{held}'] button", f"Link to {right.reference}")
+    browser.press("#orders form button", f"is linked to {right.reference} and goes on")
+    stack.settle()
+
+
+# What a person does
+
+
+def test_person_signs_in_filters_opens_a_story_and_links_an_ambiguous_order(
+    browser: Browser, stack: Stack, ambiguous: Ambiguous
+) -> None:
+    held, right = ambiguous()
+    browser.see("/console/")
+    browser.press("nav a[href='/console/deliveries']", "made")
+    browser.type("#q", "status:held reason:ambiguous_order")
+    browser.press("[role=search] button", held_name(stack, held))
+    browser.press(
+        f"a[href$='{held}']", "What the ShipStation order says fits more than one Purple Dot order."
+    )
+
+    link_by_hand(browser, stack, held, right)
+
+    assert right.status == "FULFILLED"
+    assert "because a person chose it" in browser.see(f"/console/deliveries/{held}")
+
+
+def test_all_of_it_works_without_javascript(
+    browser: Browser,
+    stack: Stack,
+    ambiguous: Ambiguous,
+    no_script: None,  # noqa: ARG001  # turns JavaScript off
+) -> None:
+    held, right = ambiguous()
+
+    link_by_hand(browser, stack, held, right)
+    shown = browser.see(f"/console/deliveries/{held}")
+
+    assert right.status == "FULFILLED"
+    assert " UTC" in shown  # Nobody turned the times into the reader's own.
+
+
+def held_name(stack: Stack, held: str) -> str:
+    [name] = [row["order_number"] for row in stack.deliveries() if row["id"] == held]
+    return str(name)
+
+
+def test_dead_delivery_is_retried_with_one_click(browser: Browser, stack: Stack) -> None:
+    stack.simulator.inject("purple_dot.create_fulfillment", "status:422")
+    order = stack.world.add_order("PD7001/1", [("TEE", 1)])
+    stack.travel(
+        stack.world.label_created_v2(
+            stack.world.buy_labels(stack.world.add_shipstation_order(order))
+        )
+    )
+    dead = stack.delivery(order)
+    browser.see("/console/exceptions")
+
+    browser.press(
+        f"form[action$='/{dead['id']}/retry'] button", f"{dead['id']} is tried again now."
+    )
+    stack.settle()
+
+    assert (dead["status"], order.status) == ("dead", "FULFILLED")
+    assert "answered 422" in browser.see(f"/console/deliveries/{dead['id']}")
+
+
+def test_many_are_resolved_after_a_look_at_them(
+    browser: Browser, stack: Stack, ambiguous: Ambiguous
+) -> None:
+    held = [ambiguous()[0] for _ in range(2)]
+    browser.see("/console/deliveries?q=status:held")
+
+    for delivery_id in held:
+        browser.one(f"input[value='{delivery_id}']").click()
+    browser.one("#what option[value=cancelled]").click()
+    browser.press("form[action$='/many'] .row button", "Resolve as cancelled: 2 of 2")
+    browser.type("#reason", "stock-taking")
+    browser.press("form[action$='/many/go'] button", "Resolve as cancelled: 2 of 2 done.")
+
+    assert [row["status"] for row in stack.deliveries() if row["id"] in held] == [
+        "cancelled",
+        "cancelled",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("width", "scheme", "script"),
+    [(1280, "light", True), (390, "dark", True), (1280, "light", False)],
+)
+def test_many_are_replayed_plan_first_and_the_run_is_cancelled(
+    browser: Browser, stack: Stack, width: int, scheme: str, script: bool
+) -> None:
+    """The dry run sends nothing; the run goes until it is cancelled; with and without
+    JavaScript."""
+    orders = [stack.world.add_order(lines=[("TEE", 1)]) for _ in range(12)]
+    stack.simulator.inject("purple_dot.create_fulfillment", "status:422", count=12)
+    ids = stack.travel(
+        *(
+            stack.world.label_created_v2(
+                stack.world.buy_labels(stack.world.add_shipstation_order(one))
+            )
+            for one in orders
+        )
+    )
+    browser.look(width=width, scheme=scheme)
+    browser.devtools("Emulation.setScriptExecutionDisabled", value=not script)
+    browser.see("/console/events?q=status:processed")
+    for event_id in ids:
+        browser.one(f"input[value='{event_id}']").click()
+
+    browser.press("form[action$='/replays/plan'] button", "Replay 12 events")
+    plan, faults = browser.words(), faults_of(browser) if script else []
+    told = [stack.fulfillments(order) for order in orders]
+    stack.simulator.inject("shipstation.labels", "delay:4", count=None)
+    browser.type("#reason", "Purple Dot mended the orders")
+    browser.press("form[action$='/replays'] button", "of 12 events ended")
+    browser.press("form[action$='/cancel'] button", "The run is cancelled")
+    faults += faults_of(browser) if script else []
+    stack.simulator.faults.clear()
+    stack.settle()
+
+    assert plan.count(": would be sent") == 12
+    assert told == [[]] * 12
+    assert faults == []
+    assert sum(bool(stack.fulfillments(order)) for order in orders) < 12
+    assert "cancelled" in browser.see("/console/replays")
+
+
+def test_progress_of_a_run_is_fresh_while_it_is_looked_at(browser: Browser, stack: Stack) -> None:
+    order = stack.world.add_order(lines=[("TEE", 1)])
+    stack.simulator.inject("purple_dot.create_fulfillment", "status:422")
+    [event_id] = stack.travel(
+        stack.world.label_created_v2(
+            stack.world.buy_labels(stack.world.add_shipstation_order(order))
+        )
+    )
+    stack.simulator.inject("shipstation.labels", "delay:5")
+    browser.see(f"/console/events/{event_id}")
+
+    browser.press("form[action$='/replays'] button", "0 of 1 events ended")
+    stack.settle()
+
+    wait_until(
+        lambda: "the run is done" in browser.words(), 15, "the page to say that the run is done"
+    )
+    assert (
+        browser.one("progress").get_dom_attribute("value") == "1"
+        or browser.one("progress").get_property("value") == 1
+    )
+
+
+# What the script adds
+
+
+def test_times_are_the_readers_own_with_utc_on_hover(
+    browser: Browser, ambiguous: Ambiguous
+) -> None:
+    held, _ = ambiguous()
+    shown = []
+    for zone in ("Asia/Tokyo", "America/New_York"):
+        browser.devtools("Emulation.setTimezoneOverride", timezoneId=zone)
+        browser.see(f"/console/deliveries/{held}")
+        time = browser.one("time")
+        shown.append((time.text, time.get_attribute("title")))
+
+    assert shown[0][0] != shown[1][0]
+    assert shown[0][1] == shown[1][1]
+    assert shown[0][1].endswith(" UTC")
+
+
+def test_counts_are_refreshed_while_they_are_looked_at_and_only_then(
+    browser: Browser, ambiguous: Ambiguous
+) -> None:
+    browser.see("/console/")
+    before = browser.one("[data-count=exceptions]").text
+    browser.driver.execute_script(
+        "window.asked = 0; const real = fetch; window.fetch = (...all) => { asked += 1; return real(...all); };"
+    )
+    look = "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});"
+    look += "document.dispatchEvent(new Event('visibilitychange')); return asked;"
+    ambiguous()
+
+    while_hidden = browser.driver.execute_script(look, True)
+    while_seen = browser.driver.execute_script(look, False)
+
+    assert (while_hidden, while_seen) == (0, 1)
+    wait_until(
+        lambda: browser.one("[data-count=exceptions]").text == str(int(before) + 1),
+        10,
+        "the count to be fresh",
+    )
+
+
+# For everyone
+
+
+def paths(stack: Stack, held: str) -> list[str]:
+    event = stack.events()[0]["id"]
+    lists = [
+        "/console/",
+        "/console/exceptions",
+        "/console/deliveries",
+        "/console/events?q=status:processed",
+        "/console/audit",
+        "/console/replays",
+    ]
+    return [
+        *lists,
+        "/console/deliveries?q=color:red",
+        f"/console/deliveries/{held}",
+        f"/console/events/{event}",
+        "/console/nowhere",
+        "/console/sign-in",
+    ]
+
+
+def faults_of(browser: Browser) -> list[str]:
+    """What axe-core finds on the page that is open, and whether it is too wide."""
+    spec = find_spec("axe_core_python")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    browser.driver.execute_script(
+        "for (const part of document.querySelectorAll('details')) part.open = true;"
+    )
+    browser.driver.execute_script(
+        Path(spec.submodule_search_locations[0], "axe.min.js").read_text(encoding="utf-8")
+    )
+    told = browser.driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
+    faults = [
+        f"{fault['id']}: {fault['nodes'][0]['html'][:150]} {fault['nodes'][0]['failureSummary']}"
+        for fault in told["violations"]
+    ]
+    wide = browser.driver.execute_script(
+        "return document.documentElement.scrollWidth - window.innerWidth"
+    )
+    return faults + ([f"{wide} pixels too wide"] if wide > 0 else [])
+
+
+@pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
+def test_every_page_is_accessible_and_fits_the_screen(
+    browser: Browser, stack: Stack, ambiguous: Ambiguous, width: int, scheme: str
+) -> None:
+    """As axe-core judges it: contrast, names, labels, landmarks, order."""
+    held, _ = ambiguous()
+    browser.look(width=width, scheme=scheme)
+    found = {}
+    for path in paths(stack, held):
+        browser.see(path)
+        found[path] = faults_of(browser)
+
+    assert {path: faults for path, faults in found.items() if faults} == {}
+
+
+def test_keyboard_skips_the_menu_and_sees_its_focus(browser: Browser) -> None:
+    browser.see("/console/deliveries")
+
+    browser.one("body").send_keys(Keys.TAB)
+    first = browser.driver.switch_to.active_element
+    outline = first.value_of_css_property("outline-style")
+    first.send_keys(Keys.ENTER)
+
+    assert (first.get_dom_attribute("href"), outline) == ("#main", "solid")
+    assert browser.driver.switch_to.active_element.tag_name == "main"
+
+
+def test_nothing_from_outside_runs(browser: Browser, stack: Stack) -> None:
+    order = stack.world.add_order(f"PD66{EVIL}", [(EVIL, 1)])
+    shipment = stack.world.add_shipstation_order(order, None, external_shipment_id=order.id)
+    [event_id] = stack.travel(
+        stack.world.label_created_v2(stack.world.buy_labels(shipment, tracking=f"1Z{EVIL}"))
+    )
+    [delivery] = stack.deliveries(order)
+
+    for path in (
+        "",
+        "events",
+        "deliveries",
+        "exceptions",
+        f"events/{event_id}",
+        f"deliveries/{delivery['id']}",
+        f"deliveries?q={EVIL}",
+    ):
+        browser.see(f"/console/{path}")
+        assert (
+            browser.driver.execute_script(
+                "return document.images.length + document.querySelectorAll('script').length"
+            )
+            == 1
+        )
+    complaints = [
+        entry["message"]
+        for entry in browser.driver.get_log("browser")
+        if "Content Security Policy" in entry["message"]
+    ]
+
+    assert EVIL in browser.see(f"/console/deliveries/{delivery['id']}")
+    assert json.dumps(complaints) == "[]"

@@ -1,0 +1,1 @@
+"""The whole bridge as its users run it: gunicorn and worker processes."""

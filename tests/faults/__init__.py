@@ -1,0 +1,1 @@
+"""Processes killed, disks filled, senders that are slow, requests mutated."""

@@ -1,0 +1,375 @@
+"""The worker's look every minute: each alert URL hears each change once, whatever restarts or fails
+meanwhile."""
+
+import json
+import logging
+import threading
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+from datetime import timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+from pydantic import SecretStr
+
+from bridge.cli import main
+from bridge.domain.events import DeliveryStatus
+from bridge.operations import notify
+from bridge.operations.alert_check import Watch
+from bridge.settings import Settings
+from bridge.store import mending, notes, rate_limits
+from bridge.store.engine.database import Database
+from bridge.vendors.rate_limit import Budget
+from tests.integration.test_metrics_exporter import sweep
+from tests.support.fakes import Clock, WatchedDatabase
+from tests.support.rows import a_parcel, claim_event, claim_events, put, receive, rows
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+RATES = {"purple_dot": 120, "shipstation": 200}
+CHAT, MAIL = SecretStr("slack://chat"), SecretStr("mailto://mail")
+
+
+class Post:
+    """Takes messages for each URL, or refuses those that `fails` names."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str, str]] = []
+        self.fails: set[SecretStr] = set()
+
+    def __call__(self, url: SecretStr, *, title: str, body: str) -> str | None:
+        if url in self.fails:
+            return "Unauthorized"
+        self.sent.append((url.get_secret_value(), title.removeprefix("Purple Dot bridge: "), body))
+        return None
+
+    def titles(self) -> list[str]:
+        """What came since the last look."""
+        told, self.sent = [title for _, title, _ in self.sent], []
+        return told
+
+
+@pytest.fixture
+def post() -> Post:
+    return Post()
+
+
+@pytest.fixture
+def watch(ledger: WatchedDatabase, post: Post, logged: list[Any]) -> Watch:  # noqa: ARG001  # keeps the log quiet
+    return Watch(ledger, [CHAT], RATES, has_console=True, send=post)
+
+
+def look(watch: Watch) -> None:
+    watch.do(threading.Event())
+
+
+def test_change_is_told_once_and_its_end_too(
+    watch: Watch, ledger: WatchedDatabase, post: Post
+) -> None:
+    look(watch)
+    [decision] = put(ledger, a_parcel(number=None))
+    for _ in range(2):
+        look(watch)
+    assert post.titles() == ["1 new exception"]
+
+    with ledger.begin() as connection:
+        [delivery] = mending.find(connection, decision.delivery_id or "")
+        mending.resolve(
+            connection,
+            delivery,
+            status=DeliveryStatus.CANCELLED,
+            why="x",
+            now=ledger.now(connection),
+        )
+    for _ in range(2):
+        look(watch)
+    assert post.titles() == ["No exception is left"]
+
+
+def test_neither_a_restart_nor_another_worker_says_it_again(
+    watch: Watch, ledger: WatchedDatabase, post: Post
+) -> None:
+    put(ledger, a_parcel(number=None))
+    look(watch)
+
+    look(Watch(ledger, [CHAT], RATES, has_console=True, send=post))
+
+    assert post.titles() == ["1 new exception"]
+
+
+def test_url_that_fails_hears_it_later_and_the_others_hear_it_once(
+    ledger: WatchedDatabase, post: Post, logged: list[MutableMapping[str, Any]]
+) -> None:
+    watch = Watch(ledger, [MAIL, CHAT], RATES, has_console=True, send=post)
+    put(ledger, a_parcel(number=None))
+    post.fails = {MAIL}
+    for _ in range(2):
+        look(watch)
+    assert [url for url, _, _ in post.sent] == ["slack://chat"]
+    assert [entry["target"] for entry in logged if entry["event"] == "alert_not_sent"] == [
+        "mailto://***"
+    ] * 2
+
+    post.fails = set()
+    look(watch)
+
+    assert [url for url, _, _ in post.sent] == ["slack://chat", "mailto://mail"]
+
+
+def test_no_url_is_kept_in_the_database(watch: Watch, ledger: WatchedDatabase) -> None:
+    put(ledger, a_parcel(number=None))
+    look(watch)
+
+    assert "chat" not in str(rows(ledger, "notes"))
+
+
+def test_vendor_that_fails_and_recovers_is_told(
+    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+) -> None:
+    for _ in range(rate_limits.FAILURES_IN_A_ROW):
+        with ledger.begin() as connection:
+            rate_limits.failed(connection, "purple_dot", now=clock.now)
+        clock.advance(rate_limits.FAILING_SECONDS)
+    look(watch)
+    with ledger.begin() as connection:
+        rate_limits.worked(connection, "purple_dot")
+    look(watch)
+
+    assert post.titles() == ["Purple Dot can't be called", "Purple Dot can be called again"]
+
+
+@pytest.mark.parametrize("refusal", ["credentials", "redirect"])
+def test_credentials_that_are_refused_are_told_until_they_are_taken(
+    watch: Watch, ledger: WatchedDatabase, post: Post, refusal: str
+) -> None:
+    ours = Budget(ledger, "shipstation", 200, threading.Event())
+    for outcome in ("ok", refusal, "not_found", "network"):
+        ours.after_call("labels", outcome, 0.1, {})
+        look(watch)
+    assert post.titles() == ["ShipStation V2 refuses our credentials"]
+
+    Budget(ledger, "shipstation", 200, threading.Event()).after_call(
+        "labels", "ok", 0.1, {}
+    )  # After a restart, with a new key.
+    look(watch)
+
+    assert post.titles() == ["ShipStation V2 takes our credentials again"]
+
+
+def test_missed_webhooks_and_lost_subscriptions_are_told(
+    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+) -> None:
+    sweep(ledger, missed=2)
+    with ledger.begin() as connection:
+        notes.put(
+            connection,
+            notes.LOST,
+            {"problems": ["ShipStation V1 SHIP_NOTIFY is not subscribed"]},
+            now=clock.now,
+        )
+    look(watch)
+    sweep(ledger, missed=1)
+    look(watch)
+    assert post.titles() == ["Webhooks were missed; A webhook subscription is lost"]
+
+    clock.advance(25 * 3600)
+    look(watch)
+
+    assert post.titles() == ["For a day no webhook was missed"]
+
+
+def test_work_that_nobody_takes_is_told_and_work_that_moves_is_not(
+    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+) -> None:
+    for number in range(6):
+        receive(ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}")
+    for _ in range(3):  # A backlog, but it moves.
+        claim_events(ledger, limit=1)
+        look(watch)
+        clock.advance(400)
+        claim_events(ledger, limit=1)
+    assert post.titles() == []
+
+    for _ in range(3):
+        look(watch)
+        clock.advance(400)
+    assert post.titles() == ["Work stands still"]
+
+    while claim_events(ledger, limit=10):
+        pass
+    look(watch)
+    assert post.titles() == ["Work moves again"]
+
+
+def test_silence_is_learned_from_the_same_hours_of_earlier_weeks(
+    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+) -> None:
+    today = clock.now
+    for week in range(4, -1, -1):
+        for minute in range(0, 240 if week else 1, 10):
+            clock.now = today - timedelta(weeks=week) + timedelta(minutes=minute)
+            receive(
+                ledger,
+                resource_url=f"https://ssapi.shipstation.com/shipments?batchId={week}{minute}",
+            )
+    with ledger.begin() as connection:  # All of it was worked on.
+        connection.exec_driver_sql(
+            "UPDATE events SET status = 'processed', due_at = NULL, waiting_pointer = NULL"
+        )
+    clock.now = today + timedelta(minutes=50)
+    look(watch)
+    assert post.titles() == []
+
+    clock.now = today + timedelta(hours=3)
+    for _ in range(2):
+        look(watch)
+    assert post.titles() == ["No webhook comes"]
+
+    receive(
+        ledger, resource_url="https://ssapi.shipstation.com/shipments?batchId=99", source="sweep"
+    )  # Not from ShipStation.
+    claim_event(ledger)
+    look(watch)
+    assert post.titles() == []
+    receive(ledger, resource_url="https://ssapi.shipstation.com/shipments?batchId=100")
+    look(watch)
+    assert post.titles() == ["Webhooks come again"]
+
+
+def test_link_leads_to_where_the_webhooks_come_in(
+    watch: Watch, ledger: WatchedDatabase, post: Post
+) -> None:
+    put(ledger, a_parcel(number=None))
+    with ledger.begin() as connection:
+        value = {
+            "url": "https://bridge.example.com/webhooks/shipstation",
+            "store": None,
+            "apis": ["v2"],
+        }
+        notes.put(connection, notes.SUBSCRIBED, value, now=ledger.now(connection))
+    look(watch)
+
+    assert "See https://bridge.example.com/console/exceptions" in post.sent[0][2]
+
+
+# Apprise, for real
+
+
+@contextmanager
+def listener(status: int = 200) -> Iterator[tuple[int, list[Any]]]:
+    """A service that takes Apprise's json:// messages; its port, and what came."""
+    came: list[Any] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            came.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+            self.send_response(status)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Quiet."""
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield server.server_port, came
+    finally:
+        server.shutdown()
+        server.server_close()
+
+
+def test_message_arrives() -> None:
+    with listener() as (port, came):
+        assert (
+            notify.send(SecretStr(f"json://127.0.0.1:{port}/hook"), title="A title", body="A body")
+            is None
+        )
+
+    assert [(one["title"], one["message"]) for one in came] == [("A title", "A body")]
+
+
+def test_failure_says_why_and_nothing_of_the_url(
+    caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    with listener(status=403) as (port, _):
+        problem = notify.send(
+            SecretStr(f"json://someone:s3cret-word@127.0.0.1:{port}/tok3n-in-path"),
+            title="A",
+            body="B",
+        )
+
+    told = " ".join([problem or "", *capfd.readouterr()])
+    assert problem
+    assert "403" in problem
+    assert "s3cret-word" not in told
+    assert "tok3n-in-path" not in told
+    assert "s3cret-word" not in caplog.text
+
+
+@pytest.mark.parametrize(
+    "url", ["json://someone:s3cret-word@127.0.0.1:1/x", "nothing-like-it://s3cret-word/x"]
+)
+def test_service_that_is_not_there_or_not_known_is_a_failure_and_no_crash(url: str) -> None:
+    problem = notify.send(SecretStr(url), title="A", body="B")
+
+    assert problem
+    assert "s3cret-word" not in problem
+
+
+SETTINGS = {
+    "BRIDGE_WEBHOOK_TOKENS": "t0ken-of-the-front-door",
+    "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "pd-access-7c1",
+    "BRIDGE_SHIPSTATION_API_KEY": "v2-key-95d",
+}
+
+
+def test_alerts_test_tells_each_urls_result(cli_settings: dict[str, str]) -> None:
+    with listener() as (well, came), listener(status=500) as (ill, _):
+        cli_settings["BRIDGE_ALERT_URLS"] = (
+            f"json://127.0.0.1:{well}/s3cret-word, json://127.0.0.1:{ill}/s3cret-word"
+        )
+        done = CliRunner().invoke(main, ["alerts", "test"], env=cli_settings)
+        as_json = CliRunner().invoke(main, ["alerts", "test", "--json"], env=cli_settings)
+
+    assert done.exit_code == as_json.exit_code == 1
+    assert done.stdout.splitlines()[0] == "1. json://***: sent"
+    assert done.stdout.splitlines()[1].startswith("2. json://***: failed: ")
+    assert [bool(row["problem"]) for row in json.loads(as_json.stdout)] == [False, True]
+    assert len(came) == 2
+    assert "s3cret-word" not in done.output + as_json.output
+
+
+def test_alerts_test_without_a_url_says_what_to_set(cli_settings: dict[str, str]) -> None:
+    done = CliRunner().invoke(main, ["alerts", "test"], env=cli_settings)
+
+    assert done.exit_code == 2
+    assert "BRIDGE_ALERT_URLS is empty" in done.stderr
+
+
+@pytest.fixture
+def cli_settings() -> dict[str, str]:
+    return dict(SETTINGS)
+
+
+def test_missing_apprise_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
+
+    with pytest.raises(Exception, match=r"BRIDGE_ALERT_URLS: entry 1 needs Apprise.*\[alerts\]"):
+        Settings.load(SETTINGS | {"BRIDGE_ALERT_URLS": "slack://a/b/c"})
+
+
+def test_database_that_fails_ends_no_worker(
+    watch: Watch, ledger: WatchedDatabase, post: Post
+) -> None:
+    ledger.fail()
+    with pytest.raises(Exception, match="restarted"):
+        look(watch)
+
+    put(ledger, a_parcel(number=None))
+    look(watch)
+    assert post.titles() == ["1 new exception"]
+    assert isinstance(ledger, Database)

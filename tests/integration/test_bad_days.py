@@ -1,0 +1,191 @@
+"""Vendors that are down for a day, throttle in storms or answer rubbish, and a clock that steps: in
+virtual time, on both databases."""
+
+from collections.abc import Iterator, MutableMapping, Sequence
+from typing import Any
+
+import pytest
+
+from bridge.simulator import Label
+from bridge.vendors.http import ApiClient
+from tests.support.balance import Balance, assert_balanced
+from tests.support.fakes import Clock
+from tests.support.virtual_bridge import Clockwork
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+Json = dict[str, Any]
+
+POST = "purple_dot.create_fulfillment"
+ANY_CALL = ("shipstation.*", "purple_dot.*")
+AN_HOUR = 3600.0
+PART = {"unconfirmed_partial"}
+
+
+@pytest.fixture
+def bridge(
+    ledger_url: str,
+    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
+) -> Iterator[Clockwork]:
+    """With the schedule that is the default."""
+    with Clockwork(
+        ledger_url, Clock(), BRIDGE_RETRY_SCHEDULE="10s,1m,5m,30m,2h,6h,12h,24h"
+    ) as bridge:
+        yield bridge
+
+
+def _parcels(bridge: Clockwork, count: int = 3) -> list[Label]:
+    """Each of an order of its own; the last one goes out in part only."""
+    world, parcels = bridge.world, []
+    for number in range(count):
+        items = [("ALDER-TEE-S", 1)] if number == count - 1 else None
+        shipment = world.add_shipstation_order(
+            world.add_order(lines=[("ALDER-TEE-S", 2), ("ALDER-CAP", 1)]), items
+        )
+        parcels += world.buy_labels(shipment, batch=False)
+    return parcels
+
+
+def _send(bridge: Clockwork, parcels: Sequence[Label]) -> None:
+    """On both APIs in turn."""
+    for place, label in enumerate(parcels):
+        bridge.send(
+            bridge.world.label_created_v2(label) if place % 2 else bridge.world.ship_notify(label)
+        )
+
+
+def _assert_balanced(bridge: Clockwork, parcels: Sequence[Label], **named: Any) -> Balance:
+    assert {event["status"] for event in bridge.events()} == {"processed"}
+    return assert_balanced(
+        bridge.world, bridge.database, [str(label.tracking_number) for label in parcels], **named
+    )
+
+
+# Vendors that are away
+
+
+@pytest.mark.parametrize("how", ["refuses connections", "answers 503"])
+def test_vendors_that_are_down_for_a_day_cost_nothing_but_the_day(
+    bridge: Clockwork, how: str
+) -> None:
+    parcels: list[Label] = []
+    begun = _parcels(bridge, 2)
+    _send(bridge, begun)
+    bridge.step()  # Its delivery is placed, and will meet the outage.
+    if how == "answers 503":
+        bridge.simulator.inject("*", "status:503", count=None)
+    else:
+        bridge.simulator.stop()
+
+    for _hour in range(24):
+        told = _parcels(bridge, 1)
+        _send(bridge, told)
+        parcels += told
+        bridge.work()
+        bridge.clock.advance(AN_HOUR)
+    bridge.simulator.faults.clear()
+    if how != "answers 503":
+        bridge.simulator.start()
+    bridge.settle()
+
+    _assert_balanced(bridge, begun + parcels, may_be=PART)
+
+
+@pytest.mark.parametrize("fault", ["throttle:7", "throttle_date:7"])
+def test_storm_of_429s_is_waited_out_and_spends_no_attempt(bridge: Clockwork, fault: str) -> None:
+    parcels = _parcels(bridge)
+    _send(bridge, parcels)
+    bridge.simulator.inject("*", fault, count=40)
+
+    bridge.settle()
+
+    _assert_balanced(bridge, parcels)
+    assert [row["attempts"] for row in bridge.deliveries()] == [1, 1, 1]
+    assert {event["attempts"] for event in bridge.events()} == {0}
+    assert len(bridge.accepted()) == 3
+
+
+# Answers that are none
+
+
+@pytest.fixture
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Clients that wait for a slow vendor only as long as a test may last."""
+    defaults = ApiClient.__init__.__kwdefaults__ | {"timeout": (5.0, 0.2)}
+    monkeypatch.setattr(ApiClient.__init__, "__kwdefaults__", defaults)
+
+
+RUBBISH = (
+    "huge",
+    "truncated",
+    "not_json",
+    "drip:0.01",
+    "drop_after_commit",
+    "error_after_commit",
+    "delay:0.3",
+)
+
+
+@pytest.mark.parametrize("fault", RUBBISH)
+@pytest.mark.parametrize("operation", [*ANY_CALL, POST])
+@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@pytest.mark.usefixtures("impatient")
+def test_answer_that_is_slow_huge_or_rubbish_loses_nothing_and_tells_nothing_twice(
+    bridge: Clockwork, operation: str, fault: str
+) -> None:
+    parcels = _parcels(bridge)
+    bridge.simulator.inject(operation, fault, count=2)
+
+    _send(bridge, parcels)
+    bridge.settle()
+
+    _assert_balanced(bridge, parcels, may_be=PART)
+
+
+# A clock that steps
+
+
+@pytest.mark.parametrize("step", [-AN_HOUR, AN_HOUR], ids=["an hour back", "an hour on"])
+@pytest.mark.parametrize("moves", [0, 2, 4])
+def test_clock_that_steps_at_any_moment_delays_at_most(
+    bridge: Clockwork, moves: int, step: float
+) -> None:
+    parcels = _parcels(bridge, 2)
+    bridge.simulator.inject(POST, "drop_after_commit")
+    _send(bridge, parcels)
+    for _ in range(moves):
+        bridge.step()
+
+    bridge.clock.advance(step)
+    more = _parcels(bridge, 2)
+    _send(bridge, more)
+    bridge.settle()
+
+    _assert_balanced(bridge, parcels + more, may_be=PART)
+
+
+def test_clock_set_back_holds_up_nobody_who_comes_after(
+    ledger_url: str,
+    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
+) -> None:
+    """With the budgets that are the default: what a call of the lost hour took from them must not
+    be waited for."""
+    rates = {
+        f"BRIDGE_{system}_RATE_PER_MINUTE": str(rate)
+        for system, rate in (("SHIPSTATION", 200), ("PURPLE_DOT", 120))
+    }
+    with Clockwork(ledger_url, Clock(), **rates) as bridge:
+        before = _parcels(bridge, 2)
+        _send(bridge, before)
+        bridge.settle()
+
+        bridge.clock.advance(-AN_HOUR)
+        after = _parcels(bridge, 2)[:1]
+        _send(bridge, after)
+        for _ in range(60):
+            bridge.work()
+            bridge.clock.advance(1)
+
+        assert {str(after[0].tracking_number)} < {
+            body["tracking_info"]["number"] for body in bridge.accepted()
+        }

@@ -1,0 +1,378 @@
+"""`bridge backup` and `bridge restored`: a copy that is whole, taken while everything runs, and an
+old one that tells nothing twice."""
+
+import shutil
+import sqlite3
+import stat
+import threading
+from collections.abc import Callable
+from datetime import date, timedelta
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge.cli import main
+from bridge.domain.events import DeliveryStatus, Lane, Trigger
+from bridge.domain.orders import OrderStatus
+from bridge.domain.reasons import Reason
+from bridge.pipeline.create_deliveries import Origin, may_be_forgotten
+from bridge.store import restores
+from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
+from tests.support.jobs import Desk
+from tests.support.postgres import Server
+from tests.support.rows import (
+    CAP,
+    SHAWL,
+    a_parcel,
+    an_order,
+    deliver_next,
+    put,
+    receive,
+    row,
+    rows,
+    units,
+)
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+SETTINGS = {
+    "BRIDGE_WEBHOOK_TOKENS": "t0ken-of-the-front-door",
+    "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "pd-access-7c1",
+    "BRIDGE_SHIPSTATION_API_KEY": "v2-key-95d",
+}
+
+
+@pytest.fixture
+def live(tmp_path: Path) -> Path:
+    """A ledger with an event in it."""
+    (tmp_path / "live").mkdir()
+    file = tmp_path / "live" / "bridge.db"
+    database = Database(f"sqlite:///{file}")
+    migrate.upgrade(database)
+    receive(database)
+    database.close()
+    return file
+
+
+def run(*arguments: str | Path, ledger: Path | str) -> Result:
+    url = ledger if isinstance(ledger, str) else f"sqlite:///{ledger}"
+    return CliRunner().invoke(
+        main, [str(argument) for argument in arguments], env=SETTINGS | {"BRIDGE_DATABASE_URL": url}
+    )
+
+
+def count_of(file: Path, table: str = "events") -> int:
+    with sqlite3.connect(file) as connection:
+        count: int = connection.execute(f"SELECT count(*) FROM {table}").fetchone()[0]
+    connection.close()
+    return count
+
+
+# The copy
+
+
+def test_copy_is_one_file_for_its_owner_alone_and_holds_everything(
+    live: Path, tmp_path: Path
+) -> None:
+    copy = tmp_path / "backup.db"
+
+    result = run("backup", copy, ledger=live)
+
+    assert result.exit_code == 0, result.output
+    assert f"{copy}: {copy.stat().st_size} bytes" in result.output
+    assert (stat.S_IMODE(copy.stat().st_mode), count_of(copy)) == (0o600, 1)
+    assert {path.name for path in tmp_path.iterdir()} == {"backup.db", "live"}
+
+
+def test_copy_that_exists_is_replaced_only_when_told(live: Path, tmp_path: Path) -> None:
+    copy = tmp_path / "backup.db"
+    copy.write_bytes(b"yesterday's")
+
+    refused = run("backup", copy, ledger=live)
+    kept = copy.read_bytes()
+    replaced = run("backup", copy, "--overwrite", ledger=live)
+
+    assert (refused.exit_code, kept) == (1, b"yesterday's")
+    assert "say --overwrite" in refused.output
+    assert (replaced.exit_code, count_of(copy)) == (0, 1)
+
+
+def test_copy_is_consistent_while_others_write(live: Path, tmp_path: Path) -> None:
+    """Events are written two by two: a copy that holds half of a pair would be torn."""
+    database, stop = Database(f"sqlite:///{live}"), threading.Event()
+    receive(
+        database,
+        resource_url="https://ssapi.shipstation.com/shipments?batchId=pair",
+        body=b"x" * 200_000,
+    )
+
+    def write() -> None:
+        number = 0
+        while not stop.is_set():
+            with database.begin(durable=False) as connection:
+                for half in "ab":
+                    insert = "INSERT INTO notes (name, value, noted_at) VALUES (?, ?, '2026-01-01')"
+                    connection.exec_driver_sql(insert, (f"{number}{half}", '"' + "y" * 5_000 + '"'))
+            number += 1
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    results = [run("backup", tmp_path / f"backup-{number}.db", ledger=live) for number in range(5)]
+    stop.set()
+    writer.join()
+    database.close()
+
+    assert [result.exit_code for result in results] == [0] * 5
+    assert all(count_of(tmp_path / f"backup-{number}.db", "notes") % 2 == 0 for number in range(5))
+    assert count_of(live, "notes") > 0
+
+
+def test_copy_that_can_not_be_finished_leaves_nothing_behind(live: Path, tmp_path: Path) -> None:
+    missing = run("backup", tmp_path / "nowhere" / "backup.db", ledger=live)
+    no_ledger = run("backup", tmp_path / "backup.db", ledger=tmp_path / "no.db")
+
+    assert (missing.exit_code, no_ledger.exit_code) == (1, 1)
+    assert "could not be made" in missing.output
+    assert {path.name for path in tmp_path.iterdir()} == {"live"}
+
+
+def test_copy_is_taken_as_the_ledger_stands_before_an_upgrade(tmp_path: Path) -> None:
+    older = Database(f"sqlite:///{tmp_path / 'older.db'}")
+    migrate.upgrade(older, "0001")
+    older.close()
+
+    result = run("backup", tmp_path / "copy.db", ledger=tmp_path / "older.db")
+
+    assert result.exit_code == 0, result.output
+    for name in ("older.db", "copy.db"):
+        with sqlite3.connect(tmp_path / name) as connection:
+            assert connection.execute("SELECT version_num FROM alembic_version").fetchone() == (
+                "0001",
+            )
+        connection.close()
+
+
+@pytest.mark.postgres
+def test_postgresql_is_told_its_own_command_and_it_works(
+    postgres_server: Server, tmp_path: Path
+) -> None:
+    url = postgres_server.url("kept")
+    database = Database(url)
+    migrate.upgrade(database)
+    database.close()
+
+    result = run(
+        "backup", tmp_path / "bridge.dump", ledger=url.replace("bridge@", "bridge:s3cret@")
+    )
+
+    assert result.exit_code == 2
+    assert "s3cret" not in result.output
+    command = result.output.splitlines()[-1].strip()
+    assert command.startswith(
+        f"pg_dump --format=custom --file={tmp_path / 'bridge.dump'} 'postgresql://bridge@/kept?host="
+    )
+    assert postgres_server.shell(command) == ""
+    assert (tmp_path / "bridge.dump").read_bytes().startswith(b"PGDMP")
+    postgres_server.drop("kept")
+
+
+# What an old copy has forgotten
+
+
+def put_back(desk: Desk) -> int | None:
+    with desk.ledger.begin() as connection:
+        return restores.note(connection, copied_at=None, now=desk.clock.now)
+
+
+def test_file_of_backup_is_noticed_once_by_the_first_worker_and_a_living_ledger_never(
+    live: Path, tmp_path: Path
+) -> None:
+    run("backup", tmp_path / "backup.db", ledger=live)
+    told = []
+    for file in (live, tmp_path / "backup.db", tmp_path / "backup.db"):
+        database = Database(f"sqlite:///{file}")
+        with database.begin() as connection:
+            noticed = restores.take_into_use(connection, now=database.now(connection))
+            told.append((noticed, restores.last(connection) is not None))
+        database.close()
+
+    assert told == [(None, False), (0, True), (None, True)]
+
+
+def test_part_that_waited_in_an_old_copy_is_never_posted_again_but_held(desk: Desk) -> None:
+    desk.parcel(items=(units(1, CAP.sku),))
+
+    assert put_back(desk) == 1
+    states = [desk.deliver(), desk.deliver(after=60)]
+
+    assert desk.purple_dot.posted == []
+    assert (states[-1].status, states[-1].reason) == ("held", "unconfirmed_partial")
+    assert "older copy" in rows(desk.ledger, "attempts")[0].detail
+
+
+def test_whole_order_that_waited_is_posted_after_reading_that_it_was_not_told(desk: Desk) -> None:
+    desk.parcel()
+    put_back(desk)
+
+    states = [desk.deliver(), desk.deliver(after=60), desk.deliver()]
+
+    assert [state.status for state in states] == ["unconfirmed", "retrying", "delivered"]
+    assert len(desk.purple_dot.posted) == 1
+
+
+def test_whole_order_that_was_told_meanwhile_is_known_by_its_status(desk: Desk) -> None:
+    desk.parcel()
+    put_back(desk)
+    desk.order_becomes(status=OrderStatus.FULFILLED)
+
+    assert desk.deliver().status == "delivered"
+    assert desk.purple_dot.posted == []
+
+
+def test_parcel_that_the_sweep_brings_after_a_restore_is_read_before_it_is_told(desk: Desk) -> None:
+    put_back(desk)
+    parcel = a_parcel(units(1, CAP.sku), ship_date=desk.clock.now.date())
+
+    [decision] = put(desk.ledger, parcel, lane=Lane.SWEEP, received_at=desk.clock.advance(86_400))
+    states = [desk.deliver(), desk.deliver(after=60)]
+
+    assert desk.purple_dot.posted == []
+    assert (states[-1].id, states[-1].reason) == (decision.delivery_id, "unconfirmed_partial")
+
+
+def test_whole_order_that_was_told_meanwhile_and_comes_again_is_known_by_its_status(
+    desk: Desk,
+) -> None:
+    put_back(desk)
+    desk.order_becomes(status=OrderStatus.FULFILLED)
+    told = tuple(desk.purple_dot.orders.values())
+
+    put(desk.ledger, a_parcel(ship_date=desk.clock.now.date()), orders=told, lane=Lane.SWEEP)
+
+    assert desk.deliver().status == "delivered"
+    assert desk.purple_dot.posted == []
+
+
+def test_parcel_of_a_webhook_after_a_restore_is_told_at_once(desk: Desk) -> None:
+    put_back(desk)
+    desk.clock.advance(3 * 3600)
+    put(desk.ledger, a_parcel(units(1, CAP.sku), ship_date=desk.clock.now.date()))
+
+    assert desk.deliver().status == "delivered"
+
+
+@pytest.mark.parametrize(
+    ("lane", "hours_after", "left_days_after", "in_doubt"),
+    [
+        (Lane.LIVE, 3, 0, False),
+        (Lane.LIVE, 1, 0, True),  # a webhook that is tried again
+        (Lane.LIVE, -5, 0, True),  # it stood in the copy
+        (Lane.LIVE, 3, -1, True),  # it had left before, whoever tells of it
+        (Lane.LIVE, 24 * 300, -1, True),
+        (Lane.SWEEP, 3, 0, True),
+        (Lane.REPLAY, 24 * 5, 4, True),  # a label can bear a date to come
+        (Lane.SWEEP, 24 * 20, 11, False),
+        (Lane.LIVE, 3, None, False),
+        (Lane.SWEEP, 24, None, True),
+        (Lane.SWEEP, 24 * 12, None, False),
+    ],
+)
+def test_what_may_have_been_forgotten(
+    desk: Desk, lane: Lane, hours_after: float, left_days_after: int | None, in_doubt: bool
+) -> None:
+    restored_at = desk.clock.now
+    received = restored_at + timedelta(hours=hours_after)
+    left: date | None = (
+        None if left_days_after is None else restored_at.date() + timedelta(days=left_days_after)
+    )
+    origin = Origin(
+        lane=lane, trigger=Trigger.LIVE, received_at=received, fetched_at=received, now=received
+    )
+
+    assert may_be_forgotten(a_parcel(ship_date=left), origin, restored_at=restored_at) is in_doubt
+    assert may_be_forgotten(a_parcel(ship_date=left), origin, restored_at=None) is False
+
+
+def test_copy_put_back_over_a_ledger_that_went_on_tells_no_parcel_twice(tmp_path: Path) -> None:
+    """The drill: copy, go on, lose the ledger, put the copy back; the sweep then brings all parcels
+    again."""
+    ledger = Database(f"sqlite:///{tmp_path / 'bridge.db'}")
+    migrate.upgrade(ledger)
+    whole = an_order(SHAWL, id="7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a09", reference="#PD900")
+    parcels = [
+        a_parcel(units(1, CAP.sku), number="1Z1", record="1"),
+        a_parcel(
+            units(2, SHAWL.sku),
+            number="1Z9",
+            record="9",
+            reference="PD900",
+            shipstation_shipment_id="490",
+        ),
+    ]
+    put(ledger, parcels[0])
+    deliver_next(ledger)
+    assert run("backup", tmp_path / "backup.db", ledger=tmp_path / "bridge.db").exit_code == 0
+    put(ledger, parcels[1], orders=(whole,))
+    deliver_next(ledger)
+    ledger.close()
+
+    shutil.copy(tmp_path / "backup.db", tmp_path / "bridge.db")
+    for leftover in tmp_path.glob("bridge.db-*"):
+        leftover.unlink()
+    again = Database(f"sqlite:///{tmp_path / 'bridge.db'}")
+    with again.begin() as connection:
+        restores.take_into_use(connection, now=again.now(connection))
+    decisions = [
+        *put(again, parcels[0], lane=Lane.SWEEP),
+        *put(again, parcels[1], orders=(whole,), lane=Lane.SWEEP),
+    ]
+
+    assert [decision.reason or decision.verdict for decision in decisions] == [
+        Reason.ALREADY_DELIVERED,
+        "delivery",
+    ]
+    in_doubt = row(again, str(decisions[1].delivery_id))
+    assert (in_doubt.status, in_doubt.unclear_at is not None) == (DeliveryStatus.PENDING, True)
+    again.close()
+
+
+@pytest.fixture
+def said(ledger_url: str) -> Callable[..., Result]:
+    return lambda *arguments: run(*arguments, ledger=ledger_url)
+
+
+def test_restored_says_what_it_noted(desk: Desk, said: Callable[..., Result]) -> None:
+    desk.parcel()
+
+    result = said("restored", "--json")
+
+    [delivery] = rows(desk.ledger)
+    assert result.exit_code == 0, result.output
+    assert '"in_doubt": 1' in result.output
+    assert delivery.unclear_at is not None
+
+
+# Older software, newer ledger
+
+
+def test_ledger_is_taken_back_to_an_older_version_with_what_is_in_it(live: Path) -> None:
+    result = run("migrate", "--down-to", "0001", ledger=live)
+
+    assert (result.exit_code, count_of(live)) == (0, 1), result.output
+    assert "to 0001" in result.output
+
+
+@pytest.mark.parametrize("command", ["events", "migrate", "restored"])
+def test_ledger_of_newer_software_is_told_in_a_sentence_and_left_alone(
+    live: Path, command: str
+) -> None:
+    with sqlite3.connect(live) as connection:
+        connection.execute("UPDATE alembic_version SET version_num = '9999'")
+    connection.close()
+
+    result = run(command, ledger=live)
+
+    assert result.exit_code == 1
+    assert "the database is at version 9999, of newer software" in result.output

@@ -1,0 +1,418 @@
+"""`bridge doctor`: what is wrong is told with what to do, what is right is told too, and no secret
+is."""
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from bridge.cli import main
+from bridge.operations import doctor
+from bridge.simulator import Simulator
+from bridge.simulator.shapes import SHAPES
+from bridge.store import periodic, workers
+from bridge.store.engine.database import Database
+from bridge.vendors.http import ApiClient
+from tests.support.fakes import Clock
+
+pytest_plugins = ["tests.support.simulator_fixtures"]
+
+Run = Callable[..., Result]
+
+TOKEN = "a-token-of-the-tests"
+HOME = "https://bridge.example.com"
+
+
+@pytest.fixture
+def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
+    unhurried = {
+        f"BRIDGE_{api}_RATE_PER_MINUTE": "100000" for api in ("SHIPSTATION", "SHIPSTATION_V1")
+    }
+    return (
+        simulator.env()
+        | unhurried
+        | {
+            "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}",
+            "BRIDGE_WEBHOOK_TOKENS": TOKEN,
+        }
+    )
+
+
+@pytest.fixture
+def run(env: Mapping[str, str]) -> Run:
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(main, arguments, env=dict(env))
+
+    return run
+
+
+@pytest.fixture
+def ledger(run: Run, env: Mapping[str, str]) -> Any:
+    """A migrated database in which a worker lives and a sweep was finished just now."""
+    assert run("migrate").exit_code == 0
+    with closing(Database(env["BRIDGE_DATABASE_URL"])) as database:
+        with database.begin() as connection:
+            now = datetime.now(UTC)
+            workers.beat(connection, "worker-1", started_at=now, now=now)
+            periodic.take(connection, "sweep", every=timedelta(minutes=15), now=now)
+            periodic.done(connection, "sweep", now=now)
+        yield database
+
+
+def findings(result: Result) -> dict[str, list[tuple[str, str, str | None]]]:
+    told: dict[str, list[tuple[str, str, str | None]]] = {}
+    for one in json.loads(result.stdout)["findings"]:
+        told.setdefault(one["check"], []).append((one["status"], one["found"], one["to_do"]))
+    return told
+
+
+def status(result: Result, check: str) -> list[str]:
+    return [one[0] for one in findings(result)[check]]
+
+
+# What is wrong
+
+
+def test_wrong_settings_are_told_and_what_is_right_is_looked_at(
+    run: Run, env: dict[str, str]
+) -> None:
+    env |= {
+        "BRIDGE_HOLD_SECONDS": "soon",
+        "BRIDGE_WEBHOOK_TOKENS": "short-secret!",
+        "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "",
+    }
+
+    result = run("doctor", "--json")
+
+    told = findings(result)
+    assert result.exit_code == 2
+    assert [found.partition(":")[0] for _, found, _ in told["settings"]] == [
+        "BRIDGE_WEBHOOK_TOKENS",
+        "BRIDGE_PURPLE_DOT_ACCESS_TOKEN",
+        "BRIDGE_HOLD_SECONDS",
+    ]
+    assert (
+        status(result, "ShipStation"),
+        status(result, "ShipStation V1"),
+        "Purple Dot" in told,
+    ) == (["ok"], ["ok"], False)
+    assert "short-secret" not in result.output
+
+
+@pytest.mark.usefixtures("ledger")
+@pytest.mark.parametrize(
+    ("setting", "check"),
+    [
+        ("BRIDGE_SHIPSTATION_API_KEY", "ShipStation"),
+        ("BRIDGE_SHIPSTATION_V1_API_SECRET", "ShipStation V1"),
+        ("BRIDGE_PURPLE_DOT_ACCESS_TOKEN", "Purple Dot"),
+    ],
+)
+def test_refused_credential_is_told_with_its_setting(
+    run: Run, env: dict[str, str], setting: str, check: str
+) -> None:
+    env[setting] = "a-secret-of-nobody"
+
+    result = run("doctor", "--json")
+
+    [(how, _, to_do)] = findings(result)[check]
+    assert (result.exit_code, how, setting.removesuffix("_API_SECRET") in str(to_do)) == (
+        2,
+        "fail",
+        True,
+    )
+    assert "a-secret-of-nobody" not in result.output
+
+
+@pytest.mark.usefixtures("ledger")
+def test_vendor_that_is_down_is_told_and_the_others_are_looked_at(
+    run: Run, simulator: Simulator
+) -> None:
+    simulator.inject("purple_dot.orders", "status:503")
+    simulator.inject("jwks", "status:503")
+
+    result = run("doctor", "--json")
+
+    assert (
+        status(result, "Purple Dot"),
+        status(result, "signature keys"),
+        status(result, "ShipStation"),
+    ) == (["fail"], ["fail"], ["ok"])
+
+
+def test_nothing_that_can_be_reached_is_told_in_lines(
+    run: Run, simulator: Simulator, env: dict[str, str]
+) -> None:
+    env["BRIDGE_DATABASE_URL"] = "postgresql+psycopg://bridge:pg-secret@127.0.0.1:1/bridge"
+    simulator.stop()
+
+    result = run("doctor")
+
+    assert result.exit_code == 2
+    assert [line.split()[0] for line in result.stdout.splitlines() if line[0] != " "].count(
+        "fail"
+    ) == 5
+    assert "no vendor told the time" in result.stdout
+    assert "pg-secret" not in result.output
+
+
+def test_missing_ledger_is_told_and_not_made(run: Run, tmp_path: Path) -> None:
+    result = run("doctor", "--json")
+
+    assert (result.exit_code, status(result, "database"), list(tmp_path.glob("bridge.db*"))) == (
+        1,
+        ["warn"],
+        [],
+    )
+
+
+def test_ledger_without_tables_is_told(run: Run, tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / "bridge.db").close()
+    (tmp_path / "bridge.db").touch()
+
+    result = run("doctor", "--json")
+
+    assert "fail" in status(result, "database")
+    assert "bridge migrate" in result.stdout
+
+
+def test_file_that_is_no_ledger_is_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "bridge.db").write_text("this is a shopping list, " * 100)
+
+    assert "fail" in status(run("doctor", "--json"), "database")
+
+
+def test_default_ledger_is_not_looked_at_when_another_was_meant(
+    run: Run, env: dict[str, str]
+) -> None:
+    env["BRIDGE_DATABASE_URL"] = "mysql://bridge"
+
+    result = run("doctor", "--json")
+
+    assert (
+        result.exit_code,
+        "database" in findings(result),
+        "ShipStation" in findings(result),
+    ) == (2, False, True)
+
+
+@pytest.mark.usefixtures("ledger")
+def test_files_that_others_can_read_are_told(run: Run, tmp_path: Path) -> None:
+    (tmp_path / ".env").touch(0o644)
+    (tmp_path / "bridge.db").chmod(0o640)
+
+    result = run("doctor", "--json")
+
+    told = [to_do for check in ("settings", "database") for _, _, to_do in findings(result)[check]]
+    assert [to_do for to_do in told if to_do] == [
+        "chmod 600 .env",
+        f"chmod 600 {tmp_path / 'bridge.db'}",
+    ]
+
+
+def test_new_ledger_is_for_its_owner_only(run: Run, tmp_path: Path) -> None:
+    run("migrate")
+
+    assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("bridge.db*")} == {0o600}
+
+
+def test_silent_worker_and_sweep_are_told(run: Run) -> None:
+    run("migrate")
+
+    result = run("doctor", "--json")
+
+    assert (status(result, "worker"), status(result, "sweep")) == (["fail"], ["warn"])
+
+
+@pytest.mark.usefixtures("ledger")
+def test_lost_subscription_is_told(run: Run, simulator: Simulator) -> None:
+    run("webhooks", "ensure", HOME)
+    simulator.world.subscriptions[0].url = "https://erp.example.net/s3cr3t-path"
+
+    result = run("doctor", "--json")
+
+    [(how, found, to_do)] = findings(result)["subscriptions"]
+    assert (result.exit_code, how) == (2, "fail")
+    assert "label_created_v2 goes to https://erp.example.net/***" in found
+    assert "bridge webhooks ensure" in str(to_do)
+
+
+@pytest.mark.usefixtures("ledger")
+def test_subscriptions_that_nobody_watches_over_are_told(run: Run) -> None:
+    assert status(run("doctor", "--json"), "subscriptions") == ["warn"]
+
+
+@pytest.mark.parametrize(
+    ("ahead", "expected"),
+    [
+        (0, "ok"),
+        (-20, "ok"),
+        (45, "warn"),
+        (-45, "warn"),
+        (290, "fail"),
+        (-86_400, "fail"),
+        (None, "warn"),
+    ],
+)
+def test_clock_is_judged_by_the_vendors(ahead: float | None, expected: str) -> None:
+    assert doctor.clock(ahead).status == expected
+
+
+def test_vendor_whose_own_clock_is_wrong_does_not_count_when_another_agrees_with_us() -> None:
+    api, ear, now = (
+        ApiClient(system="purple_dot", origins=lambda _: True),
+        doctor.Ear(),
+        datetime.now(UTC),
+    )
+    ear.put_on(api)
+
+    for moment in (now + timedelta(hours=3), now, now - timedelta(hours=1)):
+        api.after_call("orders", "ok", 0.1, {"Date": format_datetime(moment, usegmt=True)})
+    api.after_call("orders", "ok", 0.1, {"Date": "yesterday"})
+    api.after_call("orders", "network", 0.1, {})
+
+    assert ear.ahead is not None
+    assert abs(ear.ahead) < 10
+
+
+@pytest.mark.parametrize(
+    ("minutes", "expected"), [(10, "ok"), (44, "ok"), (46, "warn"), (None, "warn")]
+)
+def test_sweep_that_is_late_is_told(minutes: float | None, expected: str) -> None:
+    now = Clock().now
+    last = None if minutes is None else now - timedelta(minutes=minutes)
+
+    assert doctor.sweep(last, every=timedelta(minutes=15), now=now).status == expected
+    assert doctor.sweep(last, every=timedelta(0), now=now).status == "warn"
+
+
+def test_paused_vendor_waiting_exceptions_and_a_backlog_are_told() -> None:
+    told = {
+        "database": "ok",
+        "migrations": "ok",
+        "worker": "ok",
+        "worker_heartbeat_age_seconds": 1.0,
+        "oldest_unprocessed_seconds": 1800.0,
+        "exceptions_waiting": 3,
+        "vendors": {
+            "shipstation": {
+                "state": "throttled",
+                "calls_left": 0,
+                "until": "2026-11-04T12:01:00+00:00",
+            },
+            "purple_dot": {"state": "ok", "calls_left": 12},
+        },
+    }
+
+    found = {finding.check: (finding.status, finding.found) for finding in doctor.ledger(told)}
+
+    assert found["backlog"] == ("warn", "the oldest event waits for 30 min")
+    assert found["exceptions"] == ("warn", "3 waiting for a person")
+    assert found["ShipStation budget"] == ("warn", "throttled until 2026-11-04T12:01:00+00:00")
+    assert found["Purple Dot budget"][0] == "ok"
+
+
+@pytest.mark.usefixtures("ledger")
+def test_vendor_that_tells_us_to_wait_is_a_warning_and_json_stays_one_document(
+    run: Run, simulator: Simulator, env: dict[str, str]
+) -> None:
+    del env["BRIDGE_SHIPSTATION_V1_API_KEY"], env["BRIDGE_SHIPSTATION_V1_API_SECRET"]
+    simulator.inject("purple_dot.orders", "throttle:60")
+
+    first, second = run("doctor", "--json"), run("doctor", "--json")
+
+    assert (status(first, "Purple Dot"), status(second, "Purple Dot")) == (["warn"], ["warn"])
+    assert (status(second, "Purple Dot budget"), status(second, "ShipStation budget")) == (
+        ["warn"],
+        ["ok"],
+    )
+    assert "ShipStation V1 budget" not in findings(second)
+
+
+# What is right
+
+
+@pytest.mark.usefixtures("ledger")
+def test_all_well_is_exit_code_0_and_changes_nothing(run: Run, simulator: Simulator) -> None:
+    run("webhooks", "ensure", HOME)
+    before = len(simulator.world.subscriptions)
+
+    result = run("doctor", "--json")
+
+    assert (result.exit_code, json.loads(result.stdout)["status"]) == (0, "ok"), result.stdout
+    assert {name for _, name in simulator.world.calls} <= {
+        "webhooks",
+        "create_webhook",
+        "jwks",
+        "orders",
+    }
+    assert len(simulator.world.subscriptions) == before
+
+
+@pytest.mark.usefixtures("ledger")
+def test_no_secret_is_told(run: Run, env: Mapping[str, str]) -> None:
+    run("webhooks", "ensure", HOME)
+
+    outputs = "".join(run("doctor", *form).output for form in ([], ["--json"], ["--contract"]))
+
+    secrets = [
+        value for name, value in env.items() if name.endswith(("KEY", "SECRET", "TOKEN", "TOKENS"))
+    ]
+    assert len(secrets) == 5
+    assert [secret for secret in secrets if secret in outputs] == []
+
+
+# The contract
+
+
+@pytest.mark.usefixtures("ledger")
+def test_answers_of_the_shape_that_we_know_are_ok(run: Run, simulator: Simulator) -> None:
+    world = simulator.world
+    world.buy_labels(world.add_shipstation_order(world.add_order()))
+    world.mark_shipped(world.add_shipstation_order("1"))
+    run("webhooks", "ensure", HOME)
+
+    result = run("doctor", "--contract", "--json")
+
+    told = {one["check"]: one["found"] for one in json.loads(result.stdout)["findings"]}
+    assert result.exit_code == 0
+    assert len(told) == 10
+    assert {found for check, found in told.items() if check != "settings"} == {
+        "has the shape that we know"
+    }
+
+
+@pytest.mark.usefixtures("ledger")
+def test_changed_answers_are_told_and_not_stored(
+    run: Run, simulator: Simulator, ledger: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = simulator.world
+    world.buy_labels(world.add_shipstation_order(world.add_order()))
+    monkeypatch.delitem(SHAPES["v2_label"], "voided")
+    monkeypatch.setitem(SHAPES["v1_shipment"], "shipmentId", {"new": "Marta Solberg"})
+
+    result = run("doctor", "--contract", "--json")
+
+    told = findings(result)
+    assert result.exit_code == 2
+    assert told["GET /v2/labels"][0][:2] == ("warn", "labels[].voided is missing in 1 of 1")
+    assert [how for how, _, _ in told["GET /shipments"]] == ["fail", "warn"]
+    assert told["GET /v2/fulfillments"][0][1] == "answers, but has no rows yet to compare"
+    assert "Marta" not in result.output
+    with ledger.read() as connection:
+        assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one() == 0
+
+
+def test_contract_of_a_vendor_that_refuses_us_is_not_compared(
+    run: Run, env: dict[str, str]
+) -> None:
+    env["BRIDGE_PURPLE_DOT_ACCESS_TOKEN"] = "a-secret-of-nobody"
+
+    assert status(run("doctor", "--contract", "--json"), "GET /fulfillment-orders") == ["warn"]

@@ -1,0 +1,545 @@
+"""Mending by hand, command by command: what goes on, what is refused and why, what is told as text,
+as JSON and as a table."""
+
+import csv
+import io
+import json
+import logging
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from bridge.cli import main
+from bridge.domain.reasons import MEANINGS, Reason
+from bridge.simulator import Label, PurpleDotOrder
+from tests.support.fakes import Clock
+from tests.support.virtual_bridge import Clockwork, Json
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+ONE_TEE = [("TEE", 1)]
+ALWAYS = 99
+NOWHERE = "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0aff"
+
+Run = Callable[..., Result]
+
+
+@pytest.fixture
+def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clockwork]:
+    handlers = list(logging.getLogger().handlers)
+    (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
+    with (
+        structlog.testing.capture_logs(),
+        Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
+    ):
+        yield bridge
+    logging.getLogger().handlers[:] = handlers
+
+
+@pytest.fixture
+def run(bridge: Clockwork) -> Run:
+    return lambda *arguments: CliRunner().invoke(main, arguments, env=bridge.environ)
+
+
+def ship(bridge: Clockwork, order: PurpleDotOrder | str, items: Any = None, **named: Any) -> Label:
+    """A label is bought, and its webhook comes in; nothing is done about it yet."""
+    [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, items, **named))
+    bridge.send(bridge.world.label_created_v2(label))
+    return label
+
+
+def only(bridge: Clockwork) -> Json:
+    [delivery] = bridge.deliveries()
+    return delivery
+
+
+def held(bridge: Clockwork) -> Json:
+    """The delivery of a parcel whose item stands on no line of its order."""
+    ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE), [("SHIRT", 1)])
+    bridge.settle()
+    return only(bridge)
+
+
+def ambiguous(bridge: Clockwork) -> tuple[Json, PurpleDotOrder, PurpleDotOrder]:
+    first, second = (bridge.world.add_order(f"PD800/{number}", ONE_TEE) for number in (1, 2))
+    ship(bridge, first, custom_fields=(second.reference, None, None))
+    bridge.settle()
+    return only(bridge), first, second
+
+
+def changed(bridge: Clockwork, before: Json) -> bool:
+    return only(bridge) != before
+
+
+# Link
+
+
+@pytest.mark.parametrize("named", ["{0.reference}", "#pd800/2", " PD800/2 ", "{0.id}"])
+@pytest.mark.parametrize(
+    "key", ["id", "shipstation_shipment_id", "shipstation_record_id", "tracking_number"]
+)
+def test_linked_parcel_goes_on_to_the_order_that_was_named(
+    bridge: Clockwork, run: Run, key: str, named: str
+) -> None:
+    delivery, first, second = ambiguous(bridge)
+
+    result = run("link", delivery[key], named.format(second), "--json")
+    bridge.settle()
+
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == [
+        {"id": delivery["id"], "done": True, "message": "is linked to PD800/2 and goes on"}
+    ]
+    assert (first.status, second.status) == ("UNFULFILLED", "FULFILLED")
+    assert (only(bridge)["rule"], only(bridge)["status"]) == ("linked", "delivered")
+
+
+@pytest.mark.parametrize("named", ["PD800/9", NOWHERE, ""])
+def test_order_that_is_not_there_is_not_linked(bridge: Clockwork, run: Run, named: str) -> None:
+    delivery, *_ = ambiguous(bridge)
+
+    result = run("link", delivery["id"], named)
+
+    assert result.exit_code == 1
+    assert "Purple Dot" in result.stderr
+    assert not changed(bridge, delivery)
+
+
+def test_reference_that_fits_two_orders_is_not_linked(bridge: Clockwork, run: Run) -> None:
+    delivery, *_ = ambiguous(bridge)
+    bridge.world.add_order("PD800/2", ONE_TEE, ref_style="hash")
+
+    result = run("link", delivery["id"], "PD800/2")
+
+    assert (
+        result.exit_code,
+        "2 fulfillment orders" in result.stderr,
+        "Give the id" in result.stderr,
+    ) == (1, True, True)
+    assert not changed(bridge, delivery)
+
+
+def test_nothing_is_linked_while_purple_dot_can_not_be_asked(bridge: Clockwork, run: Run) -> None:
+    delivery, *_ = ambiguous(bridge)
+    bridge.simulator.inject("purple_dot.orders_by_reference", "status:503")
+
+    result = run("link", delivery["id"], "PD800/2")
+
+    assert (result.exit_code, "503" in result.stderr, "Traceback" in result.output) == (
+        1,
+        True,
+        False,
+    )
+    assert not changed(bridge, delivery)
+
+
+def test_link_to_a_wrong_order_is_held_again_and_can_be_put_right(
+    bridge: Clockwork, run: Run
+) -> None:
+    delivery, _, second = ambiguous(bridge)
+    wrong = bridge.world.add_order("PD801/1", [("MUG", 1)])
+
+    run("link", delivery["id"], wrong.reference)
+    bridge.settle()
+    after = only(bridge)
+    again = run("link", delivery["id"], second.reference)
+    bridge.settle()
+
+    assert (after["status"], after["reason"], after["reference"]) == (
+        "held",
+        "unknown_line",
+        "PD801/1",
+    )
+    assert (again.exit_code, wrong.status, second.status) == (0, "UNFULFILLED", "FULFILLED")
+
+
+def test_what_went_its_way_is_not_linked(bridge: Clockwork, run: Run) -> None:
+    ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
+    bridge.settle()
+    bridge.world.add_order("PD800/2", ONE_TEE)
+    delivered = only(bridge)
+
+    result = run("link", delivered["id"], "PD800/2")
+
+    assert (result.exit_code, "belongs to PD800/1 already" in result.stdout) == (1, True)
+    assert not changed(bridge, delivered)
+
+
+def test_shipment_that_is_several_deliveries_is_not_linked(bridge: Clockwork, run: Run) -> None:
+    shipment = bridge.world.add_shipstation_order("PD802/1", ONE_TEE)
+    bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels([shipment])))
+    bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels([shipment])))
+    bridge.world.add_order("PD800/1", ONE_TEE)
+    before = bridge.deliveries()
+
+    result = run("link", shipment.shipment_id, "PD800/1")
+
+    assert result.exit_code == 1
+    assert all(delivery["id"] in result.stdout for delivery in before)
+    assert bridge.deliveries() == before
+
+
+# Retry
+
+
+def _waiting(bridge: Clockwork) -> None:
+    bridge.simulator.inject("purple_dot.create_fulfillment", "throttle:90")
+    ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
+    bridge.work()
+
+
+def _looking(bridge: Clockwork) -> None:
+    ship(bridge, "PD800/1", ONE_TEE)
+    bridge.work()
+    bridge.world.add_order("PD800/1", ONE_TEE)
+
+
+def _pending(bridge: Clockwork) -> None:
+    ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
+    bridge.step()
+
+
+def _unconfirmed(bridge: Clockwork) -> None:
+    bridge.simulator.inject("purple_dot.create_fulfillment", "drop_after_commit")
+    ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
+    bridge.work()
+
+
+def _held(bridge: Clockwork) -> None:
+    """It can be tried again, since the SKU was corrected in ShipStation."""
+    held(bridge)
+    packed = bridge.world.shipstation_orders[-1]
+    packed.items = bridge.world.add_shipstation_order("PD800/1", ONE_TEE).items
+
+
+def _dead(bridge: Clockwork) -> None:
+    bridge.simulator.inject("purple_dot.create_fulfillment", "status:422")
+    ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
+    bridge.settle()
+
+
+@pytest.mark.parametrize(
+    ("make", "status"),
+    [
+        (_waiting, "waiting"),
+        (_looking, "retrying"),
+        (_pending, "pending"),
+        (_held, "held"),
+        (_dead, "dead"),
+    ],
+)
+def test_what_is_not_told_yet_is_tried_now_and_told_once(
+    bridge: Clockwork, run: Run, make: Callable[..., None], status: str
+) -> None:
+    make(bridge)
+    before = only(bridge)
+
+    result = run("retry", before["id"], "--json")
+    bridge.settle()
+
+    assert before["status"] == status
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == [
+        {"id": before["id"], "done": True, "message": "is tried again now"}
+    ]
+    assert only(bridge)["status"] == "delivered"
+    assert len(bridge.accepted()) == 1
+
+
+def _delivering(bridge: Clockwork) -> None:
+    bridge.dies_at = "create_fulfillment"
+    ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
+    bridge.work()
+
+
+def _delivered(bridge: Clockwork) -> None:
+    ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
+    bridge.settle()
+
+
+def _cancelled(bridge: Clockwork) -> None:
+    _waiting(bridge)
+    bridge.world.void_label(bridge.world.labels[-1])
+    bridge.settle()
+
+
+def _voided_late(bridge: Clockwork) -> None:
+    _delivered(bridge)
+    bridge.travel(bridge.world.label_created_v2(bridge.world.void_label(bridge.world.labels[-1])))
+
+
+@pytest.mark.parametrize(
+    ("make", "status", "told"),
+    [
+        (_delivering, "delivering", "deliver"),
+        (_delivered, "delivered", "twice"),
+        (_cancelled, "cancelled", "twice"),
+        (_voided_late, "held", "twice"),
+    ],
+)
+def test_what_must_not_be_tried_is_refused(
+    bridge: Clockwork, run: Run, make: Callable[..., None], status: str, told: str
+) -> None:
+    make(bridge)
+    before = only(bridge)
+
+    result = run("retry", before["id"])
+
+    assert (before["status"], result.exit_code) == (status, 1)
+    assert told in result.stdout
+    assert not changed(bridge, before)
+
+
+def test_answer_that_is_still_unclear_is_not_hurried_into_a_second_post(
+    bridge: Clockwork, run: Run
+) -> None:
+    _unconfirmed(bridge)
+    before = only(bridge)
+
+    run("retry", before["id"])
+    bridge.settle()
+
+    assert (before["status"], only(bridge)["status"]) == ("unconfirmed", "delivered")
+    assert len(bridge.sent) == len(bridge.accepted()) == 1
+
+
+def test_one_that_is_refused_does_not_stop_the_others(bridge: Clockwork, run: Run) -> None:
+    _delivered(bridge)
+    [delivered] = bridge.deliveries()
+    ship(bridge, bridge.world.add_order("PD801/1", ONE_TEE), [("SHIRT", 1)])
+    bridge.settle()
+    [mendable] = [delivery for delivery in bridge.deliveries() if delivery["status"] == "held"]
+
+    result = run("retry", delivered["id"], mendable["id"], "dlv_nothing", "--json")
+
+    assert result.exit_code == 1
+    assert [row["done"] for row in json.loads(result.stdout)] == [False, True, False]
+
+
+def test_all_that_is_left_goes_out_only_after_it_was_shown(bridge: Clockwork, run: Run) -> None:
+    order = bridge.world.add_order("PD800/1", [("TEE", 2), ("CAP", 1)])
+    labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order), items=[])
+    bridge.travel(bridge.world.item_ship_notify(labels))
+    before = only(bridge)
+
+    shown = run("retry", before["id"], "--what-is-left")
+    untouched = only(bridge)
+    done = run("retry", before["id"], "--what-is-left", "--yes")
+    bridge.settle()
+
+    assert (before["reason"], shown.exit_code, untouched) == ("no_items", 1, before)
+    assert "2 x TEE, 1 x CAP of PD800/1" in shown.stdout
+    assert "--yes" in shown.stdout
+    assert (done.exit_code, order.status) == (0, "FULFILLED")
+
+
+# Resolve
+
+
+@pytest.mark.parametrize("status", ["delivered", "cancelled"])
+@pytest.mark.parametrize("make", [_held, _dead, _voided_late])
+def test_exception_is_closed_as_a_person_says(
+    bridge: Clockwork, run: Run, make: Callable[..., None], status: str
+) -> None:
+    make(bridge)
+    before = only(bridge)
+
+    result = run("resolve", before["id"], "--as", status, "--reason", "mended there", "--json")
+
+    after = only(bridge)
+    assert result.exit_code == 0
+    assert json.loads(result.stdout) == [
+        {"id": before["id"], "done": True, "message": f"is closed as {status}"}
+    ]
+    assert (after["status"], after["reason"]) == (status, None)
+    assert (after["delivered_at"] is not None) == (
+        status == "delivered" or before["delivered_at"] is not None
+    )
+    assert (after["attempt_history"][-1]["trigger"], after["attempt_history"][-1]["outcome"]) == (
+        "manual",
+        status,
+    )
+    assert "mended there" in run("explain", before["id"]).stdout
+
+
+@pytest.mark.parametrize(
+    "make", [_waiting, _looking, _pending, _unconfirmed, _delivering, _delivered, _cancelled]
+)
+def test_what_is_no_exception_is_not_resolved(
+    bridge: Clockwork, run: Run, make: Callable[..., None]
+) -> None:
+    make(bridge)
+    before = only(bridge)
+
+    result = run("resolve", before["id"], "--as", "cancelled", "--reason", "no more of it")
+
+    assert (result.exit_code, "held or dead" in result.stdout) == (1, True)
+    assert not changed(bridge, before)
+
+
+@pytest.mark.parametrize("name", ["link", "retry", "resolve"])
+def test_delivery_that_is_not_there_is_told_with_what_to_do(
+    bridge: Clockwork, run: Run, name: str
+) -> None:
+    bridge.world.add_order("PD800/1", ONE_TEE)
+    more = {"link": ["PD800/1"], "resolve": ["--as", "delivered", "--reason", "x"]}.get(name, [])
+
+    result = run(name, "dlv_nothing", *more)
+
+    assert (result.exit_code, "bridge deliveries --search" in result.stdout) == (1, True)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["retry"],
+        ["link", "se-1"],
+        ["resolve", "dlv_1"],
+        ["resolve", "dlv_1", "--as", "held", "--reason", "x"],
+        ["resolve", "dlv_1", "--as", "delivered"],
+        ["explain"],
+        ["export", "--since", "soon"],
+    ],
+)
+def test_wrong_use_exits_2_and_changes_nothing(
+    bridge: Clockwork, run: Run, arguments: list[str]
+) -> None:
+    held(bridge)
+    before = only(bridge)
+
+    result = run(*arguments)
+
+    assert (result.exit_code, "Usage: " in result.stderr) == (2, True)
+    assert not changed(bridge, before)
+
+
+# Explain
+
+
+def test_why_nothing_happened_is_told_in_sentences(bridge: Clockwork, run: Run) -> None:
+    ship(bridge, "100482", ONE_TEE)
+    bridge.settle()
+    [event] = bridge.events()
+
+    result = run("explain", event["id"])
+
+    assert result.exit_code == 0
+    assert MEANINGS[Reason.NOT_A_PURPLE_DOT_ORDER].sentence in result.stdout
+    assert MEANINGS[Reason.NOT_A_PURPLE_DOT_ORDER].next_step in result.stdout
+    assert "(order 100482, " in result.stdout
+    assert "ignored because not_a_purple_dot_order" in result.stdout
+
+
+def test_explanation_as_json_has_the_same_sentences(bridge: Clockwork, run: Run) -> None:
+    delivery = held(bridge)
+
+    told = json.loads(run("explain", delivery["id"], "--json").stdout)
+
+    assert told["id"] == delivery["id"]
+    assert "\n".join(told["explanation"]) == run("explain", delivery["id"]).stdout.rstrip("\n")
+
+
+def test_explain_finds_by_whatever_a_person_has(bridge: Clockwork, run: Run) -> None:
+    delivery = held(bridge)
+
+    outputs = {
+        run("explain", delivery[key]).stdout
+        for key in ("id", "tracking_number", "order_number", "shipstation_shipment_id")
+    }
+
+    assert len(outputs) == 1
+    assert run("explain", "PD999/9").exit_code == 1
+
+
+# Export
+
+
+def _exported(result: Result) -> list[dict[str, str]]:
+    assert result.exit_code == 0
+    return list(csv.DictReader(io.StringIO(result.stdout)))
+
+
+def test_all_numbers_of_a_multi_package_label_are_exported(bridge: Clockwork, run: Run) -> None:
+    order = bridge.world.add_order("PD800/1", [("TEE", 2), ("CAP", 1)])
+    [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order), packages=3)
+    bridge.travel(bridge.world.label_created_v2(label))
+
+    [row] = _exported(run("export"))
+
+    delivery = only(bridge)
+    assert row["all_tracking_numbers"].split() == label.tracking_numbers
+    assert len(label.tracking_numbers) == 3
+    assert (row["tracking_number"], row["line_items"]) == (
+        label.tracking_number,
+        "2 x TEE; 1 x CAP",
+    )
+    assert {key: row[key] for key in ("id", "purple_dot_fulfillment_id")} == {
+        key: delivery[key] for key in ("id", "purple_dot_fulfillment_id")
+    }
+
+
+@pytest.mark.parametrize("evil", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)"])
+def test_no_cell_is_run_by_a_spreadsheet(bridge: Clockwork, run: Run, evil: str) -> None:
+    order = bridge.world.add_order("PD800/1", [(evil, 1)])
+    shipment = bridge.world.add_shipstation_order(
+        order, shipment_number=evil, external_shipment_id=order.id
+    )
+    bridge.travel(
+        bridge.world.label_created_v2(bridge.world.buy_labels(shipment, tracking=f"{evil}22"))
+    )
+
+    [row] = _exported(run("export"))
+
+    assert (row["order_number"], row["tracking_number"]) == (f"'{evil}", f"'{evil}22")
+    assert not [
+        value for value in row.values() if value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    ]
+
+
+def test_export_is_narrowed_by_age_and_may_be_empty(bridge: Clockwork, run: Run) -> None:
+    held(bridge)
+
+    assert len(_exported(run("export", "--since", "2026-11-04"))) == 1
+    assert _exported(run("export", "--since", "2999-01-01")) == []
+
+
+# The audit list
+
+
+def test_every_act_by_hand_is_in_the_audit_list_and_what_was_refused_is_not(
+    bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SUDO_USER", "alice")
+    delivery, first, _ = ambiguous(bridge)
+
+    run("link", delivery["id"], first.reference, "--reason", "the label says so")
+    bridge.settle()
+    refused = run("retry", delivery["id"])
+    told = run("audit", "--json")
+
+    assert refused.exit_code == 1
+    [act] = json.loads(told.stdout)
+    assert (act["who"], act["what"], act["subject"], act["why"]) == (
+        "alice (shell)",
+        "link",
+        delivery["id"],
+        "the label says so",
+    )
+    assert act["outcome"] == f"is linked to {first.reference} and goes on"
+
+
+def test_audit_list_is_a_table_for_people_or_says_that_it_is_empty(
+    bridge: Clockwork, run: Run
+) -> None:
+    assert run("audit").stdout == "Nothing was done by hand.\n"
+
+    delivery = held(bridge)
+    run("resolve", delivery["id"], "--as", "cancelled", "--reason", "never left")
+    run("retry", delivery["id"])
+
+    assert "resolve" in run("audit", "--search", delivery["id"]).stdout
+    assert "never left" in run("audit", "--since", "5w").stdout

@@ -1,0 +1,176 @@
+"""Both sides and the ledger between them: what differs is told with what to do, what is on its way
+or known to a person is not."""
+
+from collections.abc import Iterator, MutableMapping
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bridge.domain.events import DeliveryStatus
+from bridge.operations.compare import compare
+from bridge.settings import Settings
+from bridge.simulator import World
+from bridge.store import mending
+from tests.support.fakes import Clock
+from tests.support.virtual_bridge import Clockwork
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+
+@pytest.fixture
+def bridge(
+    ledger_url: str,
+    clock: Clock,
+    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
+) -> Iterator[Clockwork]:
+    with Clockwork(ledger_url, clock, BRIDGE_RECONCILE_EVERY="0") as bridge:
+        yield bridge
+
+
+@pytest.fixture
+def world(bridge: Clockwork) -> World:
+    return bridge.world
+
+
+def differences(
+    bridge: Clockwork, *, days: float = 3, after_hours: float = 2
+) -> list[tuple[str, str]]:
+    """(what, the order's reference) of each."""
+    bridge.clock.advance(after_hours * 3600)
+    since = bridge.clock.now - timedelta(days=days)
+    _looked_at, found = compare(
+        bridge.database, bridge.purple_dot, Settings.load(bridge.environ), since=since
+    )
+    return [(one.what, one.reference) for one in found]
+
+
+def test_sides_that_agree_differ_in_nothing(bridge: Clockwork, world: World) -> None:
+    whole, part, _waiting = world.add_order(), world.add_order(), world.add_order()
+    [one] = world.buy_labels(world.add_shipstation_order(whole))
+    [half] = world.buy_labels(world.add_shipstation_order(part, [("ALDER-CAP", 1)]))
+    [stranger] = world.buy_labels(world.add_shipstation_order("90001"))
+    bridge.travel(
+        *(world.label_created_v2(label) for label in (one, half, stranger)), world.ship_notify(one)
+    )
+
+    assert differences(bridge) == []
+
+
+def test_parcel_that_was_ignored_before_purple_dot_had_its_order_is_told(
+    bridge: Clockwork, world: World
+) -> None:
+    parcel = world.add_shipstation_order(
+        "10042", [("ALDER-TEE-S", 2)], external_shipment_id="9084de1f-0de8-5636-b10e-d77e3dc811e0"
+    )
+    [event_id] = bridge.travel(world.label_created_v2(world.buy_labels(parcel)))
+    order = world.add_order(lines=[("ALDER-TEE-S", 2)])
+
+    assert (bridge.event(event_id)["reason"], order.id) == (
+        "not_a_purple_dot_order",
+        parcel.external_shipment_id,
+    )
+    assert differences(bridge) == [("shipped_not_told", order.reference)]
+
+
+def test_parcel_that_is_on_its_way_or_held_is_no_difference(
+    bridge: Clockwork, world: World
+) -> None:
+    on_its_way, held = world.add_order(), world.add_order()
+    [event_id] = bridge.travel(
+        world.ship_notify(world.buy_labels(world.add_shipstation_order(held, [("ALDER-CAP", 9)])))
+    )
+    bridge.send(world.ship_notify(world.buy_labels(world.add_shipstation_order(on_its_way))))
+
+    assert bridge.event(event_id)["delivery_stories"][0]["status"] == "held"
+    assert differences(bridge) == []
+
+
+def test_order_that_someone_else_fulfilled_is_told(bridge: Clockwork, world: World) -> None:
+    never, partly = world.add_order(), world.add_order()
+    bridge.travel(
+        world.label_created_v2(
+            world.buy_labels(world.add_shipstation_order(partly, [("ALDER-CAP", 1)]))
+        )
+    )
+    for order in (never, partly):
+        world.fulfill_elsewhere(order)
+
+    assert differences(bridge) == [
+        ("fulfilled_elsewhere", partly.reference),
+        ("fulfilled_elsewhere", never.reference),
+    ]
+
+
+def test_order_that_a_person_closed_as_delivered_is_no_difference(
+    bridge: Clockwork, world: World
+) -> None:
+    order = world.add_order()
+    bridge.travel(
+        world.ship_notify(
+            world.buy_labels(world.add_shipstation_order(order), items=[("OTHER-SKU", 1)])
+        )
+    )
+    [held] = bridge.deliveries()
+    world.fulfill_elsewhere(order)
+
+    bridge.mend(
+        held["id"], mending.resolve, status=DeliveryStatus.DELIVERED, why="fulfilled by hand"
+    )
+
+    assert held["reason"] == "unknown_line"
+    assert differences(bridge) == []
+
+
+def test_order_that_was_told_and_is_not_shown_is_told_after_an_hour(
+    bridge: Clockwork, world: World
+) -> None:
+    order = world.add_order()
+    bridge.travel(world.label_created_v2(world.buy_labels(world.add_shipstation_order(order))))
+    order.status = "UNFULFILLED"
+
+    assert differences(bridge, after_hours=0.5) == []
+    assert differences(bridge) == [("told_not_shown", order.reference)]
+
+
+def test_older_order_is_compared_when_a_parcel_of_it_left_lately(
+    bridge: Clockwork, world: World
+) -> None:
+    order, untouched = world.add_order(), world.add_order(status="FULFILLED")
+    bridge.clock.advance(30 * 24 * 3600)
+    bridge.travel(
+        world.label_created_v2(
+            world.buy_labels(world.add_shipstation_order(order, [("ALDER-CAP", 1)]))
+        )
+    )
+    world.fulfill_elsewhere(order)
+
+    assert differences(bridge) == [("fulfilled_elsewhere", order.reference)]
+    assert untouched.reference not in dict(differences(bridge)).values()
+
+
+def test_comparing_many_parcels_takes_two_calls(bridge: Clockwork, world: World) -> None:
+    orders = [world.add_order() for _ in range(12)]
+    bridge.clock.advance(30 * 24 * 3600)
+    bridge.travel(
+        world.label_created_v2(
+            world.buy_labels([world.add_shipstation_order(order) for order in orders])
+        )
+    )
+    before = len(world.calls)
+
+    assert differences(bridge) == []
+    assert len(world.calls) - before == 2  # all references at once, and what became ready since
+
+
+def test_each_difference_says_what_is_so_and_what_to_do(bridge: Clockwork, world: World) -> None:
+    world.fulfill_elsewhere(world.add_order())
+    _looked_at, [found] = compare(
+        bridge.database,
+        bridge.purple_dot,
+        Settings.load(bridge.environ),
+        since=bridge.clock.now - timedelta(1),
+    )
+
+    assert found.as_json()["sentence"].startswith("Purple Dot has the order as fulfilled")
+    assert found.as_json()["next_step"]

@@ -1,0 +1,206 @@
+"""Finding a page's orders: one call where one will do, none where nothing looks like Purple Dot's,
+and the cache only as a hint."""
+
+import re
+from typing import Any
+
+import pytest
+
+from bridge.domain.errors import CredentialsError, TemporaryError
+from bridge.domain.orders import OrderLine, OrderStatus
+from bridge.domain.shipments import Clue, ClueKind, Shipment
+from bridge.pipeline.find_orders import Found, Resolver
+from bridge.store import orders as order_store
+from bridge.store.engine.database import Database
+from tests.support.fakes import Clock, FakePurpleDot, WatchedDatabase
+from tests.support.rows import (
+    ORDER_ID,
+    OTHER_ID,
+    POLICY,
+    a_parcel,
+    an_order,
+    deliver_next,
+    put,
+    units,
+)
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+LINE = "e41f6a90-2c7b-4d18-b5a3-60d2c8f7b101"
+
+
+def find(
+    ledger: Database,
+    purple_dot: FakePurpleDot,
+    *parcels: Shipment,
+    pattern: Any = POLICY.pattern,
+    **options: Any,
+) -> Found:
+    return Resolver(ledger, purple_dot, pattern).find(parcels, **options)
+
+
+def with_id(order_id: str = ORDER_ID, **fields: Any) -> Shipment:
+    """A parcel whose ShipStation order holds the id of the fulfillment order, and a number of
+    another shop."""
+    clues = (
+        Clue(ClueKind.ORDER_ID, "orderKey", order_id),
+        Clue(ClueKind.REFERENCE, "orderNumber", "SHOP-1"),
+    )
+    return a_parcel(clues=clues, order_number="SHOP-1", **fields)
+
+
+def remember(ledger: Database, *found: Any) -> None:
+    with ledger.begin() as connection:
+        order_store.remember(connection, found, now=ledger.moment())
+
+
+def test_foreign_parcels_cost_no_call(ledger: WatchedDatabase) -> None:
+    purple_dot = FakePurpleDot(an_order())
+
+    found = find(
+        ledger, purple_dot, a_parcel(reference="SHOP-1"), a_parcel(reference="1002", record="2")
+    )
+
+    assert found == Found()
+    assert purple_dot.calls == []
+
+
+def test_empty_page_costs_no_call(ledger: WatchedDatabase) -> None:
+    purple_dot = FakePurpleDot()
+
+    assert find(ledger, purple_dot) == Found()
+    assert purple_dot.calls == []
+
+
+def test_batch_with_many_foreign_parcels_costs_one_call(ledger: WatchedDatabase) -> None:
+    purple_dot = FakePurpleDot(an_order(), an_order(id=OTHER_ID, reference="PD200"))
+    foreign = [a_parcel(reference=f"SHOP-{number}", record=str(number)) for number in range(40)]
+
+    found = find(
+        ledger, purple_dot, a_parcel(), *foreign, a_parcel(reference="#pd200", record="77")
+    )
+
+    assert {order.id for order in found.orders} == {ORDER_ID, OTHER_ID}
+    assert purple_dot.calls == [("orders_by_reference", ["PD100", "PD200"])]
+
+
+def test_without_a_pattern_every_number_is_looked_up(ledger: WatchedDatabase) -> None:
+    purple_dot = FakePurpleDot(an_order(reference="1002"))
+
+    found = find(ledger, purple_dot, a_parcel(reference="1002"), pattern=None)
+
+    assert [order.reference for order in found.orders] == ["1002"]
+
+
+def test_pattern_is_the_merchants(ledger: WatchedDatabase) -> None:
+    purple_dot = FakePurpleDot()
+    find(ledger, purple_dot, a_parcel(), pattern=re.compile("^LOOM-"))
+
+    assert purple_dot.calls == []
+
+
+def test_order_id_that_nothing_else_explains_is_asked_for_alone(ledger: WatchedDatabase) -> None:
+    purple_dot = FakePurpleDot(an_order())
+
+    found = find(ledger, purple_dot, with_id())
+
+    assert [order.id for order in found.fresh] == [ORDER_ID]
+    assert purple_dot.calls == [("order", ORDER_ID)]
+
+
+def test_number_and_id_of_one_order_cost_one_call(ledger: WatchedDatabase) -> None:
+    purple_dot = FakePurpleDot(an_order())
+    clues = (
+        Clue(ClueKind.ORDER_ID, "orderKey", ORDER_ID),
+        Clue(ClueKind.REFERENCE, "orderNumber", "PD100"),
+    )
+
+    find(ledger, purple_dot, a_parcel(clues=clues))
+
+    assert purple_dot.calls == [("orders_by_reference", ["PD100"])]
+
+
+def test_id_of_another_system_of_the_same_shape_finds_nothing(ledger: WatchedDatabase) -> None:
+    assert find(ledger, FakePurpleDot(), with_id()).orders == ()
+
+
+def test_cached_order_is_asked_for_again_in_the_same_one_call(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    remember(ledger, an_order())
+    purple_dot = FakePurpleDot(an_order(status=OrderStatus.VOIDED))
+
+    found = find(ledger, purple_dot, with_id())
+
+    assert purple_dot.calls == [("orders_by_reference", ["PD100"])]
+    assert [order.status for order in found.orders] == [OrderStatus.VOIDED]
+    assert found.is_fresh(ORDER_ID)
+    assert found.seen_at == clock.now
+
+
+def test_order_of_a_cached_line_is_found(ledger: WatchedDatabase) -> None:
+    order = an_order(OrderLine(LINE, 1, "X"))
+    remember(ledger, order)
+    purple_dot = FakePurpleDot(order)
+
+    found = find(ledger, purple_dot, a_parcel(units(1, None, LINE), clues=(), reference="SHOP-1"))
+
+    assert [order.id for order in found.orders] == [ORDER_ID]
+    assert purple_dot.calls == [("orders_by_reference", ["PD100"])]
+
+
+def test_cached_order_that_purple_dot_lists_no_more_is_known_but_not_fresh(
+    ledger: WatchedDatabase,
+) -> None:
+    remember(ledger, an_order())
+
+    found = find(ledger, FakePurpleDot(), a_parcel())
+
+    assert [order.id for order in found.orders] == [ORDER_ID]
+    assert not found.is_fresh(ORDER_ID)
+
+
+def test_earlier_parcel_binds_the_shipstation_order(ledger: WatchedDatabase) -> None:
+    put(ledger, a_parcel(units(1, "SHAWL-RED")))
+    deliver_next(ledger)
+
+    found = find(
+        ledger, FakePurpleDot(an_order()), a_parcel(number="1Z2", record="502", reference="SHOP-1")
+    )
+
+    assert {key: order.id for key, order in found.bound.items()} == {"480": ORDER_ID}
+
+
+def test_shipstation_order_that_went_to_two_orders_binds_to_none(ledger: WatchedDatabase) -> None:
+    both = (
+        an_order(OrderLine("a", 1, "A")),
+        an_order(OrderLine("b", 1, "B"), id=OTHER_ID, reference="PD200"),
+    )
+    put(ledger, a_parcel(units(1, None, "a"), units(1, None, "b"), clues=()), orders=both)
+    deliver_next(ledger)
+    deliver_next(ledger)
+
+    assert find(ledger, FakePurpleDot(*both), a_parcel()).bound == {}
+
+
+def test_order_that_a_person_linked_is_read_too(ledger: WatchedDatabase) -> None:
+    found = find(
+        ledger,
+        FakePurpleDot(an_order(id=OTHER_ID)),
+        a_parcel(reference="SHOP-1"),
+        linked_order_id=OTHER_ID,
+    )
+
+    assert [order.id for order in found.fresh] == [OTHER_ID]
+
+
+@pytest.mark.parametrize("operation", ["order", "orders_by_reference"])
+@pytest.mark.parametrize("error", [TemporaryError("busy"), CredentialsError("no")])
+def test_trouble_at_purple_dot_is_never_taken_for_an_answer(
+    ledger: WatchedDatabase, operation: str, error: Exception
+) -> None:
+    purple_dot = FakePurpleDot()
+    purple_dot.script(operation, error)
+
+    with pytest.raises(type(error)):
+        find(ledger, purple_dot, with_id() if operation == "order" else a_parcel())

@@ -1,0 +1,442 @@
+"""One event, from its pointer to its deliveries: in one transaction, however often and whatever
+goes wrong on the way."""
+
+import json
+from typing import Any
+
+import pytest
+
+from bridge.domain.errors import (
+    BridgeError,
+    CredentialsError,
+    ForeignUrlError,
+    LeaseLostError,
+    NotFoundError,
+    PayloadError,
+    PermanentError,
+    StorageError,
+    TemporaryError,
+    ThrottledError,
+)
+from bridge.domain.events import EventStatus, Lane, Record
+from bridge.domain.reasons import Reason
+from bridge.pipeline.create_deliveries import Decision
+from bridge.pipeline.process_event import EventJob, conclude
+from bridge.store import events
+from bridge.vendors.shipstation.payloads import record_of
+from tests.support.jobs import Desk
+from tests.support.rows import (
+    LEASE,
+    RETRY,
+    SCHEDULES,
+    URL,
+    a_parcel,
+    claim_event,
+    claim_events,
+    due_in,
+    row,
+    rows,
+    v1_label,
+)
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+INLINE = {"shipment_id": "se-480", "tracking_number": "1Z1", "carrier_code": "ups"}
+
+
+def v2_order() -> Record:
+    items = [{"sku": "SHAWL-RED", "quantity": 2}, {"sku": "CAP-OAT", "quantity": 1}]
+    return record_of(
+        "v2_shipment", {"shipment_id": "se-480", "shipment_number": "PD100", "items": items}
+    )
+
+
+def verdicts(stored: Any) -> list[str]:
+    return [decision["verdict"] for decision in stored.decisions]
+
+
+def test_event_becomes_a_delivery_and_remembers_why(desk: Desk) -> None:
+    event_id = desk.notify()
+
+    stored = desk.process()
+
+    assert (stored.id, stored.status, stored.reason, stored.detail, stored.due_at) == (
+        event_id,
+        "processed",
+        None,
+        "1 delivery",
+        None,
+    )
+    [delivery] = rows(desk.ledger)
+    assert (delivery.status, delivery.tracking_number, delivery.received_at) == (
+        "pending",
+        "1Z1",
+        stored.received_at,
+    )
+    assert [
+        (link.event_id, link.delivery_id) for link in rows(desk.ledger, "event_deliveries")
+    ] == [(event_id, delivery.id)]
+    assert [(one["verdict"], one["rule"], one["delivery_id"]) for one in stored.decisions] == [
+        ("delivery", "orderNumber", delivery.id)
+    ]
+    assert [kept.record_id for kept in rows(desk.ledger, "records")] == ["501"]
+    assert desk.fetcher.calls == [("fetch", URL)]
+
+
+def test_same_shipment_told_again_makes_nothing_new(desk: Desk) -> None:
+    desk.notify()
+    desk.process()
+    desk.notify("ITEM_SHIP_NOTIFY")
+
+    stored = desk.process()
+
+    assert (stored.status, stored.reason) == ("ignored", Reason.ALREADY_DELIVERED)
+    assert len(rows(desk.ledger)) == 1
+    assert len(rows(desk.ledger, "event_deliveries")) == 2
+
+
+def test_foreign_parcel_is_ignored_without_a_call_to_purple_dot(desk: Desk) -> None:
+    desk.fetcher.records = [v1_label(reference="SHOP-1")]
+    desk.notify()
+
+    stored = desk.process()
+
+    assert (stored.status, stored.reason, verdicts(stored)) == (
+        "ignored",
+        Reason.NOT_A_PURPLE_DOT_ORDER,
+        ["ignored"],
+    )
+    assert desk.purple_dot.calls == []
+    assert rows(desk.ledger) == []
+
+
+@pytest.mark.parametrize("fields", [{"voided": True}, {"isReturnLabel": True}])
+def test_what_ships_nothing_costs_no_call_to_purple_dot(
+    desk: Desk, fields: dict[str, bool]
+) -> None:
+    desk.fetcher.records = [v1_label(**fields)]
+    desk.notify()
+
+    assert desk.process().status == "ignored"
+    assert desk.purple_dot.calls == []
+
+
+def test_inline_event_needs_only_the_order_behind_it(desk: Desk) -> None:
+    desk.fetcher.records = [v2_order()]
+    body = json.dumps({"fulfillments": [INLINE, INLINE | {"tracking_number": "1Z2"}]}).encode()
+    desk.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
+
+    stored = desk.process()
+
+    assert desk.fetcher.calls == [("v2_shipment", "se-480")]
+    assert verdicts(stored) == ["delivery", "held"]
+    assert {delivery.record_kind for delivery in rows(desk.ledger)} == {"inline_row"}
+
+
+@pytest.mark.parametrize(
+    "refusal", [NotFoundError("no such shipment"), PayloadError("no id"), PermanentError("400")]
+)
+def test_inline_row_of_an_unknown_order_keeps_no_other_row_back_and_waits_for_a_person(
+    desk: Desk, refusal: BridgeError
+) -> None:
+    desk.fetcher.records = [v2_order()]
+    body = json.dumps(
+        {"fulfillments": [INLINE | {"shipment_id": "se-404", "tracking_number": "1Z2"}, INLINE]}
+    ).encode()
+    desk.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
+
+    stands = []
+    for _ in range(len(RETRY) + 1):
+        desk.fetcher.script("v2_shipment", refusal)
+        stored = desk.process(after=400)
+        stands.append((stored.status, [delivery.tracking_number for delivery in rows(desk.ledger)]))
+
+    assert stands == [("received", ["1Z1"])] * len(RETRY) + [("dead", ["1Z1"])]
+    assert stored.detail == str(refusal)
+
+
+def test_inline_row_whose_order_is_found_later_is_placed_then(desk: Desk) -> None:
+    desk.fetcher.records = [v2_order()]
+    body = json.dumps({"fulfillments": [INLINE]}).encode()
+    desk.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
+    desk.fetcher.script("v2_shipment", NotFoundError("not yet"))
+
+    assert (desk.process().status, rows(desk.ledger)) == ("received", [])
+    assert desk.process(after=20).status == "processed"
+
+
+def test_refusal_of_a_provider_is_an_exception_and_no_post(desk: Desk) -> None:
+    desk.notify(
+        "FULFILLMENT_REJECTED",
+        resource_url="https://ssapi.shipstation.com/fulfillments?fulfillmentId=7",
+    )
+    row_of_it = {
+        "fulfillmentId": 7,
+        "orderId": 480,
+        "orderNumber": "PD100",
+        "trackingNumber": "1Z1",
+    }
+    desk.fetcher.records = [record_of("v1_fulfillment", row_of_it)]
+
+    stored = desk.process()
+
+    assert (stored.status, verdicts(stored)) == ("processed", ["held"])
+    assert [delivery.reason for delivery in rows(desk.ledger)] == [Reason.REJECTED_BY_PROVIDER]
+
+
+def test_event_of_another_lane_hands_its_lane_on(desk: Desk) -> None:
+    desk.notify(lane=Lane.REPLAY)
+    desk.process()
+
+    assert [(delivery.lane, delivery.trigger) for delivery in rows(desk.ledger)] == [
+        (Lane.REPLAY, "replay")
+    ]
+
+
+def test_empty_page_is_looked_at_again_without_spending_an_attempt_and_then_ignored(
+    desk: Desk,
+) -> None:
+    desk.fetcher.records = []
+    event_id = desk.notify()
+
+    stands = []
+    for _ in range(len(SCHEDULES.wait) + 1):
+        stored = desk.process(after=100)
+        stands.append(
+            (
+                stored.status,
+                stored.reason,
+                stored.attempts,
+                stored.waits,
+                due_in(desk.ledger, event_id),
+            )
+        )
+
+    assert stands == [
+        ("received", None, 0, 1, 15),
+        ("received", None, 0, 2, 60),
+        ("ignored", Reason.NOTHING_SHIPPED, 0, 2, None),
+    ]
+
+
+def test_page_that_fills_is_placed(desk: Desk) -> None:
+    desk.fetcher.records = []
+    desk.notify()
+    desk.process()
+    desk.fetcher.records = [v1_label()]
+
+    assert desk.process(after=15).status == "processed"
+
+
+def test_finished_label_is_placed_while_the_other_is_waited_for(desk: Desk) -> None:
+    desk.fetcher.records = [v1_label(), v1_label(number="", record="502")]
+    desk.notify()
+
+    first = desk.process()
+    assert (first.status, first.waits, len(rows(desk.ledger))) == ("received", 1, 1)
+    for _ in SCHEDULES.wait:
+        last = desk.process(after=100)
+
+    assert verdicts(last) == ["ignored", "held"]
+    assert [stored.reason for stored in rows(desk.ledger)] == [None, "no_tracking_number"]
+
+
+@pytest.mark.parametrize("where", ["fetch", "orders_by_reference"])
+@pytest.mark.parametrize(
+    ("error", "attempts", "seconds"),
+    [
+        (TemporaryError("busy"), 1, 10),
+        (TemporaryError("busy", retry_after=120), 1, 120),
+        (ThrottledError("wait", retry_after=30), 0, 30),
+        (CredentialsError("no"), 1, 10),
+        (NotFoundError("gone"), 1, 10),
+        (PayloadError("no such shape"), 1, 10),
+        (ForeignUrlError("elsewhere"), 1, 10),
+        (ValueError("a fault of ours"), 1, 10),
+        (RecursionError(), 1, 10),
+    ],
+)
+def test_whatever_fails_is_tried_again_with_nothing_written(
+    desk: Desk, where: str, error: Exception, attempts: int, seconds: float
+) -> None:
+    event_id = desk.notify()
+    (desk.fetcher if where == "fetch" else desk.purple_dot).script(where, error)
+
+    stored = desk.process()
+
+    assert (stored.status, stored.reason, stored.attempts, stored.owner) == (
+        "received",
+        None,
+        attempts,
+        None,
+    )
+    assert seconds <= (due_in(desk.ledger, event_id) or 0) <= seconds * 1.1
+    assert rows(desk.ledger) == rows(desk.ledger, "records") == []
+    assert desk.process(after=200).status == "processed"
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (TemporaryError("busy"), Reason.SCHEDULE_EXHAUSTED),
+        (NotFoundError("gone"), Reason.SCHEDULE_EXHAUSTED),
+        (CredentialsError("no"), Reason.CREDENTIALS_REFUSED),
+    ],
+)
+def test_event_whose_schedule_is_over_is_dead_and_says_why(
+    desk: Desk, error: BridgeError, reason: Reason
+) -> None:
+    desk.notify()
+    desk.fetcher.script("fetch", *[error] * 9)
+
+    for _ in range(len(RETRY) + 1):
+        stored = desk.process(after=400)
+
+    assert (stored.status, stored.reason, stored.detail) == ("dead", reason, str(error))
+    assert claim_events(desk.ledger) == []
+
+
+def test_being_told_to_wait_never_kills_an_event(desk: Desk) -> None:
+    desk.notify()
+    desk.fetcher.script("fetch", *[ThrottledError("wait")] * 20)
+
+    for _ in range(20):
+        assert desk.process(after=20).status == "received"
+
+
+def job_of(desk: Desk) -> EventJob:
+    return EventJob(desk.ledger, desk.fetcher, desk.resolver, desk.policy, SCHEDULES, LEASE)
+
+
+def test_database_that_can_not_take_the_outcome_leaves_the_event_to_its_lease(desk: Desk) -> None:
+    desk.notify()
+    event = claim_event(desk.ledger)
+
+    def fetch_while_the_database_goes() -> list[Record]:
+        desk.ledger.fail(times=9)
+        return [v1_label()]
+
+    desk.fetcher.script("fetch", fetch_while_the_database_goes)
+    with pytest.raises(StorageError):
+        job_of(desk).run(event, owner="worker-1")
+
+    desk.ledger.fail(times=0)
+    assert row(desk.ledger, event.id).status == "received"
+    assert desk.process(after=61).status == "processed"
+
+
+def test_late_owner_leaves_nothing_behind(desk: Desk) -> None:
+    desk.notify()
+    late = claim_event(desk.ledger)
+    desk.clock.advance(61)
+    claim_event(desk.ledger, "worker-2")
+
+    with pytest.raises(LeaseLostError):
+        job_of(desk).run(late, owner="worker-1")
+    desk.fetcher.script("fetch", TemporaryError("busy"))
+    with pytest.raises(LeaseLostError):
+        job_of(desk).run(late, owner="worker-1")
+
+    assert rows(desk.ledger) == rows(desk.ledger, "records") == []
+    assert row(desk.ledger, late.id).owner == "worker-2"
+
+
+def test_event_taken_over_in_the_middle_is_placed_once(desk: Desk) -> None:
+    """Killed after its deliveries were committed with its end, there is nothing to take over;
+    before, nothing was written."""
+    desk.notify()
+    late = claim_event(desk.ledger)
+    desk.clock.advance(61)
+    desk.process()
+
+    with pytest.raises(LeaseLostError):
+        job_of(desk).run(late, owner="worker-1")
+
+    assert len(rows(desk.ledger)) == 1
+
+
+def test_newer_event_of_the_same_pointer_is_done_beside_one_put_off(desk: Desk) -> None:
+    desk.notify()
+    desk.fetcher.script("fetch", TemporaryError("busy"))
+    first = claim_event(desk.ledger)
+    newer = desk.notify()
+    job_of(desk).run(first, owner="worker-1")
+
+    assert desk.process().id == newer
+    assert desk.process(after=20).status == "ignored"
+    assert len(rows(desk.ledger)) == 1
+
+
+@pytest.mark.parametrize(
+    ("decisions", "status", "reason"),
+    [
+        ([], EventStatus.IGNORED, Reason.NOTHING_SHIPPED),
+        ([("waiting", None, None)], EventStatus.IGNORED, Reason.NOTHING_SHIPPED),
+        (
+            [("delivery", None, "dlv_1"), ("ignored", Reason.VOIDED, None)],
+            EventStatus.PROCESSED,
+            None,
+        ),
+        ([("held", Reason.NO_ITEMS, "dlv_1")], EventStatus.PROCESSED, None),
+        ([("looking", Reason.ORDER_NOT_FOUND, "dlv_1")], EventStatus.PROCESSED, None),
+        (
+            [("ignored", Reason.ALREADY_DELIVERED, "dlv_1")],
+            EventStatus.IGNORED,
+            Reason.ALREADY_DELIVERED,
+        ),
+        (
+            [("ignored", Reason.VOIDED, None)]
+            + [("ignored", Reason.NOT_A_PURPLE_DOT_ORDER, None)] * 2,
+            EventStatus.IGNORED,
+            Reason.NOT_A_PURPLE_DOT_ORDER,
+        ),
+    ],
+)
+def test_end_of_an_event_is_what_most_of_its_shipments_came_to(
+    decisions: list[tuple[str, Reason | None, str | None]],
+    status: EventStatus,
+    reason: Reason | None,
+) -> None:
+    taken = [
+        Decision(a_parcel(), verdict, why, delivery_id=delivery_id)
+        for verdict, why, delivery_id in decisions
+    ]
+
+    assert conclude(taken)[:2] == (status, reason)
+
+
+def test_stored_records_are_those_of_the_last_fetch(desk: Desk) -> None:
+    desk.fetcher.records = [v1_label(number="", record="502")]
+    event_id = desk.notify()
+    desk.process()
+    desk.fetcher.records = [v1_label(), v1_label(record="502", number="1Z2")]
+    desk.process(after=15)
+
+    with desk.ledger.read() as connection:
+        assert [kept.record_id for kept in events.records_of(connection, event_id)] == [
+            "501",
+            "502",
+        ]
+
+
+def test_unknown_carrier_raises_one_notice_for_all_its_parcels(
+    desk: Desk, logged: list[Any]
+) -> None:
+    parcels = {"501": {"sku": "SHAWL-RED", "quantity": 2}, "502": {"sku": "CAP-OAT", "quantity": 1}}
+    stranger = {"carrierCode": "planet_courier"}
+    desk.fetcher.records = [
+        v1_label(
+            record=record,
+            number=f"T{record}",
+            shipmentItems=[{"orderItemId": record, **item}],
+            **stranger,
+        )
+        for record, item in parcels.items()
+    ]
+    desk.notify()
+
+    desk.process()
+
+    assert [delivery.tracking_company for delivery in rows(desk.ledger)] == ["Planet Courier"] * 2
+    notices = [line for line in logged if line["event"] == "carrier_unknown"]
+    assert [notice["carrier"] for notice in notices] == ["planet_courier"]

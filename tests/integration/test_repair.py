@@ -1,0 +1,89 @@
+"""All that is left of an order, by a person's word: only for a held parcel whose lines are in
+doubt, and never more than is left."""
+
+from typing import Any
+
+import pytest
+
+from bridge.domain.actions import CreateFulfillment
+from bridge.domain.deliveries import Delivery
+from bridge.domain.errors import RefusedError
+from bridge.domain.events import DeliveryStatus
+from bridge.domain.shipments import ShipmentItem
+from bridge.operations.repair import fulfill_rest
+from bridge.store import mending
+from bridge.translate.carriers import Carriers
+from tests.support.fakes import Clock, WatchedDatabase
+from tests.support.rows import CAP, a_parcel, put, rows, units
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+
+def mend(ledger: WatchedDatabase, clock: Clock, delivery: Delivery) -> CreateFulfillment:
+    with ledger.begin() as connection:
+        return fulfill_rest(connection, delivery, carriers=Carriers(), now=clock.now)
+
+
+def held(ledger: WatchedDatabase, **parcel: Any) -> Delivery:
+    decision = put(ledger, a_parcel(**parcel))[0]
+    with ledger.read() as connection:
+        return mending.find(connection, decision.delivery_id or "")[0]
+
+
+def test_parcel_without_items_takes_all_that_is_left(ledger: WatchedDatabase, clock: Clock) -> None:
+    delivery = held(ledger, items=())
+
+    action = mend(ledger, clock, delivery)
+
+    stored = rows(ledger)[0]
+    assert (stored.id, stored.status, stored.reason) == (delivery.id, "pending", None)
+    assert [(line.sku, line.quantity) for line in action.lines] == [
+        ("SHAWL-RED", 2),
+        ("CAP-OAT", 1),
+    ]
+    assert action.tracking.number == delivery.shipment.tracking_number
+
+
+def test_what_another_parcel_took_is_not_left(ledger: WatchedDatabase, clock: Clock) -> None:
+    put(ledger, a_parcel(units(2, "SHAWL-RED"), number="1Z1", record="501"))
+    delivery = held(ledger, number="1Z2", record="502", shipstation_shipment_id="481", items=())
+
+    action = mend(ledger, clock, delivery)
+
+    assert [(line.id, line.quantity) for line in action.lines] == [(CAP.id, 1)]
+
+
+def test_nothing_left_is_refused(ledger: WatchedDatabase, clock: Clock) -> None:
+    delivery = held(ledger, number="1Z2", record="502", shipstation_shipment_id="481", items=())
+    put(ledger, a_parcel(number="1Z1", record="501"))
+
+    with pytest.raises(RefusedError, match="nothing is left"):
+        mend(ledger, clock, delivery)
+
+
+def test_delivery_that_is_not_in_doubt_is_refused(ledger: WatchedDatabase, clock: Clock) -> None:
+    delivery = held(ledger)
+
+    with pytest.raises(RefusedError, match="pending"):
+        mend(ledger, clock, delivery)
+
+
+def test_unknown_line_may_be_mended_too(ledger: WatchedDatabase, clock: Clock) -> None:
+    delivery = held(ledger, items=(ShipmentItem(quantity=1, sku="NOT-THERE"),))
+
+    assert delivery.reason == "unknown_line"
+    assert mend(ledger, clock, delivery).lines
+
+
+def test_parcel_that_a_person_closed_meanwhile_is_refused(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    delivery = held(ledger, items=())
+    with ledger.begin() as connection:
+        mending.resolve(
+            connection, delivery, status=DeliveryStatus.CANCELLED, why="told by hand", now=clock.now
+        )
+
+    with pytest.raises(RefusedError):
+        mend(ledger, clock, delivery)
+    assert [stored.status for stored in rows(ledger)] == ["cancelled"]

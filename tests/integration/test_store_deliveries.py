@@ -1,0 +1,519 @@
+"""The mapping log and its quantity ledger: what counts against an order, what is fenced, what a
+decision anew replaces."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from sqlalchemy.exc import IntegrityError
+
+from bridge.domain.actions import CreateFulfillment, FulfilledLine, Held, Tracking
+from bridge.domain.deliveries import Attempt, Claim, Delivery, Draft
+from bridge.domain.errors import LeaseLostError, TemporaryError
+from bridge.domain.events import COMMITTED, DeliveryStatus, Lane, Trigger
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import ShipmentState
+from bridge.store import deliveries, mending
+from bridge.store.engine.database import Database
+from bridge.store.tables import deliveries as table
+from tests.support.fakes import Clock, WatchedDatabase
+from tests.support.rows import (
+    ORDER_ID,
+    OTHER_ID,
+    a_parcel,
+    claim_deliveries,
+    claim_delivery,
+    deliver_next,
+    due_in,
+    receive,
+    record,
+    row,
+    rows,
+)
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+LINES = (FulfilledLine("line-shawl", 2, "SHAWL-RED"), FulfilledLine("line-cap", 1, "CAP-OAT"))
+GOES_OUT = CreateFulfillment(
+    ORDER_ID,
+    "#PD100",
+    LINES,
+    Tracking("1Z1", "UPS", "https://ups.example/1Z1"),
+    notify_customer=True,
+)
+
+
+def a_draft(
+    clock: Clock, action: CreateFulfillment | Held | None = GOES_OUT, **fields: Any
+) -> Draft:
+    identity = f"{action.fulfillment_order_id if action else '?'}:1Z1"
+    given = {
+        "identity": identity,
+        "shipment": a_parcel(),
+        "lane": Lane.LIVE,
+        "received_at": clock.now,
+        "rule": "orderNumber",
+    } | fields
+    return Draft(action=action, **given)
+
+
+def create(database: Database, draft: Draft) -> str:
+    with database.begin() as connection:
+        return deliveries.create(connection, draft, now=database.moment()).id
+
+
+def place_again(database: Database, delivery_id: str, draft: Draft, clock: Clock) -> Delivery:
+    with database.begin() as connection:
+        [known] = mending.find(connection, delivery_id)
+        return deliveries.place(connection, known, draft, now=clock.now)
+
+
+def loaded(database: Database, identity: str = f"{ORDER_ID}:1Z1") -> Delivery:
+    with database.read() as connection:
+        return deliveries.by_identity(connection, [identity])[identity]
+
+
+def force(database: Database, delivery_id: str, **values: Any) -> None:
+    """Put a row where the test wants it, past the arrows."""
+    with Database.begin(database) as connection:
+        connection.execute(table.update().where(table.c.id == delivery_id).values(values))
+
+
+def counted(database: Database, *order_ids: str) -> dict[str, list[str]]:
+    with database.read() as connection:
+        found = deliveries.of_orders(connection, order_ids)
+    return {order_id: [delivery.id for delivery in ones] for order_id, ones in found.items()}
+
+
+def test_delivery_comes_back_as_it_was_decided(ledger: WatchedDatabase, clock: Clock) -> None:
+    delivery_id = create(ledger, a_draft(clock, order_seen_at=clock.now, label_seen_at=clock.now))
+
+    delivery = loaded(ledger)
+
+    assert (delivery.id, delivery.status, delivery.reason, delivery.rule) == (
+        delivery_id,
+        DeliveryStatus.PENDING,
+        None,
+        "orderNumber",
+    )
+    assert delivery.action() == GOES_OUT
+    assert delivery.shipment == a_parcel()
+    assert (delivery.lane, delivery.trigger, delivery.claim, delivery.attempts) == (
+        Lane.LIVE,
+        Trigger.LIVE,
+        0,
+        0,
+    )
+    assert (delivery.created_at, delivery.order_seen_at, delivery.label_seen_at) == (clock.now,) * 3
+    assert delivery.posting_at is delivery.unclear_at is None
+
+
+def test_lines_keep_their_order(ledger: WatchedDatabase, clock: Clock) -> None:
+    lines = tuple(FulfilledLine(f"line-{number}", number) for number in (9, 1, 5))
+    create(ledger, a_draft(clock, replace(GOES_OUT, lines=lines)))
+
+    assert loaded(ledger).lines == lines
+
+
+def test_identity_is_unique(ledger: WatchedDatabase, clock: Clock) -> None:
+    create(ledger, a_draft(clock))
+
+    with pytest.raises(IntegrityError):
+        create(ledger, a_draft(clock))
+
+    assert len(rows(ledger)) == 1
+
+
+def test_delivery_without_an_order_has_nothing_to_post(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    create(ledger, a_draft(clock, None))
+
+    with pytest.raises(ValueError, match="not placed yet"):
+        loaded(ledger, "?:1Z1").action()
+
+
+@pytest.mark.parametrize(
+    ("action", "seconds", "status", "due"),
+    [
+        (GOES_OUT, None, "pending", 0),
+        (GOES_OUT, 0, "pending", 0),
+        (GOES_OUT, 90, "waiting", 90),
+        (None, 10, "retrying", 10),
+        (Held(Reason.NO_ITEMS, "which?", ORDER_ID, "#PD100"), None, "held", None),
+    ],
+)
+def test_new_delivery_stands_where_its_action_puts_it(
+    ledger: WatchedDatabase,
+    clock: Clock,
+    action: Any,
+    seconds: float | None,
+    status: str,
+    due: float | None,
+) -> None:
+    due_at = None if seconds is None else clock.now + timedelta(seconds=seconds)
+
+    delivery_id = create(ledger, a_draft(clock, action, due_at=due_at))
+
+    assert row(ledger, delivery_id).status == status
+    assert due_in(ledger, delivery_id) == due
+
+
+def test_ledger_counts_committed_deliveries_only(ledger: WatchedDatabase, clock: Clock) -> None:
+    expected = []
+    for status in DeliveryStatus:
+        delivery_id = create(ledger, a_draft(clock, identity=f"{ORDER_ID}:{status}"))
+        force(ledger, delivery_id, status=status)
+        expected += [delivery_id] if status in COMMITTED else []
+
+    assert sorted(counted(ledger, ORDER_ID)[ORDER_ID]) == sorted(expected)
+
+
+def test_held_counts_where_its_fulfillment_may_stand_all_the_same(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    never_sent = {
+        reason: create(ledger, a_draft(clock, identity=f"never:{reason}")) for reason in Reason
+    }
+    maybe_sent = {
+        reason: create(ledger, a_draft(clock, identity=f"maybe:{reason}")) for reason in Reason
+    }
+    for reason in Reason:
+        force(ledger, never_sent[reason], status="held", reason=reason)
+        force(ledger, maybe_sent[reason], status="held", reason=reason, posting_at=clock.now)
+
+    stands_for_sure = {
+        never_sent[Reason.UNCONFIRMED_PARTIAL],
+        never_sent[Reason.VOIDED_AFTER_DELIVERY],
+    }
+    assert set(counted(ledger, ORDER_ID)[ORDER_ID]) == stands_for_sure | set(maybe_sent.values())
+
+
+def test_deliveries_of_other_orders_do_not_count(ledger: WatchedDatabase, clock: Clock) -> None:
+    mine = create(ledger, a_draft(clock))
+    theirs = create(ledger, a_draft(clock, replace(GOES_OUT, fulfillment_order_id=OTHER_ID)))
+
+    assert counted(ledger, ORDER_ID) == {ORDER_ID: [mine]}
+    assert counted(ledger, ORDER_ID, OTHER_ID) == {ORDER_ID: [mine], OTHER_ID: [theirs]}
+    assert counted(ledger) == {}
+
+
+def test_intent_is_marked_with_its_attempt_and_a_new_lease(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    create(ledger, a_draft(clock))
+    delivery = claim_delivery(ledger)
+    clock.advance(20)
+
+    with ledger.begin() as connection:
+        deliveries.intend(
+            connection, delivery, owner="worker-1", now=clock.now, lease=timedelta(seconds=60)
+        )
+
+    stored = row(ledger, delivery.id)
+    assert (stored.posting_at, stored.unclear_at, stored.attempts, stored.status) == (
+        clock.now,
+        None,
+        1,
+        "delivering",
+    )
+    assert due_in(ledger, delivery.id) == 60
+
+
+def test_late_owner_cannot_intend(ledger: WatchedDatabase, clock: Clock) -> None:
+    create(ledger, a_draft(clock))
+    late = claim_delivery(ledger)
+    clock.advance(61)
+    claim_delivery(ledger, "worker-2")
+
+    with pytest.raises(LeaseLostError), ledger.begin() as connection:
+        deliveries.intend(
+            connection, late, owner="worker-1", now=clock.now, lease=timedelta(seconds=60)
+        )
+
+    assert row(ledger, late.id).posting_at is None
+
+
+def test_lost_lease_leaves_no_attempt_behind(ledger: WatchedDatabase, clock: Clock) -> None:
+    create(ledger, a_draft(clock))
+    late = claim_delivery(ledger)
+    clock.advance(61)
+    claim_delivery(ledger, "worker-2")
+    attempt = Attempt(1, Trigger.LIVE, clock.now, clock.now, "delivered")
+
+    with pytest.raises(LeaseLostError):
+        record(ledger, late, DeliveryStatus.DELIVERED, attempt=attempt)
+
+    assert rows(ledger, "attempts") == []
+
+
+def test_attempts_are_appended_whole(ledger: WatchedDatabase, clock: Clock) -> None:
+    create(ledger, a_draft(clock))
+    for number in (1, 2):
+        delivery = claim_delivery(ledger)
+        attempt = Attempt(
+            number,
+            Trigger.RETRY,
+            clock.now,
+            clock.advance(1),
+            "retrying",
+            "d" * 3000,
+            {"fulfillment": {"n": number}},
+            503,
+            '{"e":1}',
+        )
+        record(ledger, delivery, DeliveryStatus.RETRYING, attempt=attempt, due_at=clock.now)
+
+    first, second = rows(ledger, "attempts")
+    assert (first.number, second.number) == (1, 2)
+    assert (second.trigger, second.outcome, second.http_status, second.answer) == (
+        "retry",
+        "retrying",
+        503,
+        '{"e":1}',
+    )
+    assert second.request == {"fulfillment": {"n": 2}}
+    assert second.finished_at - second.started_at == timedelta(seconds=1)
+    assert len(second.detail) == 2000
+
+
+def test_outcome_without_a_due_time_is_never_claimed_again(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    create(ledger, a_draft(clock))
+    deliver_next(ledger)
+
+    clock.advance(1e7)
+
+    assert claim_deliveries(ledger) == []
+
+
+def test_reason_of_an_earlier_stretch_does_not_stay(ledger: WatchedDatabase, clock: Clock) -> None:
+    create(ledger, a_draft(clock))
+    delivery = claim_delivery(ledger)
+    record(
+        ledger,
+        delivery,
+        DeliveryStatus.RETRYING,
+        due_at=clock.now,
+        reason=Reason.CREDENTIALS_REFUSED,
+    )
+
+    record(ledger, claim_delivery(ledger), DeliveryStatus.DELIVERED)
+
+    assert row(ledger, delivery.id).reason is None
+
+
+def test_decided_anew_keeps_row_and_attempts_and_replaces_the_rest(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    delivery_id = create(
+        ledger, a_draft(clock, Held(Reason.UNKNOWN_LINE, "no such SKU", ORDER_ID, "#PD100"))
+    )
+    force(ledger, delivery_id, attempts=3)
+
+    clock.advance(5)
+    place_again(ledger, delivery_id, a_draft(clock), clock)
+
+    delivery = loaded(ledger)
+    assert (delivery.id, delivery.status, delivery.reason) == (
+        delivery_id,
+        DeliveryStatus.PENDING,
+        None,
+    )
+    assert (delivery.lines, delivery.attempts) == (LINES, 3)
+    assert row(ledger, delivery_id).updated_at == clock.now
+
+
+def test_search_that_goes_on_counts_its_tries(ledger: WatchedDatabase, clock: Clock) -> None:
+    delivery_id = create(ledger, a_draft(clock, None, due_at=clock.now))
+
+    place_again(
+        ledger,
+        delivery_id,
+        a_draft(clock, None, attempts=2, due_at=clock.now + timedelta(seconds=60)),
+        clock,
+    )
+
+    assert (row(ledger, delivery_id).attempts, due_in(ledger, delivery_id)) == (2, 60)
+
+
+def test_deciding_anew_ends_a_claim(ledger: WatchedDatabase, clock: Clock) -> None:
+    delivery_id = create(ledger, a_draft(clock, None, due_at=clock.now))
+    late = claim_delivery(ledger)
+    place_again(ledger, delivery_id, a_draft(clock), clock)
+
+    with pytest.raises(LeaseLostError):
+        record(ledger, late, DeliveryStatus.DEAD)
+
+
+def test_lines_of_a_withdrawn_decision_are_gone(ledger: WatchedDatabase, clock: Clock) -> None:
+    delivery_id = create(ledger, a_draft(clock))
+    place_again(
+        ledger, delivery_id, a_draft(clock, Held(Reason.NO_ITEMS, "", ORDER_ID, "#PD100")), clock
+    )
+
+    assert rows(ledger, "delivery_lines") == []
+
+
+DECISIONS = {
+    "create": GOES_OUT,
+    "held": Held(Reason.NO_ITEMS, "no items", ORDER_ID, "#PD100"),
+    "looking": None,
+}
+
+
+@pytest.mark.parametrize("action", DECISIONS.values(), ids=DECISIONS)
+def test_what_was_just_written_is_what_will_be_read(
+    ledger: WatchedDatabase, clock: Clock, action: CreateFulfillment | Held | None
+) -> None:
+    draft = a_draft(
+        clock, action, order_seen_at=clock.now, label_seen_at=clock.now, due_at=clock.now
+    )
+    with ledger.begin() as connection:
+        written = deliveries.create(connection, draft, now=clock.now)
+    assert written == loaded(ledger, draft.identity)
+
+    clock.advance(5)
+    assert place_again(ledger, written.id, draft, clock) == loaded(ledger, draft.identity)
+
+
+def test_delivery_taken_as_it_is_written_is_a_claim_like_any_other(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    with ledger.begin() as connection:
+        mine = deliveries.create(
+            connection,
+            a_draft(clock),
+            now=clock.now,
+            claim=Claim("worker-1", clock.now + timedelta(seconds=60)),
+        )
+
+    assert mine == loaded(ledger)
+    assert claim_deliveries(ledger) == []
+    record(ledger, mine, DeliveryStatus.DELIVERED)
+    assert loaded(ledger).status is DeliveryStatus.DELIVERED
+
+
+def test_delivery_that_a_worker_took_up_meanwhile_is_not_decided_anew(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    create(ledger, a_draft(clock))
+    as_read = loaded(ledger)
+    claim_delivery(ledger)
+
+    with ledger.begin() as connection, pytest.raises(TemporaryError, match="has just moved on"):
+        deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
+
+
+def test_event_is_linked_once_however_often_it_is_said(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    event_id, _ = receive(ledger)
+    delivery_id = create(ledger, a_draft(clock))
+
+    for _ in range(2):
+        with ledger.begin() as connection:
+            deliveries.link_event(connection, event_id, [delivery_id, delivery_id])
+
+    assert [(link.event_id, link.delivery_id) for link in rows(ledger, "event_deliveries")] == [
+        (event_id, delivery_id)
+    ]
+
+
+def test_void_changes_only_what_nobody_moved(ledger: WatchedDatabase, clock: Clock) -> None:
+    create(ledger, a_draft(clock))
+    seen = loaded(ledger)
+    cancelled = {"status": DeliveryStatus.CANCELLED, "reason": Reason.VOIDED, "detail": "voided"}
+    claim_delivery(ledger)
+
+    with ledger.begin() as connection:
+        assert deliveries.void(connection, seen, now=clock.now, **cancelled) is False
+    assert row(ledger, seen.id).status == "delivering"
+
+
+def test_void_takes_back_an_idle_delivery_and_its_shipment_says_so(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    create(ledger, a_draft(clock))
+    cancelled = {"status": DeliveryStatus.CANCELLED, "reason": Reason.VOIDED, "detail": "voided"}
+
+    with ledger.begin() as connection:
+        assert deliveries.void(connection, loaded(ledger), now=clock.now, **cancelled) is True
+
+    assert (loaded(ledger).status, loaded(ledger).reason) == (
+        DeliveryStatus.CANCELLED,
+        Reason.VOIDED,
+    )
+    assert loaded(ledger).shipment.state is ShipmentState.VOIDED
+    assert claim_deliveries(ledger) == []
+
+
+def test_deliveries_are_found_by_record_and_by_parcel(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    mine = create(ledger, a_draft(clock))
+    create(ledger, a_draft(clock, identity="other", shipment=a_parcel(number="1Z2", record="777")))
+
+    with ledger.read() as connection:
+        by_record = deliveries.by_record(connection, "v1_shipment", ["501", "999"])
+        of_other_kind = deliveries.by_record(connection, "v2_label", ["501"])
+        by_parcel = deliveries.by_tracking(connection, "1Z1", order_number="PD100")
+        of_other_order = deliveries.by_tracking(connection, "1Z1", order_number="PD200")
+
+    assert [delivery.id for delivery in by_record["501"]] == [mine]
+    assert set(by_record) == {"501"}
+    assert mine in [delivery.id for delivery in by_parcel]
+    assert of_other_kind == {}
+    assert of_other_order == []
+
+
+def test_what_a_person_closed_meanwhile_is_not_decided_anew(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    held = a_draft(
+        clock, Held(Reason.NO_ITEMS, "which?", fulfillment_order_id=ORDER_ID, reference="#PD100")
+    )
+    create(ledger, held)
+    with ledger.read() as connection:
+        [as_read] = mending.find(connection, "dlv_")
+    with ledger.begin() as connection:
+        mending.resolve(
+            connection, as_read, status=DeliveryStatus.DELIVERED, why="told by hand", now=clock.now
+        )
+
+    with pytest.raises(TemporaryError), ledger.begin() as connection:
+        deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
+    assert [stored.status for stored in rows(ledger)] == ["delivered"]
+
+
+def test_void_that_comes_just_after_it_was_told_is_not_noted_in_silence(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    create(ledger, a_draft(clock))
+    as_read = claim_delivery(ledger)
+    record(ledger, as_read, DeliveryStatus.DELIVERED)
+
+    with pytest.raises(TemporaryError), ledger.begin() as connection:
+        deliveries.mark_voided(connection, as_read)
+    assert [stored.shipment["state"] for stored in rows(ledger)] == ["shipped"]
+
+
+def test_void_that_is_noted_while_the_outcome_is_written_is_seen(
+    ledger: WatchedDatabase, opened: Callable[[], Database], clock: Clock
+) -> None:
+    create(ledger, a_draft(clock))
+    delivery, theirs = claim_delivery(ledger), opened()
+    with ThreadPoolExecutor(1) as pool:
+        with theirs.begin() as connection:
+            deliveries.mark_voided(connection, delivery)
+            told = pool.submit(record, opened(), delivery, DeliveryStatus.DELIVERED)
+            wait([told], timeout=0.5)
+        told.result(10)
+
+    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [
+        ("held", "voided_after_delivery")
+    ]

@@ -1,0 +1,349 @@
+"""One budget per vendor for all processes: no minute ever sees more calls than allowed, and a pause
+stops everyone."""
+
+from collections.abc import Callable
+from datetime import timedelta
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from sqlalchemy import Connection
+
+from bridge.domain.events import Lane
+from bridge.store import rate_limits
+from bridge.store.engine.database import Database
+from tests.support.fakes import Clock, WatchedDatabase
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+GAPS = st.lists(
+    st.floats(0, 20, allow_nan=False) | st.sampled_from([0.0, 0.001, 60.0]), min_size=1, max_size=25
+)
+
+
+def take(database: Database, per_minute: int = 60, system: str = "purple_dot") -> float:
+    with database.begin() as connection:
+        return rate_limits.take(
+            connection, system, per_minute=per_minute, now=database.now(connection)
+        ).wait
+
+
+def left(database: Database, per_minute: int = 60, system: str = "purple_dot") -> int:
+    with database.read() as connection:
+        return rate_limits.state(
+            connection, system, per_minute=per_minute, now=database.now(connection)
+        ).calls_left
+
+
+def pause(database: Database, seconds: float, system: str = "purple_dot") -> None:
+    with database.begin() as connection:
+        rate_limits.pause(connection, system, seconds=seconds, now=database.now(connection))
+
+
+def busiest_minute(moments: list[float]) -> int:
+    return max(
+        (sum(start <= moment < start + 60 for moment in moments) for start in moments), default=0
+    )
+
+
+@settings(
+    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(per_minute=st.integers(1, 300), gaps=GAPS, impatient=st.booleans())
+def test_no_minute_sees_more_calls_than_allowed(
+    ledger: WatchedDatabase, per_minute: int, gaps: list[float], impatient: bool
+) -> None:
+    clock, calls = Clock(), []
+    with Database.begin(ledger) as connection:
+        connection.execute(rate_limits.budgets.delete())
+        for gap in gaps:
+            clock.advance(gap)
+            for _ in range(6):
+                wait = rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now).wait
+                if wait and impatient:
+                    break
+                if wait:
+                    clock.advance(wait)
+                else:
+                    calls.append(clock.now.timestamp())
+
+    assert busiest_minute(calls) <= per_minute
+
+
+@pytest.mark.parametrize("per_minute", [1, 2, 3, 10, 40, 200])
+def test_patient_caller_is_always_served_in_the_end(
+    ledger: WatchedDatabase, clock: Clock, per_minute: int
+) -> None:
+    start, calls = clock.now, 0
+    with Database.begin(ledger) as connection:
+        while clock.now < start + timedelta(minutes=3):
+            wait = rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now).wait
+            calls += not wait
+            clock.advance(wait)
+
+    assert 3 * per_minute * 0.45 <= calls <= 3 * per_minute
+
+
+def test_wait_that_is_told_is_long_enough(ledger: WatchedDatabase, clock: Clock) -> None:
+    while not (wait := take(ledger, 40)):
+        pass
+
+    clock.advance(wait + 0.001)
+
+    assert take(ledger, 40) == 0
+
+
+def test_refused_call_takes_nothing(ledger: WatchedDatabase) -> None:
+    while not take(ledger, 10):
+        pass
+    waits = [take(ledger, 10) for _ in range(5)]
+
+    assert len(set(waits)) == 1
+
+
+def test_two_processes_share_one_budget(
+    ledger: WatchedDatabase, opened: Callable[[], Database]
+) -> None:
+    alone = 0
+    while not take(ledger, 120, "alone"):
+        alone += 1
+
+    other, together = opened(), 0
+    while not take(ledger, 120) and not take(other, 120):
+        together += 2
+
+    assert alone - 1 <= together <= alone
+
+
+def test_vendors_have_budgets_of_their_own(ledger: WatchedDatabase) -> None:
+    while not take(ledger, 10, "shipstation"):
+        pass
+
+    assert take(ledger, 10, "purple_dot") == 0
+
+
+def test_pause_wins_over_a_full_budget(ledger: WatchedDatabase, clock: Clock) -> None:
+    pause(ledger, 30)
+
+    assert take(ledger) == 30
+    assert left(ledger) == 0
+    clock.advance(29)
+    assert take(ledger) == 1
+    clock.advance(1)
+    assert take(ledger) == 0
+
+
+def test_longer_pause_stays_when_a_shorter_is_set(ledger: WatchedDatabase) -> None:
+    for seconds in (30, 5, 60, 10):
+        pause(ledger, seconds)
+
+    assert take(ledger) == 60
+
+
+def test_pause_of_one_vendor_stops_no_other(ledger: WatchedDatabase) -> None:
+    pause(ledger, 30, "shipstation")
+
+    assert take(ledger) == 0
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    per_minute=st.integers(1, 300),
+    gaps=st.lists(st.floats(0, 30, allow_nan=False), max_size=8),
+    burst=st.integers(0, 4),
+)
+def test_what_is_left_can_be_taken_and_no_more(
+    ledger: WatchedDatabase, per_minute: int, gaps: list[float], burst: int
+) -> None:
+    clock = Clock()
+    with Database.begin(ledger) as connection:
+        connection.execute(rate_limits.budgets.delete())
+        for gap in gaps:
+            clock.advance(gap)
+            for _ in range(burst):
+                rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now)
+        promised = rate_limits.state(
+            connection, "x", per_minute=per_minute, now=clock.now
+        ).calls_left
+        taken = 0
+        while rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now).calls:
+            taken += 1
+
+    assert taken == promised
+
+
+def test_unused_budget_is_whole_and_never_more(ledger: WatchedDatabase, clock: Clock) -> None:
+    whole = left(ledger, 120)
+    take(ledger, 120)
+    clock.advance(3600)
+
+    assert left(ledger, 120) == whole == 12
+
+
+# Who goes first
+
+
+def taken_in(connection: Connection, lane: Lane, clock: Clock, per_minute: int = 120) -> int:
+    count = 0
+    while rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now, lane=lane).calls:
+        count += 1
+    return count
+
+
+def test_lower_lane_leaves_a_part_of_the_burst_to_the_higher(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    with Database.begin(ledger) as connection:
+        taken = [taken_in(connection, lane, clock) for lane in reversed(Lane)]
+
+    assert taken == [6, 2, 2, 2]
+
+
+def test_lower_lanes_get_no_turn_while_live_calls_wait_for_theirs(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    turns: list[Lane] = []
+    with Database.begin(ledger) as connection:
+        taken_in(connection, Lane.LIVE, clock)
+        for _tick in range(200):
+            clock.advance(0.1)
+            for lane in (Lane.SWEEP, Lane.REPLAY, Lane.RETRY, Lane.LIVE):
+                turns += [lane] * rate_limits.take(
+                    connection, "x", per_minute=120, now=clock.now, lane=lane
+                ).calls
+
+    assert set(turns) == {Lane.LIVE}
+
+
+def test_lowest_lane_has_the_whole_rate_when_nobody_else_calls(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    calls = 0
+    with Database.begin(ledger) as connection:
+        for _second in range(60):
+            clock.advance(1)
+            calls += taken_in(connection, Lane.SWEEP, clock)
+
+    assert 100 <= calls <= 120
+
+
+@pytest.mark.parametrize("per_minute", [1, 2, 5])
+def test_smallest_budget_serves_every_lane(
+    ledger: WatchedDatabase, clock: Clock, per_minute: int
+) -> None:
+    with Database.begin(ledger) as connection:
+        for lane in Lane:
+            clock.advance(300)
+            assert (
+                rate_limits.take(
+                    connection, "x", per_minute=per_minute, now=clock.now, lane=lane
+                ).calls
+                == 1
+            )
+
+
+def test_block_of_calls_counts_as_so_many(ledger: WatchedDatabase, clock: Clock) -> None:
+    with Database.begin(ledger) as connection:
+        assert rate_limits.take(connection, "x", per_minute=120, now=clock.now, calls=8).calls == 8
+        assert rate_limits.take(connection, "x", per_minute=120, now=clock.now, calls=8).calls == 1
+        assert taken_in(connection, Lane.LIVE, clock) == 3
+
+
+# What a vendor says of its own
+
+
+def test_vendor_that_has_less_left_than_we_think_is_believed(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    with Database.begin(ledger) as connection:
+        rate_limits.take(connection, "x", per_minute=120, now=clock.now)
+        rate_limits.learn(connection, "x", allowed=None, remaining=3, per_minute=120, now=clock.now)
+
+        assert taken_in(connection, Lane.LIVE, clock) == 3
+
+
+def test_vendor_that_has_more_left_changes_nothing(ledger: WatchedDatabase, clock: Clock) -> None:
+    with Database.begin(ledger) as connection:
+        rate_limits.take(connection, "x", per_minute=120, now=clock.now)
+        rate_limits.learn(
+            connection, "x", allowed=None, remaining=90, per_minute=120, now=clock.now
+        )
+
+        assert taken_in(connection, Lane.LIVE, clock) == 11
+
+
+def test_rate_that_the_vendor_told_is_handed_on(ledger: WatchedDatabase, clock: Clock) -> None:
+    with Database.begin(ledger) as connection:
+        rate_limits.take(connection, "x", per_minute=120, now=clock.now)
+        rate_limits.learn(
+            connection, "x", allowed=40, remaining=None, per_minute=120, now=clock.now
+        )
+
+        assert (
+            rate_limits.take(connection, "x", per_minute=120, now=clock.now).told_per_minute == 40
+        )
+
+
+# A vendor that fails as a whole
+
+
+def fail(database: Database, clock: Clock, times: int, *, every: float = 20) -> list[float | None]:
+    waits = []
+    for _ in range(times):
+        with database.begin() as connection:
+            waits.append(rate_limits.failed(connection, "x", now=clock.now))
+        clock.advance(every)
+    return waits
+
+
+def standing(database: Database, clock: Clock) -> str:
+    with database.read() as connection:
+        return rate_limits.state(connection, "x", per_minute=60, now=clock.now).state
+
+
+def test_few_failures_or_quick_ones_close_nothing(ledger: WatchedDatabase, clock: Clock) -> None:
+    assert fail(ledger, clock, 4) == [None] * 4
+    assert fail(ledger, clock, 40, every=0.1)[-1] is not None
+
+
+def test_hundred_failures_within_a_second_are_not_sustained(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    assert fail(ledger, clock, 100, every=0.01) == [None] * 100
+    assert standing(ledger, clock) == "failing"
+
+
+def test_sustained_failure_stops_all_calls_but_one_probe_at_a_time(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    fail(ledger, clock, 5)
+    assert standing(ledger, clock) == "down"
+
+    assert [take(ledger, system="x") > 0 for _caller in range(3)] == [False, True, True]
+
+
+def test_probe_that_fails_makes_the_next_one_rarer(ledger: WatchedDatabase, clock: Clock) -> None:
+    fail(ledger, clock, 4, every=20)
+    waits = fail(ledger, clock, 12, every=200)
+
+    assert waits == sorted(waits, key=float)
+    assert waits[0] == 15
+    assert waits[-1] == 300
+
+
+def test_one_success_opens_the_way_for_everyone(ledger: WatchedDatabase, clock: Clock) -> None:
+    fail(ledger, clock, 6)
+    with ledger.begin() as connection:
+        rate_limits.worked(connection, "x")
+
+    assert standing(ledger, clock) == "ok"
+    assert [take(ledger, system="x") for _caller in range(3)] == [0, 0, 0]
+
+
+def test_success_in_between_starts_the_count_anew(ledger: WatchedDatabase, clock: Clock) -> None:
+    for _round in range(5):
+        assert fail(ledger, clock, 4) == [None] * 4
+        with ledger.begin() as connection:
+            rate_limits.worked(connection, "x")

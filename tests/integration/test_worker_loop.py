@@ -1,0 +1,323 @@
+"""The loop: drains and returns, finishes what is in flight, keeps all threads busy, and outlives
+whatever a job throws."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+
+from bridge.domain.deliveries import Delivery
+from bridge.domain.errors import LeaseLostError, StorageError
+from bridge.domain.events import DeliveryStatus, EventStatus
+from bridge.store import deliveries, events, workers
+from bridge.store.engine import wakeup
+from bridge.store.engine.database import Database
+from bridge.worker import loop
+from bridge.worker.loop import Worker
+from tests.support.fakes import WatchedDatabase
+from tests.support.rows import URL, a_parcel, an_order, claim_event, put, receive, rows
+from tests.support.waiting import wait_until
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+SOON = 60.0
+"""Seconds after which a test gives up; nothing here takes as long."""
+
+
+class Job:
+    """Does `work` with what is claimed, then ends it; remembers what it saw."""
+
+    def __init__(self, database: Database, work: Callable[[Any], None] = lambda _: None) -> None:
+        self.database, self.work = database, work
+        self.seen: list[str] = []
+        self._lock = threading.Lock()
+
+    def run(self, claimed: Any, *, owner: str, **_more: Any) -> list[Delivery]:
+        with self._lock:
+            self.seen.append(claimed.id)
+        self.work(claimed)
+        with self.database.begin() as connection:
+            now = self.database.now(connection)
+            if claimed.id.startswith("evt_"):
+                events.finish(
+                    connection, claimed, owner=owner, status=EventStatus.PROCESSED, now=now
+                )
+            else:
+                deliveries.record(
+                    connection, claimed, owner=owner, status=DeliveryStatus.DELIVERED, now=now
+                )
+        return []
+
+
+@pytest.fixture
+def real(ledger_url: str, logged: list[Any]) -> Iterator[Database]:  # noqa: ARG001  # keeps the log quiet
+    """The ledger under its own clock, as a worker has it."""
+    database = Database(ledger_url)
+    yield database
+    database.close()
+
+
+def a_worker(
+    database: Database,
+    *,
+    work: Callable[[Any], None] = lambda _: None,
+    threads: int = 2,
+    lease: float = 60,
+) -> Worker:
+    event_job, delivery_job = Job(database, work), Job(database, work)
+    return Worker(
+        database, event_job, delivery_job, threads=threads, lease=timedelta(seconds=lease)
+    )  # type: ignore[arg-type]
+
+
+@contextmanager
+def running(worker: Worker) -> Iterator[threading.Thread]:
+    """The worker in a thread, stopped at the end."""
+    thread = threading.Thread(target=worker.run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        worker.stop()
+        thread.join(SOON)
+        assert not thread.is_alive()
+
+
+def received(database: Database, count: int) -> set[str]:
+    return {receive(database, resource_url=f"{URL}{number}")[0] for number in range(count)}
+
+
+def statuses(database: Database, table: str = "events") -> list[str]:
+    return [stored.status for stored in rows(database, table)]
+
+
+def test_once_drains_events_and_deliveries_and_returns(real: Database) -> None:
+    expected = received(real, 7)
+    put(
+        real,
+        *(a_parcel(number=f"1Z{n}", record=str(n), reference=f"PD{n}") for n in range(5)),
+        orders=tuple(_orders(5)),
+    )
+
+    worker = a_worker(real)
+    worker.run(once=True)
+
+    assert set(worker.event_job.seen) == expected
+    assert len(worker.event_job.seen) == 7
+    assert statuses(real) == ["processed"] * 7
+    assert statuses(real, "deliveries") == ["delivered"] * 5
+
+
+def _orders(count: int) -> Iterator[Any]:
+    return (an_order(id=f"order-{number}", reference=f"PD{number}") for number in range(count))
+
+
+def test_once_with_nothing_to_do_returns(real: Database) -> None:
+    a_worker(real).run(once=True)
+
+    [worker] = rows(real, "workers")
+    assert worker.stopped_at is not None
+
+
+def test_once_leaves_what_is_due_later(real: Database) -> None:
+    received(real, 1)
+    with real.begin() as connection:
+        later = real.now(connection) + timedelta(hours=1)
+        connection.execute(events.events.update().values(due_at=later))
+
+    a_worker(real).run(once=True)
+
+    assert statuses(real) == ["received"]
+
+
+def test_one_thread_is_enough_for_both_queues(real: Database) -> None:
+    received(real, 3)
+    put(real, a_parcel())
+
+    a_worker(real, threads=1).run(once=True)
+
+    assert statuses(real) + statuses(real, "deliveries") == ["processed"] * 3 + ["delivered"]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ValueError("!"),
+        LeaseLostError("late"),
+        StorageError("gone"),
+        RecursionError(),
+        AssertionError(),
+        SystemExit(1),
+    ],
+)
+def test_job_that_raises_anything_never_stops_the_loop(
+    real: Database, logged: list[Any], error: BaseException
+) -> None:
+    received(real, 6)
+    thrown = iter([error] * 3)
+
+    def throw(_: Any) -> None:
+        for one in thrown:
+            raise one
+
+    worker = a_worker(real, work=throw)
+    worker.run(once=True)
+
+    assert sorted(statuses(real)) == ["processed"] * 3 + ["received"] * 3
+    assert len(worker.event_job.seen) == 6
+    assert any(
+        entry["event_id"] for entry in logged if entry["log_level"] in ("error", "warning")
+    ) == isinstance(error, Exception)
+
+
+def test_all_threads_work_at_once(real: Database) -> None:
+    received(real, 8)
+    together = threading.Barrier(4)
+
+    a_worker(real, threads=4, work=lambda _: together.wait(SOON)).run(once=True)
+
+    assert statuses(real) == ["processed"] * 8
+
+
+def test_deliveries_never_take_all_threads(real: Database) -> None:
+    """With a backlog of slow ones, a new event still gets in."""
+    put(
+        real,
+        *(a_parcel(number=f"1Z{n}", record=str(n), reference=f"PD{n}") for n in range(6)),
+        orders=tuple(_orders(6)),
+    )
+    go_on, got_in = threading.Event(), threading.Event()
+
+    def slow(claimed: Any) -> None:
+        if claimed.id.startswith("evt_"):
+            got_in.set()
+        else:
+            go_on.wait(SOON)
+
+    with running(a_worker(real, threads=4, work=slow)):
+        received(real, 1)
+        assert got_in.wait(SOON)
+        go_on.set()
+
+
+def test_event_that_arrives_wakes_the_waiting_worker(real: Database, ledger_url: str) -> None:
+    done = threading.Event()
+    with running(a_worker(real, work=lambda _: done.set())):
+        outside = Database(ledger_url)
+        with outside.begin() as connection:
+            arrival = events.Arrival("SHIP_NOTIFY", b"{}", URL)
+            events.receive(connection, arrival, now=outside.now(connection))
+            wakeup.announce(connection)
+        outside.close()
+
+        assert done.wait(SOON)
+
+
+def test_stop_finishes_what_is_in_flight_and_claims_nothing_more(real: Database) -> None:
+    received(real, 5)
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    def slow(_: Any) -> None:
+        begun.release()
+        go_on.wait(SOON)
+
+    worker = a_worker(real, threads=2, work=slow)
+    with running(worker) as thread:
+        for _ in range(2):
+            assert begun.acquire(timeout=SOON)
+        worker.stop()
+        assert thread.is_alive()
+        go_on.set()
+
+    assert sorted(statuses(real)) == ["processed"] * 2 + ["received"] * 3
+    assert len(worker.event_job.seen) == 2
+
+
+def test_stop_before_the_start_does_nothing(real: Database) -> None:
+    received(real, 1)
+    worker = a_worker(real)
+    worker.stop()
+
+    worker.run()
+
+    assert statuses(real) == ["received"]
+
+
+def test_stopped_worker_gives_its_name_back(real: Database) -> None:
+    for _ in range(2):
+        a_worker(real).run(once=True)
+
+    assert [worker.name for worker in rows(real, "workers")] == ["worker-1"]
+    free = workers.take_name(real)
+    assert free.name == "worker-1"
+    free.release()
+
+
+def test_work_of_a_dead_worker_of_the_same_name_is_done_at_once(real: Database) -> None:
+    received(real, 1)
+    claim_event(real, "worker-1")
+
+    a_worker(real).run(once=True)
+
+    assert statuses(real) == ["processed"]
+
+
+def test_work_of_another_worker_is_left_to_it(real: Database) -> None:
+    received(real, 1)
+    claim_event(real, "worker-2")
+
+    a_worker(real).run(once=True)
+
+    assert statuses(real) == ["received"]
+
+
+def test_lease_of_what_runs_is_renewed(real: Database) -> None:
+    received(real, 1)
+    [before] = rows(real, "events")
+
+    def until_renewed_twice(_: Any) -> None:
+        seen = {before.due_at}
+        wait_until(
+            lambda: seen.add(rows(real, "events")[0].due_at) or len(seen) > 3,
+            SOON,
+            "the lease to be renewed",
+        )
+
+    a_worker(real, work=until_renewed_twice, lease=0.3).run(once=True)
+
+    assert statuses(real) == ["processed"]
+
+
+def test_two_workers_share_the_work_and_do_each_piece_once(real: Database, ledger_url: str) -> None:
+    expected = received(real, 24)
+    other = Database(ledger_url)
+    both = [a_worker(real, threads=3), a_worker(other, threads=3)]
+    threads = [threading.Thread(target=worker.run, kwargs={"once": True}) for worker in both]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(SOON)
+    other.close()
+
+    done = [event_id for worker in both for event_id in worker.event_job.seen]
+    assert sorted(done) == sorted(expected)
+    assert {worker.name for worker in rows(real, "workers")} <= {"worker-1", "worker-2"}
+
+
+def test_database_that_is_away_at_the_start_is_waited_for(
+    ledger_url: str, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loop, "_BROKEN_WAIT", 0.001)
+    database = WatchedDatabase(ledger_url)
+    received(database, 2)
+    database.fail(times=3)
+
+    a_worker(database, threads=1).run(once=True)
+
+    assert statuses(database) == ["processed"] * 2
+    assert [worker.name for worker in rows(database, "workers")] == ["worker-1"]
+    assert [entry["event"] for entry in logged].count("worker_waits_for_database") == 3
+    database.close()

@@ -1,0 +1,1 @@
+"""What the project promises of itself: README, deploy/, package, make targets."""

@@ -1,0 +1,253 @@
+"""README says what the code does: its tables, commands, routes, links and examples are held against
+it."""
+
+import json
+import re
+import shlex
+from pathlib import Path
+
+import click
+import pytest
+from flask import Flask
+
+from bridge.cli import main
+from bridge.domain.reasons import MEANINGS
+from bridge.settings import Settings, env_example
+from bridge.vendors.shipstation import webhook
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
+from bridge.web.app import create_app
+from tests.support.commands import COMMANDS
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+RECIPES = (PROJECT / "deploy" / "shipstation.md").read_text(encoding="utf-8")
+VERIFICATION = (PROJECT / "docs" / "verification.md").read_text(encoding="utf-8")
+OPERATIONS = (PROJECT / "deploy" / "operations.md").read_text(encoding="utf-8")
+SETTINGS = {
+    "BRIDGE_WEBHOOK_TOKENS": "t0ken-of-the-front-door",
+    "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "pd-access-7c1",
+    "BRIDGE_SHIPSTATION_API_KEY": "v2-key-95d",
+}
+
+
+def section(heading: str) -> str:
+    """What stands between this heading and the next of its rank."""
+    rank = heading.partition(" ")[0]
+    return README.partition(f"\n{heading}\n")[2].partition(f"\n{rank} ")[0]
+
+
+def table(heading: str, number: int = 0) -> list[list[str]]:
+    """The rows of a section's table, without its head."""
+    [*tables] = re.findall(r"(?:^\|.*\n)+", section(heading) + "\n", re.MULTILINE)
+    return [
+        [cell.strip() for cell in line.strip("|").split(" | ")]
+        for line in tables[number].splitlines()[2:]
+    ]
+
+
+def code(text: str) -> list[str]:
+    """What stands between backticks in a text."""
+    return re.findall(r"`([^`\n]+)`", text)
+
+
+# Tables
+
+
+def test_table_of_settings_is_the_codes() -> None:
+    defaults = dict(re.findall(r"^(?:# )?(BRIDGE_\w+)=(.*)$", env_example(), re.MULTILINE))
+    expected = [
+        [
+            f"`BRIDGE_{name.upper()}`",
+            _default(defaults[f"BRIDGE_{name.upper()}"], is_required=field.is_required()),
+            field.description,
+        ]
+        for name, field in Settings.model_fields.items()
+    ]
+
+    assert table("## Settings") == expected
+
+
+def _default(written: str, *, is_required: bool) -> str:
+    return "required" if is_required else f"`{written}`" if written else "none"
+
+
+def test_settings_that_nothing_uses_yet_are_named() -> None:
+    source = "\n".join(
+        path.read_text(encoding="utf-8") for path in (PROJECT / "bridge").rglob("*.py")
+    )
+    unused = [
+        name for name in Settings.model_fields if not re.search(rf"settings\.{name}\b", source)
+    ]
+    _, _, admitted = section("## Settings").partition("not used by anything yet: ")
+
+    assert code(admitted.partition(".")[0]) == [f"BRIDGE_{name.upper()}" for name in unused]
+
+
+def test_table_of_event_types_is_the_codes() -> None:
+    assert table("## Event types") == [
+        [f"`{row.name}`", row.family, row.meaning] for row in EVENT_TYPES.values()
+    ]
+
+
+def test_table_of_reasons_is_the_codes() -> None:
+    expected = [
+        [f"`{reason}`", meaning.verdict, meaning.sentence, meaning.next_step]
+        for reason, meaning in MEANINGS.items()
+    ]
+
+    assert table("## Reasons") == expected
+
+
+@pytest.fixture
+def app(tmp_path: Path) -> Flask:
+    return create_app(
+        Settings.load(SETTINGS | {"BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}"})
+    )
+
+
+def test_table_of_routes_is_the_codes(app: Flask) -> None:
+    rules = [
+        (method, str(rule))
+        for rule in app.url_map.iter_rules()
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
+    ]
+
+    assert sorted(row[0] for row in table("## HTTP")) == sorted(
+        f"`{method} {rule}`" for method, rule in rules
+    )
+
+
+# Commands
+
+
+def test_table_of_commands_names_every_command() -> None:
+    assert {code(row[0])[0].split()[1] for row in table("## Commands")} == set(COMMANDS)
+
+
+@pytest.mark.parametrize("row", table("## Commands"), ids=lambda row: row[0])
+def test_options_in_the_table_of_commands_exist(row: list[str]) -> None:
+    command = COMMANDS[code(row[0])[0].split()[1]]
+    known = {option for parameter in command.params for option in parameter.opts}
+
+    assert {
+        option for text in row for span in code(text) for option in re.findall(r"--[\w-]+", span)
+    } <= known
+
+
+def command_lines() -> list[str]:
+    """Every `bridge ...` that stands in code, in a sentence or on a line of its own."""
+    texts = [
+        *code(README),
+        *code(VERIFICATION),
+        *code(OPERATIONS),
+        *(
+            line.strip()
+            for block in re.findall(r"```\n(.*?)```", README, re.DOTALL)
+            for line in block.splitlines()
+        ),
+    ]
+    return sorted({text.partition(" #")[0] for text in texts if re.match(r"bridge [a-z]", text)})
+
+
+@pytest.mark.parametrize("line", command_lines())
+def test_command_line_is_understood(line: str) -> None:
+    _, name, *arguments = shlex.split(line)
+
+    command = COMMANDS[name]
+    if arguments:  # A bare name only speaks of the command.
+        # Under its parent, as when it is called: click keeps the first help option it makes, and
+        # `-h` comes from there.
+        command.make_context(
+            name, arguments, parent=click.Context(main, **main.context_settings)
+        ).close()
+
+
+def test_targets_of_make_exist() -> None:
+    targets = set(
+        re.findall(r"^(\w+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    )
+
+    assert {text.split()[1] for text in code(README) if text.startswith("make ")} <= targets
+
+
+# Links and size
+
+
+def anchors(text: str) -> set[str]:
+    """As GitHub makes them of headings."""
+    headings = re.findall(
+        r"^#+ (.+)$", re.sub(r"```.*?```", "", text, flags=re.DOTALL), re.MULTILINE
+    )
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("name", ["README.md", "docs/verification.md", "CHANGELOG.md"])
+def test_links_lead_somewhere(name: str) -> None:
+    text = (PROJECT / name).read_text(encoding="utf-8")
+    folder = (PROJECT / name).parent
+    links = [
+        link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("https://")
+    ]
+
+    lost = [
+        link
+        for link in links
+        if not (link[1:] in anchors(text) if link.startswith("#") else (folder / link).exists())
+    ]
+
+    assert lost == []
+
+
+def test_files_named_in_readme_exist() -> None:
+    names = [span for span in code(README) if re.fullmatch(r"(bridge|deploy|tests)/[\w/.-]+", span)]
+
+    assert [name for name in names if not (PROJECT / name).exists()] == []
+    assert len(names) > 4
+
+
+def test_readme_stays_readable() -> None:
+    assert len(README.splitlines()) < 400
+
+
+# Examples
+
+
+def bodies() -> list[str]:
+    """What the curl lines send."""
+    return re.findall(r"-d '(\{.*?\})'\n", RECIPES + README, re.DOTALL)
+
+
+@pytest.mark.parametrize("body", bodies())
+def test_bodies_of_the_curl_lines_are_json(body: str) -> None:
+    assert isinstance(json.loads(body), dict)
+
+
+def test_bodies_that_are_sent_to_the_bridge_are_notifications() -> None:
+    notifications = [
+        webhook.identify(body.encode())
+        for body in bodies()
+        if "resource_type" in body or "fulfillments" in body
+    ]
+
+    assert [notification.event_type for notification in notifications] == ["INLINE_FULFILLMENTS"]
+
+
+# What docs/verification.md points at
+
+
+def test_every_test_that_verification_names_exists() -> None:
+    named = [span.partition("::") for span in code(VERIFICATION) if span.startswith("tests/")]
+
+    lost = [
+        (file, test)
+        for file, _, test in named
+        if not re.search(rf"^def {test or 'test_'}", _text(file), re.MULTILINE)
+    ]
+
+    assert lost == []
+    assert len(named) > 40
+
+
+def _text(file: str) -> str:
+    path = PROJECT / file
+    return path.read_text(encoding="utf-8") if path.exists() else ""

@@ -1,0 +1,298 @@
+"""A whole bridge in one thread and in virtual time: the real door, ledger and jobs, the real
+simulator over HTTP, a clock that is set."""
+
+import re
+import threading
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import Any, Self
+
+from flask import Flask
+
+from bridge.domain.deliveries import Delivery
+from bridge.domain.errors import BridgeError
+from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
+from bridge.pipeline.create_deliveries import Policy
+from bridge.pipeline.deliver import DeliveryJob
+from bridge.pipeline.find_orders import Resolver
+from bridge.pipeline.process_event import EventJob
+from bridge.pipeline.schedules import Schedules
+from bridge.services import create_clients
+from bridge.settings import Settings
+from bridge.simulator import PurpleDotOrder, Simulator, World
+from bridge.store import deliveries, events, leases, mending, orders, reports, tables
+from bridge.store.engine.database import Database
+from bridge.store.reports import Query
+from bridge.translate.carriers import Carriers
+from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
+from bridge.web.webhooks import Door, blueprint
+from tests.support.fakes import Clock, WatchedDatabase
+from tests.support.waiting import wait_until
+
+Json = dict[str, Any]
+
+OWNER = "worker-1"
+TOKEN = "a-token-of-the-tests"
+SETTINGS = {
+    "BRIDGE_WEBHOOK_TOKENS": TOKEN,
+    "BRIDGE_RETRY_SCHEDULE": "10s,1m,5m",
+    "BRIDGE_WAIT_SCHEDULE": "15s,1m,5m,15m",
+    "BRIDGE_CONFIRM_SCHEDULE": "15s,1m,5m,15m",
+    "BRIDGE_SHIPSTATION_RATE_PER_MINUTE": "100000",
+    "BRIDGE_SHIPSTATION_V1_RATE_PER_MINUTE": "100000",
+    "BRIDGE_PURPLE_DOT_RATE_PER_MINUTE": "100000",
+}
+_MOST_MOVES = 2000
+
+
+class Crash(BaseException):
+    """The process is gone at this very point: nothing of ours may catch it."""
+
+
+class Mortal:
+    """A vendor's client; the process dies at the point that `Clockwork.dies_at` names, once: before
+    a call of that name, or, as `posted`, when a fulfillment was accepted but nobody has read it
+    yet. A call that was given up may be under way still: no virtual time passes before the vendor
+    is done with it."""
+
+    def __init__(self, client: Any, clockwork: "Clockwork") -> None:
+        self._client, self._clockwork = client, clockwork
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            self._clockwork.reach(name)
+            if name == "create_fulfillment":
+                self._clockwork.sent.append(arguments[0]["fulfillment"])
+                self._clockwork.sent_at.append(self._clockwork.clock.now)
+            try:
+                answer = getattr(self._client, name)(*arguments)
+            except BridgeError:
+                wait_until(
+                    self._clockwork.simulator.is_idle,
+                    60,
+                    "the vendors to be done with what was given up",
+                )
+                raise
+            if name == "create_fulfillment":
+                self._clockwork.reach("posted")
+            return answer
+
+        return call
+
+
+POINTS = ("fetch", "current", "order", "orders_by_reference", "create_fulfillment", "posted")
+"""Where a process may die. `create_fulfillment` is between the intent and the request, `posted`
+between the request and its record."""
+
+
+class Clockwork:
+    """Everything real except the threads and the time. `sent` are the bodies that left for Purple
+    Dot, answered or not, `sent_at` when."""
+
+    def __init__(self, database_url: str, clock: Clock, **settings: str) -> None:
+        self.clock = clock
+        self.simulator = Simulator(World(now=clock)).start()
+        self.world = self.simulator.world
+        self.database = WatchedDatabase(database_url, clock=clock)
+        self.dies_at: str | None = None
+        self.sent: list[Json] = []
+        self.sent_at: list[datetime] = []
+        self.environ = (
+            self.simulator.env() | SETTINGS | {"BRIDGE_DATABASE_URL": database_url} | settings
+        )
+        read = Settings.load(self.environ)
+        self._door = self._open_door(read)
+        self._jobs = self._hire(read)
+
+    def _open_door(self, settings: Settings) -> Any:
+        key = KeySet(jwks_fetcher(settings.shipstation_jwks_url)).key
+        app = Flask("clockwork", static_folder=None)
+        origins = {self.simulator.url}
+        app.register_blueprint(
+            blueprint(
+                Door(
+                    self.database,
+                    settings.webhook_tokens,
+                    settings.shipstation_signature,
+                    key,
+                    origins,
+                )
+            )
+        )
+        return app.test_client()
+
+    def _hire(self, settings: Settings) -> Mapping[Any, Any]:
+        """A call that would have to wait for the budget gives up at once, as at the end of a
+        worker: virtual time passes meanwhile."""
+        hurried = threading.Event()
+        hurried.set()
+        vendors = create_clients(settings, self.database, stopping=hurried)
+        self.fetcher, self.purple_dot = vendors
+        fetcher, purple_dot = (Mortal(client, self) for client in vendors)
+        hold, pattern = timedelta(seconds=settings.hold_seconds), settings.reference_pattern
+        policy = Policy(
+            pattern or re.compile(""),
+            Carriers(),
+            settings.notify_customer,
+            hold,
+            settings.retry_schedule,
+        )
+        resolver = Resolver(self.database, purple_dot, pattern)  # type: ignore[arg-type]
+        schedules = Schedules(
+            retry=settings.retry_schedule,
+            wait=settings.wait_schedule,
+            confirm=settings.confirm_schedule,
+        )
+        self._lease = timedelta(seconds=settings.lease_seconds)
+        delivery_job = DeliveryJob(
+            self.database, purple_dot, fetcher, resolver, policy, schedules, self._lease
+        )  # type: ignore[arg-type]
+        event_job = EventJob(self.database, fetcher, resolver, policy, schedules, self._lease)  # type: ignore[arg-type]
+        return {deliveries: delivery_job, events: event_job}
+
+    def forget(self) -> None:
+        """The ledger is empty again."""
+        with Database.begin(self.database) as connection:
+            for table in reversed(tables.metadata.sorted_tables):
+                connection.execute(table.delete())
+
+    def close(self) -> None:
+        self.simulator.stop()
+        self.database.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_exc_info: object) -> None:
+        self.close()
+
+    # What comes in
+
+    def post(self, raw: bytes, headers: Mapping[str, str] | None = None) -> Any:
+        """Bytes at the door; its answer."""
+        self.clock.advance(0.001)
+        return self._door.post(
+            f"/webhooks/shipstation/{TOKEN}", data=raw, headers=dict(headers or {})
+        )
+
+    def send(self, body: Json) -> str:
+        """A webhook as ShipStation sends it; the event it became."""
+        answer = self.post(*self.simulator.webhook(body, now=self.clock.now))
+        assert answer.status_code == 202, answer.text
+        return str(answer.json["event_id"])
+
+    def travel(self, *bodies: Json) -> list[str]:
+        """Webhooks, to their end; their events."""
+        event_ids = [self.send(body) for body in bodies]
+        self.settle()
+        return event_ids
+
+    # What is done
+
+    def reach(self, point: str) -> None:
+        if self.dies_at == point:
+            self.dies_at = None
+            raise Crash(point)
+
+    def work(self) -> None:
+        """Do what is due now. A process that dies leaves its work to its lease, or, where another
+        one of its name starts, to that."""
+        while self.step():
+            self.clock.advance(0.001)
+
+    def step(self) -> bool:
+        """One piece of work that is due; False when there is none."""
+        for queue, job in self._jobs.items():
+            with self.database.begin(durable=False) as connection:
+                found = queue.claim(
+                    connection, owner=OWNER, limit=1, lease=self._lease, now=self.clock.now
+                )
+            if found:
+                try:
+                    job.run(found[0], owner=OWNER)
+                except Crash:
+                    return True
+                return True
+        return False
+
+    def restart(self) -> None:
+        """A process of the same name starts, and takes back what the dead one held."""
+        with self.database.begin() as connection:
+            leases.take_back(connection, owner=OWNER, now=self.clock.now)
+
+    def settle(self) -> None:
+        """Let the time pass until nothing is work any more."""
+        for _ in range(_MOST_MOVES):
+            self.work()
+            with self.database.read() as connection:
+                due = leases.next_due(connection)
+            if due is None:
+                return
+            self.clock.now = max(self.clock.now, due)
+        raise AssertionError("work without end")
+
+    # What a person does
+
+    def mend(self, delivery_id: str, act: Callable[..., None], **details: Any) -> None:
+        """One of `bridge.store.mending`, in a transaction as the commands do it."""
+        with self.database.begin() as connection:
+            [delivery] = mending.find(connection, delivery_id)
+            act(connection, delivery, now=self.clock.now, **details)
+
+    def link(self, delivery_id: str, order: PurpleDotOrder) -> None:
+        """As `bridge link` does it."""
+        known = self.purple_dot.order(order.id)
+        with self.database.begin() as connection:
+            orders.remember(connection, [known], now=self.clock.now)
+        self.mend(
+            delivery_id, mending.link, fulfillment_order_id=known.id, reference=known.reference
+        )
+
+    # What came of it
+
+    def event(self, event_id: str) -> Json:
+        with self.database.read() as connection:
+            story = reports.event_story(connection, event_id)
+        assert story is not None
+        return story
+
+    def events(self) -> list[Json]:
+        with self.database.read() as connection:
+            return [
+                self.event(row["id"])
+                for row in reversed(reports.list_events(connection, Query(limit=None)))
+            ]
+
+    def deliveries(self, order: PurpleDotOrder | None = None) -> list[Json]:
+        """All, or those of one order; the oldest first, each with its attempts."""
+        with self.database.read() as connection:
+            rows = reports.list_deliveries(
+                connection, Query(search=order.id if order else None, limit=None)
+            )
+            stories = [reports.delivery_story(connection, row["id"]) for row in reversed(rows)]
+        return [story for story in stories if story is not None]
+
+    def stored(self, delivery_id: str) -> Delivery:
+        with self.database.read() as connection:
+            [delivery] = mending.find(connection, delivery_id)
+        return delivery
+
+    def accepted(self, order: PurpleDotOrder | None = None) -> list[Json]:
+        """The bodies that Purple Dot accepted, of all orders or of one."""
+        bodies = [body["fulfillment"] for body in self.world.fulfillments]
+        return [
+            body for body in bodies if order is None or body["fulfillment_order_id"] == order.id
+        ]
+
+    def left_without_a_time(self) -> list[str]:
+        """Rows that are work without a due time, or have one without being work: must be none,
+        ever."""
+        works = {EventStatus.RECEIVED, *CLAIMABLE}
+        with self.database.read() as connection:
+            tabled = (tables.events, EventStatus), (tables.deliveries, DeliveryStatus)
+            rows = [
+                (kind(row.status), row)
+                for table, kind in tabled
+                for row in connection.execute(table.select()).all()
+            ]
+        return [row.id for status, row in rows if (status in works) != (row.due_at is not None)]

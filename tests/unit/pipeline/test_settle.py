@@ -1,0 +1,128 @@
+"""What an unclear POST came to: FULFILLED settles it, the order's last lines may go once more, a
+part of it is for a person."""
+
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.domain.actions import FulfilledLine, Held
+from bridge.domain.orders import FulfillmentOrder, OrderStatus
+from bridge.domain.reasons import Reason
+from bridge.pipeline.settle import Arrived, LookAgain, PostAgain, Settlement, settle
+from tests.support.fakes import Clock
+from tests.support.rows import CONFIRM, an_order
+
+NOW = Clock().now
+LAST = 99
+"""So many looks that the schedule is over."""
+WHOLE = {"line-shawl": 2, "line-cap": 1}
+SHAWLS, REST = {"line-shawl": 2}, {"line-cap": 1}
+UNFULFILLED, FULFILLED, VOIDED = OrderStatus.UNFULFILLED, OrderStatus.FULFILLED, OrderStatus.VOIDED
+
+
+def settled(
+    mine: dict[str, int], status: OrderStatus | None, *, looks: int = LAST, **others: Any
+) -> Settlement:
+    told = {"delivered": {}, "unclear": {}} | others
+    lines = [FulfilledLine(key, quantity) for key, quantity in mine.items()]
+    return settle(lines, an_order(status=status), looks=looks, schedule=CONFIRM, now=NOW, **told)
+
+
+@pytest.mark.parametrize(
+    ("mine", "status", "others", "came"),
+    [
+        (WHOLE, FULFILLED, {}, Arrived),
+        (REST, FULFILLED, {"delivered": SHAWLS}, Arrived),
+        (REST, FULFILLED, {"unclear": SHAWLS}, Arrived),
+        (REST, FULFILLED, {}, Reason.ALREADY_FULFILLED_ELSEWHERE),
+        (WHOLE, VOIDED, {}, Reason.ORDER_VOIDED),
+        (WHOLE, UNFULFILLED, {}, PostAgain),
+        (REST, UNFULFILLED, {"delivered": SHAWLS}, PostAgain),
+        (REST, UNFULFILLED, {"unclear": SHAWLS}, Reason.UNCONFIRMED_PARTIAL),
+        (REST, UNFULFILLED, {}, Reason.UNCONFIRMED_PARTIAL),
+        (WHOLE, None, {}, Reason.UNCONFIRMED_PARTIAL),
+    ],
+)
+def test_after_the_last_look(
+    mine: dict[str, int], status: OrderStatus | None, others: Any, came: Any
+) -> None:
+    answer = settled(mine, status, **others)
+
+    assert (answer.reason if isinstance(answer, Held) else type(answer)) == came
+
+
+@pytest.mark.parametrize("mine", [WHOLE, REST])
+@pytest.mark.parametrize("status", [UNFULFILLED, None])
+def test_while_the_schedule_lasts_it_only_looks_again(
+    mine: dict[str, int], status: OrderStatus | None
+) -> None:
+    assert isinstance(settled(mine, status, looks=1), LookAgain)
+
+
+@pytest.mark.parametrize("looks", [1, LAST])
+def test_clear_word_ends_the_looking_at_once(looks: int) -> None:
+    assert isinstance(settled(WHOLE, FULFILLED, looks=looks), Arrived)
+    assert isinstance(settled(WHOLE, VOIDED, looks=looks), Held)
+
+
+def test_each_wait_of_the_schedule_is_waited_once() -> None:
+    """The first wait stands between the POST and the first look; each later one after another
+    look."""
+    waits, looks = [CONFIRM[0]], 1
+    while isinstance(came := settled(WHOLE, UNFULFILLED, looks=looks), LookAgain):
+        waits.append(came.at - NOW)
+        looks += 1
+
+    assert tuple(waits) == CONFIRM
+
+
+def test_without_a_schedule_the_first_look_decides() -> None:
+    lines = [FulfilledLine(key, quantity) for key, quantity in WHOLE.items()]
+
+    assert isinstance(
+        settle(lines, an_order(), delivered={}, unclear={}, looks=1, schedule=(), now=NOW),
+        PostAgain,
+    )
+
+
+def test_held_names_the_order() -> None:
+    for answer in (settled(REST, UNFULFILLED), settled(REST, FULFILLED), settled(WHOLE, VOIDED)):
+        assert isinstance(answer, Held)
+        assert "#PD100" in answer.detail
+
+
+QUANTITIES = st.fixed_dictionaries(
+    {}, optional={"line-shawl": st.integers(0, 2), "line-cap": st.integers(0, 1)}
+)
+
+
+@given(
+    mine=QUANTITIES.filter(any),
+    status=st.sampled_from([*OrderStatus, None]),
+    delivered=QUANTITIES,
+    unclear=QUANTITIES,
+    looks=st.integers(1, 9),
+)
+def test_posts_again_only_where_it_can_not_have_arrived(
+    mine: dict[str, int],
+    status: OrderStatus | None,
+    delivered: dict[str, int],
+    unclear: dict[str, int],
+    looks: int,
+) -> None:
+    """Had it arrived, the order would be complete and so FULFILLED."""
+    answer = settled(mine, status, delivered=delivered, unclear=unclear, looks=looks)
+
+    order: FulfillmentOrder = an_order()
+    completes = all(
+        mine.get(line.id, 0) + delivered.get(line.id, 0) >= line.quantity for line in order.lines
+    )
+    if isinstance(answer, PostAgain):
+        assert status is UNFULFILLED
+        assert completes
+        assert looks >= len(CONFIRM)
+    if isinstance(answer, LookAgain):
+        assert timedelta(0) < answer.at - NOW <= CONFIRM[-1]

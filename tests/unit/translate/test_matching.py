@@ -1,0 +1,408 @@
+"""Which order: exact after normalizing, two that fit are refused, and nothing is guessed."""
+
+import re
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalize_reference
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
+from bridge.translate.matching import Match, Unmatched, Wanted, lines_with_sku, match, wanted
+from tests.support import payload_files
+
+PATTERN = re.compile(r"^#?PD", re.IGNORECASE)
+
+
+def uuid(n: int) -> str:
+    return f"7b0e4c52-91d3-4f6a-8a27-{n:012x}"
+
+
+def an_order(n: int, reference: str, *lines: OrderLine) -> FulfillmentOrder:
+    return FulfillmentOrder(
+        id=uuid(n), reference=reference, status=OrderStatus.UNFULFILLED, lines=lines
+    )
+
+
+A1, A2, B1 = (
+    OrderLine(uuid(11), 2, "SHAWL"),
+    OrderLine(uuid(12), 1, "CAP"),
+    OrderLine(uuid(21), 1, "SOCK"),
+)
+A, B = an_order(1, "PD100/1", A1, A2), an_order(2, "PD200/1", B1)
+
+
+def by_id(order: FulfillmentOrder, field: str = "external_shipment_id") -> Clue:
+    return Clue(ClueKind.ORDER_ID, field, order.id)
+
+
+def by_number(reference: str, field: str = "shipment_number") -> Clue:
+    return Clue(ClueKind.REFERENCE, field, reference)
+
+
+def item(
+    line: OrderLine, *, sku: str | None = None, order: FulfillmentOrder | None = None
+) -> ShipmentItem:
+    return ShipmentItem(
+        quantity=1, sku=sku or line.sku, line_item_id=line.id, order_id=order.id if order else None
+    )
+
+
+def parcel(*clues: Clue, items: tuple[ShipmentItem, ...] = ()) -> Shipment:
+    return Shipment(
+        "v2_label",
+        "se-1",
+        ShipmentState.SHIPPED,
+        shipstation_shipment_id="se-9",
+        clues=clues,
+        items=items,
+    )
+
+
+def found(
+    shipment: Shipment,
+    *orders: FulfillmentOrder,
+    bound: FulfillmentOrder | None = None,
+    linked: FulfillmentOrder | None = None,
+    pattern: re.Pattern[str] | None = PATTERN,
+) -> tuple[Match, ...] | Unmatched:
+    return match(shipment, orders=orders or (A, B), bound=bound, linked=linked, pattern=pattern)
+
+
+def pairs(result: tuple[Match, ...] | Unmatched) -> list[tuple[str, str]]:
+    assert isinstance(result, tuple), result
+    return [(one.order.reference, one.rule) for one in result]
+
+
+def refusal(result: tuple[Match, ...] | Unmatched) -> Reason:
+    assert isinstance(result, Unmatched), result
+    return result.reason
+
+
+@pytest.mark.parametrize(
+    "field",
+    ["external_shipment_id", "orderKey", "external_order_id", "custom_field1", "customField3"],
+)
+def test_id_names_its_order_and_the_field_is_the_rule(field: str) -> None:
+    assert pairs(found(parcel(by_id(A, field)))) == [("PD100/1", field)]
+
+
+def test_id_is_compared_in_any_case() -> None:
+    assert pairs(found(parcel(Clue(ClueKind.ORDER_ID, "orderKey", A.id.upper())))) == [
+        ("PD100/1", "orderKey")
+    ]
+
+
+@pytest.mark.parametrize("number", ["PD100/1", "#PD100/1", "pd100/1", "  #pd100/1 "])
+def test_reference_is_compared_trimmed_in_any_case_with_or_without_hash(number: str) -> None:
+    assert pairs(found(parcel(by_number(number)))) == [("PD100/1", "shipment_number")]
+
+
+@pytest.mark.parametrize(
+    "number", ["PD100/10", "PD100/", "PD100", "PD100/1 x", "##PD100/1", "XPD100/1"]
+)
+def test_reference_is_never_compared_by_prefix(number: str) -> None:
+    assert isinstance(found(parcel(by_number(number))), Unmatched)
+
+
+def test_all_items_go_to_the_one_order() -> None:
+    items = (item(A1), ShipmentItem(1, sku="GIFT"))
+
+    [one] = found(parcel(by_id(A), items=items))  # type: ignore[misc]  # an Unmatched would not unpack
+
+    assert one == Match(A, "external_shipment_id", items)
+
+
+def test_id_and_number_that_agree_are_one_order() -> None:
+    assert pairs(found(parcel(by_id(A), by_number("#PD100/1")))) == [
+        ("PD100/1", "external_shipment_id")
+    ]
+
+
+def test_id_and_number_that_disagree_are_refused_with_both_named() -> None:
+    result = found(parcel(by_id(A), by_number("PD200/1")))
+
+    assert refusal(result) is Reason.AMBIGUOUS_ORDER
+    assert isinstance(result, Unmatched)
+    assert "PD100/1" in result.detail
+    assert "PD200/1" in result.detail
+
+
+def test_reference_that_fits_two_orders_is_refused_with_both_named() -> None:
+    twin = an_order(3, "#pd100/1")
+
+    result = found(parcel(by_number("PD100/1")), A, twin)
+
+    assert refusal(result) is Reason.AMBIGUOUS_ORDER
+    assert isinstance(result, Unmatched)
+    assert A.id in result.detail
+    assert twin.id in result.detail
+
+
+def test_id_settles_a_reference_that_fits_two_orders() -> None:
+    assert pairs(found(parcel(by_id(A), by_number("PD100/1")), A, an_order(3, "#PD100/1"))) == [
+        ("PD100/1", "external_shipment_id")
+    ]
+
+
+def test_id_of_another_system_leaves_the_number_to_decide() -> None:
+    foreign = Clue(ClueKind.ORDER_ID, "orderKey", uuid(99))
+
+    assert pairs(found(parcel(foreign, by_number("PD200/1", "orderNumber")))) == [
+        ("PD200/1", "orderNumber")
+    ]
+
+
+def test_earlier_binding_decides_where_no_id_speaks() -> None:
+    assert pairs(found(parcel(by_number("100482")), bound=A)) == [("PD100/1", "bound")]
+    assert pairs(found(parcel(by_id(B)), bound=A)) == [("PD200/1", "external_shipment_id")]
+
+
+def test_earlier_binding_against_the_number_is_refused() -> None:
+    assert refusal(found(parcel(by_number("PD200/1")), bound=A)) is Reason.AMBIGUOUS_ORDER
+
+
+def test_what_was_looked_up_goes_before_what_was_remembered_of_a_bound_order() -> None:
+    stale = FulfillmentOrder(A.id, A.reference, None, ())
+
+    [one] = found(parcel(by_number("PD100/1")), A, bound=stale)  # type: ignore[misc]  # an Unmatched would not unpack
+
+    assert one.order == A
+
+
+def test_operators_link_wins_over_everything() -> None:
+    assert pairs(
+        found(parcel(by_id(A), by_number("PD100/1"), items=(item(A1),)), bound=A, linked=B)
+    ) == [("PD200/1", "linked")]
+
+
+def test_line_ids_alone_name_the_order() -> None:
+    assert pairs(found(parcel(items=(item(A1), item(A2))))) == [("PD100/1", "line_item_id")]
+
+
+def test_order_id_of_the_items_alone_names_the_order() -> None:
+    assert pairs(found(parcel(items=(ShipmentItem(1, sku="SHAWL", order_id=A.id),)))) == [
+        ("PD100/1", "item_order_id")
+    ]
+
+
+def test_combined_parcel_becomes_one_match_for_each_order_with_its_items() -> None:
+    result = found(parcel(by_id(A), items=(item(A1), item(B1))))
+
+    assert result == (
+        Match(A, "external_shipment_id", (item(A1),)),
+        Match(B, "line_item_id", (item(B1),)),
+    )
+
+
+def test_combined_parcel_may_carry_the_clues_of_each_of_its_orders() -> None:
+    assert pairs(found(parcel(by_id(A), by_number("PD200/1"), items=(item(A1), item(B1))))) == [
+        ("PD100/1", "line_item_id"),
+        ("PD200/1", "line_item_id"),
+    ]
+
+
+def test_item_without_line_id_goes_to_the_only_order_with_its_sku() -> None:
+    loose = ShipmentItem(1, sku="sock")
+
+    assert found(parcel(by_id(A), items=(item(A1), item(B1), loose))) == (
+        Match(A, "external_shipment_id", (item(A1),)),
+        Match(B, "line_item_id", (item(B1), loose)),
+    )
+
+
+@pytest.mark.parametrize("sku", ["SHARED", "NOWHERE", None])
+def test_item_whose_sku_does_not_say_stays_with_the_shipments_own_order(sku: str | None) -> None:
+    shared_a, shared_b = (
+        an_order(1, "PD100/1", A1, OrderLine(uuid(13), 1, "SHARED")),
+        an_order(2, "PD200/1", B1, OrderLine(uuid(22), 1, "SHARED")),
+    )
+    loose = ShipmentItem(1, sku=sku)
+
+    result = found(parcel(by_id(shared_b), items=(item(A1), item(B1), loose)), shared_a, shared_b)
+
+    assert isinstance(result, tuple)
+    assert {one.order.reference: one.items for one in result} == {
+        "PD100/1": (item(A1),),
+        "PD200/1": (item(B1), loose),
+    }
+
+
+def test_item_that_two_orders_have_and_nothing_else_decides_is_refused() -> None:
+    shared_a, shared_b = (
+        an_order(1, "PD100/1", A1, OrderLine(uuid(13), 1, "SHARED")),
+        an_order(2, "PD200/1", B1, OrderLine(uuid(22), 1, "SHARED")),
+    )
+
+    assert (
+        refusal(
+            found(
+                parcel(items=(item(A1), item(B1), ShipmentItem(1, sku="SHARED"))),
+                shared_a,
+                shared_b,
+            )
+        )
+        is Reason.AMBIGUOUS_ORDER
+    )
+
+
+def test_order_of_the_clues_that_none_of_the_items_belongs_to_is_refused() -> None:
+    assert refusal(found(parcel(by_id(A), items=(item(B1),)))) is Reason.AMBIGUOUS_ORDER
+
+
+def test_item_whose_order_id_and_line_id_disagree_is_refused() -> None:
+    assert refusal(found(parcel(items=(item(A1, order=B),)))) is Reason.AMBIGUOUS_ORDER
+
+
+def test_line_id_on_two_orders_is_refused_unless_a_clue_settles_it() -> None:
+    again = an_order(3, "PD300/1", A1)
+
+    assert refusal(found(parcel(items=(item(A1),)), A, again)) is Reason.AMBIGUOUS_ORDER
+    assert pairs(found(parcel(by_number("PD300/1"), items=(item(A1),)), A, again)) == [
+        ("PD300/1", "shipment_number")
+    ]
+    assert pairs(found(parcel(items=(item(A1, order=A),)), A, again)) == [
+        ("PD100/1", "line_item_id")
+    ]
+
+
+def test_orders_of_other_parcels_do_no_harm() -> None:
+    assert found(parcel(by_number("100482"), items=(ShipmentItem(1, sku="SHAWL"),))) == Unmatched(
+        Reason.NOT_A_PURPLE_DOT_ORDER,
+        "nothing on it names a fulfillment order (shipment_number 100482)",
+    )
+
+
+def test_number_that_looks_right_and_is_not_there_is_not_found() -> None:
+    result = found(parcel(by_number("#pd999/1")))
+
+    assert refusal(result) is Reason.ORDER_NOT_FOUND
+    assert isinstance(result, Unmatched)
+    assert "#pd999/1" in result.detail
+
+
+def test_without_a_pattern_no_number_looks_like_purple_dots() -> None:
+    assert (
+        refusal(found(parcel(by_number("PD999/1")), pattern=None)) is Reason.NOT_A_PURPLE_DOT_ORDER
+    )
+
+
+def test_nothing_at_all_is_no_order() -> None:
+    assert refusal(found(parcel())) is Reason.NOT_A_PURPLE_DOT_ORDER
+
+
+def test_foreign_parcel_wants_no_lookup() -> None:
+    _, automatic, other_shop = payload_files.load(
+        "LABEL_CREATED_V2__batch_with_foreign_parcels"
+    ).translated()
+
+    assert (
+        wanted(automatic, pattern=PATTERN)
+        == wanted(other_shop, pattern=PATTERN)
+        == Wanted(frozenset(), frozenset(), frozenset())
+    )
+
+
+def test_wanted_ids_are_lower_case_and_references_normalized() -> None:
+    shipment = parcel(
+        Clue(ClueKind.ORDER_ID, "orderKey", A.id.upper()),
+        by_number(" #pd100/1"),
+        by_number("100482"),
+        items=(item(A1, order=B),),
+    )
+
+    assert wanted(shipment, pattern=PATTERN) == Wanted(
+        frozenset({A.id, B.id}), frozenset({"PD100/1"}), frozenset({A1.id})
+    )
+
+
+def test_ids_of_another_shape_are_not_wanted() -> None:
+    shipment = parcel(
+        items=(ShipmentItem(1, line_item_id="14029991729169", order_id="6610002231"),)
+    )
+
+    assert wanted(shipment, pattern=PATTERN) == Wanted(frozenset(), frozenset(), frozenset())
+
+
+def test_without_a_pattern_every_number_is_wanted() -> None:
+    assert wanted(parcel(by_number("100482")), pattern=None).references == {"100482"}
+
+
+def test_no_sku_never_matches_no_sku() -> None:
+    lines = (OrderLine("1", 1, None), OrderLine("2", 1, " "))
+
+    assert lines_with_sku(lines, None) == lines_with_sku(lines, "  ") == ()
+
+
+def test_sku_in_another_case_matches_only_where_one_spelling_can_be_meant() -> None:
+    lower, upper = OrderLine("1", 1, "cap"), OrderLine("2", 1, "CAP")
+
+    assert lines_with_sku((lower, upper), " cap ") == (lower,)
+    assert lines_with_sku((lower,), "CAP") == (lower,)
+    assert lines_with_sku((lower, upper), "Cap") == ()
+
+
+REFERENCES = st.from_regex(r"\A {0,2}#{0,2}[pP][dD]1{0,2}/?[12]{0,2} {0,2}\Z")
+
+
+@given(said=REFERENCES, own=REFERENCES)
+def test_references_match_exactly_when_they_are_equal_after_normalizing(
+    said: str, own: str
+) -> None:
+    result = found(parcel(by_number(said)), an_order(1, own))
+
+    assert isinstance(result, tuple) == (normalize_reference(said) == normalize_reference(own))
+
+
+CLUES = st.builds(
+    lambda order, number: by_number(order.reference) if number else by_id(order),
+    st.sampled_from([A, B]),
+    st.booleans(),
+)
+ITEMS = st.lists(
+    st.sampled_from(
+        [
+            item(A1),
+            item(A2),
+            item(B1),
+            item(A1, order=B),
+            ShipmentItem(1, sku="CAP"),
+            ShipmentItem(1),
+        ]
+    ),
+    max_size=5,
+)
+
+
+@given(clues=st.lists(CLUES, max_size=3), items=ITEMS, bound=st.sampled_from([None, A, B]))
+def test_matches_hand_out_every_item_once_and_each_order_once(
+    clues: list[Clue], items: list[ShipmentItem], bound: FulfillmentOrder | None
+) -> None:
+    shipment = parcel(*clues, items=tuple(items))
+
+    result = found(shipment, bound=bound)
+
+    assert result == found(shipment, bound=bound)
+    if isinstance(result, tuple):
+        handed = [one for share in result for one in share.items]
+        assert sorted(map(repr, handed)) == sorted(map(repr, items))
+        assert len({share.order.id for share in result}) == len(result) > 0
+        assert {share.rule for share in result} <= {clue.field for clue in clues} | {
+            "bound",
+            "line_item_id",
+            "item_order_id",
+        }
+        assert (
+            len({clue.value for clue in clues if clue.kind is ClueKind.ORDER_ID}) < 2
+            or len(result) == 2
+        )
+
+
+def test_foreign_item_of_a_combined_parcel_without_clues_stays_to_be_left_out() -> None:
+    gift = ShipmentItem(1, sku="GIFT")
+
+    assert found(parcel(items=(item(A1), item(B1), gift))) == (
+        Match(A, "line_item_id", (item(A1), gift)),
+        Match(B, "line_item_id", (item(B1),)),
+    )
