@@ -243,9 +243,8 @@ def test_pod_is_hardened_and_told_its_settings(name: str, pod: Json) -> None:
     assert pod["metadata"]["labels"]["app.kubernetes.io/name"] == name
 
 
-def test_receivers_are_asked_healthz_alone_as_one_taken_out_for_the_workers_silence_would_lose_webhooks() -> (
-    None
-):
+def test_receivers_are_asked_healthz_alone() -> None:
+    """One taken out of service for the worker's silence would lose webhooks."""
     (receiver,) = pods()["bridge-receiver"]["spec"]["containers"]
 
     assert {

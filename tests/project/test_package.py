@@ -162,9 +162,7 @@ def test_demo_comes_out_right_from_there(programs: Path, tmp_path: Path) -> None
     assert shown.endswith("Everything came out exactly as it must.\n")
 
 
-def test_lowest_versions_are_told_for_all_that_is_installed_and_for_nothing_that_only_develops() -> (
-    None
-):
+def test_lowest_versions_cover_all_that_is_installed_and_nothing_that_only_develops() -> None:
     extras = {"postgres": ["psycopg[binary]>=3.2.1"], "dev": ["ours[postgres]", "ruff>=0.9"]}
 
     assert lowest({"dependencies": ["flask>=3.1"], "optional-dependencies": extras}) == [

@@ -256,7 +256,8 @@ def test_every_lint_ignore_has_its_reason_on_its_line(project: Path, pyproject: 
 def gunicorn(project: Path, tmp_path: Path) -> tuple[str, ...]:
     """The shipped configuration around an application that answers nothing of interest."""
     (tmp_path / "nothing.py").write_text(
-        "def app(environ, start_response):\n    start_response('204 No Content', [])\n    return []\n"
+        "def app(environ, start_response):\n"
+        "    start_response('204 No Content', [])\n    return []\n"
     )
     config = project / "deploy" / "gunicorn.conf.py"
     return (

@@ -1,4 +1,4 @@
-"""Every command line that README and its pages show is run, against both vendors' simulators and a
+"""Every command line that the pages show is run, against both vendors' simulators and a
 ledger with a parcel in it."""
 
 import logging
@@ -11,7 +11,7 @@ import structlog
 from click.testing import CliRunner
 
 from bridge.cli import main
-from tests.project.test_readme import command_lines
+from tests.project.test_docs import command_lines
 from tests.support.commands import COMMANDS
 from tests.support.fakes import Clock
 from tests.support.virtual_bridge import Clockwork
@@ -70,16 +70,24 @@ def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clock
 
 
 @pytest.mark.parametrize("line", lines())
-def test_command_line_of_readme_runs(bridge: Clockwork, line: str, tmp_path: Path) -> None:
+def test_command_line_of_the_pages_runs(bridge: Clockwork, line: str, tmp_path: Path) -> None:
     [delivery], [event] = bridge.deliveries(), bridge.events()
     (tmp_path / "rows.csv").write_text(
         "shipment_id,tracking_number,carrier_code\nse-404,1ZB7X0410366666666,ups\n"
     )
+    file = "rows.csv" if " ship " in line else "copy.db"
     values = {
-        "ID": delivery["id"], "DELIVERY": delivery["id"], "EVENT": event["id"], "SHIPMENT": delivery["shipstation_record_id"],
-        "FULFILLMENT_ORDER": "PD800/1", "VERSION": "0007", "URL": "https://bridge.example.com", "TEXT": "told by hand",
-        "FILE": str(tmp_path / ("rows.csv" if " ship " in line else "copy.db")),
-    }  # fmt: skip
+        "ID": delivery["id"],
+        "DELIVERY": delivery["id"],
+        "EVENT": event["id"],
+        "SHIPMENT": delivery["shipstation_record_id"],
+        "FULFILLMENT_ORDER": "PD800/1",
+        "VERSION": "0007",
+        "URL": "https://bridge.example.com",
+        "HOST:PORT": "127.0.0.1:9464",
+        "TEXT": "fulfilled by hand",
+        "FILE": str(tmp_path / file),
+    }
     arguments = [values.get(word.rstrip("…"), word) for word in shlex.split(line)[1:]]
 
     result = CliRunner().invoke(
@@ -94,7 +102,7 @@ def test_command_line_of_readme_runs(bridge: Clockwork, line: str, tmp_path: Pat
 
 
 @pytest.mark.parametrize("name", PROCESSES)
-def test_process_of_readme_has_a_test_that_runs_it(name: str, project: Path) -> None:
+def test_process_of_the_pages_has_a_test_that_runs_it(name: str, project: Path) -> None:
     assert name in COMMANDS
     texts = [
         (project / "tests" / file).read_text(encoding="utf-8")

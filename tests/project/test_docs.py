@@ -1,5 +1,5 @@
-"""README says what the code does: its tables, commands, routes, links and examples are held against
-it."""
+"""README and docs/ say what the code does: their tables, commands, routes, links and examples are
+held against it."""
 
 import json
 import re
@@ -19,10 +19,22 @@ from bridge.web.app import create_app
 from tests.support.commands import COMMANDS
 
 PROJECT = Path(__file__).parents[2]
-README = (PROJECT / "README.md").read_text(encoding="utf-8")
-RECIPES = (PROJECT / "deploy" / "shipstation.md").read_text(encoding="utf-8")
-VERIFICATION = (PROJECT / "docs" / "verification.md").read_text(encoding="utf-8")
-OPERATIONS = (PROJECT / "deploy" / "operations.md").read_text(encoding="utf-8")
+
+
+def read(name: str) -> str:
+    """A page of ours, by its path from the top."""
+    return (PROJECT / name).read_text(encoding="utf-8")
+
+
+PAGES = [
+    "README.md",
+    "CHANGELOG.md",
+    *sorted(f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md")),
+    *sorted(f"deploy/{path.name}" for path in (PROJECT / "deploy").glob("*.md")),
+]
+README = read("README.md")
+VERIFICATION = read("docs/verification.md")
+RECIPES = read("deploy/shipstation.md")
 SETTINGS = {
     "BRIDGE_WEBHOOK_TOKENS": "t0ken-of-the-front-door",
     "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "pd-access-7c1",
@@ -30,15 +42,15 @@ SETTINGS = {
 }
 
 
-def section(heading: str) -> str:
+def section(page: str, heading: str) -> str:
     """What stands between this heading and the next of its rank."""
     rank = heading.partition(" ")[0]
-    return README.partition(f"\n{heading}\n")[2].partition(f"\n{rank} ")[0]
+    return read(page).partition(f"{heading}\n")[2].partition(f"\n{rank} ")[0]
 
 
-def table(heading: str, number: int = 0) -> list[list[str]]:
+def table(page: str, heading: str, number: int = 0) -> list[list[str]]:
     """The rows of a section's table, without its head."""
-    [*tables] = re.findall(r"(?:^\|.*\n)+", section(heading) + "\n", re.MULTILINE)
+    [*tables] = re.findall(r"(?:^\|.*\n)+", section(page, heading) + "\n", re.MULTILINE)
     return [
         [cell.strip() for cell in line.strip("|").split(" | ")]
         for line in tables[number].splitlines()[2:]
@@ -64,7 +76,7 @@ def test_table_of_settings_is_the_codes() -> None:
         for name, field in Settings.model_fields.items()
     ]
 
-    assert table("## Settings") == expected
+    assert table("docs/settings.md", "# Settings") == expected
 
 
 def _default(written: str, *, is_required: bool) -> str:
@@ -78,13 +90,15 @@ def test_settings_that_nothing_uses_yet_are_named() -> None:
     unused = [
         name for name in Settings.model_fields if not re.search(rf"settings\.{name}\b", source)
     ]
-    _, _, admitted = section("## Settings").partition("not used by anything yet: ")
+    _, _, admitted = section("docs/settings.md", "# Settings").partition(
+        "not used by anything yet: "
+    )
 
     assert code(admitted.partition(".")[0]) == [f"BRIDGE_{name.upper()}" for name in unused]
 
 
 def test_table_of_event_types_is_the_codes() -> None:
-    assert table("## Event types") == [
+    assert table("docs/reference.md", "## Event types") == [
         [f"`{row.name}`", row.family, row.meaning] for row in EVENT_TYPES.values()
     ]
 
@@ -95,7 +109,7 @@ def test_table_of_reasons_is_the_codes() -> None:
         for reason, meaning in MEANINGS.items()
     ]
 
-    assert table("## Reasons") == expected
+    assert table("docs/reasons.md", "# Reasons") == expected
 
 
 @pytest.fixture
@@ -112,7 +126,7 @@ def test_table_of_routes_is_the_codes(app: Flask) -> None:
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     ]
 
-    assert sorted(row[0] for row in table("## HTTP")) == sorted(
+    assert sorted(row[0] for row in table("docs/reference.md", "## HTTP")) == sorted(
         f"`{method} {rule}`" for method, rule in rules
     )
 
@@ -121,10 +135,12 @@ def test_table_of_routes_is_the_codes(app: Flask) -> None:
 
 
 def test_table_of_commands_names_every_command() -> None:
-    assert {code(row[0])[0].split()[1] for row in table("## Commands")} == set(COMMANDS)
+    assert {code(row[0])[0].split()[1] for row in table("docs/reference.md", "## Commands")} == set(
+        COMMANDS
+    )
 
 
-@pytest.mark.parametrize("row", table("## Commands"), ids=lambda row: row[0])
+@pytest.mark.parametrize("row", table("docs/reference.md", "## Commands"), ids=lambda row: row[0])
 def test_options_in_the_table_of_commands_exist(row: list[str]) -> None:
     command = COMMANDS[code(row[0])[0].split()[1]]
     known = {option for parameter in command.params for option in parameter.opts}
@@ -136,16 +152,12 @@ def test_options_in_the_table_of_commands_exist(row: list[str]) -> None:
 
 def command_lines() -> list[str]:
     """Every `bridge ...` that stands in code, in a sentence or on a line of its own."""
-    texts = [
-        *code(README),
-        *code(VERIFICATION),
-        *code(OPERATIONS),
-        *(
-            line.strip()
-            for block in re.findall(r"```\n(.*?)```", README, re.DOTALL)
-            for line in block.splitlines()
-        ),
-    ]
+    texts = []
+    for page in PAGES:
+        text = read(page)
+        texts += code(text)
+        blocks = re.findall(r"```\n(.*?)```", text, re.DOTALL)
+        texts += [line.strip() for block in blocks for line in block.splitlines()]
     return sorted({text.partition(" #")[0] for text in texts if re.match(r"bridge [a-z]", text)})
 
 
@@ -164,10 +176,14 @@ def test_command_line_is_understood(line: str) -> None:
 
 def test_targets_of_make_exist() -> None:
     targets = set(
-        re.findall(r"^(\w+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+        re.findall(r"^([\w-]+):", (PROJECT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
     )
 
-    assert {text.split()[1] for text in code(README) if text.startswith("make ")} <= targets
+    named = {
+        text.split()[1] for page in PAGES for text in code(read(page)) if text.startswith("make ")
+    }
+
+    assert named <= targets
 
 
 # Links and size
@@ -181,25 +197,27 @@ def anchors(text: str) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-@pytest.mark.parametrize("name", ["README.md", "docs/verification.md", "CHANGELOG.md"])
-def test_links_lead_somewhere(name: str) -> None:
-    text = (PROJECT / name).read_text(encoding="utf-8")
-    folder = (PROJECT / name).parent
-    links = [
-        link for link in re.findall(r"\]\(([^)\s]+)\)", text) if not link.startswith("https://")
-    ]
+@pytest.mark.parametrize("page", PAGES)
+def test_links_lead_somewhere(page: str) -> None:
+    folder = (PROJECT / page).parent
+    links = re.findall(r"\]\((?!https?:)([^)\s]+)\)", read(page))
 
-    lost = [
-        link
-        for link in links
-        if not (link[1:] in anchors(text) if link.startswith("#") else (folder / link).exists())
-    ]
+    lost = [link for link in links if not _is_there(folder, PROJECT / page, link)]
 
     assert lost == []
 
 
-def test_files_named_in_readme_exist() -> None:
-    names = [span for span in code(README) if re.fullmatch(r"(bridge|deploy|tests)/[\w/.-]+", span)]
+def _is_there(folder: Path, page: Path, link: str) -> bool:
+    name, _, anchor = link.partition("#")
+    target = (folder / name).resolve() if name else page
+    if not anchor:
+        return target.exists()
+    return target.exists() and anchor in anchors(target.read_text(encoding="utf-8"))
+
+
+def test_files_named_in_the_pages_exist() -> None:
+    spans = [span for page in PAGES for span in code(read(page)) if page != "CHANGELOG.md"]
+    names = [span for span in spans if re.fullmatch(r"(bridge|deploy|docs|tests)/[\w/.-]+", span)]
 
     assert [name for name in names if not (PROJECT / name).exists()] == []
     assert len(names) > 4
