@@ -1,15 +1,17 @@
-"""The wiring: settings in, the ledger, the vendors' clients and the worker out. It knows no Flask,
-which a worker needs not load."""
+"""The wiring: settings in, running parts out. It knows no Flask, which a worker need not load."""
 
 import threading
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import timedelta
-from functools import partial
-from typing import Any
+from functools import cached_property, partial
+from typing import Any, Self
 
 from bridge.domain.errors import SettingsError, StorageError
-from bridge.operations import alert_check, subscriptions
+from bridge.domain.orders import FulfillmentOrder
+from bridge.operations import alert_check, health, subscriptions
 from bridge.operations.sweep import Sweep
+from bridge.pipeline import find_orders
 from bridge.pipeline.create_deliveries import Policy
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
@@ -25,181 +27,244 @@ from bridge.vendors.purple_dot.client import PurpleDot
 from bridge.vendors.rate_limit import Budget, WaitingRoom
 from bridge.vendors.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.vendors.shipstation.fetch import Fetcher
+from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
 from bridge.vendors.shipstation.webhook import is_shipstation_origin
 from bridge.worker.loop import Worker
 from bridge.worker.periodic import Chore, Chores
 
 _RETENTION_EVERY = timedelta(hours=1)
-EachClient = Callable[[ApiClient], ApiClient]
 
 
-def open_database(settings: Settings, *, busy_timeout: float = 30.0) -> Database:
-    """The ledger. A SQLite file is created or upgraded on the way; on PostgreSQL that is `bridge
-    migrate`'s work."""
-    database = Database(
-        settings.database_url, pool_size=settings.worker_threads + 4, busy_timeout=busy_timeout
-    )
-    if database.is_sqlite:
+def _as_it_is(api: ApiClient) -> ApiClient:
+    return api
+
+
+@dataclass
+class Services:
+    """The parts of one process, each built when it is first used, and once.
+
+    A call that waits for its rate limit gives up when `stopping` is set. `wrap` may put something
+    around each vendor's client.
+    """
+
+    settings: Settings
+    database: Database
+    stopping: threading.Event = field(default_factory=threading.Event)
+    wrap: Callable[[ApiClient], ApiClient] = _as_it_is
+
+    @classmethod
+    def open(cls, settings: Settings, *, busy_timeout: float = 30.0) -> Self:
+        """With its database. A SQLite file is created or upgraded on the way; on PostgreSQL that is
+        left to `bridge migrate`. Raises SettingsError and StorageError."""
+        database = Database(
+            settings.database_url, pool_size=settings.worker_threads + 4, busy_timeout=busy_timeout
+        )
+        services = cls(settings, database)
         try:
-            migrate.upgrade(database)
-        except StorageError:
-            database.close()
+            _ = services.carriers  # A wrong carriers file is found at the start, not at a parcel.
+            if database.is_sqlite:
+                migrate.upgrade(database)
+        except (SettingsError, StorageError):
+            services.close()
             raise
-    return database
+        return services
 
+    def close(self) -> None:
+        """Give the database's connections back. They are opened anew when they are needed."""
+        self.database.close()
 
-def create_worker(settings: Settings) -> Worker:
-    """The worker, ready to `run()`."""
-    database = open_database(settings)
-    stopping = threading.Event()
-    room = WaitingRoom(seats=max(1, settings.worker_threads // 2))
-    fetcher, purple_dot = create_clients(settings, database, stopping=stopping, room=room)
-    event_job = create_event_job(settings, database, fetcher, purple_dot)
-    lease = timedelta(seconds=settings.lease_seconds)
-    return Worker(
-        database=database,
-        event_job=event_job,
-        delivery_job=DeliveryJob(
-            database,
-            purple_dot,
-            fetcher,
-            event_job.resolver,
-            event_job.policy,
-            event_job.schedules,
-            lease,
-        ),
-        threads=settings.worker_threads,
-        lease=lease,
-        chores=Chores(database, table=_chores(settings, database, fetcher)),
-        stopping=stopping,
-    )
+    def __enter__(self) -> Self:
+        return self
 
+    def __exit__(self, *_exc_info: object) -> None:
+        self.close()
 
-def create_event_job(
-    settings: Settings, database: Database, fetcher: Fetcher, purple_dot: PurpleDot
-) -> EventJob:
-    """What a worker does with an event; a replay's dry run asks the same."""
-    policy = Policy(
-        pattern=settings.reference_pattern,
-        carriers=own_carriers(settings),
-        notify_customer=settings.notify_customer,
-        hold=timedelta(seconds=settings.hold_seconds),
-        retry_schedule=settings.retry_schedule,
-    )
-    schedules = Schedules(
-        retry=settings.retry_schedule,
-        wait=settings.wait_schedule,
-        confirm=settings.confirm_schedule,
-    )
-    resolver = Resolver(database, purple_dot, settings.reference_pattern)
-    return EventJob(
-        database, fetcher, resolver, policy, schedules, timedelta(seconds=settings.lease_seconds)
-    )
+    # How the vendors are reached
 
+    @cached_property
+    def shipstation_origins(self) -> frozenset[str]:
+        """Where a resource_url may point, besides ShipStation's own hosts."""
+        v2 = origin_of(self.settings.shipstation_base_url)
+        v1 = origin_of(self.settings.shipstation_v1_base_url)
+        return frozenset({v2, v1})
 
-def _chores(settings: Settings, database: Database, fetcher: Fetcher) -> list[Chore]:
-    """What the worker does now and then."""
-    every, sweep = settings.reconcile_every, Sweep(database, fetcher)
-    keep = timedelta(days=settings.retention_days)
-    chores = [Chore("retention", _RETENTION_EVERY, partial(retention.forget, database, keep))]
-    chores += [
-        Chore(
-            subscriptions.CHECK,
-            subscriptions.CHECK_EVERY,
-            subscription_check(settings, database, fetcher).do,
+    @cached_property
+    def signing_keys(self) -> KeySet:
+        """ShipStation's keys, by id."""
+        return KeySet(jwks_fetcher(self.settings.shipstation_jwks_url))
+
+    @cached_property
+    def rates(self) -> dict[str, int]:
+        """Calls a minute that the settings allow, by system."""
+        return rates(self.settings)
+
+    @cached_property
+    def shipstation_v2(self) -> ShipStationV2 | None:
+        """None without a key."""
+        key = self.settings.shipstation_api_key
+        if key is None:
+            return None
+        client = self._client("shipstation", self._is_shipstation, headers={"api-key": key})
+        return ShipStationV2(client, self.settings.shipstation_base_url)
+
+    @cached_property
+    def shipstation_v1(self) -> ShipStationV1 | None:
+        """None without a key and its secret."""
+        key = self.settings.shipstation_v1_api_key
+        secret = self.settings.shipstation_v1_api_secret
+        if key is None or secret is None:
+            return None
+        pair = (key.get_secret_value(), secret)
+        client = self._client("shipstation_v1", self._is_shipstation, auth=pair)
+        return ShipStationV1(client, self.settings.shipstation_v1_base_url)
+
+    @cached_property
+    def fetcher(self) -> Fetcher:
+        """Reads what ShipStation's webhooks point at, from whichever API it stands in."""
+        custom_fields = self.settings.shipstation_v1_custom_fields
+        return Fetcher(self.shipstation_v2, self.shipstation_v1, custom_fields)
+
+    @cached_property
+    def purple_dot(self) -> PurpleDot:
+        """The only way to Purple Dot."""
+        origins = frozenset({origin_of(self.settings.purple_dot_base_url)})
+        headers = {"X-Purple-Dot-Access-Token": self.settings.purple_dot_access_token}
+        client = self._client("purple_dot", origins.__contains__, headers=headers)
+        return PurpleDot(client, self.settings.purple_dot_base_url)
+
+    @cached_property
+    def subscription_check(self) -> subscriptions.SubscriptionCheck:
+        """Whether the webhooks still come to us."""
+        apis = (self.shipstation_v2, self.shipstation_v1)
+        subscribed = [api.subscriptions() for api in apis if api is not None]
+        tokens = [token.get_secret_value() for token in self.settings.webhook_tokens]
+        return subscriptions.SubscriptionCheck(self.database, subscribed, tokens)
+
+    def orders_named(self, text: str) -> list[FulfillmentOrder]:
+        """Purple Dot's orders with this id or reference, asked for now."""
+        return list(find_orders.orders_named(self.purple_dot, text))
+
+    # How parcels are decided
+
+    @cached_property
+    def carriers(self) -> Carriers:
+        """The built-in table behind an operator's own rows. Raises SettingsError for a file that
+        can't be used."""
+        file = self.settings.carriers_file
+        if file is None:
+            return Carriers()
+        try:
+            return Carriers(own_rows(file.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as exc:
+            problem = f"BRIDGE_CARRIERS_FILE: {exc}; correct the file, or leave the setting empty"
+            raise SettingsError([problem]) from exc
+
+    @cached_property
+    def policy(self) -> Policy:
+        """What the settings say about which parcels go out, and how."""
+        return Policy(
+            pattern=self.settings.reference_pattern,
+            carriers=self.carriers,
+            notify_customer=self.settings.notify_customer,
+            hold=timedelta(seconds=self.settings.hold_seconds),
+            retry_schedule=self.settings.retry_schedule,
         )
-    ]
-    if settings.alert_urls:
-        told = alert_check.Watch(
-            database,
-            settings.alert_urls,
-            rates(settings),
-            has_console=settings.console_password is not None,
+
+    @cached_property
+    def schedules(self) -> Schedules:
+        """When to try again, by what went wrong."""
+        return Schedules(
+            retry=self.settings.retry_schedule,
+            wait=self.settings.wait_schedule,
+            confirm=self.settings.confirm_schedule,
         )
-        chores.append(Chore("alerts", alert_check.EVERY, told.do))
-    return [*chores, Chore("sweep", every, partial(sweep.routine, every))] if every else chores
 
+    @cached_property
+    def resolver(self) -> Resolver:
+        """Finds the orders that a parcel may belong to."""
+        return Resolver(self.database, self.purple_dot, self.settings.reference_pattern)
 
-def create_clients(
-    settings: Settings,
-    database: Database,
-    *,
-    stopping: threading.Event,
-    room: WaitingRoom | None = None,
-    each: EachClient = lambda api: api,
-) -> tuple[Fetcher, PurpleDot]:
-    """Both vendors' clients, each under its shared budget. A waiting call gives up when `stopping`
-    is set, or the `room` is full. `each` may listen to them."""
-    at_shipstation = partial(is_shipstation_origin, configured=known_origins(settings))
-    at_purple_dot = frozenset({origin_of(settings.purple_dot_base_url)}).__contains__
+    @cached_property
+    def lease(self) -> timedelta:
+        """A claim that is not renewed for so long may be taken over."""
+        return timedelta(seconds=self.settings.lease_seconds)
 
-    def client(
-        system: str, per_minute: int, origins: OriginRule = at_shipstation, **credentials: Any
-    ) -> ApiClient:
-        budget = Budget(database, system, per_minute, stopping, room)
-        return each(
-            ApiClient(
-                system=system,
-                origins=origins,
-                before_call=budget.before_call,
-                after_call=budget.after_call,
-                **credentials,
+    @cached_property
+    def event_job(self) -> EventJob:
+        """What a worker does with an event; a replay's dry run asks the same."""
+        return EventJob(
+            self.database, self.fetcher, self.resolver, self.policy, self.schedules, self.lease
+        )
+
+    @cached_property
+    def delivery_job(self) -> DeliveryJob:
+        """What a worker does with a delivery."""
+        return DeliveryJob(
+            self.database,
+            self.purple_dot,
+            self.fetcher,
+            self.resolver,
+            self.policy,
+            self.schedules,
+            self.lease,
+        )
+
+    # What runs
+
+    def readiness(self) -> dict[str, Any]:
+        """Can webhooks be received and processed? What /readyz answers."""
+        return health.readiness(self.database, self.settings)
+
+    @cached_property
+    def worker(self) -> Worker:
+        """Ready to `run()`."""
+        return Worker(
+            database=self.database,
+            event_job=self.event_job,
+            delivery_job=self.delivery_job,
+            threads=self.settings.worker_threads,
+            lease=self.lease,
+            chores=Chores(self.database, table=self._periodic_tasks()),
+            stopping=self.stopping,
+        )
+
+    def _periodic_tasks(self) -> list[Chore]:
+        keep = timedelta(days=self.settings.retention_days)
+        forget = partial(retention.forget, self.database, keep)
+        check = self.subscription_check.do
+        tasks = [
+            Chore("retention", _RETENTION_EVERY, forget),
+            Chore(subscriptions.CHECK, subscriptions.CHECK_EVERY, check),
+        ]
+        if self.settings.alert_urls:
+            has_console = self.settings.console_password is not None
+            watch = alert_check.Watch(
+                self.database, self.settings.alert_urls, self.rates, has_console=has_console
             )
+            tasks.append(Chore("alerts", alert_check.EVERY, watch.do))
+        every = self.settings.reconcile_every
+        if every:
+            sweep = Sweep(self.database, self.fetcher)
+            tasks.append(Chore("sweep", every, partial(sweep.routine, every)))
+        return tasks
+
+    @cached_property
+    def _waiting_room(self) -> WaitingRoom:
+        # A vendor that is slow, or throttles us, holds half of the threads at most.
+        return WaitingRoom(seats=max(1, self.settings.worker_threads // 2))
+
+    def _is_shipstation(self, origin: str) -> bool:
+        return is_shipstation_origin(origin, configured=self.shipstation_origins)
+
+    def _client(self, system: str, origins: OriginRule, **credentials: Any) -> ApiClient:
+        """Under the rate limit that all processes of one database share."""
+        per_minute = self.rates[system]
+        budget = Budget(self.database, system, per_minute, self.stopping, self._waiting_room)
+        client = ApiClient(
+            system=system,
+            origins=origins,
+            before_call=budget.before_call,
+            after_call=budget.after_call,
+            **credentials,
         )
-
-    v2 = v1 = None
-    if settings.shipstation_api_key is not None:
-        api = client(
-            "shipstation",
-            settings.shipstation_rate_per_minute,
-            headers={"api-key": settings.shipstation_api_key},
-        )
-        v2 = ShipStationV2(api, settings.shipstation_base_url)
-    if (
-        settings.shipstation_v1_api_key is not None
-        and settings.shipstation_v1_api_secret is not None
-    ):
-        pair = (
-            settings.shipstation_v1_api_key.get_secret_value(),
-            settings.shipstation_v1_api_secret,
-        )
-        v1 = ShipStationV1(
-            client("shipstation_v1", settings.shipstation_v1_rate_per_minute, auth=pair),
-            settings.shipstation_v1_base_url,
-        )
-    headers = {"X-Purple-Dot-Access-Token": settings.purple_dot_access_token}
-    purple_dot = PurpleDot(
-        client("purple_dot", settings.purple_dot_rate_per_minute, at_purple_dot, headers=headers),
-        settings.purple_dot_base_url,
-    )
-    return Fetcher(v2, v1, settings.shipstation_v1_custom_fields), purple_dot
-
-
-def subscription_check(
-    settings: Settings, database: Database, fetcher: Fetcher
-) -> subscriptions.SubscriptionCheck:
-    """What looks whether the webhooks still come to us: a chore of the worker, and a line of
-    `bridge doctor`."""
-    every = [one.subscriptions() for one in (fetcher.v2, fetcher.v1) if one is not None]
-    return subscriptions.SubscriptionCheck(
-        database, every, [token.get_secret_value() for token in settings.webhook_tokens]
-    )
-
-
-def own_carriers(settings: Settings) -> Carriers:
-    """The built-in table behind an operator's own rows. Raises SettingsError for a file that can't
-    be used."""
-    file = settings.carriers_file
-    try:
-        return Carriers(own_rows(file.read_text(encoding="utf-8")) if file else ())
-    except (OSError, ValueError) as exc:
-        raise SettingsError(
-            [f"BRIDGE_CARRIERS_FILE: {exc}; correct the file, or leave the setting empty"]
-        ) from exc
-
-
-def known_origins(settings: Settings) -> frozenset[str]:
-    """Where a resource_url may point, besides the vendor's own hosts."""
-    return frozenset(
-        {origin_of(settings.shipstation_base_url), origin_of(settings.shipstation_v1_base_url)}
-    )
+        return self.wrap(client)

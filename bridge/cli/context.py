@@ -4,9 +4,13 @@ however the command ends."""
 import getpass
 import os
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from bridge.settings import Settings
 from bridge.store.engine.database import Database
+
+if TYPE_CHECKING:
+    from bridge.services import Services
 
 
 def load_settings(**given: object) -> Settings:
@@ -20,11 +24,15 @@ def load_settings(**given: object) -> Settings:
 
 def opened(settings: Settings | None = None) -> closing[Database]:
     """`with opened() as database`, its schema brought along on SQLite."""
-    from bridge.services import (
-        open_database,
-    )  # Its counters look for their folder when they are made, which `serve` must set first.
+    return closing(open_services(settings).database)
 
-    return closing(open_database(settings or load_settings()))
+
+def open_services(settings: Settings | None = None) -> "Services":
+    """`with open_services() as services`: everything that the settings wire up."""
+    # Its counters look for their folder when they are made, which `serve` must set first.
+    from bridge.services import Services
+
+    return Services.open(settings or load_settings())
 
 
 def who() -> str:

@@ -1,11 +1,11 @@
 """`bridge doctor`: is all as it must be, line by line, and what to do where it isn't. It looks, and
 changes nothing."""
 
-import threading
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
@@ -19,6 +19,9 @@ from bridge.store.engine.database import Database
 from bridge.vendors.purple_dot.client import PurpleDot
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.signing_keys import jwks_fetcher, rsa_keys
+
+if TYPE_CHECKING:
+    from bridge.services import Services
 
 
 @click.command()
@@ -55,7 +58,7 @@ def _findings(
     settings: Settings, problems: list[str], database: Database, *, contract: bool
 ) -> Iterator[Finding]:
     from bridge.operations.health import readiness
-    from bridge.services import create_clients
+    from bridge.services import Services
 
     yield from checks.settings(problems, Path(".env"))
     is_named = not any(
@@ -65,9 +68,8 @@ def _findings(
     told = readiness(database, settings) if is_there else {}
     is_well = told.get("migrations") == "ok"
     ear = checks.Ear(uses_budget=is_well)
-    fetcher, purple_dot = create_clients(
-        settings, database, stopping=threading.Event(), each=ear.put_on
-    )
+    services = Services(settings, database, wrap=ear.put_on)
+    fetcher, purple_dot = services.fetcher, services.purple_dot
     has_token = not any("PURPLE_DOT_ACCESS_TOKEN" in problem for problem in problems)
     if contract:
         fields = vendor_fields()
@@ -88,7 +90,7 @@ def _findings(
             ],
         )
     if is_well:
-        yield from _from_ledger(settings, problems, database, fetcher)
+        yield from _from_ledger(services, problems)
 
 
 def _vendors(
@@ -111,16 +113,13 @@ def _vendors(
         yield checks.vendor("purple_dot", "BRIDGE_PURPLE_DOT_ACCESS_TOKEN", purple_dot.sample)
 
 
-def _from_ledger(
-    settings: Settings, problems: list[str], database: Database, fetcher: Fetcher
-) -> Iterator[Finding]:
-    from bridge.services import subscription_check
-
+def _from_ledger(services: "Services", problems: list[str]) -> Iterator[Finding]:
     if not any("WEBHOOK_TOKENS" in problem for problem in problems):
-        yield from checks.subscriptions(subscription_check(settings, database, fetcher).look)
-    with database.read() as connection:
-        last, now = periodic.last_done(connection, "sweep"), database.now(connection)
-    yield checks.sweep(last, every=settings.reconcile_every, now=now)
+        yield from checks.subscriptions(services.subscription_check.look)
+    with services.database.read() as connection:
+        last = periodic.last_done(connection, "sweep")
+        now = services.database.now(connection)
+    yield checks.sweep(last, every=services.settings.reconcile_every, now=now)
 
 
 def _samples(fetcher: Fetcher, purple_dot: PurpleDot | None) -> dict[str, checks.Sample]:

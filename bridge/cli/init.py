@@ -4,7 +4,6 @@ its owner can read."""
 import os
 import re
 import secrets
-import threading
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -139,20 +138,18 @@ def _ask(
 
 
 def _checked(account: Account, environ: Mapping[str, str]) -> Finding:
-    from bridge.services import create_clients
+    from bridge.services import Services
 
     settings, _ = Settings.salvaged(environ)
     ear = Ear(
         uses_budget=False
     )  # There may be no ledger yet: the database is named, and never opened.
-    fetcher, purple_dot = create_clients(
-        settings, Database(settings.database_url), stopping=threading.Event(), each=ear.put_on
-    )
-    reads = {"purple_dot": purple_dot.sample}
-    if fetcher.v2 is not None:
-        reads["shipstation"] = fetcher.v2.subscriptions().sample
-    if fetcher.v1 is not None:
-        reads["shipstation_v1"] = fetcher.v1.subscriptions().sample
+    services = Services(settings, Database(settings.database_url), wrap=ear.put_on)
+    reads = {"purple_dot": services.purple_dot.sample}
+    if services.shipstation_v2 is not None:
+        reads["shipstation"] = services.shipstation_v2.subscriptions().sample
+    if services.shipstation_v1 is not None:
+        reads["shipstation_v1"] = services.shipstation_v1.subscriptions().sample
     return vendor(account.system, "", reads[account.system])
 
 

@@ -18,7 +18,7 @@ import click
 import structlog
 from gunicorn.app.base import BaseApplication
 
-from bridge.cli.context import load_settings
+from bridge.cli.context import load_settings, open_services
 from bridge.logs import configure_logs, gunicorn_logging
 from bridge.store.engine import migrate as migrations
 from bridge.store.engine.database import Database
@@ -115,14 +115,11 @@ def serve(**given: object) -> None:
 def work(once: bool, metrics_bind: str | None, **given: object) -> None:
     """The worker alone: fetches, decides and delivers until SIGTERM, then finishes what is in
     flight."""
-    from bridge.services import create_worker
-
     settings = load_settings(**given)
     configure_logs(settings.log_format, settings.log_level)
-    worker = create_worker(settings)
-    _on_signals(worker.stop)
-    with _own_metrics(metrics_bind), closing(worker.database):
-        worker.run(once=once)
+    with open_services(settings) as services, _own_metrics(metrics_bind):
+        _on_signals(services.worker.stop)
+        services.worker.run(once=once)
 
 
 @contextmanager

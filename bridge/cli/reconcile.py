@@ -2,14 +2,13 @@
 code."""
 
 import sys
-import threading
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 import click
 
-from bridge.cli.context import load_settings, opened, who
+from bridge.cli.context import load_settings, open_services, who
 from bridge.cli.output import MOMENT, json_option, table, tell
 from bridge.logs import configure_logs
 from bridge.store import audit, reports
@@ -32,14 +31,13 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
     the ledger. Exit 1: see to something."""
     from bridge.operations.compare import compare
     from bridge.operations.sweep import Sweep
-    from bridge.services import create_clients
 
     if since >= datetime.now(UTC):
         raise click.BadParameter("lies in the future.", param_hint="--since")
-    settings, stopping = load_settings(), threading.Event()
+    settings = load_settings()
     configure_logs(settings.log_format, settings.log_level)
-    with opened(settings) as database:
-        fetcher, purple_dot = create_clients(settings, database, stopping=stopping)
+    with open_services(settings) as services:
+        database = services.database
         if not dry_run:
             with database.begin() as connection:
                 audit.note(
@@ -49,11 +47,11 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
                     subject=f"since {since:%Y-%m-%d %H:%M}",
                     now=database.now(connection),
                 )
-        tally = Sweep(database, fetcher, _progress).run(
-            since, stopping, started_by="person", dry_run=dry_run
+        tally = Sweep(database, services.fetcher, _progress).run(
+            since, services.stopping, started_by="person", dry_run=dry_run
         )
         _progress("Purple Dot: orders are compared")
-        orders, differences = compare(database, purple_dot, settings, since=since)
+        orders, differences = compare(database, services.purple_dot, settings, since=since)
         with database.read() as connection:
             waiting = reports.count_exceptions(connection)
     _progress("")

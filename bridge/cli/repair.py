@@ -2,21 +2,19 @@
 hand."""
 
 import sys
-import threading
 from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
 import click
 
-from bridge.cli.context import load_settings, opened, who
+from bridge.cli.context import open_services, opened, who
 from bridge.cli.output import MOMENT, json_option, story_of, tell, the_one, write_csv
 from bridge.domain.errors import BridgeError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder
 from bridge.operations import repair
 from bridge.operations.explain import explain_delivery, explain_event
-from bridge.pipeline.find_orders import orders_named
 from bridge.store import mending, reports
 from bridge.store.reports import Query
 
@@ -59,11 +57,10 @@ def retry(
 ) -> None:
     """Try deliveries now, as attempts of their own, or dead events (evt_…) anew. What Purple Dot
     already has is refused."""
-    from bridge.services import own_carriers
-
     act: repair.Act = repair.retry
     if what_is_left:
-        carriers = own_carriers(load_settings())
+        with open_services() as services:
+            carriers = services.carriers
         act = repair.fulfill_what_is_left(carriers, agrees=lambda _: yes, ask="say --yes to do it")
     _act_on("retry", wanted, act, why=why, as_json=as_json)
 
@@ -123,14 +120,8 @@ def export(since: datetime | None) -> None:
 def _order(text: str) -> FulfillmentOrder:
     """The order with this id or reference, from Purple Dot itself: a typo must not bind a parcel to
     nothing."""
-    from bridge.services import create_clients
-
-    settings = load_settings()
-    with opened(settings) as database:
-        return repair.the_only(
-            orders_named(create_clients(settings, database, stopping=threading.Event())[1], text),
-            text,
-        )
+    with open_services() as services:
+        return repair.the_only(services.orders_named(text), text)
 
 
 def _act_on(

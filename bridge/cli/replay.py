@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.context import load_settings, who
+from bridge.cli.context import load_settings, open_services, who
 from bridge.cli.output import MOMENT, json_option, tell, the_one
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
@@ -80,7 +80,6 @@ def replay(
     """Take stored events through the journey again: the exact count and a dry run first. Nothing
     that Purple Dot has is sent twice."""
     from bridge.operations.replay import look, plan, plan_as_json
-    from bridge.services import create_worker, known_origins
 
     settings = load_settings()
     status, narrowed = (
@@ -91,8 +90,8 @@ def replay(
         raise click.UsageError(
             "Say either which events (ids), or which range (--since --until --status --type), or --resume, or --cancel."
         )
-    job = create_worker(settings).event_job
-    click.get_current_context().call_on_close(job.database.close)
+    services = click.get_current_context().with_resource(open_services(settings))
+    job = services.event_job
     if cancel or resume:
         _turn(job.database, resume, cancel)
         _watch(job.database, resume or cancel or "", as_json=as_json)
@@ -107,7 +106,7 @@ def replay(
         found = replays.candidates(
             connection, ids=ids, query=None if wanted else Query(**narrowed), standing=status
         )
-    chosen = plan(found, as_stored=given["as_stored"], origins=known_origins(settings))
+    chosen = plan(found, as_stored=given["as_stored"], origins=services.shipstation_origins)
     if yes and chosen.needs_reason and not why:
         raise click.UsageError(
             f"{len(chosen.events)} events, or one of which Purple Dot has a parcel, need a --reason."

@@ -18,7 +18,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.context import load_settings, opened, who
+from bridge.cli.context import load_settings, open_services, who
 from bridge.cli.output import json_option, printable, table, tell, write_csv
 from bridge.domain.errors import StorageError
 from bridge.domain.shipments import normalize_tracking
@@ -92,17 +92,15 @@ def ship(
 ) -> None:
     """Mark shipments as shipped in ShipStation from a CSV or JSON file. What an earlier run marked
     is skipped."""
-    from bridge.services import create_clients
-
-    settings, stopping = load_settings(), threading.Event()
+    settings = load_settings()
     lines, target = _checked(file), results or Path(f"{file}.results.csv")
     if target.resolve() == file.resolve() or not os.access(target.parent, os.W_OK):
         raise click.BadParameter(
             f"{target} is the file itself, or in a folder that can't be written to.",
             param_hint="--results",
         )
-    with opened(settings) as database:
-        v2 = create_clients(settings, database, stopping=stopping)[0].v2
+    with open_services(settings) as services:
+        database, v2 = services.database, services.shipstation_v2
         if v2 is None:
             raise click.UsageError(
                 "BRIDGE_SHIPSTATION_API_KEY is not set, and only V2 of ShipStation's API marks shipments."
@@ -117,7 +115,9 @@ def ship(
             intent = partial(
                 marked_shipments.begin, file_name=file.name, again_unclear=again_unclear
             )
-            _send(todo, chunk, partial(_send_chunk, database, v2.marker(), intent), stopping)
+            _send(
+                todo, chunk, partial(_send_chunk, database, v2.marker(), intent), services.stopping
+            )
     if dry_run:
         for line in todo:
             line.status, line.message = "would_send", None

@@ -1,7 +1,6 @@
 """`bridge webhooks list`, `ensure` and `remove`: who hears of what at ShipStation, V2 and V1, with
 every token masked."""
 
-import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -10,7 +9,7 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from bridge.cli.context import load_settings, opened, who
+from bridge.cli.context import open_services, who
 from bridge.cli.output import json_option, table, tell
 from bridge.domain.errors import RefusedError
 from bridge.operations import subscriptions
@@ -132,20 +131,15 @@ def remove(address: str | None, api: str | None, as_json: bool) -> None:
 
 @contextmanager
 def _at_shipstation(api: str | None) -> Iterator[tuple[Settings, Database, list[Subscriptions]]]:
-    from bridge.services import create_clients
-
-    settings = load_settings()
-    with opened(settings) as database:
-        fetcher, _ = create_clients(settings, database, stopping=threading.Event())
-        every: list[Subscriptions] = [
-            one.subscriptions() for one in (fetcher.v2, fetcher.v1) if one is not None
-        ]
+    with open_services() as services:
+        apis = (services.shipstation_v2, services.shipstation_v1)
+        every: list[Subscriptions] = [api.subscriptions() for api in apis if api is not None]
         wanted = [one for one in every if api in (None, one.api)]
         if not wanted:
             raise RefusedError(
                 f"there is no key for ShipStation {str(api).upper()} in the settings"
             )
-        yield settings, database, wanted
+        yield services.settings, services.database, wanted
 
 
 def _report(done: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:

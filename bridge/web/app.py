@@ -1,86 +1,49 @@
-"""The receiver as a WSGI application: the door, the console where it is on, health, and what errors
-are answered with."""
-
-import threading
-from functools import partial
+"""The receiver as a WSGI application: webhooks, health, the console where it is on, and how errors
+are answered."""
 
 import structlog
 from flask import Flask, Response, jsonify
 from prometheus_client import CONTENT_TYPE_LATEST
-from pydantic import SecretStr
 from werkzeug.exceptions import HTTPException
 
 from bridge import __version__, metrics
 from bridge.domain.errors import AuthenticationError, KeysUnavailableError, StorageError
 from bridge.logs import configure_logs
 from bridge.operations import metrics_exporter
-from bridge.operations.health import readiness
-from bridge.pipeline.find_orders import orders_named
-from bridge.services import (
-    create_clients,
-    create_event_job,
-    known_origins,
-    open_database,
-    own_carriers,
-)
-from bridge.settings import Settings, rates
-from bridge.store.engine.database import Database
-from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
+from bridge.services import Services
+from bridge.settings import Settings
 from bridge.web import console, webhooks
 
 log = structlog.get_logger(__name__)
+
+_BUSY_TIMEOUT = 5.0
+"""ShipStation waits ten seconds for its answer; a lock that lasts longer is answered with 503, and
+it sends the webhook again."""
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The receiver as a WSGI application. Raises SettingsError when the settings are wrong."""
     settings = settings or Settings.load()
     configure_logs(settings.log_format, settings.log_level)
-    # The sender gives us ten seconds; a lock that lasts longer is answered with 503, and it tries
-    # again.
-    database = open_database(settings, busy_timeout=5.0)
+    services = Services.open(settings, busy_timeout=_BUSY_TIMEOUT)
+    # Built before there are threads, as two of them might build it twice.
+    _ = (services.signing_keys, services.event_job)
     app = Flask("bridge", static_folder=None)
-    app.extensions["database"] = database
+    app.extensions["database"] = services.database
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.register_blueprint(webhooks.blueprint(_door(settings, database)))
-    _add_health(app, settings, database)
+    app.register_blueprint(webhooks.blueprint(services))
+    _add_health(app, services)
     _add_error_answers(app)
     if settings.console_password is not None:
-        console.add_to(app, _desk(settings, database, settings.console_password))
+        console.add_to(app, services)
     # gunicorn may fork now, and a connection is for one process.
     # https://www.sqlite.org/howtocorrupt.html
-    database.close()
+    services.close()
     return app
 
 
-def _door(settings: Settings, database: Database) -> webhooks.Door:
-    return webhooks.Door(
-        database=database,
-        tokens=settings.webhook_tokens,
-        signature=settings.shipstation_signature,
-        key=KeySet(jwks_fetcher(settings.shipstation_jwks_url)).key,
-        origins=known_origins(settings),
-    )
-
-
-def _desk(settings: Settings, database: Database, operator: SecretStr) -> console.Desk:
-    fetcher, purple_dot = create_clients(settings, database, stopping=threading.Event())
-    return console.Desk(
-        database=database,
-        operator=operator,
-        viewer=settings.console_readonly_password,
-        secret_key=settings.secret_key,
-        health=partial(readiness, database, settings),
-        rates=rates(settings),
-        orders_named=partial(orders_named, purple_dot),
-        carriers=own_carriers(settings),
-        purple_dot_url=settings.purple_dot_base_url,
-        event_job=create_event_job(settings, database, fetcher, purple_dot),
-        origins=known_origins(settings),
-    )
-
-
-def _add_health(app: Flask, settings: Settings, database: Database) -> None:
-    ledger = metrics_exporter.Ledger(database, rates(settings))
+def _add_health(app: Flask, services: Services) -> None:
+    ledger = metrics_exporter.Ledger(services.database, services.rates)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -88,8 +51,9 @@ def _add_health(app: Flask, settings: Settings, database: Database) -> None:
 
     @app.get("/readyz")
     def readyz() -> tuple[Response, int]:
-        checks = readiness(database, settings)
-        return jsonify(checks), 200 if checks["status"] == "ready" else 503
+        checks = services.readiness()
+        code = 200 if checks["status"] == "ready" else 503
+        return jsonify(checks), code
 
     @app.get("/metrics")
     def metrics_page() -> Response:

@@ -5,28 +5,27 @@ import hmac
 import json
 import math
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal, TypeAlias
 
 import structlog
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from flask import Blueprint, Response, request
-from pydantic import SecretStr
 from werkzeug.exceptions import TooManyRequests
 
 from bridge import metrics
 from bridge.domain.errors import AuthenticationError, PayloadError
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import MEANINGS, Reason
+from bridge.services import Services
 from bridge.store import events
 from bridge.store.engine import wakeup
-from bridge.store.engine.database import Connection, Database
+from bridge.store.engine.database import Connection
 from bridge.store.events import Arrival
 from bridge.vendors.shipstation import webhook
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.payloads import record_of
-from bridge.web.throttle import Brake
+from bridge.web.throttle import FailedAttemptLimiter
 
 log = structlog.get_logger(__name__)
 
@@ -34,97 +33,81 @@ KEPT_HEADERS = ("content-type", "user-agent", *webhook.SIGNED_HEADERS)
 """The only headers that are stored: none of them holds a credential."""
 
 _LONGEST_HEADER = 1000
-
-
-@dataclass
-class Door:
-    """What the receiver needs: who may enter (`tokens`, `signature` mode, `key` by id), where a
-    resource_url may point, where to store."""
-
-    database: Database
-    tokens: Sequence[SecretStr]
-    signature: Literal["enforce", "log", "off"]
-    key: Callable[[str], RSAPublicKey | None]
-    origins: Collection[str]
-
-    def __post_init__(self) -> None:
-        self.brake = Brake()
-        self.token_bytes = [token.get_secret_value().encode() for token in self.tokens]
+SignatureMode: TypeAlias = Literal["enforce", "log", "off"]
 
 
 @dataclass(frozen=True, slots=True)
-class Answered:
-    """What the sender is told."""
+class Answer:
+    """What the sender gets back."""
 
     code: int
     body: Mapping[str, str]
 
 
-def blueprint(door: Door) -> Blueprint:
+def blueprint(services: Services) -> Blueprint:
     """The two forms of the route: the token in the path, or in the header `X-Bridge-Token`."""
     routes = Blueprint("receive", __name__)
+    limiter = FailedAttemptLimiter()
+    tokens = [token.get_secret_value().encode() for token in services.settings.webhook_tokens]
 
     @routes.post("/webhooks/shipstation")
     @routes.post("/webhooks/shipstation/<token>")
     def shipstation(token: str | None = None) -> Response:
-        asked = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy would cost as much as what it finds
+        webhook_request = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy would cost as much as what it finds
         try:
-            _check_token(token or asked.headers.get("X-Bridge-Token", ""), door.token_bytes)
+            _check_token(token or webhook_request.headers.get("X-Bridge-Token", ""), tokens)
         except AuthenticationError:
-            _slow_down(door.brake, asked.remote_addr or "")
+            _limit_failed_attempts(limiter, webhook_request.remote_addr or "")
             raise
-        raw = asked.get_data(cache=False)
-        asked.stream.read(
-            1
-        )  # A chunked body is cut at the limit without a word; asking for more of it is answered with 413.
-        headers = {
-            name: value for name in KEPT_HEADERS if (value := asked.headers.get(name)) is not None
-        }
-        answered = accept(door, raw, headers, remote_address=asked.remote_addr)
-        return Response(
-            json.dumps(answered.body) + "\n", answered.code, content_type="application/json"
-        )
+        raw = webhook_request.get_data(cache=False)
+        # A chunked body is cut at the limit in silence; asking for more of it is answered with 413.
+        webhook_request.stream.read(1)
+        headers = _kept_headers(webhook_request.headers)
+        answer = accept(services, raw, headers, remote_address=webhook_request.remote_addr)
+        body = json.dumps(answer.body) + "\n"
+        return Response(body, answer.code, content_type="application/json")
 
     return routes
 
 
+def _kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    kept = {}
+    for name in KEPT_HEADERS:
+        value = headers.get(name)
+        if value is not None:
+            kept[name] = value
+    return kept
+
+
 def accept(
-    door: Door, raw: bytes, headers: Mapping[str, str], *, remote_address: str | None
-) -> Answered:
+    services: Services, raw: bytes, headers: Mapping[str, str], *, remote_address: str | None
+) -> Answer:
     """Authenticate, identify and store one body; `headers` by lower-case name.
 
     Raises AuthenticationError, KeysUnavailableError or StorageError: nothing is kept then.
     """
-    signature = _check_signature(door, raw, headers)
-    kept = {name: value[:_LONGEST_HEADER] for name, value in headers.items()}
-    body = webhook.storable(raw)
-    try:
-        notification = webhook.identify(raw)
-    except PayloadError as exc:
-        return _reject(
-            door,
-            Arrival(
-                "unknown", body, headers=kept, remote_address=remote_address, signature=signature
-            ),
-            exc,
-        )
-    _check_signed(door, notification.event_type, signature)
-    url = notification.resource_url
-    arrival = Arrival(
-        notification.event_type,
-        body,
-        url,
-        headers=kept,
+    signature = _check_signature(services, raw, headers)
+    unread = Arrival(
+        "unknown",
+        webhook.storable(raw),
+        headers={name: value[:_LONGEST_HEADER] for name, value in headers.items()},
         remote_address=remote_address,
         signature=signature,
     )
-    if notification.event_type not in EVENT_TYPES:
-        return _ignore(door, arrival)
     try:
-        _check_content(notification, door.origins)
+        notification = webhook.identify(raw)
     except PayloadError as exc:
-        return _reject(door, arrival, exc)
-    return _receive(door, arrival)
+        return _reject(services, unread, exc)
+    event_type = notification.event_type
+    _check_signed(services.settings.shipstation_signature, event_type, signature)
+    arrival = replace(unread, event_type=event_type, resource_url=notification.resource_url)
+    if event_type not in EVENT_TYPES:
+        return _ignore(services, arrival)
+    try:
+        _check_content(notification, services.shipstation_origins)
+    except PayloadError as exc:
+        return _reject(services, arrival, exc)
+    return _receive(services, arrival)
 
 
 def _check_token(given: str, tokens: Sequence[bytes]) -> None:
@@ -135,10 +118,9 @@ def _check_token(given: str, tokens: Sequence[bytes]) -> None:
         raise AuthenticationError("the webhook token is missing or wrong", cause=cause)
 
 
-def _slow_down(brake: Brake, address: str) -> None:
-    """The address is the connection's own: what a header claims, anybody can write. No line of log:
-    there would be no end of them."""
-    wait = brake.wait(address, now=time.monotonic())
+def _limit_failed_attempts(limiter: FailedAttemptLimiter, address: str) -> None:
+    """No line of log once an address is over the limit: there would be no end of them."""
+    wait = limiter.wait(address, now=time.monotonic())
     if wait:
         metrics.REJECTIONS.labels(cause="throttled").inc()
         raise TooManyRequests(
@@ -146,33 +128,36 @@ def _slow_down(brake: Brake, address: str) -> None:
         )
 
 
-def _check_signature(door: Door, raw: bytes, headers: Mapping[str, str]) -> str:
+def _check_signature(services: Services, raw: bytes, headers: Mapping[str, str]) -> str:
     """`verified`, `unverified` or `none`: signed bytes are judged before anything in them is
     read."""
-    if door.signature == "off" or not webhook.is_signed(headers):
+    mode = services.settings.shipstation_signature
+    if mode == "off" or not webhook.is_signed(headers):
         return "none"
+    now = services.database.wall_clock()
     try:
-        webhook.verify(raw, headers, key=door.key, now=door.database.wall_clock())
+        webhook.verify(raw, headers, key=services.signing_keys.key, now=now)
     except AuthenticationError as exc:
-        if door.signature == "enforce":
+        if mode == "enforce":
             raise
-        _say_unverified(exc)
+        _note_unverified(exc)
         return "unverified"
     return "verified"
 
 
-def _check_signed(door: Door, event_type: str, signature: str) -> None:
+def _check_signed(mode: SignatureMode, event_type: str, signature: str) -> None:
     """V2 webhooks are always signed; V1 and inline ones never are.
     https://docs.shipstation.com/apis/docs/guides/webhooks-validation"""
-    if signature != "none" or door.signature == "off" or not event_type.upper().endswith("_V2"):
+    is_signed_type = event_type.upper().endswith("_V2")
+    if signature != "none" or mode == "off" or not is_signed_type:
         return
     error = AuthenticationError(f"{event_type} came without a signature", cause="signature_missing")
-    if door.signature == "enforce":
+    if mode == "enforce":
         raise error
-    _say_unverified(error)
+    _note_unverified(error)
 
 
-def _say_unverified(error: AuthenticationError) -> None:
+def _note_unverified(error: AuthenticationError) -> None:
     metrics.REJECTIONS.labels(cause=f"log_only_{error.cause}").inc()
     log.warning(
         "signature_not_verified_but_accepted",
@@ -191,31 +176,31 @@ def _check_content(notification: webhook.Notification, origins: Collection[str])
         webhook.check_resource_url(notification.resource_url, configured=origins)
 
 
-def _receive(door: Door, arrival: Arrival) -> Answered:
+def _receive(services: Services, arrival: Arrival) -> Answer:
     def store(connection: Connection) -> tuple[str, bool]:
-        stored = events.receive(connection, arrival, now=door.database.now(connection))
+        stored = events.receive(connection, arrival, now=services.database.now(connection))
         wakeup.announce(connection)
         return stored
 
-    event_id, is_duplicate = door.database.write(store, is_one_statement=True)
+    event_id, is_duplicate = services.database.write(store, is_one_statement=True)
     return _accepted(arrival, "duplicate" if is_duplicate else "received", event_id)
 
 
-def _ignore(door: Door, arrival: Arrival) -> Answered:
+def _ignore(services: Services, arrival: Arrival) -> Answer:
     detail = f"{arrival.event_type[:64]} is not an event type of shipped goods"
     reason = Reason.EVENT_TYPE_NOT_HANDLED
-    with door.database.begin() as connection:
-        now = door.database.now(connection)
+    with services.database.begin() as connection:
+        now = services.database.now(connection)
         event_id = events.shelve(
             connection, arrival, status=EventStatus.IGNORED, reason=reason, detail=detail, now=now
         )
     return _accepted(arrival, "ignored", event_id)
 
 
-def _reject(door: Door, arrival: Arrival, error: PayloadError) -> Answered:
-    with door.database.begin() as connection:
-        now = door.database.now(connection)
-        shelved = events.shelve(
+def _reject(services: Services, arrival: Arrival, error: PayloadError) -> Answer:
+    with services.database.begin() as connection:
+        now = services.database.now(connection)
+        event_id = events.shelve(
             connection,
             arrival,
             status=EventStatus.REJECTED,
@@ -224,18 +209,13 @@ def _reject(door: Door, arrival: Arrival, error: PayloadError) -> Answered:
             now=now,
         )
     metrics.REJECTIONS.labels(cause=error.reason).inc()
-    log.warning("event_rejected", event_id=shelved, reason=error.reason, detail=str(error)[:300])
-    return Answered(
-        400,
-        {
-            "error": str(error.reason),
-            "message": f"{MEANINGS[error.reason].sentence} {str(error)[:300]}",
-        },
-    )
+    log.warning("event_rejected", event_id=event_id, reason=error.reason, detail=str(error)[:300])
+    message = f"{MEANINGS[error.reason].sentence} {str(error)[:300]}"
+    return Answer(400, {"error": str(error.reason), "message": message})
 
 
-def _accepted(arrival: Arrival, status: str, event_id: str) -> Answered:
+def _accepted(arrival: Arrival, status: str, event_id: str) -> Answer:
     known = arrival.event_type if arrival.event_type in EVENT_TYPES else "other"
     metrics.EVENTS.labels(event_type=known, status=status).inc()
     log.info("event_stored", event_id=event_id, event_type=arrival.event_type[:64], status=status)
-    return Answered(202, {"status": status, "event_id": event_id})
+    return Answer(202, {"status": status, "event_id": event_id})

@@ -9,7 +9,7 @@ from contextlib import suppress
 import pytest
 
 from bridge.simulator import Simulator
-from bridge.web.throttle import TRIES_PER_MINUTE, Brake
+from bridge.web.throttle import TRIES_PER_MINUTE
 from tests.support.stack import TOKEN, WEBHOOKS, Json, Stack
 from tests.support.waiting import wait_until
 
@@ -146,18 +146,3 @@ def test_name_that_a_sender_gives_our_host_leads_nobody_there(door: Stack) -> No
 
     assert (answer.status, answer.headers["Location"]) == (303, "/console/sign-in?next=/console/")
     assert b"evil.example" not in answer.raw
-
-
-def test_brake_counts_by_address_and_lets_go_again() -> None:
-    brake = Brake()
-
-    heard = [brake.wait("203.0.113.5", now=1000.0) for _ in range(TRIES_PER_MINUTE + 1)]
-
-    assert heard[:-1] == [0.0] * TRIES_PER_MINUTE
-    assert heard[-1] == pytest.approx(1.0)
-    assert brake.wait("198.51.100.7", now=1000.0) == 0.0
-    assert brake.wait("203.0.113.5", now=1001.0) == 0.0
-    assert brake.wait("203.0.113.5", now=1001.5) == pytest.approx(0.5)
-    assert [brake.wait("203.0.113.5", now=1100.0) for _ in range(TRIES_PER_MINUTE)] == [
-        0.0
-    ] * TRIES_PER_MINUTE

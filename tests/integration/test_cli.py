@@ -20,7 +20,7 @@ from sqlalchemy import update
 from bridge import __version__
 from bridge.cli import main
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.services import create_worker
+from bridge.services import Services
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store.engine.database import Database
@@ -70,9 +70,8 @@ class Bridge:
         return str((answer.json or {}).get("event_id", ""))
 
     def work(self) -> None:
-        worker = create_worker(self._settings)
-        worker.run(once=True)
-        worker.database.close()
+        with Services.open(self._settings) as services:
+            services.worker.run(once=True)
 
     def ship(self, order: PurpleDotOrder | str, *items: tuple[str, int]) -> str:
         """A label for these items (or the whole order) travels to its end; its event's id."""

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
-from bridge.services import create_worker
+from bridge.services import Services
 from bridge.settings import Settings
 from bridge.simulator import Simulator, Subscription, World
 from bridge.store import notes
@@ -379,16 +379,12 @@ def look(env: dict[str, str]) -> Iterator[Callable[[], list[str] | None]]:
     """What the chore of a worker of its own notes."""
 
     def look() -> list[str] | None:
-        worker = create_worker(Settings.load(env))
-        try:
-            [check] = [
-                chore for chore in worker.chores.table if chore.name == "check_subscriptions"
-            ]
-            check.do(worker.stopping)
-            with worker.database.read() as connection:
+        with Services.open(Settings.load(env)) as services:
+            tasks = services.worker.chores.table
+            [check] = [task for task in tasks if task.name == "check_subscriptions"]
+            check.do(services.stopping)
+            with services.database.read() as connection:
                 note = notes.get(connection, notes.LOST)
-        finally:
-            worker.database.close()
         return note and note[0]["problems"]
 
     return look

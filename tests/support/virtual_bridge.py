@@ -17,15 +17,14 @@ from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.process_event import EventJob
 from bridge.pipeline.schedules import Schedules
-from bridge.services import create_clients
+from bridge.services import Services
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store import deliveries, events, leases, mending, orders, reports, tables
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
-from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
-from bridge.web.webhooks import Door, blueprint
+from bridge.web.webhooks import blueprint
 from tests.support.fakes import Clock, WatchedDatabase
 from tests.support.waiting import wait_until
 
@@ -105,20 +104,8 @@ class Clockwork:
         self._jobs = self._hire(read)
 
     def _open_door(self, settings: Settings) -> Any:
-        key = KeySet(jwks_fetcher(settings.shipstation_jwks_url)).key
         app = Flask("clockwork", static_folder=None)
-        origins = {self.simulator.url}
-        app.register_blueprint(
-            blueprint(
-                Door(
-                    self.database,
-                    settings.webhook_tokens,
-                    settings.shipstation_signature,
-                    key,
-                    origins,
-                )
-            )
-        )
+        app.register_blueprint(blueprint(Services(settings, self.database)))
         return app.test_client()
 
     def _hire(self, settings: Settings) -> Mapping[Any, Any]:
@@ -126,8 +113,8 @@ class Clockwork:
         worker: virtual time passes meanwhile."""
         hurried = threading.Event()
         hurried.set()
-        vendors = create_clients(settings, self.database, stopping=hurried)
-        self.fetcher, self.purple_dot = vendors
+        services = Services(settings, self.database, stopping=hurried)
+        self.fetcher, self.purple_dot = vendors = services.fetcher, services.purple_dot
         fetcher, purple_dot = (Mortal(client, self) for client in vendors)
         hold, pattern = timedelta(seconds=settings.hold_seconds), settings.reference_pattern
         policy = Policy(

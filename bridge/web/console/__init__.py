@@ -17,12 +17,12 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from bridge import __version__
 from bridge.domain.errors import StorageError
+from bridge.services import Services
 from bridge.web.console import actions, auth, lists, overview, pages, replaying, story
 from bridge.web.console.auth import Role
-from bridge.web.console.desk import Desk
 from bridge.web.console.pages import page
 
-__all__ = ["Desk", "add_to"]
+__all__ = ["add_to"]
 
 log = structlog.get_logger(__name__)
 
@@ -32,7 +32,7 @@ View: TypeAlias = Callable[..., Answer]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`view(desk, **parts of the path)` answers; `role` is the least that may ask, None for who has
+    """`view(services, **parts of the path)` answers; `role` is the least that may ask, None for who has
     not signed in yet."""
 
     name: str
@@ -91,9 +91,9 @@ HEADERS = {
 }
 
 
-def add_to(app: Flask, desk: Desk) -> None:
+def add_to(app: Flask, services: Services) -> None:
     """Register the pages with their sessions."""
-    app.session_interface = auth.Sessions(desk)
+    app.session_interface = auth.Sessions(services)
     app.config.update(auth.COOKIE)
     app.jinja_options = {
         "undefined": StrictUndefined,
@@ -110,7 +110,7 @@ def add_to(app: Flask, desk: Desk) -> None:
     )
     for route in ROUTES:
         routes.add_url_rule(
-            route.path, route.name, partial(_answer, route, desk), methods=[route.method]
+            route.path, route.name, partial(_answer, route, services), methods=[route.method]
         )
     routes.after_request(_protect)
     routes.register_error_handler(HTTPException, _http_problem)
@@ -121,9 +121,9 @@ def add_to(app: Flask, desk: Desk) -> None:
     app.register_blueprint(routes)
 
 
-def _answer(route: Route, desk: Desk, **parts: str) -> Answer:
+def _answer(route: Route, services: Services, **parts: str) -> Answer:
     """Who asks, with which token, and may they? Only then the view."""
-    if not auth.enter(desk) and route.role is not None:
+    if not auth.enter(services) and route.role is not None:
         return auth.to_sign_in()
     if any("\0" in text for text in (*parts.values(), *request.values.values())):
         abort(
@@ -132,7 +132,7 @@ def _answer(route: Route, desk: Desk, **parts: str) -> Answer:
     if route.method == "POST":
         auth.check_token()
     auth.check_role(route.role)
-    return route.view(desk, **parts)
+    return route.view(services, **parts)
 
 
 def _common() -> dict[str, Any]:

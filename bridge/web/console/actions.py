@@ -11,10 +11,10 @@ from werkzeug.wrappers import Response
 from bridge.domain.errors import BridgeError, RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
+from bridge.services import Services
 from bridge.store import mending
 from bridge.store.engine.database import Connection
 from bridge.web.console import auth
-from bridge.web.console.desk import Desk
 from bridge.web.console.lists import chosen_deliveries
 from bridge.web.console.pages import page
 
@@ -26,51 +26,51 @@ BULK = {"retry": "Retry", "delivered": "Resolve as delivered", "cancelled": "Res
 """What can be done to many at once."""
 
 
-def retry(desk: Desk, delivery_id: str) -> Response:
+def retry(services: Services, delivery_id: str) -> Response:
     """One click."""
-    return _told(desk, delivery_id, "retry", repair.retry, why=reason())
+    return _told(services, delivery_id, "retry", repair.retry, why=reason())
 
 
-def retry_event(desk: Desk, event_id: str) -> Response:
+def retry_event(services: Services, event_id: str) -> Response:
     """One click, for a dead event."""
 
     def act(connection: Connection) -> str:
         return repair.retry_event(
-            connection, event_id, who=who(), why=reason(), now=desk.database.now(connection)
+            connection, event_id, who=who(), why=reason(), now=services.database.now(connection)
         )
 
-    return _tell(desk, event_id, act)
+    return _tell(services, event_id, act)
 
 
-def link(desk: Desk, delivery_id: str) -> Response:
+def link(services: Services, delivery_id: str) -> Response:
     """Bind it to an order, after Purple Dot has confirmed that there is exactly one of that
     name."""
     text = request.form.get("order", "").strip()[:200]
     try:
-        order = repair.the_only(list(desk.orders_named(text)), text)
+        order = repair.the_only(list(services.orders_named(text)), text)
     except BridgeError as exc:
         return back(f"{delivery_id} was not linked: {exc}", "bad")
-    return _told(desk, delivery_id, "link", repair.link_to(order), why=reason())
+    return _told(services, delivery_id, "link", repair.link_to(order), why=reason())
 
 
-def fulfill_rest(desk: Desk, delivery_id: str) -> Response:
+def fulfill_rest(services: Services, delivery_id: str) -> Response:
     """All that is left, if that is still what the page had written out."""
     agreed = request.form.get("lines", "")
     act = repair.fulfill_what_is_left(
-        desk.carriers,
+        services.carriers,
         agrees=agreed.__eq__,
         ask="that is not what you saw, so nothing was sent: look again",
     )
-    return _told(desk, delivery_id, "retry", act, why=reason() or f"all that is left: {agreed}")
+    return _told(services, delivery_id, "retry", act, why=reason() or f"all that is left: {agreed}")
 
 
-def resolve(desk: Desk, delivery_id: str) -> Response:
+def resolve(services: Services, delivery_id: str) -> Response:
     """Close what was mended outside, with a reason for those who read it later."""
     why = reason()
     if why is None:
         return back(f"{delivery_id} was not resolved: say why, for those who read it later", "bad")
     return _told(
-        desk,
+        services,
         delivery_id,
         "resolve",
         repair.resolve_as(_outcome(request.form.get("as", "")), why),
@@ -78,15 +78,15 @@ def resolve(desk: Desk, delivery_id: str) -> Response:
     )
 
 
-def plan_many(desk: Desk) -> Any:
+def plan_many(services: Services) -> Any:
     """The exact list of what would be done to the chosen ones, and of what would be refused.
     Nothing is done yet."""
     what = _one_of_bulk()
-    with desk.database.read() as connection:
-        found, total = chosen_deliveries(desk, connection, most=MOST_AT_ONCE)
+    with services.database.read() as connection:
+        found, total = chosen_deliveries(services, connection, most=MOST_AT_ONCE)
     if not found:
         return back("Nothing was chosen, or nothing fits any more.", "bad")
-    refused = _rehearse(desk, what, [row["id"] for row in found])
+    refused = _rehearse(services, what, [row["id"] for row in found])
     rows = [row for row in found if row["id"] not in refused]
     return page(
         "many.html",
@@ -100,7 +100,7 @@ def plan_many(desk: Desk) -> Any:
     )
 
 
-def do_many(desk: Desk) -> Response:
+def do_many(services: Services) -> Response:
     """Each of the planned ones in a transaction of its own; what has moved on since is refused and
     counted."""
     what, why, ids = _one_of_bulk(), reason(), request.form.getlist("id")[:MOST_AT_ONCE]
@@ -109,9 +109,9 @@ def do_many(desk: Desk) -> Response:
     done, first_refusal = 0, ""
     for delivery_id in ids:
         try:
-            with desk.database.begin() as connection:
+            with services.database.begin() as connection:
                 _do(
-                    desk,
+                    services,
                     connection,
                     delivery_id,
                     what if what == "retry" else "resolve",
@@ -132,14 +132,16 @@ class _TakenBackError(Exception):
     """Ends a rehearsal: nothing of it is kept."""
 
 
-def _rehearse(desk: Desk, what: str, ids: list[str]) -> dict[str, str]:
+def _rehearse(services: Services, what: str, ids: list[str]) -> dict[str, str]:
     """Which of these would be refused, and why: told by the very code that would do it."""
     refused: dict[str, str] = {}
     try:
-        with desk.database.begin(durable=False) as connection:
+        with services.database.begin(durable=False) as connection:
             for delivery_id in ids:
                 try:
-                    _do(desk, connection, delivery_id, what, _act(what, "a rehearsal"), why=None)
+                    _do(
+                        services, connection, delivery_id, what, _act(what, "a rehearsal"), why=None
+                    )
                 except RefusedError as exc:
                     refused[delivery_id] = str(exc)
             raise _TakenBackError
@@ -152,7 +154,7 @@ def _act(what: str, why: str) -> repair.Act:
 
 
 def _do(
-    desk: Desk,
+    services: Services,
     connection: Connection,
     delivery_id: str,
     what: str,
@@ -166,19 +168,23 @@ def _do(
     if not found:
         raise RefusedError(f"there is no delivery {delivery_id[:40]}")
     return repair.on_delivery(
-        connection, found[0], what, act, who=who(), why=why, now=desk.database.now(connection)
+        connection, found[0], what, act, who=who(), why=why, now=services.database.now(connection)
     )
 
 
-def _told(desk: Desk, delivery_id: str, what: str, act: repair.Act, *, why: str | None) -> Response:
+def _told(
+    services: Services, delivery_id: str, what: str, act: repair.Act, *, why: str | None
+) -> Response:
     return _tell(
-        desk, delivery_id, lambda connection: _do(desk, connection, delivery_id, what, act, why=why)
+        services,
+        delivery_id,
+        lambda connection: _do(services, connection, delivery_id, what, act, why=why),
     )
 
 
-def _tell(desk: Desk, subject: str, act: Callable[[Connection], str]) -> Response:
+def _tell(services: Services, subject: str, act: Callable[[Connection], str]) -> Response:
     try:
-        with desk.database.begin() as connection:
+        with services.database.begin() as connection:
             told = act(connection)
     except RefusedError as exc:
         return back(f"Not done: {exc}.", "bad")

@@ -16,8 +16,8 @@ from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
 from werkzeug.wrappers import Response
 
 from bridge.domain.errors import StorageError
+from bridge.services import Services
 from bridge.store import rate_limits, secret_keys
-from bridge.web.console.desk import Desk
 from bridge.web.console.pages import page
 
 log = structlog.get_logger(__name__)
@@ -63,14 +63,14 @@ class Sessions(SecureCookieSessionInterface):
 
     digest_method = staticmethod(hashlib.sha256)
 
-    def __init__(self, desk: Desk) -> None:
-        self._desk = desk
+    def __init__(self, services: Services) -> None:
+        self._services = services
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
         if not request.path.startswith("/console/"):
             return None
         try:
-            app.secret_key = app.secret_key or _key(self._desk)
+            app.secret_key = app.secret_key or _key(self._services)
         except StorageError:
             return None  # `enter` tells it, where it can be answered with a page.
         return super().open_session(app, request)
@@ -79,15 +79,15 @@ class Sessions(SecureCookieSessionInterface):
         return request.is_secure
 
 
-def _key(desk: Desk) -> str:
+def _key(services: Services) -> str:
     """The setting, or a key that was made once and is kept in the database for all processes."""
-    if desk.secret_key is not None:
-        return desk.secret_key.get_secret_value()
-    with desk.database.begin() as connection:
+    if services.settings.secret_key is not None:
+        return services.settings.secret_key.get_secret_value()
+    with services.database.begin() as connection:
         return secret_keys.made_once(connection, "console", candidate=secrets.token_urlsafe(48))
 
 
-def enter(desk: Desk) -> bool:
+def enter(services: Services) -> bool:
     """Let in whom the session says it is, while its time lasts and the password it was opened with
     still holds."""
     if not current_app.secret_key:
@@ -95,7 +95,7 @@ def enter(desk: Desk) -> bool:
     role = session.get("role")
     if role not in list(Role) or session.get("until", 0) < time.time():
         return False
-    proof = _proof(desk, Role(role))
+    proof = _proof(services, Role(role))
     if proof is None or not hmac.compare_digest(proof, str(session.get("proof"))):
         return False
     g.person = Person(str(session.get("name", "")), Role(role))
@@ -139,38 +139,41 @@ def check_role(least: Role | None) -> None:
         )
 
 
-def show_sign_in(desk: Desk, problem: str = "") -> str:
+def show_sign_in(services: Services, problem: str = "") -> str:
     """The form, empty."""
-    _ = desk
+    _ = services
     return page("sign_in.html", problem=problem, next=own_page(request.values.get("next", "")))
 
 
-def sign_in(desk: Desk) -> Any:
+def sign_in(services: Services) -> Any:
     """Open a session for whoever knows a password; wrong ones are slowed down over all
     processes."""
-    wait = _brake(desk)
+    wait = _brake(services)
     if wait:
         log.warning("console_sign_in_throttled")
         sentence = f"Too many tries. Wait {wait:.0f} seconds, then try again."
-        return show_sign_in(desk, sentence), 429, {"Retry-After": f"{wait:.0f}"}
-    role = _role_of(desk, request.form.get("password", ""))
+        return show_sign_in(services, sentence), 429, {"Retry-After": f"{wait:.0f}"}
+    role = _role_of(services, request.form.get("password", ""))
     if role is None:
         log.warning("console_sign_in_refused")
-        return show_sign_in(desk, "This password opens nothing here."), 401
+        return show_sign_in(services, "This password opens nothing here."), 401
     name = " ".join(request.form.get("name", "").split())[:_LONGEST_NAME]
     wanted = own_page(request.form.get("next", ""))
     session.clear()
     session.permanent = True
     session.update(
-        role=role, name=name, until=time.time() + LIFETIME.total_seconds(), proof=_proof(desk, role)
+        role=role,
+        name=name,
+        until=time.time() + LIFETIME.total_seconds(),
+        proof=_proof(services, role),
     )
     log.info("console_signed_in", role=role)
     return redirect(wanted or url_for("console.overview"), 303)
 
 
-def sign_out(desk: Desk) -> Response:
+def sign_out(services: Services) -> Response:
     """Forget the session in this browser."""
-    _ = desk
+    _ = services
     session.clear()
     flash("You are signed out.")
     return redirect(url_for("console.sign_in"), 303)
@@ -188,25 +191,30 @@ def own_page(text: str) -> str:
     )
 
 
-def _role_of(desk: Desk, password: str) -> Role | None:
+def _role_of(services: Services, password: str) -> Role | None:
     """Both are compared, each in constant time."""
     given = _digest(password)
     fits = [
-        role for role, own in _passwords(desk).items() if hmac.compare_digest(_digest(own), given)
+        role
+        for role, own in _passwords(services).items()
+        if hmac.compare_digest(_digest(own), given)
     ]
     return fits[0] if fits else None
 
 
-def _passwords(desk: Desk) -> dict[Role, str]:
-    own = {Role.OPERATOR: desk.operator, Role.VIEWER: desk.viewer}
+def _passwords(services: Services) -> dict[Role, str]:
+    own = {
+        Role.OPERATOR: services.settings.console_password,
+        Role.VIEWER: services.settings.console_readonly_password,
+    }
     return {
         role: password.get_secret_value() for role, password in own.items() if password is not None
     }
 
 
-def _proof(desk: Desk, role: Role) -> str | None:
+def _proof(services: Services, role: Role) -> str | None:
     """Ties a session to the password of its day: with another one, it is over."""
-    password = _passwords(desk).get(role)
+    password = _passwords(services).get(role)
     key = str(current_app.secret_key).encode()
     return (
         hmac.new(key, f"{role}\n{password}".encode(), "sha256").hexdigest()
@@ -219,11 +227,11 @@ def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
-def _brake(desk: Desk) -> float:
+def _brake(services: Services) -> float:
     """Seconds to wait before the next try from this address; 0.0 when it may be made."""
     bucket = int.from_bytes(_digest(_address())[:4]) % _BUCKETS
-    with desk.database.begin(durable=False) as connection:
-        now = desk.database.now(connection)
+    with services.database.begin(durable=False) as connection:
+        now = services.database.now(connection)
         return rate_limits.take(
             connection, f"console:{bucket}", per_minute=TRIES_PER_MINUTE, now=now
         ).wait

@@ -14,11 +14,11 @@ from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.domain.reasons import Reason
 from bridge.operations import repair
 from bridge.operations.filters import QUALIFIERS, read_filter
+from bridge.services import Services
 from bridge.store import audit, mending, replays, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate
 from bridge.store.reports import Query
-from bridge.web.console.desk import Desk
 from bridge.web.console.pages import page
 
 Rows: TypeAlias = Sequence[dict[str, Any]]
@@ -27,36 +27,39 @@ A_PAGE, OLDEST = 50, 10
 _LONGEST_LINE, _MOST_IDS = 500, 200
 
 
-def events(desk: Desk) -> str:
+def events(services: Services) -> str:
     """Notifications, newest first."""
-    return _list(desk, "events", reports.list_events, tuple(EventStatus))
+    return _list(services, "events", reports.list_events, tuple(EventStatus))
 
 
-def deliveries(desk: Desk) -> str:
+def deliveries(services: Services) -> str:
     """What was, or is to be, told to Purple Dot, newest first."""
-    return _list(desk, "deliveries", reports.list_deliveries, tuple(DeliveryStatus))
+    return _list(services, "deliveries", reports.list_deliveries, tuple(DeliveryStatus))
 
 
-def exceptions(desk: Desk) -> str:
+def exceptions(services: Services) -> str:
     """What waits for a person, grouped by its reason; in each group the oldest first."""
-    with desk.database.read() as connection:
+    with services.database.read() as connection:
         groups = [
             {
                 "status": status,
                 "reason": reason,
                 "count": count,
                 "events": events_wanted,
-                "rows": _oldest(desk, connection, status, reason, events_wanted),
+                "rows": _oldest(services, connection, status, reason, events_wanted),
             }
             for status, reason, count, events_wanted in reports.exceptions_by_reason(connection)
         ]
         return page(
-            "exceptions.html", groups=groups, shown_most=OLDEST, at=desk.database.now(connection)
+            "exceptions.html",
+            groups=groups,
+            shown_most=OLDEST,
+            at=services.database.now(connection),
         )
 
 
 def _oldest(
-    desk: Desk, connection: Connection, status: str, reason: str | None, events_wanted: bool
+    services: Services, connection: Connection, status: str, reason: str | None, events_wanted: bool
 ) -> Rows:
     """The first of a group, each with what can be done about it."""
     read, prefix = (
@@ -74,18 +77,18 @@ def _oldest(
     return [
         row
         | {"detail": details[row["id"]]}
-        | ({} if events_wanted else ways(desk, connection, row))
+        | ({} if events_wanted else ways(services, connection, row))
         for row in rows
     ]
 
 
-def acts(desk: Desk) -> str:
+def acts(services: Services) -> str:
     """What people did by hand, newest first."""
     before, subject = (
         a_number(request.args.get("before", "")),
         request.args.get("subject", "").strip()[:_LONGEST_LINE] or None,
     )
-    with desk.database.read() as connection:
+    with services.database.read() as connection:
         found = audit.acts(connection, subject=subject, before=before, limit=A_PAGE + 1)
     return page(
         "audit.html",
@@ -95,7 +98,7 @@ def acts(desk: Desk) -> str:
     )
 
 
-def ways(desk: Desk, connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
+def ways(services: Services, connection: Connection, row: Mapping[str, Any]) -> dict[str, Any]:
     """The buttons that mend a delivery, and what the last page of its story says of it. `rest` is
     what would go out, in words."""
     is_exception = row["status"] in (DeliveryStatus.HELD, DeliveryStatus.DEAD)
@@ -110,15 +113,15 @@ def ways(desk: Desk, connection: Connection, row: Mapping[str, Any]) -> dict[str
     if is_exception:
         with suppress(RefusedError):
             [delivery] = mending.find(connection, row["id"])
-            rest = repair.goods(repair.rest_for(connection, delivery, carriers=desk.carriers))
+            rest = repair.goods(repair.rest_for(connection, delivery, carriers=services.carriers))
     return {"may_retry": may_retry, "may_link": may_link, "may_resolve": is_exception, "rest": rest}
 
 
-def chosen_deliveries(desk: Desk, connection: Connection, *, most: int) -> tuple[Rows, int]:
+def chosen_deliveries(services: Services, connection: Connection, *, most: int) -> tuple[Rows, int]:
     """What a list's form has chosen, and how many: the ticked rows, or all that fit its filter
     line, of which it gives the newest."""
     if request.form.get("all"):
-        now = desk.database.now(connection)
+        now = services.database.now(connection)
         query = read_filter(
             request.form.get("q", "")[:_LONGEST_LINE], statuses=tuple(DeliveryStatus), now=now
         )
@@ -134,14 +137,14 @@ def chosen_deliveries(desk: Desk, connection: Connection, *, most: int) -> tuple
     return found, len(found)
 
 
-def chosen_events(desk: Desk, connection: Connection) -> list[Candidate]:
+def chosen_events(services: Services, connection: Connection) -> list[Candidate]:
     """Likewise for events, to replay them; here all that fit are given."""
     if not request.form.get("all"):
         return replays.candidates(
             connection,
             ids=[id_ for text in request.form.getlist("id")[:_MOST_IDS] if (id_ := _id(text))],
         )
-    now = desk.database.now(connection)
+    now = services.database.now(connection)
     query = read_filter(
         request.form.get("q", "")[:_LONGEST_LINE], statuses=tuple(EventStatus), now=now
     )
@@ -149,12 +152,15 @@ def chosen_events(desk: Desk, connection: Connection) -> list[Candidate]:
 
 
 def _list(
-    desk: Desk, name: str, read: Callable[[Connection, Query], Rows], statuses: Collection[str]
+    services: Services,
+    name: str,
+    read: Callable[[Connection, Query], Rows],
+    statuses: Collection[str],
 ) -> str:
     line, problem = request.args.get("q", "")[:_LONGEST_LINE], ""
     turned: Turned = ([], None, None)
-    with desk.database.read() as connection:
-        now = desk.database.now(connection)
+    with services.database.read() as connection:
+        now = services.database.now(connection)
         try:
             query = read_filter(line, statuses=statuses, now=now)
         except RefusedError as exc:

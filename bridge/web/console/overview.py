@@ -10,9 +10,9 @@ from flask import Response, jsonify
 from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.operations import alert_check
 from bridge.operations.alerts import KINDS, SYSTEMS, Trouble, troubles
+from bridge.services import Services
 from bridge.store import reports, stats, sweeps, workers
 from bridge.store.engine.database import Connection
-from bridge.web.console.desk import Desk
 from bridge.web.console.pages import page, span
 
 _WORKER_IS_SILENT = timedelta(seconds=30)
@@ -29,17 +29,17 @@ class Concern:
     leads_to: str | None = None
 
 
-def show(desk: Desk) -> str:
+def show(services: Services) -> str:
     """Everything at a glance."""
-    health = desk.health()
-    with desk.database.read() as connection:
-        now = desk.database.now(connection)
+    health = services.readiness()
+    with services.database.read() as connection:
+        now = services.database.now(connection)
         hours = stats.by_hour(connection, now=now)
         last, usual = stats.last_event_at(connection), stats.usual_per_hour(connection, now=now)
         heard = stats.last_heard(connection)
         known = [row for row in workers.known(connection) if row.stopped_at is None]
         numbers = _numbers(connection, hours, now)
-        standing = list(troubles(alert_check.facts(connection, desk.rates, now=now)))
+        standing = list(troubles(alert_check.facts(connection, services.rates, now=now)))
     sweep = health.get("last_sweep")
     swept = datetime.fromisoformat(sweep["finished_at"] or sweep["started_at"]) if sweep else None
     concerns = judge(health, standing, numbers["exceptions"])
@@ -66,10 +66,10 @@ def show(desk: Desk) -> str:
     )
 
 
-def counts(desk: Desk) -> Response:
+def counts(services: Services) -> Response:
     """The numbers that a page which is looked at keeps fresh."""
-    with desk.database.read() as connection:
-        now = desk.database.now(connection)
+    with services.database.read() as connection:
+        now = services.database.now(connection)
         numbers = _numbers(connection, stats.by_hour(connection, now=now), now)
     return jsonify({name: f"{count:,}" for name, count in numbers.items()})
 

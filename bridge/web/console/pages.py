@@ -12,7 +12,7 @@ from markupsafe import Markup, escape
 
 from bridge.domain.reasons import MEANINGS, Meaning, Reason
 from bridge.logs import mask_secrets, masked_text
-from bridge.web.console.desk import Desk
+from bridge.services import Services
 
 LONGEST = 60_000
 """Characters of one text that a page shows; the rest is counted."""
@@ -21,9 +21,9 @@ page = render_template
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 
-def nowhere(desk: Desk, rest: str) -> str:
+def nowhere(services: Services, rest: str) -> str:
     """Any other address."""
-    _ = desk, rest
+    _ = services, rest
     abort(404, "There is no such page. The menu leads to all there are.")
 
 

@@ -11,9 +11,9 @@ from werkzeug.wrappers import Response
 from bridge.domain.errors import RefusedError
 from bridge.operations.replay import Plan, look, plan_as_json
 from bridge.operations.replay import plan as make_plan
+from bridge.services import Services
 from bridge.store import audit, replays
 from bridge.web.console import actions
-from bridge.web.console.desk import Desk
 from bridge.web.console.lists import A_PAGE, a_number, chosen_events
 from bridge.web.console.pages import page
 
@@ -22,45 +22,47 @@ SHOWN, LOOK_SECONDS = 20, 12.0
 one."""
 
 
-def plan(desk: Desk) -> Any:
+def plan(services: Services) -> Any:
     """What would be replayed, and what each would tell Purple Dot. Nothing is done yet."""
-    chosen, how = _chosen(desk)
+    chosen, how = _chosen(services)
     if not (chosen.events or chosen.refused):
         flash("Nothing was chosen, or nothing fits any more.", "bad")
         return redirect(url_for("console.events", q=request.form.get("q") or None), 303)
-    return _planned(desk, chosen, how)
+    return _planned(services, chosen, how)
 
 
-def start(desk: Desk) -> Any:
+def start(services: Services) -> Any:
     """Begin the run, if it is still what the plan showed, and says why where that is needed; else
     the plan comes (again)."""
-    chosen, how = _chosen(desk)
+    chosen, how = _chosen(services)
     seen, why = request.form.get("seen"), actions.reason()
     if seen is not None and seen != _digest(chosen):
         return _planned(
-            desk,
+            services,
             chosen,
             how,
             "Other events fit by now than you saw. Nothing was done; this is the new plan.",
         )
     if not chosen.events or (chosen.needs_reason and why is None):
-        return _planned(desk, chosen, how, "Say why, for those who read it later." if seen else "")
+        return _planned(
+            services, chosen, how, "Say why, for those who read it later." if seen else ""
+        )
     ids, by = (
         [event.id for event in chosen.events],
         {"q": request.form.get("q", "")[:500]} if request.form.get("all") else {},
     )
-    with desk.database.begin() as connection:
-        now = desk.database.now(connection)
+    with services.database.begin() as connection:
+        now = services.database.now(connection)
         run_id = replays.start(
             connection, ids, chosen=by or {"ids": ids}, who=actions.who(), why=why, **how, now=now
         )
     return redirect(url_for("console.replay_run", run_id=run_id), 303)
 
 
-def run(desk: Desk, run_id: str) -> str:
+def run(services: Services, run_id: str) -> str:
     """How far it is, and what became of each event."""
     after = a_number(request.args.get("after", "")) or 0
-    with desk.database.read() as connection:
+    with services.database.read() as connection:
         story = replays.run_story(connection, run_id)
         if story is None:
             abort(404, f"There is no replay run {run_id[:40]}. It may have been typed wrongly.")
@@ -76,26 +78,28 @@ def run(desk: Desk, run_id: str) -> str:
     )
 
 
-def runs(desk: Desk) -> str:
+def runs(services: Services) -> str:
     """The newest runs."""
-    with desk.database.read() as connection:
+    with services.database.read() as connection:
         return page("replays.html", runs=replays.runs(connection))
 
 
-def counts(desk: Desk, run_id: str) -> Response:
+def counts(services: Services, run_id: str) -> Response:
     """What a run's page keeps fresh."""
-    with desk.database.read() as connection:
+    with services.database.read() as connection:
         story = replays.run_story(connection, run_id) or abort(404)
     return jsonify(ended=str(story["ended"]), bar=str(story["ended"]), status=story["status"])
 
 
-def cancel(desk: Desk, run_id: str) -> Response:
+def cancel(services: Services, run_id: str) -> Response:
     """Nothing more of it begins."""
     try:
-        with desk.database.begin() as connection:
-            replays.cancel(connection, run_id, who=actions.who(), now=desk.database.now(connection))
-        with desk.database.begin() as connection:
-            replays.withdraw(connection, run_id, now=desk.database.now(connection))
+        with services.database.begin() as connection:
+            replays.cancel(
+                connection, run_id, who=actions.who(), now=services.database.now(connection)
+            )
+        with services.database.begin() as connection:
+            replays.withdraw(connection, run_id, now=services.database.now(connection))
     except RefusedError as exc:
         return actions.back(f"Not done: {exc}.", "bad")
     return actions.back(
@@ -104,34 +108,34 @@ def cancel(desk: Desk, run_id: str) -> Response:
     )
 
 
-def resume(desk: Desk, run_id: str) -> Response:
+def resume(services: Services, run_id: str) -> Response:
     """Go on with what was paused in a shell."""
     try:
-        with desk.database.begin() as connection:
-            replays.resume(connection, run_id, now=desk.database.now(connection))
+        with services.database.begin() as connection:
+            replays.resume(connection, run_id, now=services.database.now(connection))
     except RefusedError as exc:
         return actions.back(f"Not done: {exc}.", "bad")
     return actions.back("The run goes on.", "good")
 
 
-def _chosen(desk: Desk) -> tuple[Plan, dict[str, bool]]:
+def _chosen(services: Services) -> tuple[Plan, dict[str, bool]]:
     how = {name: request.form.get(name) == "1" for name in ("as_stored", "notify_customer")}
     try:
-        with desk.database.read() as connection:
-            found = chosen_events(desk, connection)
+        with services.database.read() as connection:
+            found = chosen_events(services, connection)
     except RefusedError as exc:
         abort(400, f"Nothing was chosen: {exc}.")
-    return make_plan(found, as_stored=how["as_stored"], origins=desk.origins), how
+    return make_plan(found, as_stored=how["as_stored"], origins=services.shipstation_origins), how
 
 
-def _planned(desk: Desk, chosen: Plan, how: dict[str, bool], problem: str = "") -> str:
+def _planned(services: Services, chosen: Plan, how: dict[str, bool], problem: str = "") -> str:
     skip, until = a_number(request.form.get("skip", "")) or 0, time.monotonic() + LOOK_SECONDS
     looks = []
     for event in chosen.events[skip : skip + SHOWN]:
         if time.monotonic() > until:
             break
-        looks.append(look(desk.event_job, event.id, **how))
-    told = plan_as_json(desk.event_job, chosen, looks, **how)
+        looks.append(look(services.event_job, event.id, **how))
+    told = plan_as_json(services.event_job, chosen, looks, **how)
     rest = skip + len(looks) if skip + len(looks) < len(chosen.events) else None
     given = {
         "q": request.form.get("q", "")[:500],

@@ -14,10 +14,10 @@ from bridge.domain.errors import BridgeError
 from bridge.domain.orders import FulfillmentOrder, normalize_reference
 from bridge.logs import masked_text
 from bridge.operations.explain import explain_delivery, explain_event, rule_in_words
+from bridge.services import Services
 from bridge.store import audit, orders, reports
 from bridge.store.engine.database import Connection
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
-from bridge.web.console.desk import Desk
 from bridge.web.console.lists import ways
 from bridge.web.console.pages import page
 
@@ -25,14 +25,14 @@ Story = Mapping[str, Any]
 _LONGEST_SEARCH = 200
 
 
-def event(desk: Desk, event_id: str) -> str:
+def event(services: Services, event_id: str) -> str:
     """From the notification to what Purple Dot answered, and what came after."""
-    with desk.database.read() as connection:
+    with services.database.read() as connection:
         story = reports.event_story(connection, event_id)
         if story is None:
             abort(404, f"There is no event {event_id[:40]}. It may have been typed wrongly.")
-        stories = [_told(desk, connection, one) for one in story["delivery_stories"]]
-        acts, now = audit.acts(connection, subject=event_id), desk.database.now(connection)
+        stories = [_told(services, connection, one) for one in story["delivery_stories"]]
+        acts, now = audit.acts(connection, subject=event_id), services.database.now(connection)
     known = EVENT_TYPES.get(story["event_type"])
     facts = {
         "meaning": known.meaning if known else "a type that tells nothing of shipped goods",
@@ -50,18 +50,18 @@ def event(desk: Desk, event_id: str) -> str:
     )
 
 
-def delivery(desk: Desk, delivery_id: str) -> str:
+def delivery(services: Services, delivery_id: str) -> str:
     """One delivery alone, with what mends it; `find` looks for an order to link it to."""
-    with desk.database.read() as connection:
+    with services.database.read() as connection:
         story = reports.delivery_story(connection, delivery_id)
         if story is None:
             abort(404, f"There is no delivery {delivery_id[:40]}. It may have been typed wrongly.")
-        told = _told(desk, connection, story)
+        told = _told(services, connection, story)
         candidates = _named_by(connection, story["shipment"]) if told["may_link"] else []
-        now = desk.database.now(connection)
+        now = services.database.now(connection)
     text = request.args.get("find", "").strip()[:_LONGEST_SEARCH]
     if text and told["may_link"]:
-        candidates = _asked(desk, text)
+        candidates = _asked(services, text)
     facts = {
         "find": text,
         "candidates": candidates,
@@ -71,13 +71,15 @@ def delivery(desk: Desk, delivery_id: str) -> str:
     return page("delivery.html", one=told, rule=rule_in_words, **facts)
 
 
-def _told(desk: Desk, connection: Connection, story: Story) -> dict[str, Any]:
+def _told(services: Services, connection: Connection, story: Story) -> dict[str, Any]:
     """A delivery's story with what a page says besides."""
-    told = {**story, **ways(desk, connection, story)}
+    told = {**story, **ways(services, connection, story)}
     told["lines_by"] = line_rules(story)
-    told["carrier_by"] = carrier_rule(desk, story["shipment"])
+    told["carrier_by"] = carrier_rule(services, story["shipment"])
     told["body"] = sent_or_ready(story)
-    told["curl"] = post_curl(desk.purple_dot_url, told["body"]) if told["body"] else None
+    told["curl"] = (
+        post_curl(services.settings.purple_dot_base_url, told["body"]) if told["body"] else None
+    )
     told["acts"] = audit.acts(connection, subject=story["id"])
     return told
 
@@ -95,9 +97,9 @@ def _named_by(connection: Connection, shipment: Story) -> Sequence[FulfillmentOr
     )
 
 
-def _asked(desk: Desk, text: str) -> Sequence[FulfillmentOrder]:
+def _asked(services: Services, text: str) -> Sequence[FulfillmentOrder]:
     try:
-        return desk.orders_named(text)
+        return services.orders_named(text)
     except BridgeError as exc:
         flash(f"Purple Dot could not be asked: {exc}", "bad")
         return []
@@ -117,12 +119,12 @@ def line_rules(story: Story) -> dict[str, str]:
     }
 
 
-def carrier_rule(desk: Desk, shipment: Story) -> str:
+def carrier_rule(services: Services, shipment: Story) -> str:
     """By which row the carrier got its name."""
     given = shipment["carrier_name"] or shipment["carrier_code"]
     if not given:
         return "ShipStation named none"
-    row = desk.carriers.row(given)
+    row = services.carriers.row(given)
     if row is None:
         return f"“{given}” is not in the carrier table, and goes out as it was written"
     certain = f", {row['certain']}" if row.get("certain") else ""
