@@ -1,5 +1,5 @@
-"""The settings: one table, read from the environment or `.env`, checked at the start, all mistakes
-told at once, no value repeated.
+"""The settings: one table, read from the environment or `.env`, checked at the start. All mistakes
+are reported at once, and no value is repeated.
 
 After a change of the table: `python -m bridge.settings > deploy/env.example`.
 """
@@ -18,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
+from dotenv import dotenv_values
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -28,7 +29,6 @@ from pydantic import (
     ValidationError,
 )
 from pydantic_core import ErrorDetails, PydanticUndefined
-from pydantic_settings import BaseSettings, DotEnvSettingsSource
 
 from bridge.domain.durations import read_duration
 from bridge.domain.errors import SettingsError
@@ -37,9 +37,25 @@ PREFIX = "BRIDGE_"
 _MAKE_ONE = "make one with: python3 -c 'import secrets; print(secrets.token_urlsafe(32))'"
 _SHIPSTATION_KEYS = "ShipStation makes keys under Settings > Account > API Settings"
 
+SECRETS = (
+    "database_url",
+    "webhook_tokens",
+    "shipstation_api_key",
+    "shipstation_v1_api_key",
+    "shipstation_v1_api_secret",
+    "purple_dot_access_token",
+    "console_password",
+    "console_readonly_password",
+    "secret_key",
+    "alert_urls",
+    "heartbeat_url",
+)
+"""Each of these may be read from the file that BRIDGE_<NAME>_FILE names."""
+
 _REMEDIES = {
     "webhook_tokens": _MAKE_ONE,
-    "purple_dot_access_token": "copy the store's private access token from Purple Dot's merchant portal, API keys",
+    "purple_dot_access_token": "copy the store's private access token from Purple Dot's merchant"
+    " portal, API keys",
 }
 """What to do about a setting that must be there and is not."""
 
@@ -83,7 +99,7 @@ def read_pattern(text: str) -> re.Pattern[str] | None:
         or len(re.findall(r"[*+{]", re.sub(r"\{\d+\}", "", flat))) > 3
     ):
         raise ValueError(
-            "could take for ever on an unlucky order number; repeat no group, and use few repetitions"
+            "could take forever on some order numbers; repeat no group, and use few repetitions"
         )
     try:
         with warnings.catch_warnings():
@@ -92,7 +108,8 @@ def read_pattern(text: str) -> re.Pattern[str] | None:
             return re.compile(text, re.IGNORECASE) if text else None
     except (re.error, FutureWarning, OverflowError, RecursionError) as exc:
         raise ValueError(
-            f"is not a regular expression ({exc}); correct it, or leave it empty to look up every order number"
+            f"is not a regular expression ({exc}); correct it, or leave it empty to look up every"
+            " order number"
         ) from None
 
 
@@ -101,7 +118,7 @@ def _read_database_url(text: str) -> str:
     if text.startswith("sqlite:"):
         if not re.match(r"sqlite:///[^?]", text) or ":memory:" in text or "mode=memory" in text:
             raise ValueError(
-                "names no SQLite file, and a ledger in memory would be lost; write sqlite:///bridge.db"
+                "names no SQLite file, and a database in memory would be lost; write sqlite:///bridge.db"
             )
         return text
     url, is_postgresql = re.subn(
@@ -113,7 +130,7 @@ def _read_database_url(text: str) -> str:
         )
     if importlib.util.find_spec("psycopg") is None:
         raise ValueError(
-            "needs psycopg, which is not installed; pip install 'purpledot-shipstation-bridge[postgres]'"
+            "needs psycopg, which is not installed; install the bridge with its extra [postgres]"
         )
     return url
 
@@ -121,7 +138,7 @@ def _read_database_url(text: str) -> str:
 def _with_apprise(url: SecretStr) -> SecretStr:
     if importlib.util.find_spec("apprise") is None:
         raise ValueError(
-            "needs Apprise, which is not installed; pip install 'purpledot-shipstation-bridge[alerts]'"
+            "needs Apprise, which is not installed; install the bridge with its extra [alerts]"
         )
     return url
 
@@ -132,7 +149,10 @@ def _read_file_name(text: str) -> Path | None:
     return Path(text) if text else None
 
 
-_NO_URL = "is no https:// URL (http:// goes on this machine only: credentials must not travel in the open), or holds"
+_NO_URL = (
+    "is no https:// URL (http:// goes on this machine only: credentials must not travel in the"
+    " open), or holds"
+)
 _PATH = r"(?:/(?:(?![?#\\])[!-~])*)?"
 _NO_SLASH = AfterValidator(lambda url: url.rstrip("/"))
 Url = Annotated[
@@ -165,6 +185,9 @@ Credential = Annotated[
         "holds a space, a line break or a character outside ASCII; copy the value again, alone",
     ),
 ]
+ConsolePassword = Annotated[
+    SecretStr, _like(".{12,}", f"is shorter than 12 characters; {_MAKE_ONE}")
+]
 SecretKey = Annotated[SecretStr, _like(".{16,}", f"is shorter than 16 characters; {_MAKE_ONE}")]
 _APPRISE = AfterValidator(_with_apprise)
 AlertUrl = Annotated[
@@ -187,6 +210,10 @@ Alerts = Annotated[
     tuple[AlertUrl, ...],
     BeforeValidator(lambda text: re.split(r"\s*,\s*(?=[A-Za-z][\w+.-]*://)", text) if text else []),
 ]
+SecretUrl = Annotated[
+    SecretStr,
+    _like(_ORIGIN + r"(?:/[^\s#]*)?", "is no https:// URL; copy the whole address of the check"),
+]
 File = Annotated[Path | None, BeforeValidator(_read_file_name)]
 LogLevel = Annotated[
     Literal["DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL"], BeforeValidator(str.upper)
@@ -201,17 +228,19 @@ def _optional(
 
 
 class Settings(BaseModel):
-    """One attribute for each BRIDGE_ name. `Settings.load()` is the way in; it tells every mistake,
+    """One attribute for each BRIDGE_ name. `Settings.load()` reads them and reports every mistake,
     not the first."""
 
     model_config = ConfigDict(frozen=True, hide_input_in_errors=True, validate_default=True)
 
     database_url: DatabaseUrl = _optional(
         "sqlite:///bridge.db",
-        "SQLAlchemy URL of the ledger: a SQLite file, or `postgresql+psycopg://user:password@host/database` for many machines",
+        "SQLAlchemy URL of the database: a SQLite file, or"
+        " `postgresql+psycopg://user:password@host/database` for many machines",
     )
     webhook_tokens: Tokens = Field(
-        description="opens the webhook URL; several, comma separated, while one is replaced; 16 characters or more"
+        description="secret of the webhook URL, 16 characters or more; two, comma separated, while"
+        " you rotate it"
     )
     shipstation_api_key: Credential | None = _optional(
         None, "ShipStation V2 API key; at least one of this and the V1 pair is needed"
@@ -238,13 +267,18 @@ class Settings(BaseModel):
         "https://www.purpledotprice.com/admin/api/v1", "where Purple Dot calls go"
     )
     notify_customer: bool = _optional(
-        False, "whether Purple Dot e-mails the shopper; an inline payload's own wish wins"
+        False, "whether Purple Dot e-mails the shopper; an inline payload's `notify_customer` wins"
+    )
+    dry_run: bool = _optional(
+        False,
+        "everything is decided and shown, nothing is posted to Purple Dot or written to"
+        " ShipStation",
     )
     hold_seconds: int = _optional(
         0, "wait this long before posting, then look whether the label was voided", ge=0, le=604_800
     )
     reference_pattern: Pattern = _optional(
-        "^#?PD", "order numbers that look like Purple Dot's, in any case (empty: look all up)"
+        r"^#?PD\d", "order numbers that look like Purple Dot's, in any case (empty: look all up)"
     )
     shipstation_rate_per_minute: int = _optional(
         200, "V2 calls a minute, over all processes of one database", ge=1, le=100_000
@@ -273,26 +307,33 @@ class Settings(BaseModel):
         le=86_400,
     )
     bind: Bind = _optional("127.0.0.1:8000", "address of the receiver, host:port")
+    operations_bind: Bind | None = _optional(
+        None, "address of `/console/`, `/metrics` and `/readyz`, which then leave BRIDGE_BIND"
+    )
     web_workers: int = _optional(2, "processes of the receiver", ge=1, le=64)
     worker_threads: int = _optional(8, "threads of the worker", ge=1, le=128)
     reconcile_every: Duration = _optional(
-        "15m", "how often the worker sweeps for shipments that no webhook told (`0`: never)"
+        "15m", "how often the worker looks for shipments that no webhook reported (`0`: never)"
     )
-    console_password: SecretStr | None = _optional(
-        None, "the operator's password; without one the console is off"
+    console_password: ConsolePassword | None = _optional(
+        None, "the operator's password, at least 12 characters; without one the console is off"
     )
-    console_readonly_password: SecretStr | None = _optional(
+    console_readonly_password: ConsolePassword | None = _optional(
         None, "a viewer's password, for the console without its buttons"
     )
     secret_key: SecretKey | None = _optional(
         None, "signs the console's session; made and kept in the database when not given"
     )
     alert_urls: Alerts = _optional(
-        "", "Apprise URLs, comma separated, that hear of exceptions and silence"
+        "", "Apprise URLs, comma separated, which get a message about exceptions and silence"
+    )
+    heartbeat_url: SecretUrl | None = _optional(
+        None, "asked (GET) each minute while the bridge is ready: a dead man's switch elsewhere"
     )
     carriers_file: File = _optional(
         "",
-        "CSV of your own carrier rows (codes, company, aliases, link), which go before the built-in table",
+        "CSV of your own carrier rows (codes, company, aliases, link), which go before the built-in"
+        " table",
     )
     retention_days: int = _optional(
         90,
@@ -310,150 +351,47 @@ class Settings(BaseModel):
     def load(cls, environ: Mapping[str, str] | None = None) -> Self:
         """The settings of this process: environment over `.env`, or only `environ` when given.
         Raises SettingsError with all mistakes."""
-        given = _given(_environment(environ))
-        problems = [*_contradictions(given), *_unknown_names(given)]
+        provided, problems = _with_secret_files(_provided(_environment(environ)))
+        problems += [*_contradictions(provided), *_unknown_names(provided)]
         try:
-            settings = cls.model_validate(
-                {name: text for name, text in given.items() if name in cls.model_fields}
-            )
+            settings = cls.model_validate(_only_settings(provided))
         except ValidationError as exc:
-            problems = [
-                *map(_sentence, exc.errors(include_url=False, include_input=False)),
-                *problems,
-            ]
+            errors = exc.errors(include_url=False, include_input=False)
+            problems = [*map(_sentence, errors), *problems]
         if problems:
             raise SettingsError(problems)
         return settings
 
     @classmethod
-    def salvaged(cls, environ: Mapping[str, str] | None = None) -> tuple[Self, list[str]]:
-        """For who must look even so: what is right of the settings, defaults for the rest, and
-        every mistake. What must be given and isn't right is a random text that opens nothing."""
+    def load_lenient(cls, environ: Mapping[str, str] | None = None) -> tuple[Self, list[str]]:
+        """For what must run even so: what is right of the settings, defaults for the rest, and
+        every mistake. What is required and isn't right becomes a random text that opens nothing."""
         try:
             return cls.load(environ), []
         except SettingsError as exc:
             problems = exc.problems
-        told: Mapping[str, str | None] = os.environ
+        readable: Mapping[str, str | None] = os.environ
         with suppress(SettingsError):
-            told = _environment(environ)
-        known = {name: text for name, text in _given(told).items() if name in cls.model_fields}
-        needed = {
-            name: secrets.token_urlsafe()
-            for name, field in cls.model_fields.items()
-            if field.is_required()
-        }
+            readable = _environment(environ)
+        provided, _ = _with_secret_files(_provided(readable))
+        values = _only_settings(provided)
+        for name, field in cls.model_fields.items():
+            if field.is_required():
+                values.setdefault(name, secrets.token_urlsafe())
         try:
-            cls.model_validate(needed | known)
+            return cls.model_validate(values), problems
         except ValidationError as exc:
-            known = {
-                name: known[name]
-                for name in known.keys() - {str(error["loc"][0]) for error in exc.errors()}
-            }
-        return cls.model_validate(needed | known), problems
+            wrong = {str(error["loc"][0]) for error in exc.errors()}
+        for name in wrong:
+            del values[name]
+            if cls.model_fields[name].is_required():
+                values[name] = secrets.token_urlsafe()
+        return cls.model_validate(values), problems
 
     @property
     def database_url_masked(self) -> str:
         """For people: the database URL with its password, in either place, as `***`."""
         return re.sub(r"(://[^/:@]*:)[^/]*(?=@)|(password=)[^&]*", r"\1\2***", self.database_url)
-
-
-def _environment(environ: Mapping[str, str] | None) -> Mapping[str, str | None]:
-    if environ is not None:
-        return environ
-    try:
-        return {**DotEnvSettingsSource(BaseSettings, env_file=".env").env_vars, **os.environ}
-    except (OSError, UnicodeDecodeError) as exc:
-        raise SettingsError(
-            [
-                f".env: can't be read ({exc}); correct its owner and mode, or write it anew as UTF-8: bridge init"
-            ]
-        ) from exc
-
-
-def _given(environ: Mapping[str, str | None]) -> dict[str, str]:
-    """{attribute name: text}, unknown names included. Empty means "not set", as in a copied
-    env.example, save for the pattern."""
-    told = {
-        name[len(PREFIX) :].lower(): (value or "").strip()
-        for name, value in environ.items()
-        if name.upper().startswith(PREFIX)
-    }
-    return {name: value for name, value in told.items() if value or name == "reference_pattern"}
-
-
-def _sentence(error: ErrorDetails) -> str:
-    """ "BRIDGE_NAME: what is wrong; what to do"; an own ValueError has said both."""
-    attribute, *place = error["loc"]
-    entry = f"entry {int(place[0]) + 1} " if place else ""
-    wrong = _PLAIN_WORDS.get(error["type"]) or error["msg"].replace("Input should be", "must be")
-    remedy = (
-        _REMEDIES.get(str(attribute))
-        or f"correct it, or leave it out for {_as_written(str(attribute))}"
-    )
-    return f"{_name(str(attribute))}: {entry}{error.get('ctx', {}).get('error') or f'{wrong}; {remedy}'}"
-
-
-def _contradictions(given: Mapping[str, str]) -> Iterator[str]:
-    pair = {"shipstation_v1_api_key", "shipstation_v1_api_secret"}
-    if not given.keys() & {"shipstation_api_key", *pair}:
-        yield f"{_name('shipstation_api_key')}: is missing, and so is the V1 pair; set at least one. {_SHIPSTATION_KEYS}"
-    for missing in pair - given.keys():
-        for other in pair & given.keys():
-            yield f"{_name(missing)}: is missing while {_name(other)} is set; set both or neither. {_SHIPSTATION_KEYS}"
-    operator, viewer = given.get("console_password"), given.get("console_readonly_password")
-    if viewer and not operator:
-        yield f"{_name('console_readonly_password')}: opens nothing while the console is off; set {_name('console_password')} too"
-    elif viewer and viewer == operator:
-        yield f"{_name('console_readonly_password')}: is the operator's password as well; choose another"
-
-
-def _unknown_names(given: Mapping[str, str]) -> Iterator[str]:
-    for attribute in sorted(given.keys() - Settings.model_fields.keys()):
-        if not _KUBERNETES.fullmatch(attribute):
-            nearest = difflib.get_close_matches(attribute, Settings.model_fields, n=1, cutoff=0.6)
-            remedy = (
-                f"did you mean {_name(nearest[0])}?"
-                if nearest
-                else "remove it, or look its name up in README.md"
-            )
-            yield f"{_name(attribute)}: is no setting; {remedy}"
-
-
-def _name(attribute: str) -> str:
-    return PREFIX + attribute.upper()
-
-
-def _as_written(attribute: str) -> str:
-    """The default as an operator would write it; empty where there is none."""
-    default = Settings.model_fields[attribute].default
-    return (
-        str(default).lower()
-        if isinstance(default, bool)
-        else ""
-        if default in (None, PydanticUndefined)
-        else str(default)
-    )
-
-
-def env_example() -> str:
-    """The whole of deploy/env.example: what must be given stands open, everything else shows its
-    default."""
-    text = """\
-# Copy to .env (read from the folder where `bridge` is started), or hand it to systemd, Docker or
-# Kubernetes. What is commented out shows its default. Mistakes are told at the start, all at once.
-"""
-    for attribute, field in Settings.model_fields.items():
-        meaning = field.description or ""
-        sentence = (
-            f"{meaning[:1].upper()}{meaning[1:]}.{' Required.' if field.is_required() else ''}"
-        )
-        comment = textwrap.fill(sentence, width=110, initial_indent="# ", subsequent_indent="# ")
-        text += f"\n{comment}\n{'' if field.is_required() else '# '}{_name(attribute)}={_as_written(attribute)}\n"
-    return text
-
-
-if __name__ == "__main__":
-    sys.stdout.write(env_example())
 
 
 def rates(settings: Settings) -> dict[str, int]:
@@ -463,3 +401,138 @@ def rates(settings: Settings) -> dict[str, int]:
         "shipstation_v1": settings.shipstation_v1_rate_per_minute,
         "purple_dot": settings.purple_dot_rate_per_minute,
     }
+
+
+def _environment(environ: Mapping[str, str] | None) -> Mapping[str, str | None]:
+    if environ is not None:
+        return environ
+    try:
+        from_file = dotenv_values(".env", encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as exc:
+        remedy = "correct its owner and mode, or write it again as UTF-8: bridge init"
+        raise SettingsError([f".env: can't be read ({exc}); {remedy}"]) from exc
+    return {name.upper(): value for name, value in from_file.items()} | os.environ
+
+
+def _provided(environ: Mapping[str, str | None]) -> dict[str, str]:
+    """{attribute name: text}, unknown names included. Empty means "not set", as in a copied
+    env.example, save for the pattern."""
+    provided = {}
+    for name, value in environ.items():
+        attribute = name[len(PREFIX) :].lower()
+        text = (value or "").strip()
+        if name.upper().startswith(PREFIX) and (text or attribute == "reference_pattern"):
+            provided[attribute] = text
+    return provided
+
+
+def _with_secret_files(provided: Mapping[str, str]) -> tuple[dict[str, str], list[str]]:
+    """Each `<secret>_file` replaced by what stands in that file, and what is wrong with them."""
+    values, problems = dict(provided), list[str]()
+    for attribute in SECRETS:
+        path = values.pop(f"{attribute}_file", None)
+        if path is None:
+            continue
+        name = f"{_name(attribute)}_FILE"
+        if attribute in values:
+            problems.append(f"{name}: is set beside {_name(attribute)}; set one of them")
+            continue
+        # A required secret must not be reported as missing beside the reason why it is.
+        values[attribute] = f"unreadable-{secrets.token_urlsafe(16)}"
+        try:
+            text = Path(path).read_text(encoding="utf-8").strip()
+        except (OSError, ValueError) as exc:
+            reason = getattr(exc, "strerror", None) or "not UTF-8"
+            problems.append(f"{name}: {path} can't be read ({reason}); correct its path and mode")
+            continue
+        if text:
+            values[attribute] = text
+        else:
+            problems.append(f"{name}: {path} is empty; put the secret into it")
+    return values, problems
+
+
+def _only_settings(provided: Mapping[str, str]) -> dict[str, str]:
+    return {name: text for name, text in provided.items() if name in Settings.model_fields}
+
+
+def _sentence(error: ErrorDetails) -> str:
+    """ "BRIDGE_NAME: what is wrong; what to do"; a ValueError of ours says both by itself."""
+    attribute, *place = error["loc"]
+    name = _name(str(attribute))
+    entry = f"entry {int(place[0]) + 1} " if place else ""
+    if own := error.get("ctx", {}).get("error"):
+        return f"{name}: {entry}{own}"
+    wrong = _PLAIN_WORDS.get(error["type"]) or error["msg"].replace("Input should be", "must be")
+    default = _as_written(str(attribute))
+    remedy = _REMEDIES.get(str(attribute)) or f"correct it, or leave it out for {default}"
+    return f"{name}: {entry}{wrong}; {remedy}"
+
+
+def _contradictions(provided: Mapping[str, str]) -> Iterator[str]:
+    v2, *pair = "shipstation_api_key", "shipstation_v1_api_key", "shipstation_v1_api_secret"
+    if not provided.keys() & {v2, *pair}:
+        wrong = "is missing, and so is the V1 pair; set at least one."
+        yield f"{_name(v2)}: {wrong} {_SHIPSTATION_KEYS}"
+    missing, other = sorted(pair, key=provided.__contains__)
+    if other in provided and missing not in provided:
+        wrong = f"is missing while {_name(other)} is set; set both or neither."
+        yield f"{_name(missing)}: {wrong} {_SHIPSTATION_KEYS}"
+    operator, viewer = _name("console_password"), _name("console_readonly_password")
+    operator_password = provided.get("console_password")
+    viewer_password = provided.get("console_readonly_password")
+    if viewer_password and not operator_password:
+        yield f"{viewer}: opens nothing while the console is off; set {operator} too"
+    elif viewer_password and viewer_password == operator_password:
+        yield f"{viewer}: is the operator's password as well; choose another"
+    if provided.get("operations_bind") == provided.get("bind", _as_written("bind")):
+        bind, operations_bind = _name("bind"), _name("operations_bind")
+        yield f"{operations_bind}: is the address of {bind} as well; choose another port"
+
+
+def _unknown_names(provided: Mapping[str, str]) -> Iterator[str]:
+    for attribute in sorted(provided.keys() - Settings.model_fields.keys()):
+        if _KUBERNETES.fullmatch(attribute):
+            continue
+        nearest = difflib.get_close_matches(attribute, Settings.model_fields, n=1, cutoff=0.6)
+        remedy = "remove it, or look its name up in README.md"
+        if nearest:
+            remedy = f"did you mean {_name(nearest[0])}?"
+        yield f"{_name(attribute)}: is no setting; {remedy}"
+
+
+def _name(attribute: str) -> str:
+    return PREFIX + attribute.upper()
+
+
+def _as_written(attribute: str) -> str:
+    """The default as an operator would write it; empty where there is none."""
+    default = Settings.model_fields[attribute].default
+    if isinstance(default, bool):
+        return str(default).lower()
+    return "" if default in (None, PydanticUndefined) else str(default)
+
+
+def env_example() -> str:
+    """The whole of deploy/env.example: what is required is left open, everything else shows its
+    default."""
+    text = """\
+# Copy to .env (read from the folder where `bridge` is started), or give it to systemd, Docker or
+# Kubernetes. What is commented out shows its default. All mistakes are reported at the start.
+# Each secret, and the database URL, may stand in a file: BRIDGE_SECRET_KEY_FILE=/run/secrets/key
+"""
+    for attribute, field in Settings.model_fields.items():
+        meaning = field.description or ""
+        sentence = f"{meaning[:1].upper()}{meaning[1:]}."
+        line = f"{_name(attribute)}={_as_written(attribute)}"
+        if field.is_required():
+            sentence = f"{sentence} Required."
+        else:
+            line = f"# {line}"
+        comment = textwrap.fill(sentence, width=110, initial_indent="# ", subsequent_indent="# ")
+        text += f"\n{comment}\n{line}\n"
+    return text
+
+
+if __name__ == "__main__":
+    sys.stdout.write(env_example())

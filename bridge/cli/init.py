@@ -115,7 +115,7 @@ def _ask(
             answers[PREFIX + name] = text
         wrong = [
             text
-            for text in Settings.salvaged({**known, **answers})[1]
+            for text in Settings.load_lenient({**known, **answers})[1]
             if text.startswith(tuple(f"{name}:" for name in answers))
         ]
         wrong = wrong or [f"{name} is needed" for name, text in answers.items() if not text]
@@ -140,7 +140,7 @@ def _ask(
 def _checked(account: Account, environ: Mapping[str, str]) -> Finding:
     from bridge.services import Services
 
-    settings, _ = Settings.salvaged(environ)
+    settings, _ = Settings.load_lenient(environ)
     ear = Ear(
         uses_budget=False
     )  # There may be no ledger yet: the database is named, and never opened.

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from bridge.domain.durations import read_duration
 from bridge.domain.errors import SettingsError
-from bridge.settings import Settings, env_example, read_pattern
+from bridge.settings import SECRETS, Settings, env_example, read_pattern
 
 TOKEN = "t0ken-of-the-front-door"
 ENOUGH = {
@@ -57,7 +57,7 @@ def test_defaults_are_those_of_the_table() -> None:
     assert settings.purple_dot_base_url == "https://www.purpledotprice.com/admin/api/v1"
     assert settings.notify_customer is False
     assert settings.hold_seconds == 0
-    assert settings.reference_pattern == re.compile("^#?PD", re.IGNORECASE)
+    assert settings.reference_pattern == re.compile(r"^#?PD\d", re.IGNORECASE)
     assert (settings.shipstation_rate_per_minute, settings.shipstation_v1_rate_per_minute) == (
         200,
         40,
@@ -304,9 +304,7 @@ def test_postgresql_without_its_driver_says_what_to_install(
 ) -> None:
     monkeypatch.setitem(sys.modules, "psycopg", None)
 
-    assert "pip install 'purpledot-shipstation-bridge[postgres]'" in problem(
-        database_url="postgresql://h/d"
-    )
+    assert "its extra [postgres]" in problem(database_url="postgresql://h/d")
 
 
 @pytest.mark.parametrize(
@@ -371,8 +369,8 @@ def test_sensible_reference_pattern_is_taken_in_any_case(pattern: str) -> None:
         "x" * 201,
     ],
 )
-def test_pattern_that_could_take_for_ever_is_refused(pattern: str) -> None:
-    assert "could take for ever" in problem(reference_pattern=pattern)
+def test_pattern_that_could_take_forever_is_refused(pattern: str) -> None:
+    assert "could take forever" in problem(reference_pattern=pattern)
 
 
 @pytest.mark.parametrize("pattern", ["(", "[a", "*a", "a{99999999999}", "[[a]]"])
@@ -449,6 +447,70 @@ def test_guessable_secret_key_is_refused() -> None:
     assert "must" not in repr(load(secret_key="x" * 16))
 
 
+def test_short_console_password_is_refused() -> None:
+    assert "shorter than 12 characters" in problem(console_password="eleven-char")
+
+
+def test_heartbeat_url_may_hold_a_query_and_is_a_secret() -> None:
+    settings = load(heartbeat_url="https://hc-ping.com/4f1c?create=1")
+
+    assert settings.heartbeat_url is not None
+    assert settings.heartbeat_url.get_secret_value() == "https://hc-ping.com/4f1c?create=1"
+    assert "no https:// URL" in problem(heartbeat_url="http://hc-ping.com/4f1c")
+
+
+def test_operations_have_an_address_of_their_own_or_none() -> None:
+    assert load().operations_bind is None
+    assert load(operations_bind="127.0.0.1:9000").operations_bind == "127.0.0.1:9000"
+    assert "choose another port" in problem(operations_bind="127.0.0.1:8000")
+
+
+# Secrets from files
+
+
+def test_every_secret_may_come_from_a_file(tmp_path: Path) -> None:
+    secret_fields = {
+        name
+        for name, field in Settings.model_fields.items()
+        if "SecretStr" in repr(field.annotation) + repr(field.metadata)
+    }
+    assert {*SECRETS} == secret_fields | {"database_url"}
+    file = tmp_path / "token"
+    file.write_text("pd-from-a-file\n")
+    environ = ENOUGH | {"BRIDGE_PURPLE_DOT_ACCESS_TOKEN_FILE": str(file)}
+    del environ["BRIDGE_PURPLE_DOT_ACCESS_TOKEN"]
+
+    settings = Settings.load(environ)
+
+    assert settings.purple_dot_access_token.get_secret_value() == "pd-from-a-file"
+
+
+def test_secret_file_that_cannot_be_read_is_the_only_mistake(tmp_path: Path) -> None:
+    environ = ENOUGH | {"BRIDGE_PURPLE_DOT_ACCESS_TOKEN_FILE": str(tmp_path / "nothing")}
+    del environ["BRIDGE_PURPLE_DOT_ACCESS_TOKEN"]
+
+    (sentence,) = problems(environ)
+
+    assert sentence.startswith("BRIDGE_PURPLE_DOT_ACCESS_TOKEN_FILE: ")
+    assert "can't be read (No such file or directory)" in sentence
+
+
+def test_empty_secret_file_is_a_mistake(tmp_path: Path) -> None:
+    (tmp_path / "empty").write_text("\n")
+
+    assert "is empty" in problem(secret_key_file=str(tmp_path / "empty"))
+
+
+def test_secret_given_twice_is_a_mistake(tmp_path: Path) -> None:
+    assert "set one of them" in problem(
+        purple_dot_access_token_file=str(tmp_path), purple_dot_access_token="pd-access-7c1"
+    )
+
+
+def test_what_is_no_secret_has_no_file() -> None:
+    assert "did you mean BRIDGE_BIND?" in problem(bind_file="/etc/hostname")
+
+
 # Mistakes between settings, and names that are none
 
 
@@ -459,7 +521,7 @@ def test_all_mistakes_are_told_at_once() -> None:
             "BRIDGE_SHIPSTATION_V1_API_KEY": "only-half",
             "BRIDGE_BIND": "nowhere",
             "BRIDGE_RETRY_SCHEDULE": "soon",
-            "BRIDGE_CONSOLE_READONLY_PASSWORD": "look",
+            "BRIDGE_CONSOLE_READONLY_PASSWORD": "look-but-not-touch",
         }
     )
 
@@ -496,7 +558,7 @@ def test_half_of_the_v1_pair_is_told(there: str, missing: str) -> None:
 
 def test_viewer_with_the_operators_password_is_refused() -> None:
     assert "is the operator's password as well" in problem(
-        console_password="same-word", console_readonly_password="same-word"
+        console_password="the-same-words", console_readonly_password="the-same-words"
     )
 
 
@@ -526,7 +588,8 @@ def test_no_secret_shows_when_settings_are_printed() -> None:
         database_url="postgresql://u:hunter2@h/d",
         shipstation_v1_api_key="hunter2",
         shipstation_v1_api_secret="hunter2",
-        console_password="hunter2",
+        console_password="hunter2hunter2",
+        heartbeat_url="https://hc-ping.com/hunter2",
         secret_key="hunter2hunter2hunter2",
         alert_urls="slack://hunter2",
         webhook_tokens="hunter2hunter2hunter2",
@@ -568,7 +631,7 @@ def test_every_setting_has_its_meaning() -> None:
 
 
 def test_what_is_right_is_salvaged_and_the_rest_is_default_or_opens_nothing() -> None:
-    settings, problems = Settings.salvaged(
+    settings, problems = Settings.load_lenient(
         {
             "BRIDGE_WEBHOOK_TOKENS": "short",
             "BRIDGE_HOLD_SECONDS": "soon",
@@ -585,7 +648,9 @@ def test_what_is_right_is_salvaged_and_the_rest_is_default_or_opens_nothing() ->
         "BRIDGE_HOLD_SECONDS",
         "BRIDGE_PURPLE_DOT_ACCESS_TOKEN",
     }
-    assert Settings.salvaged({})[0].webhook_tokens != Settings.salvaged({})[0].webhook_tokens
+    assert (
+        Settings.load_lenient({})[0].webhook_tokens != Settings.load_lenient({})[0].webhook_tokens
+    )
 
 
 def test_env_file_that_can_not_be_read_is_a_mistake_like_others(
@@ -595,7 +660,7 @@ def test_env_file_that_can_not_be_read_is_a_mistake_like_others(
     Path(".env").write_bytes(b"BRIDGE_LOG_LEVEL=\xff\xfe")
 
     assert [problem.partition(":")[0] for problem in problems_of_the_machine()] == [".env"]
-    assert Settings.salvaged()[1][0].startswith(".env: can't be read")
+    assert Settings.load_lenient()[1][0].startswith(".env: can't be read")
 
 
 def problems_of_the_machine() -> list[str]:
