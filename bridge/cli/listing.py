@@ -121,7 +121,7 @@ def _told(story: Mapping[str, Any], indent: str = "") -> list[str]:
         meaning = MEANINGS[Reason(story["reason"])]
         lines += [
             f"{indent}{'':26}{meaning.sentence}",
-            f"{indent}{'what to do':26}{meaning.next_step}",
+            f"{indent}{'what to do':26}{meaning.shell_step}",
         ]
     for name, value in story.items():
         if value and isinstance(value, list | dict):

@@ -102,7 +102,7 @@ def troubles(facts: Facts) -> Iterator[Trouble]:
         meaning = MEANINGS[Reason(reason)] if reason in set(Reason) else None
         yield Trouble(
             Key("exception", subject=one),
-            f"{reason}: {meaning.sentence} {meaning.next_step}" if meaning else reason,
+            f"{reason}: {meaning.sentence} {meaning.shell_step}" if meaning else reason,
         )
     for system, state, since, until in facts.vendors:
         if state == "down":

@@ -136,7 +136,7 @@ def _meaning(story: Story, *, detail: bool) -> Iterator[str]:
     yield f"Reason {story['reason']}: {meaning.sentence}"
     if detail and story.get("detail"):
         yield f"  {story['detail']}"
-    yield f"What to do: {meaning.next_step}"
+    yield f"What to do: {meaning.shell_step}"
 
 
 def _when(moment: datetime | None) -> str:

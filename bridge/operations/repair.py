@@ -18,7 +18,9 @@ from bridge.store.engine.database import Connection
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
 
-_LINES_IN_DOUBT = frozenset({Reason.NO_ITEMS, Reason.UNKNOWN_LINE, Reason.OVER_QUANTITY})
+_LINES_IN_DOUBT = frozenset(
+    {Reason.NO_ITEMS, Reason.UNKNOWN_LINE, Reason.OVER_QUANTITY, Reason.COMBINED_PARCEL}
+)
 
 Act: TypeAlias = Callable[[Connection, Delivery, datetime], str]
 """Changes one delivery and says in words what becomes of it; RefusedError where it must not, and

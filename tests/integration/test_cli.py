@@ -238,7 +238,7 @@ def test_show_tells_the_reason_and_what_to_do(run: Run) -> None:
     output = run("show", "PD700/2").stdout
 
     assert MEANINGS[Reason.UNKNOWN_LINE].sentence in output
-    assert MEANINGS[Reason.UNKNOWN_LINE].next_step in output
+    assert MEANINGS[Reason.UNKNOWN_LINE].shell_step in output
     assert "SCARF" in output
 
 

@@ -429,7 +429,7 @@ def test_why_nothing_happened_is_told_in_sentences(bridge: Clockwork, run: Run) 
 
     assert result.exit_code == 0
     assert MEANINGS[Reason.NOT_A_PURPLE_DOT_ORDER].sentence in result.stdout
-    assert MEANINGS[Reason.NOT_A_PURPLE_DOT_ORDER].next_step in result.stdout
+    assert MEANINGS[Reason.NOT_A_PURPLE_DOT_ORDER].shell_step in result.stdout
     assert "(order 100482, " in result.stdout
     assert "ignored because not_a_purple_dot_order" in result.stdout
 

@@ -415,7 +415,7 @@ class Promise(RuleBasedStateMachine):
             assert (
                 act == "retry"
                 or row["reason"] not in MEANINGS
-                or "retry" not in MEANINGS[Reason(row["reason"])].next_step
+                or "retry" not in MEANINGS[Reason(row["reason"])].shell_step
             )
 
     def _resolve(self, row: Json, status: str) -> None:

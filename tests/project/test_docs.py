@@ -105,7 +105,7 @@ def test_table_of_event_types_is_the_codes() -> None:
 
 def test_table_of_reasons_is_the_codes() -> None:
     expected = [
-        [f"`{reason}`", meaning.verdict, meaning.sentence, meaning.next_step]
+        [f"`{reason}`", meaning.verdict, meaning.title, meaning.sentence, meaning.shell_step]
         for reason, meaning in MEANINGS.items()
     ]
 

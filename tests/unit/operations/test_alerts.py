@@ -45,7 +45,10 @@ def test_many_exceptions_are_one_message_grouped_by_their_reason() -> None:
 
     assert said is not None
     assert said.title == "Purple Dot bridge: 3 new exceptions"
-    assert "- 2 x no_items: ShipStation names no items for this parcel" in said.body
+    assert (
+        "- 2 x no_items: ShipStation does not say in whole units what this parcel holds"
+        in said.body
+    )
     assert "- schedule_exhausted: " in said.body
     assert said.body.endswith("See `bridge deliveries --status held`")
 

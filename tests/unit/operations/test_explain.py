@@ -98,7 +98,7 @@ def test_event_of_a_type_that_is_not_handled_says_why_nothing_happened() -> None
         f"{AT_NOON} TRACK came in: a type that tells nothing of shipped goods",
         "Nothing was to be done.",
         f"Reason event_type_not_handled: {meaning.sentence}",
-        f"What to do: {meaning.next_step}",
+        f"What to do: {meaning.shell_step}",
     ]
 
 
@@ -146,7 +146,7 @@ def test_event_that_failed_says_why_in_the_words_of_the_error(status: str, reaso
     assert sentences[-3:] == [
         f"Reason {reason}: {MEANINGS[reason].sentence}",
         "  labels: answered 503",
-        f"What to do: {MEANINGS[reason].next_step}",
+        f"What to do: {MEANINGS[reason].shell_step}",
     ]
 
 
@@ -268,7 +268,7 @@ def test_delivery_whose_order_is_looked_for_says_only_what_is_known() -> None:
         f"It stands as retrying, next look at {AT_LATER}.",
         f"Reason order_not_found: {meaning.sentence}",
         "  shipment_number PD800/1 looks like Purple Dot's",
-        f"What to do: {meaning.next_step}",
+        f"What to do: {meaning.shell_step}",
     ]
 
 
@@ -281,5 +281,5 @@ def test_every_exception_is_explained_with_its_next_step(reason: Reason) -> None
 
     assert sentences[-2:] == [
         f"Reason {reason}: {MEANINGS[reason].sentence}",
-        f"What to do: {MEANINGS[reason].next_step}",
+        f"What to do: {MEANINGS[reason].shell_step}",
     ]
