@@ -31,14 +31,13 @@ _PLAIN_WORD = re.compile(r"[\w.-]*", re.ASCII)
 """Such as an id or a status: no pattern above can fit it, and most of what is logged is one."""
 _FIRST: tuple[Processor, ...] = (structlog.contextvars.merge_contextvars, add_log_level)
 _TIME = TimeStamper(fmt="iso", utc=True)
-_TO_JSON = (
-    json.JSONEncoder().encode
-)  # After `mask_secrets` there is nothing else in a line than JSON has.
+# `mask_secrets` leaves nothing in a line that JSON doesn't have.
+_TO_JSON = json.JSONEncoder().encode
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Looks stderr up for each line, so that a redirected or replaced stream is followed and a
-    closed one is never kept."""
+    """Takes the current `sys.stderr` for each line, so a replaced stream is followed and a closed one is
+    never kept."""
 
     stream = property(lambda _: sys.stderr)
 
@@ -72,54 +71,52 @@ def _last(format: Format) -> tuple[Processor, ...]:
 
 
 def _printable(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
-    """A terminal obeys what it shows: no text from outside may clear it, or begin a line. JSON
-    escapes all that by itself."""
+    """A terminal obeys control characters: no text from outside may clear it, or begin a line. JSON
+    escapes them by itself."""
+    printable: EventDict = {}
+    for key, value in event_dict.items():
+        if isinstance(value, str):
+            lines = value.split("\n") if key == "exception" else [value]
+            value = "\n".join(map(printable_text, lines))  # noqa: PLW2901  # the same field, made safe
+        printable[key] = value
+    return printable
 
-    def safe(text: str, kept: str) -> str:
-        return "".join(char if char.isprintable() or char in kept else "\ufffd" for char in text)
 
-    return {
-        key: safe(value, "\n" if key == "exception" else "") if isinstance(value, str) else value
-        for key, value in event_dict.items()
-    }
+def printable_text(text: str) -> str:
+    """The text with every character that a terminal could obey as `\ufffd`."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else "\ufffd" for char in text)
 
 
 def configure_logs(format: Format = "json", level: str = "INFO") -> None:
     """Sets up structlog and the standard library's logging alike; calling it again replaces the
     earlier set-up."""
-    ours, logger = [*_FIRST, *_last(format)], structlog.make_filtering_bound_logger(level)
-    structlog.configure(processors=ours, wrapper_class=logger, logger_factory=lambda *_: _Stderr())
+    structlog.configure(
+        processors=[*_FIRST, *_last(format)],
+        wrapper_class=structlog.make_filtering_bound_logger(level),
+        logger_factory=lambda *_: _Stderr(),
+    )
     root = logging.getLogger()
-    root.handlers = [
-        *(handler for handler in root.handlers if not isinstance(handler, StderrHandler)),
-        StderrHandler(format),
-    ]
+    others = [handler for handler in root.handlers if not isinstance(handler, StderrHandler)]
+    root.handlers = [*others, StderrHandler(format)]
     root.setLevel(level)
-    logging.getLogger("alembic").setLevel(
-        logging.WARNING
-    )  # Else every look at /readyz would write two lines.
-    logging.getLogger("urllib3").setLevel(
-        logging.INFO
-    )  # Its DEBUG lines tell URLs, and some alert URLs hold a token in their path.
+    # Otherwise every request to /readyz would write two lines.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
+    # Its DEBUG lines hold URLs, and some alert URLs have a token in their path.
+    logging.getLogger("urllib3").setLevel(logging.INFO)
 
 
 def gunicorn_logging(format: Format = "json", level: str = "INFO") -> dict[str, Any]:
     """gunicorn's `logconfig_dict`: its own lines go the same way as ours.
     https://docs.gunicorn.org/en/stable/settings.html#logconfig-dict"""
-    handlers, root = (
-        {"stderr": {"()": StderrHandler, "format": format}},
-        {"level": level, "handlers": ["stderr"]},
-    )
-    loggers = {
-        name: {"level": level, "handlers": [], "propagate": True}
-        for name in ("gunicorn.error", "gunicorn.access")
-    }
+    logger = {"level": level, "handlers": [], "propagate": True}
     return {
         "version": 1,
         "disable_existing_loggers": False,
-        "handlers": handlers,
-        "root": root,
-        "loggers": loggers,
+        "handlers": {"stderr": {"()": StderrHandler, "format": format}},
+        "root": {"level": level, "handlers": ["stderr"]},
+        "loggers": {"gunicorn.error": logger, "gunicorn.access": logger},
     }
 
 

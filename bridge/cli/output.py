@@ -9,7 +9,7 @@ from typing import Any, TextIO
 import click
 
 from bridge.cli.context import opened
-from bridge.domain.durations import read_moment
+from bridge.domain.durations import read_timestamp
 from bridge.domain.errors import RefusedError
 from bridge.store import reports
 
@@ -25,7 +25,7 @@ class _Moment(click.ParamType[datetime]):
         self, value: Any, param: click.Parameter | None, ctx: click.Context | None
     ) -> datetime:
         try:
-            return read_moment(value, now=datetime.now(UTC))
+            return read_timestamp(value, now=datetime.now(UTC))
         except ValueError as exc:
             self.fail(str(exc), param, ctx)
 

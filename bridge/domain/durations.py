@@ -1,43 +1,64 @@
-"""Durations and moments as people write them: `10s`, `5m`, `2h`, `2d` ago, or an ISO date."""
+"""Durations, times and ages as people write them: `10s`, `2d` ago, `yesterday`, an ISO date."""
 
 import re
 from datetime import UTC, datetime, timedelta
 
 _UNITS = {
-    "ms": "milliseconds",
-    "s": "seconds",
-    "m": "minutes",
-    "h": "hours",
-    "d": "days",
-    "w": "weeks",
+    "ms": timedelta(milliseconds=1),
+    "s": timedelta(seconds=1),
+    "m": timedelta(minutes=1),
+    "h": timedelta(hours=1),
+    "d": timedelta(days=1),
+    "w": timedelta(weeks=1),
 }
+"""Every unit of time that a setting, an option or a filter may name."""
+
+_LONGEST = timedelta(days=30)
+_DAYS_AGO = {"today": 0, "yesterday": 1}
 
 
 def read_duration(text: str) -> timedelta:
-    """`10s`, `1.5m`, `2h`, `1d`; a plain `0` is none at all. ValueError for what is none, or longer
-    than 30 days."""
-    found = re.fullmatch(
-        r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)",
-        "0s" if text.strip() == "0" else text.strip(),
-        re.ASCII,
-    )
-    duration = timedelta(**{_UNITS[found[2]]: float(found[1])}) if found else None
-    if duration is None or duration > timedelta(days=30):
+    """`10s`, `1.5m`, `2h`, `1d`; a plain `0` is none at all. ValueError for anything else, and for
+    more than 30 days."""
+    if text.strip() == "0":
+        return timedelta(0)
+    match = re.fullmatch(r"(\d{1,9}(?:\.\d{1,3})?)(ms|s|m|h|d)", text.strip(), re.ASCII)
+    duration = float(match[1]) * _UNITS[match[2]] if match else None
+    if duration is None or duration > _LONGEST:
         raise ValueError(
-            "is not a duration of at most 30 days; write a number with its unit, such as 10s, 5m, 2h or 1d"
+            "is not a duration of at most 30 days; write a number with its unit, such as 10s, 5m,"
+            " 2h or 1d"
         )
     return duration
 
 
-def read_moment(text: str, *, now: datetime) -> datetime:
-    """`2d`, `3h` and so on ago, or an ISO date or time (UTC unless it says otherwise). ValueError
-    for anything else."""
+def read_timestamp(text: str, *, now: datetime) -> datetime:
+    """`2d` or `3h` ago, `today`, `yesterday`, or an ISO date or time; in UTC. What names no zone
+    means the zone of `now`. ValueError for anything else."""
+    text = text.strip()
     try:
-        if ago := re.fullmatch(r"(\d{1,6})([smhdw])", text.strip()):
-            return now - timedelta(**{_UNITS[ago[2]]: int(ago[1])})
-        moment = datetime.fromisoformat(text.strip())
+        if text.lower() in _DAYS_AGO:
+            midnight = now.replace(hour=0, minute=0, second=0, microsecond=0)
+            timestamp = midnight - timedelta(days=_DAYS_AGO[text.lower()])
+        elif match := re.fullmatch(r"(\d{1,6})([smhdw])", text, re.ASCII):
+            timestamp = now.astimezone(UTC) - int(match[1]) * _UNITS[match[2]]
+        else:
+            timestamp = datetime.fromisoformat(text)
+            if timestamp.tzinfo is None:
+                timestamp = timestamp.replace(tzinfo=now.tzinfo)
+        return timestamp.astimezone(UTC)
     except (ValueError, OverflowError) as exc:
         raise ValueError(
-            f"{text!r} is neither an age such as 2d or 3h nor an ISO date such as 2026-11-02"
+            f"{text!r} is neither an age such as 2d or 3h, nor today or yesterday, nor an ISO date"
+            " such as 2026-11-02"
         ) from exc
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def format_age(age: timedelta) -> str:
+    """The largest unit that fits, such as `45 s`, `12 min`, `3 h` or `5 d`; never negative."""
+    seconds = max(0, int(age.total_seconds()))
+    for unit, length in (("d", 86_400), ("h", 3_600), ("min", 60)):
+        # From two of a unit on: 90 min says more than 1 h.
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit}"
+    return f"{seconds} s"

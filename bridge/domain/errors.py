@@ -5,12 +5,11 @@ from bridge.domain.reasons import Reason
 
 
 class BridgeError(Exception):
-    """Whatever we raise on purpose; its text names what, which and why, and never holds a
-    secret."""
+    """Whatever we raise on purpose. Its text says what, which and why, and never holds a secret."""
 
 
 class SettingsError(BridgeError):
-    """The settings are wrong; `problems` tells all of them at once, each with what to do."""
+    """The settings are wrong; `problems` has all of them at once, each with what to do."""
 
     def __init__(self, problems: list[str]) -> None:
         super().__init__("\n".join(problems))
@@ -18,7 +17,7 @@ class SettingsError(BridgeError):
 
 
 class TemporaryError(BridgeError):
-    """Nothing was changed and trying again can help; `retry_after` is the vendor's own wish, in
+    """Nothing was changed and trying again can help. `retry_after` is what the vendor asks for, in
     seconds."""
 
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
@@ -27,11 +26,11 @@ class TemporaryError(BridgeError):
 
 
 class ThrottledError(TemporaryError):
-    """Told to wait, by the vendor or by our own budget: no attempt is spent."""
+    """The vendor or our own rate limit makes us wait: no attempt is spent."""
 
 
 class KeysUnavailableError(TemporaryError):
-    """No signature key could be fetched yet, so nothing can be judged."""
+    """No signature key could be fetched yet, so no signature can be checked."""
 
 
 class StorageError(TemporaryError):
@@ -44,14 +43,15 @@ class UnclearError(BridgeError):
 
 
 class PermanentError(BridgeError):
-    """Trying the same again can't help; `reason` says which row of the closed list it is, `body`
-    what JSON the vendor answered, if any."""
+    """Trying the same again can't help. `reason` is a row of the closed list, `body` the JSON that
+    the vendor answered, if any."""
 
     reason = Reason.REJECTED_BY_PURPLE_DOT
 
     def __init__(self, message: str, *, reason: Reason | None = None, body: object = None) -> None:
         super().__init__(message)
-        self.reason, self.body = reason or type(self).reason, body
+        self.reason = reason or type(self).reason
+        self.body = body
 
 
 class NotFoundError(PermanentError):
@@ -59,8 +59,8 @@ class NotFoundError(PermanentError):
 
 
 class CredentialsError(PermanentError):
-    """The vendor refused our credentials, or sent us to its login page. A person can mend it while
-    we go on trying."""
+    """The vendor refused our credentials, or sent us to its login page. A person can correct them
+    while we go on trying."""
 
     reason = Reason.CREDENTIALS_REFUSED
 
@@ -78,7 +78,7 @@ class ForeignUrlError(PayloadError):
 
 
 class AuthenticationError(BridgeError):
-    """The sender could not show who it is; `cause` is one word for the counter, such as
+    """The sender could not prove who it is; `cause` is one word for the counter, such as
     `signature_wrong`."""
 
     def __init__(self, message: str, *, cause: str) -> None:
@@ -91,4 +91,4 @@ class RefusedError(BridgeError):
 
 
 class LeaseLostError(BridgeError):
-    """Someone else took the work over while we were late; our outcome must not be written."""
+    """Another worker took the work over while we were late; our outcome must not be written."""

@@ -5,12 +5,11 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from bridge.domain.durations import read_moment
+from bridge.domain.durations import read_timestamp
 from bridge.domain.errors import RefusedError
 from bridge.domain.reasons import Reason
 from bridge.store.reports import Query
 
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SCANNED = timedelta(days=14)
 QUALIFIERS = {
     "status": "status",
@@ -53,7 +52,7 @@ def read_filter(line: str, *, statuses: Collection[str], now: datetime) -> Query
 
 def _moment(name: str, value: str, now: datetime) -> dict[str, datetime]:
     try:
-        moment = read_moment(value, now=now)
+        moment = read_timestamp(value, now=now)
     except ValueError as exc:
         raise RefusedError(f"{name}:{exc}") from exc
     return {name: moment, "scan_since": moment} if name == "since" else {name: moment}
