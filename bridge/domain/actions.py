@@ -1,7 +1,6 @@
 """What was decided for one shipment: create a fulfillment, ignore it, or hold it for a person."""
 
 from dataclasses import dataclass
-from typing import Any
 
 from bridge.domain.reasons import Reason
 
@@ -39,23 +38,6 @@ class CreateFulfillment:
     def __post_init__(self) -> None:
         if not self.lines or any(line.quantity < 1 for line in self.lines):
             raise ValueError(f"a fulfillment of {self.reference} must name its lines")
-
-    def body(self) -> dict[str, Any]:
-        """The exact JSON of `POST /fulfillment`.
-        https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment"""
-        tracking = {
-            "number": self.tracking.number,
-            "company": self.tracking.company,
-            "url": self.tracking.url,
-        }
-        return {
-            "fulfillment": {
-                "fulfillment_order_id": self.fulfillment_order_id,
-                "line_items": [{"id": line.id, "quantity": line.quantity} for line in self.lines],
-                "notify_customer": self.notify_customer,
-                "tracking_info": {key: value for key, value in tracking.items() if value},
-            }
-        }
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from bridge.domain.reasons import MEANINGS, Reason
+from bridge.vendors.http import SYSTEMS
 
 WEEKS = 6
 """How far back the account's own rhythm is learned."""
@@ -16,11 +17,6 @@ SILENT_AT_LEAST = timedelta(hours=1)
 STALLED_AFTER = timedelta(minutes=10)
 _LONG_PAUSE = timedelta(minutes=10)
 _MOST_LINES = 12
-SYSTEMS = {
-    "shipstation": "ShipStation V2",
-    "shipstation_v1": "ShipStation V1",
-    "purple_dot": "Purple Dot",
-}
 
 
 class Key(NamedTuple):

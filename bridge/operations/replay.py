@@ -17,6 +17,7 @@ from bridge.pipeline.process_event import EventJob, Facts
 from bridge.store import deliveries, events, mending, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate, Wish
+from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.rate_limit import calls_in
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.webhook import check_resource_url
@@ -172,7 +173,10 @@ def _would(connection: Connection, decision: Decision, found: Found) -> dict[str
         if known is not None and decision.reason is Reason.ALREADY_DELIVERED:
             verdict = f"left alone, {known.id} stays {known.status} {known.reason or ''}".rstrip()
         return about | {"sentence": f"{parcel}: {verdict}", "body": None, "beside": []}
-    story, body = reports.delivery_story(connection, known.id) or {}, known.action().body()
+    story, body = (
+        reports.delivery_story(connection, known.id) or {},
+        fulfillment_body(known.action()),
+    )
     before = next(
         (one["request"] for one in reversed(story["attempt_history"]) if one["request"]), None
     )

@@ -35,6 +35,7 @@ from bridge.pipeline.schedules import Schedules
 from bridge.store import attempts, deliveries, leases
 from bridge.store.engine.database import Connection, Database
 from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot
+from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.payloads import record_of
 from bridge.vendors.shipstation.shipments import shipped
@@ -87,7 +88,9 @@ class _Step:
         number = self.delivery.attempts + 1
         self.job.database.write(self._intend)
         try:
-            receipt = self.job.purple_dot.create_fulfillment(self.delivery.action().body())
+            receipt = self.job.purple_dot.create_fulfillment(
+                fulfillment_body(self.delivery.action())
+            )
         except UnclearError as exc:
             self.mark_unconfirmed(str(exc), number=number)
         except BridgeError as exc:
@@ -408,7 +411,7 @@ class _Step:
             finished_at=now,
             outcome=status.value,
             detail=detail,
-            request=self.delivery.action().body()
+            request=fulfillment_body(self.delivery.action())
             if number is not None and self.delivery.lines
             else None,
             http_status=receipt.status if receipt else None,

@@ -30,10 +30,11 @@ OriginRule = Callable[[str], bool]
 """Given an exact origin such as `https://api.shipstation.com`, may our credentials go there?"""
 Doubt = type[errors.TemporaryError | errors.UnclearError]
 SYSTEMS = {
-    "shipstation": "ShipStation",
+    "shipstation": "ShipStation V2",
     "shipstation_v1": "ShipStation V1",
     "purple_dot": "Purple Dot",
 }
+"""What people call each vendor's API, by the name that settings, tables and metrics have for it."""
 FAMILIES = {2: "ok", 3: "redirect", 4: "rejected"}
 OUTCOMES = {
     401: "credentials",

@@ -99,7 +99,7 @@ def test_wrong_settings_are_told_and_what_is_right_is_looked_at(
         "BRIDGE_HOLD_SECONDS",
     ]
     assert (
-        status(result, "ShipStation"),
+        status(result, "ShipStation V2"),
         status(result, "ShipStation V1"),
         "Purple Dot" in told,
     ) == (["ok"], ["ok"], False)
@@ -110,7 +110,7 @@ def test_wrong_settings_are_told_and_what_is_right_is_looked_at(
 @pytest.mark.parametrize(
     ("setting", "check"),
     [
-        ("BRIDGE_SHIPSTATION_API_KEY", "ShipStation"),
+        ("BRIDGE_SHIPSTATION_API_KEY", "ShipStation V2"),
         ("BRIDGE_SHIPSTATION_V1_API_SECRET", "ShipStation V1"),
         ("BRIDGE_PURPLE_DOT_ACCESS_TOKEN", "Purple Dot"),
     ],
@@ -143,7 +143,7 @@ def test_vendor_that_is_down_is_told_and_the_others_are_looked_at(
     assert (
         status(result, "Purple Dot"),
         status(result, "signature keys"),
-        status(result, "ShipStation"),
+        status(result, "ShipStation V2"),
     ) == (["fail"], ["fail"], ["ok"])
 
 
@@ -199,7 +199,7 @@ def test_default_ledger_is_not_looked_at_when_another_was_meant(
     assert (
         result.exit_code,
         "database" in findings(result),
-        "ShipStation" in findings(result),
+        "ShipStation V2" in findings(result),
     ) == (2, False, True)
 
 
@@ -315,7 +315,7 @@ def test_paused_vendor_waiting_exceptions_and_a_backlog_are_told() -> None:
 
     assert found["backlog"] == ("warn", "the oldest event waits for 30 min")
     assert found["exceptions"] == ("warn", "3 waiting for a person")
-    assert found["ShipStation budget"] == ("warn", "throttled until 2026-11-04T12:01:00+00:00")
+    assert found["ShipStation V2 budget"] == ("warn", "throttled until 2026-11-04T12:01:00+00:00")
     assert found["Purple Dot budget"][0] == "ok"
 
 
@@ -329,7 +329,7 @@ def test_vendor_that_tells_us_to_wait_is_a_warning_and_json_stays_one_document(
     first, second = run("doctor", "--json"), run("doctor", "--json")
 
     assert (status(first, "Purple Dot"), status(second, "Purple Dot")) == (["warn"], ["warn"])
-    assert (status(second, "Purple Dot budget"), status(second, "ShipStation budget")) == (
+    assert (status(second, "Purple Dot budget"), status(second, "ShipStation V2 budget")) == (
         ["warn"],
         ["ok"],
     )

@@ -426,7 +426,7 @@ def test_api_that_refuses_us_is_noted_as_a_problem(
     [problem] = look()
 
     assert problem.startswith(
-        "ShipStation V2 does not show its subscriptions: ShipStation webhooks: answered 401"
+        "ShipStation V2 does not show its subscriptions: ShipStation V2 webhooks: answered 401"
     )
 
 

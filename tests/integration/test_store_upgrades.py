@@ -30,6 +30,7 @@ from bridge.store import reports, tables
 from bridge.store.deliveries import load
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
+from bridge.vendors.purple_dot.payloads import fulfillment_body
 
 Rows = dict[str, list[dict[str, Any]]]
 
@@ -356,7 +357,9 @@ def test_ledger_of_the_first_version_is_understood_by_the_newest_software(first:
         NOON,
         "Größe S",
     )
-    assert delivery.action().body()["fulfillment"]["line_items"] == [{"id": LINE, "quantity": 2}]
+    assert fulfillment_body(delivery.action())["fulfillment"]["line_items"] == [
+        {"id": LINE, "quantity": 2}
+    ]
     assert any(
         "It tells of 2 × ALDER-TEE-S, sent with UPS" in sentence
         for sentence in explain_event(story)

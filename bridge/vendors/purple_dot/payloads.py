@@ -1,5 +1,5 @@
-"""Purple Dot's answers as we read them: an order's id, reference, status and lines, and nothing
-about the shopper.
+"""Purple Dot's JSON: the fulfillment as we write it, and its answers as we read them (an order's id,
+reference, status and lines, and nothing about the shopper).
 
 Unknown to us, so each form is taken: a single order wrapped or bare, `meta.success` or
 `meta.result`, a missing status, a missing quantity (read as 0: then nothing is left to deliver, and
@@ -14,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, ValidationError, model_validator
 
+from bridge.domain.actions import CreateFulfillment
 from bridge.domain.errors import PayloadError
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 
@@ -51,6 +52,24 @@ class _Order(_Row):
     reference: Annotated[str | None, BeforeValidator(_text)] = None
     status: Any = None
     line_items: list[_Line] = []
+
+
+def fulfillment_body(action: CreateFulfillment) -> dict[str, Any]:
+    """The exact JSON of `POST /fulfillment`: every line by id and quantity, and of the tracking
+    what is known. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment"""
+    tracking = {
+        "number": action.tracking.number,
+        "company": action.tracking.company,
+        "url": action.tracking.url,
+    }
+    return {
+        "fulfillment": {
+            "fulfillment_order_id": action.fulfillment_order_id,
+            "line_items": [{"id": line.id, "quantity": line.quantity} for line in action.lines],
+            "notify_customer": action.notify_customer,
+            "tracking_info": {name: value for name, value in tracking.items() if value},
+        }
+    }
 
 
 def order_of(row: object) -> FulfillmentOrder:

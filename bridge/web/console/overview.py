@@ -9,10 +9,11 @@ from flask import Response, jsonify
 
 from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.operations import alert_check
-from bridge.operations.alerts import KINDS, SYSTEMS, Trouble, troubles
+from bridge.operations.alerts import KINDS, Trouble, troubles
 from bridge.services import Services
 from bridge.store import reports, stats, sweeps, workers
 from bridge.store.engine.database import Connection
+from bridge.vendors.http import SYSTEMS
 from bridge.web.console.pages import page, span
 
 _WORKER_IS_SILENT = timedelta(seconds=30)

@@ -17,6 +17,7 @@ from bridge.operations.explain import explain_delivery, explain_event, rule_in_w
 from bridge.services import Services
 from bridge.store import audit, orders, reports
 from bridge.store.engine.database import Connection
+from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.web.console.lists import ways
 from bridge.web.console.pages import page
@@ -148,7 +149,8 @@ def sent_or_ready(story: Story) -> dict[str, Any] | None:
     )
     tracking = Tracking(story["tracking_number"], story["tracking_company"], story["tracking_url"])
     order_id, reference = story["fulfillment_order_id"] or "", story["reference"] or ""
-    return CreateFulfillment(order_id, reference, lines, tracking, story["notify_customer"]).body()
+    action = CreateFulfillment(order_id, reference, lines, tracking, story["notify_customer"])
+    return fulfillment_body(action)
 
 
 def post_curl(base_url: str, body: Mapping[str, Any]) -> Markup:

@@ -372,7 +372,7 @@ def test_the_vendors_words_are_told(make: Make) -> None:
 
     assert (
         str(error)
-        == "ShipStation fulfillments: answered 400: 0d9c-1; invalid_field_value; Invalid fulfillment_id."
+        == "ShipStation V2 fulfillments: answered 400: 0d9c-1; invalid_field_value; Invalid fulfillment_id."
     )
 
 

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Tracking
+from bridge.vendors.purple_dot.payloads import fulfillment_body
 
 ACTION = CreateFulfillment(
     fulfillment_order_id="7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01",
@@ -22,7 +23,7 @@ LINES = st.lists(st.builds(FulfilledLine, st.text(min_size=1), st.integers(-3, 5
 
 
 def test_body_is_just_what_purple_dot_takes() -> None:
-    assert ACTION.body() == {
+    assert fulfillment_body(ACTION) == {
         "fulfillment": {
             "fulfillment_order_id": "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01",
             "line_items": [{"id": "line-shawl", "quantity": 2}, {"id": "line-cap", "quantity": 1}],
@@ -37,13 +38,15 @@ def test_body_is_just_what_purple_dot_takes() -> None:
 
 
 def test_unknown_company_and_link_are_left_out_rather_than_blank() -> None:
-    body = replace(ACTION, tracking=Tracking("1Z1", None, "")).body()
+    body = fulfillment_body(replace(ACTION, tracking=Tracking("1Z1", None, "")))
 
     assert body["fulfillment"]["tracking_info"] == {"number": "1Z1"}
 
 
 def test_silence_toward_the_shopper_is_said() -> None:
-    assert replace(ACTION, notify_customer=False).body()["fulfillment"]["notify_customer"] is False
+    body = fulfillment_body(replace(ACTION, notify_customer=False))
+
+    assert body["fulfillment"]["notify_customer"] is False
 
 
 @pytest.mark.parametrize(
@@ -69,5 +72,5 @@ def test_body_never_goes_out_without_a_line_or_a_unit(lines: tuple[FulfilledLine
         assert not lines or min(line.quantity for line in lines) < 1
         return
 
-    told = json.loads(json.dumps(action.body()))["fulfillment"]["line_items"]
-    assert told == [{"id": line.id, "quantity": line.quantity} for line in lines] != []
+    sent = json.loads(json.dumps(fulfillment_body(action)))["fulfillment"]["line_items"]
+    assert sent == [{"id": line.id, "quantity": line.quantity} for line in lines] != []
