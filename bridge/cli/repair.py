@@ -2,27 +2,34 @@
 hand."""
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import click
 
 from bridge.cli.context import open_services, opened, who
 from bridge.cli.output import MOMENT, json_option, story_of, tell, the_one, write_csv
-from bridge.domain.errors import BridgeError
+from bridge.domain.deliveries import Delivery
+from bridge.domain.errors import BridgeError, RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder
 from bridge.operations import repair
 from bridge.operations.explain import explain_delivery, explain_event
-from bridge.store import mending, reports
+from bridge.store import repairs, reports
+from bridge.store.engine.database import Connection
 from bridge.store.reports import Query
+from bridge.translate.carriers import Carriers
 
 EXPORTED = (
     "id", "status", "reason", "order_number", "reference", "fulfillment_order_id", "purple_dot_fulfillment_id",
     "shipstation_shipment_id", "shipstation_record_id", "carrier_code", "tracking_company", "tracking_number", "tracking_url",
     "all_tracking_numbers", "line_items", "notify_customer", "attempts", "created_at", "delivered_at",
 )  # fmt: skip
+
+Do = Callable[..., str]
+"""One of `operations.repair`: connection and delivery in, what became of it out."""
 
 _why = click.option("--reason", "why", help="Why, for those who read it later.")
 
@@ -57,12 +64,13 @@ def retry(
 ) -> None:
     """Try deliveries now, as attempts of their own, or dead events (evt_…) anew. What Purple Dot
     already has is refused."""
-    act: repair.Act = repair.retry
+    do: Do = repair.retry
     if what_is_left:
         with open_services() as services:
             carriers = services.carriers
-        act = repair.fulfill_what_is_left(carriers, agrees=lambda _: yes, ask="say --yes to do it")
-    _act_on("retry", wanted, act, why=why, as_json=as_json)
+        fulfill = repair.fulfill_remaining if yes else _show_remaining
+        do = partial(fulfill, carriers=carriers, agreed=None)
+    _do_to_each(wanted, do, reason=why, as_json=as_json)
 
 
 @click.command()
@@ -74,9 +82,8 @@ def link(shipment: str, fulfillment_order: str, why: str | None, as_json: bool) 
     """Bind what was ambiguous to the right order, then let it go on. SHIPMENT is a delivery's id, a
     ShipStation shipment or record id, or a tracking number; FULFILLMENT_ORDER a Purple Dot id or
     reference."""
-    _act_on(
-        "link", (shipment,), repair.link_to(_order(fulfillment_order)), why=why, as_json=as_json
-    )
+    do = partial(repair.link, order=_order(fulfillment_order))
+    _do_to_each((shipment,), do, reason=why, as_json=as_json)
 
 
 @click.command()
@@ -92,13 +99,8 @@ def link(shipment: str, fulfillment_order: str, why: str | None, as_json: bool) 
 @json_option
 def resolve(wanted: str, status: str, why: str, as_json: bool) -> None:
     """Close an exception that was mended outside."""
-    _act_on(
-        "resolve",
-        (wanted,),
-        repair.resolve_as(DeliveryStatus(status), why),
-        why=why,
-        as_json=as_json,
-    )
+    do = partial(repair.resolve, status=DeliveryStatus(status))
+    _do_to_each((wanted,), do, reason=why, as_json=as_json)
 
 
 @click.command()
@@ -121,30 +123,45 @@ def _order(text: str) -> FulfillmentOrder:
     """The order with this id or reference, from Purple Dot itself: a typo must not bind a parcel to
     nothing."""
     with open_services() as services:
-        return repair.the_only(services.orders_named(text), text)
+        return repair.exactly_one(services.orders_named(text), text)
 
 
-def _act_on(
-    what: str, wanted: Sequence[str], act: repair.Act, *, why: str | None, as_json: bool
-) -> None:
-    """One transaction for each; what is refused is told, the others go on. Exit 1 when any was
+def _show_remaining(
+    connection: Connection, delivery: Delivery, *, carriers: Carriers, **_: Any
+) -> str:
+    """What would be fulfilled; RefusedError, as it takes --yes to do it."""
+    action = repair.remaining_for(connection, delivery, carriers=carriers)
+    raise RefusedError(
+        f"would tell Purple Dot that {repair.format_lines(action)} of {action.reference} left; "
+        "say --yes to do it"
+    )
+
+
+def _do_to_each(wanted: Sequence[str], do: Do, *, reason: str | None, as_json: bool) -> None:
+    """One transaction for each; what is refused is shown, the others go on. Exit 1 when any was
     refused."""
     results: list[dict[str, Any]] = []
     with opened() as database:
         for text in wanted:
             try:
                 with database.begin() as connection:
-                    by: dict[str, Any] = {"who": who(), "why": why, "now": database.now(connection)}
-                    if act is repair.retry and text.startswith("evt_"):
-                        id_ = the_one(reports.find_ids(connection, text), text)
-                        told = repair.retry_event(connection, id_, **by)
-                    else:
-                        found = {one.id: one for one in mending.find(connection, text)}
-                        id_ = the_one(list(found), text)
-                        told = repair.on_delivery(connection, found[id_], what, act, **by)
-                results.append({"id": id_, "done": True, "message": told})
+                    id_, message = _do_to(connection, text, do, reason, database.now(connection))
+                results.append({"id": id_, "done": True, "message": message})
             except BridgeError as exc:
                 results.append({"id": text, "done": False, "message": str(exc)})
     tell(results, [f"{row['id']}: {row['message']}" for row in results], as_json=as_json)
     if not all(row["done"] for row in results):
         raise SystemExit(1)
+
+
+def _do_to(
+    connection: Connection, text: str, do: Do, reason: str | None, now: datetime
+) -> tuple[str, str]:
+    """The id of what was meant, and what became of it."""
+    if do is repair.retry and text.startswith("evt_"):
+        event_id = the_one(reports.find_ids(connection, text), text)
+        message = repair.retry_event(connection, event_id, actor=who(), reason=reason, now=now)
+        return event_id, message
+    found = {delivery.id: delivery for delivery in repairs.find(connection, text)}
+    delivery_id = the_one(list(found), text)
+    return delivery_id, do(connection, found[delivery_id], actor=who(), reason=reason, now=now)

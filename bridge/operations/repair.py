@@ -1,121 +1,153 @@
-"""MENDED: what a person does by hand, the same for the commands and the console. Each act has its
-row in the audit list."""
+"""REPAIRED: what a person does by hand, the same for the commands and the console. Each act is an
+attempt of its own beside the others and a row of the audit list; nothing is erased."""
 
-from collections.abc import Callable
 from datetime import datetime
-from typing import TypeAlias
+from typing import Any
 
 from bridge.domain.actions import CreateFulfillment, Tracking
-from bridge.domain.deliveries import Delivery, Draft
+from bridge.domain.deliveries import Attempt, Delivery, Draft
 from bridge.domain.errors import RefusedError, TemporaryError
-from bridge.domain.events import DeliveryStatus, Lane, Trigger
+from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
 from bridge.domain.reasons import Reason
 from bridge.pipeline.create_deliveries import as_earlier
-from bridge.store import audit, deliveries, events, mending, orders
+from bridge.store import attempts, audit, deliveries, events, orders, repairs
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
 
-_LINES_IN_DOUBT = frozenset(
+CLOSED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED})
+AFTER_DELIVERY = frozenset({Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY})
+"""Purple Dot has these parcels already, whatever a person thinks of them."""
+LINES_UNCLEAR = frozenset(
     {Reason.NO_ITEMS, Reason.UNKNOWN_LINE, Reason.OVER_QUANTITY, Reason.COMBINED_PARCEL}
 )
-
-Act: TypeAlias = Callable[[Connection, Delivery, datetime], str]
-"""Changes one delivery and says in words what becomes of it; RefusedError where it must not, and
-then nothing is kept."""
-
-
-def on_delivery(
-    connection: Connection,
-    delivery: Delivery,
-    what: str,
-    act: Act,
-    *,
-    who: str,
-    why: str | None,
-    now: datetime,
-) -> str:
-    """Do one act, and write it down."""
-    told = act(connection, delivery, now)
-    audit.note(connection, who=who, what=what, subject=delivery.id, why=why, outcome=told, now=now)
-    return told
+_LONGEST_DETAIL = 1000
 
 
 def retry_event(
-    connection: Connection, event_id: str, *, who: str, why: str | None, now: datetime
+    connection: Connection, event_id: str, *, actor: str, reason: str | None, now: datetime
 ) -> str:
-    """Make a dead event work again, and write it down. RefusedError for any other."""
+    """Process a dead event again. RefusedError for any other."""
     if not events.revive(connection, event_id, now=now):
         raise RefusedError(f"{event_id} isn't dead: only a dead event is tried again")
     wakeup.announce(connection)
-    told = "is tried again now"
-    audit.note(connection, who=who, what="retry", subject=event_id, why=why, outcome=told, now=now)
-    return told
+    outcome = "is tried again now"
+    audit.note(
+        connection,
+        who=actor,
+        what="retry",
+        subject=event_id,
+        why=reason,
+        outcome=outcome,
+        now=now,
+    )
+    return outcome
 
 
-def retry(connection: Connection, delivery: Delivery, now: datetime) -> str:
-    """Try it now, as an attempt of its own."""
-    mending.retry(connection, delivery, now=now)
-    return "is tried again now"
+def retry(
+    connection: Connection,
+    delivery: Delivery,
+    *,
+    actor: str,
+    reason: str | None = None,
+    now: datetime,
+) -> str:
+    """Try a delivery now, as an attempt of its own. One whose order or lines are not settled is
+    decided anew from what ShipStation says now; one that was held as perhaps posted is posted
+    again, since a person has looked. Raises RefusedError for what Purple Dot already has."""
+    _refuse(retry_refusal(delivery))
+    keeps_lines = _keeps_lines(delivery)
+    if delivery.status not in CLAIMABLE and not keeps_lines:
+        deliveries.drop_lines(connection, delivery.id)
+    repairs.change(connection, delivery, _tried_now(delivery, keeps_lines, now), now=now)
+    wakeup.announce(connection)
+    return _noted(
+        connection, delivery, "retry", "is tried again now", actor=actor, reason=reason, now=now
+    )
 
 
-def link_to(order: FulfillmentOrder) -> Act:
-    """Bind it to an order, as Purple Dot has just shown it, and let it go on."""
-
-    def act(connection: Connection, delivery: Delivery, now: datetime) -> str:
-        orders.remember(connection, [order], now=now)
-        mending.link(
-            connection, delivery, fulfillment_order_id=order.id, reference=order.reference, now=now
-        )
-        return f"is linked to {order.reference} and goes on"
-
-    return act
-
-
-def the_only(found: list[FulfillmentOrder], text: str) -> FulfillmentOrder:
-    """RefusedError unless Purple Dot has exactly one order of that name: a typo must not bind a
-    parcel to nothing."""
-    if len(found) != 1:
-        told = "no fulfillment order" if not found else f"{len(found)} fulfillment orders"
-        raise RefusedError(f"Purple Dot has {told} with the reference {text}. Give the id instead.")
-    return found[0]
-
-
-def resolve_as(status: DeliveryStatus, why: str) -> Act:
-    """Close it, as mended outside."""
-
-    def act(connection: Connection, delivery: Delivery, now: datetime) -> str:
-        mending.resolve(connection, delivery, status=status, why=why, now=now)
-        return f"is closed as {status}"
-
-    return act
+def link(
+    connection: Connection,
+    delivery: Delivery,
+    *,
+    order: FulfillmentOrder,
+    actor: str,
+    reason: str | None = None,
+    now: datetime,
+) -> str:
+    """Bind a delivery whose order was unclear to the one a person chose, as Purple Dot has just
+    shown it, and let it go on. Raises RefusedError once its lines are decided."""
+    _refuse(link_refusal(delivery))
+    orders.remember(connection, [order], now=now)
+    values = {
+        "linked_order_id": order.id,
+        "status": DeliveryStatus.RETRYING,
+        "due_at": now,
+        "attempts": 0,
+        "lane": int(Lane.RETRY),
+        "trigger": Trigger.MANUAL,
+    }
+    repairs.change(connection, delivery, values, now=now)
+    _add_attempt(connection, delivery, "linked", f"linked to {order.reference} by hand", now)
+    wakeup.announce(connection)
+    outcome = f"is linked to {order.reference} and goes on"
+    return _noted(connection, delivery, "link", outcome, actor=actor, reason=reason, now=now)
 
 
-def fulfill_what_is_left(carriers: Carriers, *, agrees: Callable[[str], bool], ask: str) -> Act:
-    """Let it take all that is left of its order, if the person `agrees` to these lines, as `goods`
-    writes them. Else RefusedError says what would go out, and asks."""
+def resolve(
+    connection: Connection,
+    delivery: Delivery,
+    *,
+    status: DeliveryStatus,
+    actor: str,
+    reason: str,
+    now: datetime,
+) -> str:
+    """Close an exception that was repaired outside, as `delivered` (its lines count as fulfilled)
+    or `cancelled`. Raises RefusedError while a worker may still act on it, or once it is
+    closed."""
+    if status not in CLOSED:
+        raise RefusedError(f"a delivery is resolved as delivered or cancelled, not as {status}")
+    _refuse(resolve_refusal(delivery))
+    detail = f"resolved by hand: {reason}"
+    values: dict[str, Any] = {
+        "status": status,
+        "reason": None,
+        "detail": detail[:_LONGEST_DETAIL],
+        "due_at": None,
+    }
+    if status is DeliveryStatus.DELIVERED:
+        values["delivered_at"] = now
+    repairs.change(connection, delivery, values, now=now)
+    _add_attempt(connection, delivery, status.value, detail, now)
+    outcome = f"is closed as {status}"
+    return _noted(connection, delivery, "resolve", outcome, actor=actor, reason=reason, now=now)
 
-    def act(connection: Connection, delivery: Delivery, now: datetime) -> str:
-        action = fulfill_rest(connection, delivery, carriers=carriers, now=now)
-        if not agrees(goods(action)):  # Raising takes all of it back.
-            raise RefusedError(
-                f"would tell Purple Dot that {goods(action)} of {action.reference} left; {ask}"
-            )
-        return f"goes out now with {goods(action)} of {action.reference}"
 
-    return act
-
-
-def fulfill_rest(
-    connection: Connection, delivery: Delivery, *, carriers: Carriers, now: datetime
-) -> CreateFulfillment:
+def fulfill_remaining(
+    connection: Connection,
+    delivery: Delivery,
+    *,
+    carriers: Carriers,
+    agreed: str | None,
+    actor: str,
+    reason: str | None = None,
+    now: datetime,
+) -> str:
     """Let a held parcel whose lines can't be known take all that is left of its order, because a
-    person says so. Returns what will go out. Raises RefusedError where that is not the question, or
-    nothing is left."""
+    person says so: `agreed` is what they saw and agreed to, as `format_lines` writes it, or None
+    for whatever is left. Raises RefusedError, which names the lines, where that is not the
+    question, where they have changed, or where nothing is left."""
     orders.lock(connection, [delivery.fulfillment_order_id or ""])
-    action = rest_for(connection, delivery, carriers=carriers)
+    action = remaining_for(connection, delivery, carriers=carriers)
+    lines = format_lines(action)
+    if agreed is not None and agreed != lines:
+        raise RefusedError(
+            f"{lines} of {action.reference} would be fulfilled by now; that is not what you saw, "
+            "so nothing was sent: look again"
+        )
     draft = Draft(
         delivery.identity,
         delivery.shipment,
@@ -130,31 +162,24 @@ def fulfill_rest(
     except TemporaryError as exc:
         raise RefusedError(f"{delivery.id} has just moved on; look at it again") from exc
     wakeup.announce(connection)
-    return action
+    outcome = f"goes out now with {lines} of {action.reference}"
+    return _noted(connection, delivery, "retry", outcome, actor=actor, reason=reason, now=now)
 
 
-def rest_for(
+def remaining_for(
     connection: Connection, delivery: Delivery, *, carriers: Carriers
 ) -> CreateFulfillment:
-    """What `fulfill_rest` would let go out; nothing is changed, and the same is refused."""
+    """What `fulfill_remaining` would let go out; nothing is changed, and the same is refused."""
     order_id = delivery.fulfillment_order_id or ""
     order = next(iter(orders.known(connection, order_ids=[order_id])), None)
-    if (
-        delivery.status is not DeliveryStatus.HELD
-        or delivery.reason not in _LINES_IN_DOUBT
-        or order is None
-        or delivery.tracking is None
-    ):
+    lines_unclear = delivery.status is DeliveryStatus.HELD and delivery.reason in LINES_UNCLEAR
+    if not lines_unclear or order is None or delivery.tracking is None:
         raise RefusedError(
-            f"{delivery.id} is {delivery.status} ({delivery.reason}): its order, its number or its lines are not in doubt that way"
+            f"{delivery.id} is {delivery.status} ({delivery.reason}): the question there is not "
+            "which lines were in the parcel"
         )
-    lines = fulfillments.rest_of(
-        order,
-        [
-            as_earlier(other)
-            for other in deliveries.of_orders(connection, [order_id]).get(order_id, [])
-        ],
-    )
+    others = deliveries.of_orders(connection, [order_id]).get(order_id, [])
+    lines = fulfillments.rest_of(order, [as_earlier(other) for other in others])
     if not lines:
         raise RefusedError(f"nothing is left of {order.reference}")
     tracking = Tracking(delivery.tracking.number, *carriers.of(delivery.shipment))
@@ -168,6 +193,114 @@ def rest_for(
     )
 
 
-def goods(action: CreateFulfillment) -> str:
+def retry_refusal(delivery: Delivery) -> str | None:
+    """Why this delivery can't be tried again; None when it can. Pure."""
+    if delivery.status in CLOSED or delivery.reason in AFTER_DELIVERY:
+        return (
+            f"{delivery.id} is {delivery.status}: retrying it would tell Purple Dot the same goods "
+            "twice"
+        )
+    is_posting = delivery.status in CLAIMABLE and delivery.posting_at is not None
+    if is_posting or delivery.status is DeliveryStatus.DELIVERING:
+        return (
+            f"{delivery.id} is {delivery.status}: whether it arrived is being found out, and must "
+            "not be hurried"
+        )
+    return None
+
+
+def link_refusal(delivery: Delivery) -> str | None:
+    """Why this delivery can't be linked to an order; None when it can. Pure."""
+    is_decided = bool(delivery.lines) or delivery.posting_at is not None
+    if is_decided or delivery.status in CLOSED:
+        return f"{delivery.id} is {delivery.status} and belongs to {delivery.reference} already"
+    return None
+
+
+def resolve_refusal(delivery: Delivery) -> str | None:
+    """Why this delivery can't be closed; None when it can. Pure."""
+    if delivery.status not in EXCEPTIONS:
+        return f"{delivery.id} is {delivery.status}; only what is held or dead waits to be resolved"
+    return None
+
+
+def exactly_one(found: list[FulfillmentOrder], text: str) -> FulfillmentOrder:
+    """RefusedError unless Purple Dot has exactly one order of that name: a typo must not bind a
+    parcel to nothing."""
+    if len(found) == 1:
+        return found[0]
+    count = f"{len(found)} fulfillment orders" if found else "no fulfillment order"
+    raise RefusedError(f"Purple Dot has {count} with the reference {text}. Give the id instead.")
+
+
+def format_lines(action: CreateFulfillment) -> str:
     """The lines of a fulfillment in words."""
     return ", ".join(f"{line.quantity} x {line.sku or line.id}" for line in action.lines)
+
+
+def _refuse(refusal: str | None) -> None:
+    if refusal is not None:
+        raise RefusedError(refusal)
+
+
+def _keeps_lines(delivery: Delivery) -> bool:
+    # Only what counted all the while may keep its lines. Others may have taken the units of
+    # anything else since, so that is decided anew.
+    was_posted = delivery.status is DeliveryStatus.HELD and delivery.posting_at is not None
+    return was_posted and bool(delivery.lines)
+
+
+def _tried_now(delivery: Delivery, keeps_lines: bool, now: datetime) -> dict[str, Any]:
+    """The columns of a delivery that is due now."""
+    values: dict[str, Any] = {
+        "lane": int(Lane.RETRY),
+        "trigger": Trigger.MANUAL,
+        "due_at": now,
+        "order_seen_at": None,
+    }
+    if delivery.status not in CLAIMABLE:
+        values |= {
+            "status": DeliveryStatus.PENDING if keeps_lines else DeliveryStatus.RETRYING,
+            "posting_at": None,
+            "unclear_at": None,
+            "attempts": 0,
+            "looks": 0,
+            "label_seen_at": None,
+        }
+    return values
+
+
+def _add_attempt(
+    connection: Connection, delivery: Delivery, outcome: str, detail: str, now: datetime
+) -> None:
+    attempt = Attempt(
+        number=delivery.attempts,
+        trigger=Trigger.MANUAL,
+        started_at=now,
+        finished_at=now,
+        outcome=outcome,
+        detail=detail,
+    )
+    attempts.add(connection, delivery.id, attempt)
+
+
+def _noted(
+    connection: Connection,
+    delivery: Delivery,
+    action: str,
+    outcome: str,
+    *,
+    actor: str,
+    reason: str | None,
+    now: datetime,
+) -> str:
+    audit.note(
+        connection,
+        who=actor,
+        what=action,
+        subject=delivery.id,
+        why=reason,
+        outcome=outcome,
+        now=now,
+    )
+    return outcome

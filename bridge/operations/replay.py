@@ -14,7 +14,7 @@ from bridge.pipeline import settle
 from bridge.pipeline.create_deliveries import Decision
 from bridge.pipeline.find_orders import Found
 from bridge.pipeline.process_event import EventJob, Facts
-from bridge.store import deliveries, events, mending, reports
+from bridge.store import deliveries, events, repairs, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate, Wish
 from bridge.vendors.purple_dot.payloads import fulfillment_body
@@ -165,7 +165,7 @@ def _would(connection: Connection, decision: Decision, found: Found) -> dict[str
     Purple Dot has now."""
     about = decision.as_json()
     parcel = f"order {decision.shipment.order_number or 'without number'}, tracking {decision.shipment.tracking_number or 'none'}"
-    known = mending.find(connection, decision.delivery_id)[0] if decision.delivery_id else None
+    known = repairs.find(connection, decision.delivery_id)[0] if decision.delivery_id else None
     if known is None or decision.verdict != "delivery":
         verdict = f"{decision.verdict} {decision.reason or ''}".strip() + (
             f"; {decision.detail}" if decision.detail else ""

@@ -16,10 +16,10 @@ from pydantic import SecretStr
 
 from bridge.cli import main
 from bridge.domain.events import DeliveryStatus
-from bridge.operations import notify
+from bridge.operations import notify, repair
 from bridge.operations.alert_check import Watch
 from bridge.settings import Settings
-from bridge.store import mending, notes, rate_limits
+from bridge.store import notes, rate_limits, repairs
 from bridge.store.engine.database import Database
 from bridge.vendors.rate_limit import Budget
 from tests.integration.test_metrics_exporter import sweep
@@ -75,12 +75,13 @@ def test_change_is_told_once_and_its_end_too(
     assert post.titles() == ["1 new exception"]
 
     with ledger.begin() as connection:
-        [delivery] = mending.find(connection, decision.delivery_id or "")
-        mending.resolve(
+        [delivery] = repairs.find(connection, decision.delivery_id or "")
+        repair.resolve(
             connection,
             delivery,
             status=DeliveryStatus.CANCELLED,
-            why="x",
+            reason="x",
+            actor="alice (shell)",
             now=ledger.now(connection),
         )
     for _ in range(2):

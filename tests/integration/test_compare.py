@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from bridge.domain.events import DeliveryStatus
+from bridge.operations import repair
 from bridge.operations.compare import compare
 from bridge.settings import Settings
 from bridge.simulator import World
-from bridge.store import mending
 from tests.support.fakes import Clock
 from tests.support.virtual_bridge import Clockwork
 
@@ -115,7 +115,7 @@ def test_order_that_a_person_closed_as_delivered_is_no_difference(
     world.fulfill_elsewhere(order)
 
     bridge.mend(
-        held["id"], mending.resolve, status=DeliveryStatus.DELIVERED, why="fulfilled by hand"
+        held["id"], repair.resolve, status=DeliveryStatus.DELIVERED, reason="fulfilled by hand"
     )
 
     assert held["reason"] == "unknown_line"

@@ -10,8 +10,8 @@ from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import PermanentError, RefusedError, UnclearError
 from bridge.domain.events import Record
 from bridge.domain.orders import OrderLine, OrderStatus
-from bridge.operations.repair import fulfill_rest
-from bridge.store import mending
+from bridge.operations import repair
+from bridge.store import repairs
 from bridge.translate.carriers import Carriers
 from bridge.vendors.shipstation.payloads import record_of
 from bridge.vendors.shipstation.shipments import shipped
@@ -57,13 +57,13 @@ def order(shipment_id: str = "se-1", items: list[dict[str, Any]] | None = None) 
 
 def find(desk: Desk, delivery_id: str) -> Delivery:
     with desk.ledger.read() as connection:
-        return mending.find(connection, delivery_id)[0]
+        return repairs.find(connection, delivery_id)[0]
 
 
 def retry(desk: Desk, delivery_id: str) -> None:
     delivery = find(desk, delivery_id)
     with desk.ledger.begin() as connection:
-        mending.retry(connection, delivery, now=desk.clock.now)
+        repair.retry(connection, delivery, actor="alice (shell)", now=desk.clock.now)
 
 
 def standing(desk: Desk) -> list[tuple[str, str | None]]:
@@ -176,7 +176,7 @@ def test_what_is_left_keeps_an_inline_rows_own_wish_about_mail(desk: Desk) -> No
 
     delivery = find(desk, held)
     with desk.ledger.begin() as connection:
-        action = fulfill_rest(connection, delivery, carriers=Carriers(), now=desk.clock.now)
+        action = repair.remaining_for(connection, delivery, carriers=Carriers())
 
     assert action.notify_customer is False
 

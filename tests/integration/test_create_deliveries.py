@@ -18,9 +18,10 @@ from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
+from bridge.operations import repair
 from bridge.pipeline.create_deliveries import Decision, Origin, lock, place, summary
 from bridge.pipeline.find_orders import Found
-from bridge.store import deliveries, mending, orders, restores
+from bridge.store import deliveries, orders, repairs, restores
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table
 from tests.support.fakes import Clock, WatchedDatabase
@@ -524,12 +525,13 @@ def test_void_that_a_person_has_dealt_with_stays_closed(ledger: WatchedDatabase)
     deliver_next(ledger)
     held = only(put(ledger, a_parcel(**VOIDED)))
     with ledger.begin() as connection:
-        [delivery] = mending.find(connection, str(held.delivery_id))
-        mending.resolve(
+        [delivery] = repairs.find(connection, str(held.delivery_id))
+        repair.resolve(
             connection,
             delivery,
             status=DeliveryStatus.DELIVERED,
-            why="the number was replaced",
+            reason="the number was replaced",
+            actor="alice (shell)",
             now=ledger.moment(),
         )
 

@@ -30,9 +30,9 @@ from bridge.domain.errors import PermanentError, RefusedError, TemporaryError
 from bridge.domain.events import COMMITTED, DeliveryStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import normalize_tracking
+from bridge.operations import repair
 from bridge.pipeline.preflight import LABEL_IS_FRESH
 from bridge.simulator import FAULTS, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder
-from bridge.store import mending
 from tests.support.fakes import Clock
 from tests.support.virtual_bridge import POINTS, Clockwork
 
@@ -410,7 +410,7 @@ class Promise(RuleBasedStateMachine):
             elif row["reason"] == Reason.TRACKING_CHANGED_AFTER_DELIVERY:
                 self._resolve(row, "delivered")
             else:
-                self.bridge.mend(row["id"], mending.retry)
+                self.bridge.mend(row["id"], repair.retry)
         except RefusedError:
             assert (
                 act == "retry"
@@ -420,7 +420,7 @@ class Promise(RuleBasedStateMachine):
 
     def _resolve(self, row: Json, status: str) -> None:
         self.bridge.mend(
-            row["id"], mending.resolve, status=DeliveryStatus(status), why="seen in Purple Dot"
+            row["id"], repair.resolve, status=DeliveryStatus(status), reason="seen in Purple Dot"
         )
         self.by_hand.add(row["id"])
 

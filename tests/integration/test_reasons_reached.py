@@ -11,9 +11,9 @@ import pytest
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.reasons import MEANINGS, Reason
+from bridge.operations import repair
 from bridge.operations.explain import explain_delivery, explain_event
 from bridge.simulator import PurpleDotOrder, ShipStationOrder
-from bridge.store import mending
 from tests.support.fakes import Clock
 from tests.support.virtual_bridge import Clockwork, Json
 
@@ -311,7 +311,7 @@ def test_reason_is_reached_by_a_webhook_and_explained(
 
 def _retry(bridge: Clockwork, reached: Reached) -> None:
     bridge.simulator.faults.clear()
-    bridge.mend(reached.id, mending.retry)
+    bridge.mend(reached.id, repair.retry)
 
 
 def _tell_again(bridge: Clockwork, reached: Reached) -> None:
@@ -323,9 +323,9 @@ def _resolve(status: str) -> Callable[[Clockwork, Reached], None]:
     def act(bridge: Clockwork, reached: Reached) -> None:
         bridge.mend(
             reached.id,
-            mending.resolve,
+            repair.resolve,
             status=DeliveryStatus(status),
-            why="agreed with the shopper",
+            reason="agreed with the shopper",
         )
 
     return act
@@ -444,4 +444,4 @@ def test_what_a_person_resolved_is_closed_for_good(
     assert delivery["attempt_history"][-1]["detail"] == "resolved by hand: agreed with the shopper"
     assert clockwork.accepted() == before
     with pytest.raises(RefusedError):
-        clockwork.mend(reached.id, mending.retry)
+        clockwork.mend(reached.id, repair.retry)

@@ -1,6 +1,7 @@
 """All that is left of an order, by a person's word: only for a held parcel whose lines are in
 doubt, and never more than is left."""
 
+from datetime import datetime
 from typing import Any
 
 import pytest
@@ -10,8 +11,9 @@ from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.shipments import ShipmentItem
-from bridge.operations.repair import fulfill_rest
-from bridge.store import mending
+from bridge.operations import repair
+from bridge.store import repairs
+from bridge.store.engine.database import Connection
 from bridge.translate.carriers import Carriers
 from tests.support.fakes import Clock, WatchedDatabase
 from tests.support.rows import CAP, a_parcel, put, rows, units
@@ -19,15 +21,26 @@ from tests.support.rows import CAP, a_parcel, put, rows, units
 pytest_plugins = ["tests.support.database_fixtures"]
 
 
+def fulfill_remaining(
+    connection: Connection, delivery: Delivery, *, now: datetime
+) -> CreateFulfillment:
+    action = repair.remaining_for(connection, delivery, carriers=Carriers())
+    agreed = repair.format_lines(action)
+    repair.fulfill_remaining(
+        connection, delivery, carriers=Carriers(), agreed=agreed, actor="alice (shell)", now=now
+    )
+    return action
+
+
 def mend(ledger: WatchedDatabase, clock: Clock, delivery: Delivery) -> CreateFulfillment:
     with ledger.begin() as connection:
-        return fulfill_rest(connection, delivery, carriers=Carriers(), now=clock.now)
+        return fulfill_remaining(connection, delivery, now=clock.now)
 
 
 def held(ledger: WatchedDatabase, **parcel: Any) -> Delivery:
     decision = put(ledger, a_parcel(**parcel))[0]
     with ledger.read() as connection:
-        return mending.find(connection, decision.delivery_id or "")[0]
+        return repairs.find(connection, decision.delivery_id or "")[0]
 
 
 def test_parcel_without_items_takes_all_that_is_left(ledger: WatchedDatabase, clock: Clock) -> None:
@@ -80,8 +93,13 @@ def test_parcel_that_a_person_closed_meanwhile_is_refused(
 ) -> None:
     delivery = held(ledger, items=())
     with ledger.begin() as connection:
-        mending.resolve(
-            connection, delivery, status=DeliveryStatus.CANCELLED, why="told by hand", now=clock.now
+        repair.resolve(
+            connection,
+            delivery,
+            status=DeliveryStatus.CANCELLED,
+            reason="told by hand",
+            actor="alice (shell)",
+            now=clock.now,
         )
 
     with pytest.raises(RefusedError):

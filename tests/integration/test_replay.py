@@ -8,7 +8,8 @@ import pytest
 
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
-from bridge.store import events, mending, replays, reports, restores, tables
+from bridge.operations import repair
+from bridge.store import events, replays, reports, restores, tables
 from bridge.store.replays import AT_ONCE
 from tests.support.fakes import Clock
 from tests.support.replays import (
@@ -174,9 +175,9 @@ def test_what_a_person_closed_or_perhaps_arrived_stays_as_it_stands_and_is_told_
     [event_id] = dead(bridge)
     bridge.mend(
         bridge.deliveries()[0]["id"],
-        mending.resolve,
+        repair.resolve,
         status=DeliveryStatus.CANCELLED,
-        why="never left",
+        reason="never left",
     )
 
     run = replay(bridge, event_id)

@@ -16,7 +16,8 @@ from bridge.domain.errors import LeaseLostError, TemporaryError
 from bridge.domain.events import COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import ShipmentState
-from bridge.store import deliveries, mending
+from bridge.operations import repair
+from bridge.store import deliveries, repairs
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table
 from tests.support.fakes import Clock, WatchedDatabase
@@ -67,7 +68,7 @@ def create(database: Database, draft: Draft) -> str:
 
 def place_again(database: Database, delivery_id: str, draft: Draft, clock: Clock) -> Delivery:
     with database.begin() as connection:
-        [known] = mending.find(connection, delivery_id)
+        [known] = repairs.find(connection, delivery_id)
         return deliveries.place(connection, known, draft, now=clock.now)
 
 
@@ -479,10 +480,15 @@ def test_what_a_person_closed_meanwhile_is_not_decided_anew(
     )
     create(ledger, held)
     with ledger.read() as connection:
-        [as_read] = mending.find(connection, "dlv_")
+        [as_read] = repairs.find(connection, "dlv_")
     with ledger.begin() as connection:
-        mending.resolve(
-            connection, as_read, status=DeliveryStatus.DELIVERED, why="told by hand", now=clock.now
+        repair.resolve(
+            connection,
+            as_read,
+            status=DeliveryStatus.DELIVERED,
+            reason="told by hand",
+            actor="alice (shell)",
+            now=clock.now,
         )
 
     with pytest.raises(TemporaryError), ledger.begin() as connection:

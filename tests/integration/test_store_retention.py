@@ -13,8 +13,9 @@ from sqlalchemy import update
 
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.reasons import Reason
+from bridge.operations import repair
 from bridge.operations.explain import explain_event
-from bridge.store import mending, reports, retention, tables
+from bridge.store import repairs, reports, retention, tables
 from bridge.store.deliveries import load
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
@@ -144,9 +145,14 @@ def test_exception_that_a_person_closed_is_kept_for_as_long_from_then_on(desk: D
     record(desk.ledger, delivery, DeliveryStatus.HELD, reason=Reason.NO_ITEMS)
     desk.clock.advance(A_QUARTER)
     with desk.ledger.begin() as connection:
-        [held] = mending.find(connection, delivery.id)
-        mending.resolve(
-            connection, held, status=DeliveryStatus.DELIVERED, why="by hand", now=desk.clock.now
+        [held] = repairs.find(connection, delivery.id)
+        repair.resolve(
+            connection,
+            held,
+            status=DeliveryStatus.DELIVERED,
+            reason="by hand",
+            actor="alice (shell)",
+            now=desk.clock.now,
         )
 
     forget(desk.ledger)

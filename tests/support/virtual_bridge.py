@@ -12,6 +12,7 @@ from flask import Flask
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
+from bridge.operations import repair
 from bridge.pipeline.create_deliveries import Policy
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
@@ -20,7 +21,7 @@ from bridge.pipeline.schedules import Schedules
 from bridge.services import Services
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
-from bridge.store import deliveries, events, leases, mending, orders, reports, tables
+from bridge.store import deliveries, events, leases, orders, repairs, reports, tables
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
@@ -220,20 +221,18 @@ class Clockwork:
 
     # What a person does
 
-    def mend(self, delivery_id: str, act: Callable[..., None], **details: Any) -> None:
-        """One of `bridge.store.mending`, in a transaction as the commands do it."""
+    def mend(self, delivery_id: str, act: Callable[..., str], **details: Any) -> None:
+        """One of `bridge.operations.repair`, in a transaction as the commands do it."""
         with self.database.begin() as connection:
-            [delivery] = mending.find(connection, delivery_id)
-            act(connection, delivery, now=self.clock.now, **details)
+            [delivery] = repairs.find(connection, delivery_id)
+            act(connection, delivery, actor="alice (shell)", now=self.clock.now, **details)
 
     def link(self, delivery_id: str, order: PurpleDotOrder) -> None:
         """As `bridge link` does it."""
         known = self.purple_dot.order(order.id)
         with self.database.begin() as connection:
             orders.remember(connection, [known], now=self.clock.now)
-        self.mend(
-            delivery_id, mending.link, fulfillment_order_id=known.id, reference=known.reference
-        )
+        self.mend(delivery_id, repair.link, order=known)
 
     # What came of it
 
@@ -261,7 +260,7 @@ class Clockwork:
 
     def stored(self, delivery_id: str) -> Delivery:
         with self.database.read() as connection:
-            [delivery] = mending.find(connection, delivery_id)
+            [delivery] = repairs.find(connection, delivery_id)
         return delivery
 
     def accepted(self, order: PurpleDotOrder | None = None) -> list[Json]:

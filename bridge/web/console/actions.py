@@ -2,6 +2,7 @@
 after a look at all of them."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import structlog
@@ -12,13 +13,16 @@ from bridge.domain.errors import BridgeError, RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
 from bridge.services import Services
-from bridge.store import mending
+from bridge.store import repairs
 from bridge.store.engine.database import Connection
 from bridge.web.console import auth
 from bridge.web.console.lists import chosen_deliveries
 from bridge.web.console.pages import page
 
 log = structlog.get_logger(__name__)
+
+Act = Callable[..., str]
+"""One of `operations.repair`."""
 
 MOST_AT_ONCE = 200
 _LONGEST_REASON = 1000
@@ -28,7 +32,7 @@ BULK = {"retry": "Retry", "delivered": "Resolve as delivered", "cancelled": "Res
 
 def retry(services: Services, delivery_id: str) -> Response:
     """One click."""
-    return _told(services, delivery_id, "retry", repair.retry, why=reason())
+    return _told(services, delivery_id, repair.retry, why=reason())
 
 
 def retry_event(services: Services, event_id: str) -> Response:
@@ -36,7 +40,11 @@ def retry_event(services: Services, event_id: str) -> Response:
 
     def act(connection: Connection) -> str:
         return repair.retry_event(
-            connection, event_id, who=who(), why=reason(), now=services.database.now(connection)
+            connection,
+            event_id,
+            actor=who(),
+            reason=reason(),
+            now=services.database.now(connection),
         )
 
     return _tell(services, event_id, act)
@@ -47,21 +55,17 @@ def link(services: Services, delivery_id: str) -> Response:
     name."""
     text = request.form.get("order", "").strip()[:200]
     try:
-        order = repair.the_only(list(services.orders_named(text)), text)
+        order = repair.exactly_one(list(services.orders_named(text)), text)
     except BridgeError as exc:
         return back(f"{delivery_id} was not linked: {exc}", "bad")
-    return _told(services, delivery_id, "link", repair.link_to(order), why=reason())
+    return _told(services, delivery_id, partial(repair.link, order=order), why=reason())
 
 
 def fulfill_rest(services: Services, delivery_id: str) -> Response:
     """All that is left, if that is still what the page had written out."""
     agreed = request.form.get("lines", "")
-    act = repair.fulfill_what_is_left(
-        services.carriers,
-        agrees=agreed.__eq__,
-        ask="that is not what you saw, so nothing was sent: look again",
-    )
-    return _told(services, delivery_id, "retry", act, why=reason() or f"all that is left: {agreed}")
+    act = partial(repair.fulfill_remaining, carriers=services.carriers, agreed=agreed)
+    return _told(services, delivery_id, act, why=reason() or f"all that is left: {agreed}")
 
 
 def resolve(services: Services, delivery_id: str) -> Response:
@@ -69,13 +73,8 @@ def resolve(services: Services, delivery_id: str) -> Response:
     why = reason()
     if why is None:
         return back(f"{delivery_id} was not resolved: say why, for those who read it later", "bad")
-    return _told(
-        services,
-        delivery_id,
-        "resolve",
-        repair.resolve_as(_outcome(request.form.get("as", "")), why),
-        why=why,
-    )
+    act = partial(repair.resolve, status=_outcome(request.form.get("as", "")))
+    return _told(services, delivery_id, act, why=why)
 
 
 def plan_many(services: Services) -> Any:
@@ -110,14 +109,7 @@ def do_many(services: Services) -> Response:
     for delivery_id in ids:
         try:
             with services.database.begin() as connection:
-                _do(
-                    services,
-                    connection,
-                    delivery_id,
-                    what if what == "retry" else "resolve",
-                    _act(what, why),
-                    why=why,
-                )
+                _do(services, connection, delivery_id, _act(what), why=why)
             done += 1
         except RefusedError as exc:
             first_refusal = first_refusal or str(exc)
@@ -139,9 +131,7 @@ def _rehearse(services: Services, what: str, ids: list[str]) -> dict[str, str]:
         with services.database.begin(durable=False) as connection:
             for delivery_id in ids:
                 try:
-                    _do(
-                        services, connection, delivery_id, what, _act(what, "a rehearsal"), why=None
-                    )
+                    _do(services, connection, delivery_id, _act(what), why="a rehearsal")
                 except RefusedError as exc:
                     refused[delivery_id] = str(exc)
             raise _TakenBackError
@@ -149,36 +139,29 @@ def _rehearse(services: Services, what: str, ids: list[str]) -> dict[str, str]:
         return refused
 
 
-def _act(what: str, why: str) -> repair.Act:
-    return repair.retry if what == "retry" else repair.resolve_as(DeliveryStatus(what), why)
+def _act(what: str) -> Act:
+    if what == "retry":
+        return repair.retry
+    return partial(repair.resolve, status=DeliveryStatus(what))
 
 
 def _do(
-    services: Services,
-    connection: Connection,
-    delivery_id: str,
-    what: str,
-    act: repair.Act,
-    *,
-    why: str | None,
+    services: Services, connection: Connection, delivery_id: str, act: Act, *, why: str | None
 ) -> str:
     found = [
-        delivery for delivery in mending.find(connection, delivery_id) if delivery.id == delivery_id
+        delivery for delivery in repairs.find(connection, delivery_id) if delivery.id == delivery_id
     ]
     if not found:
         raise RefusedError(f"there is no delivery {delivery_id[:40]}")
-    return repair.on_delivery(
-        connection, found[0], what, act, who=who(), why=why, now=services.database.now(connection)
-    )
+    now = services.database.now(connection)
+    return act(connection, found[0], actor=who(), reason=why, now=now)
 
 
-def _told(
-    services: Services, delivery_id: str, what: str, act: repair.Act, *, why: str | None
-) -> Response:
+def _told(services: Services, delivery_id: str, act: Act, *, why: str | None) -> Response:
     return _tell(
         services,
         delivery_id,
-        lambda connection: _do(services, connection, delivery_id, what, act, why=why),
+        lambda connection: _do(services, connection, delivery_id, act, why=why),
     )
 
 

@@ -15,7 +15,7 @@ from bridge.domain.reasons import Reason
 from bridge.operations import repair
 from bridge.operations.filters import QUALIFIERS, read_filter
 from bridge.services import Services
-from bridge.store import audit, mending, replays, reports
+from bridge.store import audit, repairs, replays, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate
 from bridge.store.reports import Query
@@ -104,7 +104,7 @@ def ways(services: Services, connection: Connection, row: Mapping[str, Any]) -> 
     is_exception = row["status"] in (DeliveryStatus.HELD, DeliveryStatus.DEAD)
     may_retry = (
         row["status"] not in (DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED)
-        and row["reason"] not in mending.TOLD_ALREADY
+        and row["reason"] not in repair.AFTER_DELIVERY
     )
     may_link = (
         row["reason"] in (Reason.AMBIGUOUS_ORDER, Reason.ORDER_NOT_FOUND) and not row["line_items"]
@@ -112,8 +112,10 @@ def ways(services: Services, connection: Connection, row: Mapping[str, Any]) -> 
     rest = None
     if is_exception:
         with suppress(RefusedError):
-            [delivery] = mending.find(connection, row["id"])
-            rest = repair.goods(repair.rest_for(connection, delivery, carriers=services.carriers))
+            [delivery] = repairs.find(connection, row["id"])
+            rest = repair.format_lines(
+                repair.remaining_for(connection, delivery, carriers=services.carriers)
+            )
     return {"may_retry": may_retry, "may_link": may_link, "may_resolve": is_exception, "rest": rest}
 
 
