@@ -28,7 +28,7 @@ def backup(file: Path, overwrite: bool, as_json: bool) -> None:
                 f"a ledger on PostgreSQL is copied by PostgreSQL's own tool:\n  {dump}"
             )
         size = backups.copy(database, file, overwrite=overwrite)
-    told = f"{file}: {size} bytes, one moment of the ledger, checked. To put it back: deploy/operations.md, Backup and restore."
+    told = f"{file}: {size} bytes, one moment of the ledger, checked. To put it back: docs/operate.md, Backup and restore."
     tell({"file": str(file), "bytes": size}, [told], as_json=as_json)
 
 

@@ -219,7 +219,7 @@ class Worker:
                 log.warning(
                     "ledger_was_put_back",
                     in_doubt=doubtful,
-                    next_step="see deploy/operations.md, After a restore",
+                    next_step="see docs/operate.md, After a restore",
                 )
             if count:
                 log.info("work_taken_back", worker=name.name, rows=count)

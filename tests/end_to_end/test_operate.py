@@ -1,4 +1,4 @@
-"""deploy/operations.md, followed: each numbered recipe step by step, with real processes and
+"""docs/operate.md, followed: each numbered recipe step by step, with real processes and
 webhooks going on; and the restore drill."""
 
 import os
@@ -23,7 +23,7 @@ from tests.support.postgres import Server
 from tests.support.stack import SETTINGS, Answer, Json, Process, Stack
 from tests.support.waiting import wait_until
 
-PAGE = (Path(__file__).parents[2] / "deploy" / "operations.md").read_text(encoding="utf-8")
+PAGE = (Path(__file__).parents[2] / "docs" / "operate.md").read_text(encoding="utf-8")
 DRILL = Path(__file__).parents[2] / "deploy" / "restore-drill.sh"
 OLD, NEW = "the-old-token-of-tests", "the-new-token-of-tests"
 HOME = "https://bridge.example.com"
@@ -117,14 +117,14 @@ def site(tmp_path: Path) -> Iterator[Site]:
 
 
 def test_webhook_token_is_rotated(site: Site) -> None:
-    def tell_the_senders() -> None:
+    def update_the_senders() -> None:
         assert site.run("webhooks", "ensure", HOME).exit_code == 0
         [label] = [one for one in site.world.subscriptions if one.event == "label_created_v2"]
         [site.token] = [
             header["value"] for header in label.headers if header["key"] == "X-Bridge-Token"
         ]
 
-    def take_the_old_one_out() -> None:
+    def remove_the_old_one() -> None:
         site.set(BRIDGE_WEBHOOK_TOKENS=NEW)
         site.restart_receivers()
 
@@ -135,9 +135,9 @@ def test_webhook_token_is_rotated(site: Site) -> None:
             "Make one": lambda: None,
             "Set both": lambda: site.set(BRIDGE_WEBHOOK_TOKENS=f"{NEW},{OLD}"),
             "Restart the receivers": site.restart_receivers,
-            "Tell the senders": tell_the_senders,
+            "Update the senders": update_the_senders,
             "Wait an hour": site.ship,
-            "Take the old one out": take_the_old_one_out,
+            "Remove the old one": remove_the_old_one,
         },
     )
 
@@ -308,7 +308,7 @@ def test_old_copy_is_put_back_and_nothing_is_told_twice(site: Site) -> None:
         "Put a copy back",
         {
             "Stop every receiver and worker.": stop,
-            "Set the old ledger aside": set_aside,
+            "Set the old database aside": set_aside,
             "Put the copy in its place": lambda: shutil.copy(stack.folder / "backup.db", ledger),
             "Say that it is old": lambda: None,
             "Start.": start,
