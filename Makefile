@@ -7,8 +7,14 @@ JOBS ?= 4
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check --quiet
+LOCKED := $(PIP) install --no-deps --require-hashes --requirement
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+  --no-annotate --no-header pyproject.toml
+# The browser tests read one file of a package that would bring these along.
+UNUSED := --no-emit-package playwright --no-emit-package pyee
+UPGRADE ?= --upgrade
 
-.PHONY: help demo run test test-unit lint format bench soak fuzz audit lowest
+.PHONY: help demo run test test-unit lint format bench soak fuzz audit lowest lock build
 .DEFAULT_GOAL := help
 
 help:
@@ -22,6 +28,8 @@ help:
 	@echo "make fuzz     100,000 mutated requests to the receiver (COUNT=1000 SEED=2)"
 	@echo "make audit    known vulnerabilities of what is installed, by PyPI's list (says so where it can't be had)"
 	@echo "make soak     half an hour under mixed faults (MINUTES=5 SEED=2 DATABASE=postgresql)"
+	@echo "make lock     choose the newest versions that pyproject.toml allows, with their hashes"
+	@echo "make build    the wheel and the source archive, in dist/"
 	@echo "make lowest   all tests once more, on the lowest versions of the dependencies that pyproject.toml allows"
 
 demo: $(VENV)/.runtime
@@ -60,11 +68,23 @@ fuzz: $(VENV)/.dev
 audit: $(VENV)/.dev
 	$(BIN)/python -m tests.support.audit
 
-# A venv of its own, made anew each time. What only develops is as new as ever.
+# What is installed by default: the same versions everywhere, until somebody calls this.
+lock: $(VENV)/.dev
+	$(COMPILE) --extra postgres --extra alerts --output-file deploy/requirements.lock $(UPGRADE)
+	$(COMPILE) --extra postgres --extra alerts --group dev $(UNUSED) \
+	  --output-file requirements-dev.lock $(UPGRADE)
+
+build: $(VENV)/.dev
+	$(BIN)/python -m build --quiet --outdir dist .
+
+# A venv of its own, made anew each time.
 lowest: $(VENV)/.dev
 	$(PYTHON) -m venv --clear build/lowest
-	$(BIN)/python -m tests.support.lowest_versions > build/lowest/constraints.txt
-	build/lowest/bin/python -m pip --disable-pip-version-check --quiet install --constraint build/lowest/constraints.txt --editable '.[dev]'
+	$(COMPILE) --resolution lowest-direct --extra postgres --extra alerts --group dev $(UNUSED) \
+	  --output-file build/lowest/requirements.txt
+	build/lowest/bin/python -m pip --disable-pip-version-check --quiet install --no-deps \
+	  --requirement build/lowest/requirements.txt
+	build/lowest/bin/python -m pip --disable-pip-version-check --quiet install --no-deps --editable .
 	build/lowest/bin/pytest --numprocesses=$(JOBS) $(TESTS)
 
 # Two stamps: what runs is installed without what only develops, so the demo is there sooner.
@@ -78,10 +98,12 @@ $(VENV)/.python:
 	$(PYTHON) -m venv $(VENV)
 	@touch $@
 
-$(VENV)/.runtime: $(VENV)/.python pyproject.toml
-	$(PIP) install --editable .
+$(VENV)/.runtime: $(VENV)/.python pyproject.toml deploy/requirements.lock
+	$(LOCKED) deploy/requirements.lock
+	$(PIP) install --no-deps --editable .
 	@touch $@
 
-$(VENV)/.dev: $(VENV)/.python pyproject.toml
-	$(PIP) install --editable '.[dev]'
+$(VENV)/.dev: $(VENV)/.python pyproject.toml requirements-dev.lock
+	$(LOCKED) requirements-dev.lock
+	$(PIP) install --no-deps --editable .
 	@touch $@ $(VENV)/.runtime

@@ -372,7 +372,7 @@ def paths(stack: Stack, held: str) -> list[str]:
 
 def faults_of(browser: Browser) -> list[str]:
     """What axe-core finds on the page that is open, and whether it is too wide."""
-    spec = find_spec("axe_core_python")
+    spec = find_spec("axe_playwright_python")
     assert spec is not None
     assert spec.submodule_search_locations
     browser.driver.execute_script(

@@ -14,9 +14,9 @@ from email.parser import Parser
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
 
 import bridge
-from tests.support.lowest_versions import lowest
 
 
 def run(*command: str, cwd: Path, **variables: str) -> str:
@@ -131,12 +131,36 @@ def test_sdist_holds_what_it_takes_to_test_and_to_run_it_and_no_secret(built: Pa
     ] == []
 
 
-def test_extras_are_what_readme_tells_to_install(project: Path, metadata: Message) -> None:
-    named = re.findall(
-        r"purpledot-shipstation-bridge\[(\w+)\]", (project / "README.md").read_text()
+def test_two_builds_give_the_same_bytes(project: Path, built: Path, tmp_path: Path) -> None:
+    run(
+        sys.executable,
+        "-m",
+        "build",
+        "--no-isolation",
+        "--outdir",
+        str(tmp_path),
+        str(project),
+        cwd=tmp_path,
     )
 
-    assert set(named) <= set(metadata.get_all("Provides-Extra", []))
+    first = {path.name: path.read_bytes() for path in built.iterdir()}
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == first
+
+
+def test_nobody_is_sent_to_install_a_name_that_is_not_published(project: Path) -> None:
+    texts = [
+        *project.glob("*.md"),
+        *(project / "docs").glob("*.md"),
+        *(project / "deploy").glob("*"),
+        *(project / "bridge").rglob("*.py"),
+    ]
+    named = re.compile(r"(pip|pipx|uvx?|uv tool) (install|run)?[^\n`]*purpledot-shipstation-bridge")
+
+    assert [
+        path.name
+        for path in texts
+        if path.is_file() and named.search(path.read_text(encoding="utf-8"))
+    ] == []
 
 
 def test_installed_bridge_is_the_wheels_and_knows_its_version(
@@ -162,16 +186,63 @@ def test_demo_comes_out_right_from_there(programs: Path, tmp_path: Path) -> None
     assert shown.endswith("Everything came out exactly as it must.\n")
 
 
-def test_lowest_versions_cover_all_that_is_installed_and_nothing_that_only_develops() -> None:
-    extras = {"postgres": ["psycopg[binary]>=3.2.1"], "dev": ["ours[postgres]", "ruff>=0.9"]}
-
-    assert lowest({"dependencies": ["flask>=3.1"], "optional-dependencies": extras}) == [
-        "flask==3.1",
-        "psycopg==3.2.1",
-    ]
+# The lock files
 
 
-@pytest.mark.parametrize("unbound", ["flask", "flask>3", "flask<4,>=3"])
-def test_dependency_without_a_plain_lower_bound_is_refused(unbound: str) -> None:
-    with pytest.raises(ValueError, match="write it as name>=version"):
-        lowest({"dependencies": [unbound], "optional-dependencies": {}})
+def requirements(project: Path) -> dict[str, list[Requirement]]:
+    """What pyproject.toml asks for, by the lock file that must hold it."""
+    pyproject = tomllib.loads((project / "pyproject.toml").read_text(encoding="utf-8"))
+    installed = pyproject["project"]["dependencies"]
+    for extra in pyproject["project"]["optional-dependencies"].values():
+        installed = [*installed, *extra]
+    develops = pyproject["dependency-groups"]["dev"]
+    return {
+        "deploy/requirements.lock": [Requirement(line) for line in installed],
+        "requirements-dev.lock": [Requirement(line) for line in [*installed, *develops]],
+    }
+
+
+def pinned(project: Path, lock: str) -> dict[str, str]:
+    lines = re.findall(r"^([\w.-]+)==([\w.+-]+)", (project / lock).read_text(), re.MULTILINE)
+    return dict(lines)
+
+
+@pytest.mark.parametrize("lock", ["deploy/requirements.lock", "requirements-dev.lock"])
+def test_lock_holds_what_pyproject_asks_for(project: Path, lock: str) -> None:
+    """`make lock` renews it."""
+    versions = pinned(project, lock)
+
+    for requirement in requirements(project)[lock]:
+        assert requirement.name in versions, f"{lock}: {requirement} is missing: make lock"
+        assert versions[requirement.name] in requirement.specifier, requirement
+
+
+@pytest.mark.parametrize("lock", ["deploy/requirements.lock", "requirements-dev.lock"])
+def test_each_version_in_the_lock_has_its_hashes(project: Path, lock: str) -> None:
+    text = (project / lock).read_text(encoding="utf-8")
+    entries = re.split(r"\n(?=\S)", text.strip())
+
+    assert len(entries) >= 30
+    assert [entry.split()[0] for entry in entries if "--hash=sha256:" not in entry] == []
+
+
+def test_both_locks_agree(project: Path) -> None:
+    shipped = pinned(project, "deploy/requirements.lock")
+    develops = pinned(project, "requirements-dev.lock")
+
+    assert {name: develops[name] for name in shipped} == shipped
+
+
+def test_what_is_imported_is_declared(project: Path) -> None:
+    declared = {
+        requirement.name.replace("-", "_")
+        for requirement in requirements(project)["deploy/requirements.lock"]
+    }
+    names = {"python_dotenv": "dotenv"}
+    imported = set()
+    for path in (project / "bridge").rglob("*.py"):
+        source = path.read_text(encoding="utf-8")
+        imported |= set(re.findall(r"^\s*(?:from|import) ([a-z_0-9]+)", source, re.MULTILINE))
+
+    known = {names.get(name, name) for name in declared} | {"bridge"} | sys.stdlib_module_names
+    assert imported - known == {"pydantic_core"}, "pydantic pins that one itself"

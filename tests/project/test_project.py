@@ -23,6 +23,7 @@ ALLOWED_AT_THE_TOP = {
     "bridge",
     "deploy",
     "pyproject.toml",
+    "requirements-dev.lock",
     "tests",
     "wsgi.py",
 }
