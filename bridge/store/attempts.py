@@ -4,31 +4,26 @@ from sqlalchemy import Connection, insert, select
 
 from bridge.domain.deliveries import Attempt
 from bridge.domain.events import DeliveryStatus
-from bridge.store.engine.prepared import Prepared, slots
 from bridge.store.tables import attempts
 
-_INSERT = Prepared(insert(attempts).values(slots(attempts, {*attempts.columns.keys()} - {"id"})))
+_LONGEST_DETAIL = 2000
 
 
 def add(connection: Connection, delivery_id: str, attempt: Attempt) -> None:
     """Append one."""
     row = {
-        name: getattr(attempt, name)
-        for name in (
-            "number",
-            "trigger",
-            "started_at",
-            "finished_at",
-            "outcome",
-            "http_status",
-            "answer",
-        )
+        "delivery_id": delivery_id,
+        "number": attempt.number,
+        "trigger": attempt.trigger,
+        "started_at": attempt.started_at,
+        "finished_at": attempt.finished_at,
+        "outcome": attempt.outcome,
+        "detail": attempt.detail[:_LONGEST_DETAIL],
+        "request": dict(attempt.request) if attempt.request is not None else None,
+        "http_status": attempt.http_status,
+        "answer": attempt.answer,
     }
-    request = dict(attempt.request) if attempt.request is not None else None
-    _INSERT.many(
-        connection,
-        [row | {"delivery_id": delivery_id, "detail": attempt.detail[:2000], "request": request}],
-    )
+    connection.execute(insert(attempts), row)
 
 
 def was_unclear(connection: Connection, delivery_id: str) -> bool:

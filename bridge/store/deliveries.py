@@ -7,8 +7,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, String, bindparam, delete, insert, select, update
 
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Held, Tracking
 from bridge.domain.deliveries import Attempt, Claim, Delivery, Draft
@@ -18,59 +17,41 @@ from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.store import attempts, leases
 from bridge.store.engine.ids import new_id
-from bridge.store.engine.prepared import Prepared, Row, one_of, slots
+from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import deliveries, delivery_lines, event_deliveries
 
 _SHIPMENT = TypeAdapter(Shipment)
 
 _MAY_STAND = frozenset({Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY})
-_OF_ORDERS = Prepared(
-    lambda dialect: (
-        select(deliveries)
-        .where(one_of(deliveries.c.fulfillment_order_id, "ids", dialect))
-        .order_by(deliveries.c.id)
+_IDS = bindparam("ids", expanding=True, type_=String)
+_OF_ORDERS = (
+    select(deliveries).where(deliveries.c.fulfillment_order_id.in_(_IDS)).order_by(deliveries.c.id)
+)
+_BY_IDENTITY = select(deliveries).where(deliveries.c.identity.in_(_IDS))
+_BY_RECORD = (
+    select(deliveries)
+    .where(
+        deliveries.c.record_kind == bindparam("kind"),
+        deliveries.c.shipstation_record_id.in_(_IDS),
     )
+    .order_by(deliveries.c.id)
 )
-_BY_IDENTITY = Prepared(
-    lambda dialect: select(deliveries).where(one_of(deliveries.c.identity, "ids", dialect))
+_LINES_OF = (
+    select(delivery_lines)
+    .where(delivery_lines.c.delivery_id.in_(_IDS))
+    .order_by(delivery_lines.c.position)
 )
-_is_of_kind = deliveries.c.record_kind == bindparam("kind")
-_BY_RECORD = Prepared(
-    lambda dialect: (
-        select(deliveries)
-        .where(_is_of_kind, one_of(deliveries.c.shipstation_record_id, "ids", dialect))
-        .order_by(deliveries.c.id)
-    )
-)
-_LINES_OF = Prepared(
-    lambda dialect: (
-        select(delivery_lines)
-        .where(one_of(delivery_lines.c.delivery_id, "ids", dialect))
-        .order_by(delivery_lines.c.position)
-    )
-)
-_SHIPMENT_OF = Prepared(
+_SHIPMENT_OF = (
     select(deliveries.c.shipment)
     .where(deliveries.c.id == bindparam("delivery_id"))
     .with_for_update()
 )
 """Locked, so that a void which is being noted at this moment is seen."""
-_EVENTS_OF = Prepared(
+_EVENTS_OF = (
     select(event_deliveries.c.event_id)
     .where(event_deliveries.c.delivery_id == bindparam("of_delivery"))
     .order_by(event_deliveries.c.event_id)
 )
-_NOTHING = dict.fromkeys(deliveries.columns.keys())
-_INSERT = Prepared(insert(deliveries).values(slots(deliveries)))
-_INSERT_LINES = Prepared(insert(delivery_lines).values(slots(delivery_lines)))
-
-
-def _link_event(dialect: Dialect) -> Executable:
-    insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    return insert(event_deliveries).values(slots(event_deliveries)).on_conflict_do_nothing()
-
-
-_LINK_EVENT = Prepared(_link_event)
 
 
 def create(
@@ -92,7 +73,7 @@ def create(
             "due_at": claim.until,
             "claims": 1,
         }
-    _INSERT.many(connection, [_NOTHING | values])
+    connection.execute(insert(deliveries), values)
     _write_lines(connection, values["id"], draft.action)
     return _written(values, draft)
 
@@ -218,16 +199,19 @@ def _write_lines(
             }
             for place, line in enumerate(action.lines)
         ]
-        _INSERT_LINES.many(connection, rows)
+        connection.execute(insert(delivery_lines), rows)
 
 
 def link_event(connection: Connection, event_id: str, delivery_ids: Collection[str]) -> None:
     """Remember which event led to which deliveries; saying it twice is harmless."""
+    if not delivery_ids:
+        return
     rows = [
         {"event_id": event_id, "delivery_id": delivery_id}
         for delivery_id in dict.fromkeys(delivery_ids)
     ]
-    _LINK_EVENT.many(connection, rows)
+    linked = insert_on_conflict(connection, event_deliveries).on_conflict_do_nothing()
+    connection.execute(linked, rows)
 
 
 def claim(
@@ -299,7 +283,7 @@ def record(
 
 def events_of(connection: Connection, delivery_id: str) -> list[str]:
     """The events that led to a delivery, the first one first."""
-    return [row.event_id for row in _EVENTS_OF.all(connection, {"of_delivery": delivery_id})]
+    return list(connection.execute(_EVENTS_OF, {"of_delivery": delivery_id}).scalars())
 
 
 def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:
@@ -307,13 +291,14 @@ def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, l
     committed ones, and held ones whose fulfillment may stand in Purple Dot all the same, whatever
     they are held for."""
     grouped: dict[str, list[Delivery]] = {}
-    rows = [row for row in _OF_ORDERS.all(connection, {"ids": list(order_ids)}) if _counts(row)]
+    of_orders = connection.execute(_OF_ORDERS, {"ids": list(order_ids)})
+    rows = [row for row in of_orders if _counts(row)]
     for delivery in load(connection, rows):
         grouped.setdefault(str(delivery.fulfillment_order_id), []).append(delivery)
     return grouped
 
 
-def _counts(row: Row) -> bool:
+def _counts(row: Row[Any]) -> bool:
     may_stand = row.status == DeliveryStatus.HELD and (
         row.posting_at is not None or row.reason in _MAY_STAND
     )
@@ -322,10 +307,8 @@ def _counts(row: Row) -> bool:
 
 def by_identity(connection: Connection, identities: Collection[str]) -> dict[str, Delivery]:
     """Existing deliveries of these identities."""
-    return {
-        delivery.identity: delivery
-        for delivery in load(connection, _BY_IDENTITY.all(connection, {"ids": list(identities)}))
-    }
+    rows = connection.execute(_BY_IDENTITY, {"ids": list(identities)}).all()
+    return {delivery.identity: delivery for delivery in load(connection, rows)}
 
 
 def by_record(
@@ -333,9 +316,8 @@ def by_record(
 ) -> dict[str, list[Delivery]]:
     """Existing deliveries made from these records of the vendor, the oldest first."""
     grouped: dict[str, list[Delivery]] = {}
-    for delivery in load(
-        connection, _BY_RECORD.all(connection, {"kind": kind, "ids": list(record_ids)})
-    ):
+    rows = connection.execute(_BY_RECORD, {"kind": kind, "ids": list(record_ids)}).all()
+    for delivery in load(connection, rows):
         grouped.setdefault(delivery.shipment.record_id, []).append(delivery)
     return grouped
 
@@ -406,8 +388,8 @@ def mark_voided(connection: Connection, delivery: Delivery) -> None:
 
 
 def _was_voided(connection: Connection, delivery: Delivery) -> bool:
-    [stored] = _SHIPMENT_OF.all(connection, {"delivery_id": delivery.id})
-    return bool(stored.shipment["state"] == ShipmentState.VOIDED)
+    shipment = connection.execute(_SHIPMENT_OF, {"delivery_id": delivery.id}).scalar_one()
+    return bool(shipment["state"] == ShipmentState.VOIDED)
 
 
 def _decide_again(
@@ -426,12 +408,12 @@ def _decide_again(
     )
 
 
-def load(connection: Connection, rows: Sequence[Row]) -> list[Delivery]:
+def load(connection: Connection, rows: Sequence[Row[Any]]) -> list[Delivery]:
     """Rows as deliveries, with their lines."""
     ids = [row.id for row in rows]
     lines: dict[str, list[FulfilledLine]] = {}
     if ids:
-        for row in _LINES_OF.all(connection, {"ids": ids}):
+        for row in connection.execute(_LINES_OF, {"ids": ids}):
             lines.setdefault(row.delivery_id, []).append(
                 FulfilledLine(id=row.line_item_id, quantity=row.quantity, sku=row.sku)
             )
@@ -441,7 +423,7 @@ def load(connection: Connection, rows: Sequence[Row]) -> list[Delivery]:
 _AS_STORED = tuple({f.name for f in fields(Delivery)} & set(deliveries.c.keys()) - {"shipment"})
 
 
-def _delivery(row: Row, lines: tuple[FulfilledLine, ...]) -> Delivery:
+def _delivery(row: Row[Any], lines: tuple[FulfilledLine, ...]) -> Delivery:
     values = {name: getattr(row, name) for name in _AS_STORED} | {
         "status": DeliveryStatus(row.status),
         "reason": Reason(row.reason) if row.reason else None,

@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Dialect,
     Executable,
+    Row,
     bindparam,
     delete,
     exists,
@@ -19,14 +20,13 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import IntegrityError
 
 from bridge.domain.events import Event, EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
 from bridge.store import leases
 from bridge.store.engine.ids import new_id
-from bridge.store.engine.prepared import Prepared, Row, slots
+from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import REPLAY, events, records
 
 
@@ -56,46 +56,25 @@ def pointer_of(event_type: str, resource_url: str | None, body: bytes) -> str:
 def receive(connection: Connection, arrival: Arrival, *, now: datetime) -> tuple[str, bool]:
     """Store work. Returns (event id, False), or (the first's id, True) when the same pointer still
     waits: counted there, and due anew."""
-    row = _row(arrival, EventStatus.RECEIVED, now) | {
-        "waiting_pointer": pointer_of(arrival.event_type, arrival.resource_url, arrival.body)
-    }
-    [stored] = _STORE_OR_COUNT.all(connection, row)
-    return stored.id, stored.id != row["id"]
+    row = _row(arrival, EventStatus.RECEIVED, now)
+    row["due_at"] = now
+    row["waiting_pointer"] = pointer_of(arrival.event_type, arrival.resource_url, arrival.body)
+    stored_id: str = connection.execute(_store_or_count(connection.dialect.name), row).scalar_one()
+    return stored_id, stored_id != row["id"]
 
 
-def _store_or_count(dialect: Dialect) -> Executable:
-    insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    names = (
-        "id",
-        "source",
-        "event_type",
-        "status",
-        "received_at",
-        "resource_url",
-        "body",
-        "headers",
-        "remote_address",
-        "signature",
-        "lane",
-    )
-    now = bindparam("received_at", type_=events.c.received_at.type)
-    stored = insert(events).values(
-        slots(events, (*names, "waiting_pointer")) | _FRESH | {"due_at": now}
-    )
+@cache
+def _store_or_count(dialect_name: str) -> Executable:
+    first = insert_on_conflict(dialect_name, events)
     again = {
         "duplicates": events.c.duplicates + 1,
-        "last_duplicate_at": now,
-        "due_at": now,
+        "last_duplicate_at": first.excluded.received_at,
+        "due_at": first.excluded.due_at,
         "attempts": 0,
         "waits": 0,
     }
-    return stored.on_conflict_do_update(
-        index_elements=[events.c.waiting_pointer], set_=again
-    ).returning(events.c.id)
-
-
-_FRESH = {"duplicates": 0, "claims": 0, "attempts": 0, "waits": 0}
-_STORE_OR_COUNT = Prepared(_store_or_count)
+    upsert = first.on_conflict_do_update(index_elements=[events.c.waiting_pointer], set_=again)
+    return upsert.returning(events.c.id)
 
 
 def shelve(
@@ -108,12 +87,9 @@ def shelve(
     now: datetime,
 ) -> str:
     """Store what is no work: an ignored type, or a body rejected at the door."""
-    row = (
-        _row(arrival, status, now)
-        | _FRESH
-        | {"reason": reason, "detail": _storable(detail), "processed_at": now}
-    )
-    connection.execute(insert(events).values(row))
+    row = _row(arrival, status, now)
+    row |= {"reason": reason, "detail": _storable(detail), "processed_at": now}
+    connection.execute(insert(events), row)
     return str(row["id"])
 
 
@@ -136,6 +112,10 @@ def _row(arrival: Arrival, status: EventStatus, now: datetime) -> dict[str, Any]
         "remote_address": arrival.remote_address,
         "signature": arrival.signature,
         "lane": int(arrival.lane),
+        "duplicates": 0,
+        "claims": 0,
+        "attempts": 0,
+        "waits": 0,
     }
 
 
@@ -156,7 +136,7 @@ def claim(
     return [_event(row) for row in rows]
 
 
-def _event(row: Row) -> Event:
+def _event(row: Row[Any]) -> Event:
     return Event(
         id=row.id,
         event_type=row.event_type,
@@ -253,24 +233,22 @@ def save_records(
     connection: Connection, event_id: str, fetched: Iterable[Record], *, now: datetime
 ) -> None:
     """Keep what was fetched beside its event; a newer fetch replaces the older."""
-    _FORGET_RECORDS.count(connection, {"of_event": event_id})
+    connection.execute(_FORGET_RECORDS, {"of_event": event_id})
     rows = [
         {
             "event_id": event_id,
             "fetched_at": now,
-            "kind": r.kind,
-            "record_id": r.record_id,
-            "body": r.body,
+            "kind": record.kind,
+            "record_id": record.record_id,
+            "body": record.body,
         }
-        for r in fetched
+        for record in fetched
     ]
-    _INSERT_RECORDS.many(connection, rows)
+    if rows:
+        connection.execute(insert(records), rows)
 
 
-_FORGET_RECORDS = Prepared(delete(records).where(records.c.event_id == bindparam("of_event")))
-_INSERT_RECORDS = Prepared(
-    insert(records).values(slots(records, ("event_id", "fetched_at", "kind", "record_id", "body")))
-)
+_FORGET_RECORDS = delete(records).where(records.c.event_id == bindparam("of_event"))
 
 
 def load(connection: Connection, event_id: str) -> Event:

@@ -6,14 +6,12 @@ claim. Work whose owner died is simply due again."""
 
 from collections.abc import Collection, Mapping
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 from sqlalchemy import (
     Connection,
-    Dialect,
+    Row,
     Table,
-    Update,
     bindparam,
     func,
     literal,
@@ -24,7 +22,6 @@ from sqlalchemy import (
 
 from bridge.domain.errors import LeaseLostError
 from bridge.domain.events import Lane
-from bridge.store.engine.prepared import Prepared, Row, one_of, slots
 from bridge.store.tables import deliveries, events
 
 Queue = Table
@@ -33,26 +30,43 @@ DELIVERIES: Queue = deliveries
 QUEUES = (DELIVERIES, EVENTS)
 
 _DUE = {
-    queue.name: Prepared(
-        select(queue.c.id)
-        .where(queue.c.lane == bindparam("lane"), queue.c.due_at <= bindparam("now"))
-        .order_by(queue.c.due_at)
-        .limit(bindparam("most"))
-        .with_for_update(skip_locked=True)
+    queue.name: select(queue.c.id)
+    .where(queue.c.lane == bindparam("lane"), queue.c.due_at <= bindparam("now"))
+    .order_by(queue.c.due_at)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+    for queue in QUEUES
+}
+_CLAIM = {
+    queue.name: update(queue)
+    .where(
+        queue.c.id.in_(bindparam("ids", expanding=True)),
+        queue.c.due_at <= bindparam("due_by"),
+    )
+    .values(claims=queue.c.claims + 1)
+    .returning(queue)
+    for queue in QUEUES
+}
+_WRITE = {
+    queue.name: update(queue).where(
+        queue.c.id == bindparam("row_id"),
+        queue.c.owner == bindparam("of_owner"),
+        queue.c.claims == bindparam("of_claim"),
+        queue.c.due_at.is_not(None),
     )
     for queue in QUEUES
 }
-_EARLIEST = Prepared(
-    union_all(
-        *(
-            select(
-                literal(queue.name).label("queue"),
-                literal(int(lane)).label("lane"),
-                func.min(queue.c.due_at).label("due_at"),
-            ).where(queue.c.lane == int(lane))
-            for queue in QUEUES
-            for lane in Lane
-        )
+"""Both set what else is given when they are executed, so that each has one text for each set of
+columns."""
+_EARLIEST = union_all(
+    *(
+        select(
+            literal(queue.name).label("queue"),
+            literal(int(lane)).label("lane"),
+            func.min(queue.c.due_at).label("due_at"),
+        ).where(queue.c.lane == int(lane))
+        for queue in QUEUES
+        for lane in Lane
     )
 )
 
@@ -66,64 +80,25 @@ def claim(
     lease: timedelta,
     now: datetime,
     also: Mapping[str, Any] | None = None,
-) -> list[Row]:
+) -> list[Row[Any]]:
     """Take up to `limit` due rows, best lane first. Rows that another transaction holds are passed
     over (PostgreSQL)."""
     ids = _due_ids(connection, queue, limit=limit, now=now) if limit > 0 else []
     if not ids:
         return []
-    values = {"owner": owner, "due_at": now + lease, **(also or {})}
-    taken = _claim(queue, tuple(values)).all(
-        connection, {"ids": ids, "due_by": now} | _given(values)
-    )
-    return sorted(taken, key=lambda row: (row.lane, row.id))
+    values = {"ids": ids, "due_by": now, "owner": owner, "due_at": now + lease, **(also or {})}
+    claimed = connection.execute(_CLAIM[queue.name], values).all()
+    return sorted(claimed, key=lambda row: (row.lane, row.id))
 
 
 def _due_ids(connection: Connection, queue: Queue, *, limit: int, now: datetime) -> list[str]:
     ids: list[str] = []
     for lane in Lane:
-        ids += [
-            row.id
-            for row in _DUE[queue.name].all(
-                connection, {"lane": int(lane), "now": now, "most": limit - len(ids)}
-            )
-        ]
+        values = {"lane": int(lane), "now": now, "most": limit - len(ids)}
+        ids += connection.execute(_DUE[queue.name], values).scalars()
         if len(ids) >= limit:
             break
     return ids
-
-
-@cache
-def _claim(queue: Queue, names: tuple[str, ...]) -> Prepared:
-    def make(dialect: Dialect) -> Update:
-        due = (
-            one_of(queue.c.id, "ids", dialect),
-            queue.c.due_at <= bindparam("due_by", type_=queue.c.due_at.type),
-        )
-        return (
-            update(queue)
-            .where(*due)
-            .values(slots(queue, names, "to_") | {"claims": queue.c.claims + 1})
-            .returning(queue)
-        )
-
-    return Prepared(make)
-
-
-@cache
-def _write(queue: Queue, names: tuple[str, ...]) -> Prepared:
-    mine = (
-        queue.c.id == bindparam("row_id"),
-        queue.c.owner == bindparam("of_owner"),
-        queue.c.claims == bindparam("of_claim"),
-    )
-    return Prepared(
-        update(queue).where(*mine, queue.c.due_at.is_not(None)).values(slots(queue, names, "to_"))
-    )
-
-
-def _given(values: Mapping[str, Any]) -> dict[str, Any]:
-    return {f"to_{name}": value for name, value in values.items()}
 
 
 def write(
@@ -138,7 +113,7 @@ def write(
     """Record an outcome, fenced. Raises LeaseLostError, and writes nothing, when someone else took
     the work over."""
     mine = {"row_id": row_id, "of_owner": owner, "of_claim": claim}
-    if _write(queue, tuple(values)).count(connection, mine | _given(values)) != 1:
+    if connection.execute(_WRITE[queue.name], {**mine, **values}).rowcount != 1:
         raise LeaseLostError(
             f"{row_id} was taken over by another worker; this outcome is not written"
         )
@@ -159,11 +134,13 @@ def renew(
     until: datetime,
 ) -> None:
     """Keep what really runs in this process: (id, claim) pairs."""
+    if not held:
+        return
     rows = [
-        {"row_id": row_id, "of_owner": owner, "of_claim": taken, "to_due_at": until}
-        for row_id, taken in held
+        {"row_id": row_id, "of_owner": owner, "of_claim": claim, "due_at": until}
+        for row_id, claim in held
     ]
-    _write(queue, ("due_at",)).many(connection, rows)
+    connection.execute(_WRITE[queue.name], rows)
 
 
 def take_back(connection: Connection, *, owner: str, now: datetime) -> int:
@@ -185,7 +162,7 @@ def earliest(connection: Connection) -> dict[tuple[str, Lane], datetime]:
     only."""
     return {
         (row.queue, Lane(row.lane)): row.due_at
-        for row in _EARLIEST.all(connection, {})
+        for row in connection.execute(_EARLIEST)
         if row.due_at is not None
     }
 

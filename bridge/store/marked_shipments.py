@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from sqlalchemy import Connection, case, or_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.domain.shipments import RowResult
+from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import marked_shipments as table
 
 Key = tuple[str, str]
@@ -37,7 +37,6 @@ def begin(
 ) -> bool:
     """Note that a row is about to be sent. False when it must not be: marked already, unclear, or
     another run is sending it."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     intent = {"file_name": file_name, "sending_at": now, "updated_at": now}
     # An interrupted one that goes again, and then is not sent after all, must not look as if it had
     # never gone.
@@ -47,8 +46,10 @@ def begin(
         table.c.status.in_(["refused", "unclear"] if again_unclear else ["refused"]),
     )
     may_go = may_go if again_unclear else may_go & table.c.sending_at.is_(None)
-    insert = dialect.insert(table).values(shipment_id=key[0], tracking_key=key[1], **intent)
-    upsert = insert.on_conflict_do_update(
+    first = insert_on_conflict(connection, table).values(
+        shipment_id=key[0], tracking_key=key[1], **intent
+    )
+    upsert = first.on_conflict_do_update(
         index_elements=["shipment_id", "tracking_key"], set_=intent | was, where=may_go
     )
     return connection.execute(upsert.returning(table.c.shipment_id)).first() is not None

@@ -5,9 +5,8 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select
-from sqlalchemy.dialects import postgresql, sqlite
 
-from bridge.store.engine.prepared import Prepared
+from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import notes
 
 SUBSCRIBED = "webhooks_subscribed"
@@ -21,23 +20,19 @@ each."""
 REFUSED = "credentials_refused_"
 """Before a system's name: it refuses our credentials."""
 
-_GET = Prepared(select(notes.c.value, notes.c.noted_at).where(notes.c.name == bindparam("name")))
+_GET = select(notes.c.value, notes.c.noted_at).where(notes.c.name == bindparam("name"))
 
 
 def put(connection: Connection, name: str, value: Any, *, now: datetime) -> None:
     """Write down a JSON value, over an older one."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     row = {"value": value, "noted_at": now}
-    connection.execute(
-        dialect.insert(notes)
-        .values(name=name, **row)
-        .on_conflict_do_update(index_elements=["name"], set_=row)
-    )
+    stored = insert_on_conflict(connection, notes).values(name=name, **row)
+    connection.execute(stored.on_conflict_do_update(index_elements=["name"], set_=row))
 
 
 def get(connection: Connection, name: str) -> tuple[Any, datetime] | None:
     """The value and when it was written down."""
-    row = _GET.one_or_none(connection, {"name": name})
+    row = connection.execute(_GET, {"name": name}).one_or_none()
     return (row.value, row.noted_at) if row else None
 
 

@@ -6,37 +6,21 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
-from sqlalchemy import Connection, Dialect, Executable, bindparam, delete, insert, or_, select
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Row, String, bindparam, delete, insert, or_, select
 
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalize_reference
-from bridge.store.engine.prepared import Prepared, Row, one_of, slots
+from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import deliveries, fulfillment_orders, order_lines
 
-
-def _upsert(dialect: Dialect) -> Executable:
-    insert = sqlite.insert if dialect.name == "sqlite" else postgresql.insert
-    stored = insert(fulfillment_orders).values(slots(fulfillment_orders))
-    changed = {
-        column.name: stored.excluded[column.name]
-        for column in fulfillment_orders.c
-        if column.name != "id"
-    }
-    return stored.on_conflict_do_update(index_elements=["id"], set_=changed)
-
-
-_UPSERT = Prepared(_upsert)
-_FORGET_LINES = Prepared(
-    delete(order_lines).where(order_lines.c.fulfillment_order_id == bindparam("order_id"))
+_IDS = bindparam("ids", expanding=True, type_=String)
+_FORGET_LINES = delete(order_lines).where(
+    order_lines.c.fulfillment_order_id == bindparam("order_id")
 )
-_INSERT_LINES = Prepared(insert(order_lines).values(slots(order_lines)))
-_LOCK = Prepared(
-    lambda dialect: (
-        select(fulfillment_orders.c.id)
-        .where(one_of(fulfillment_orders.c.id, "ids", dialect))
-        .order_by(fulfillment_orders.c.id)
-        .with_for_update()
-    )
+_LOCK = (
+    select(fulfillment_orders.c.id)
+    .where(fulfillment_orders.c.id.in_(_IDS))
+    .order_by(fulfillment_orders.c.id)
+    .with_for_update()
 )
 _ORDERS = (
     select(
@@ -45,30 +29,18 @@ _ORDERS = (
     .select_from(fulfillment_orders.outerjoin(order_lines))
     .order_by(fulfillment_orders.c.id, order_lines.c.position)
 )
-_BY_ID = Prepared(lambda dialect: _ORDERS.where(one_of(fulfillment_orders.c.id, "ids", dialect)))
-_BY_REFERENCE = Prepared(
-    lambda dialect: _ORDERS.where(one_of(fulfillment_orders.c.reference_key, "ids", dialect))
-)
-
-
-def _by_line(dialect: Dialect) -> Executable:
-    owners = select(order_lines.c.fulfillment_order_id.label("owner")).where(
-        one_of(order_lines.c.line_item_id, "ids", dialect)
+_BY_ID = _ORDERS.where(fulfillment_orders.c.id.in_(_IDS))
+_BY_REFERENCE = _ORDERS.where(fulfillment_orders.c.reference_key.in_(_IDS))
+_OWNERS = select(order_lines.c.fulfillment_order_id).where(order_lines.c.line_item_id.in_(_IDS))
+_BY_LINE = _ORDERS.where(fulfillment_orders.c.id.in_(_OWNERS.correlate(None)))
+_BOUND = (
+    select(deliveries.c.shipstation_shipment_id, deliveries.c.fulfillment_order_id)
+    .where(
+        deliveries.c.shipstation_shipment_id.in_(_IDS),
+        deliveries.c.fulfillment_order_id.is_not(None),
+        or_(deliveries.c.status == "delivered", deliveries.c.rule == "linked"),
     )
-    return _ORDERS.where(fulfillment_orders.c.id.in_(owners.correlate(None)))
-
-
-_BY_LINE = Prepared(_by_line)
-_BOUND = Prepared(
-    lambda dialect: (
-        select(deliveries.c.shipstation_shipment_id, deliveries.c.fulfillment_order_id)
-        .where(
-            one_of(deliveries.c.shipstation_shipment_id, "ids", dialect),
-            deliveries.c.fulfillment_order_id.is_not(None),
-        )
-        .where(or_(deliveries.c.status == "delivered", deliveries.c.rule == "linked"))
-        .distinct()
-    )
+    .distinct()
 )
 
 
@@ -87,11 +59,21 @@ def remember(
     changed = {order.id: order for order in orders if as_stored.get(order.id) != order}
     for is_changed, ids in groupby(sorted({*changed, *hold}), key=changed.__contains__):
         if is_changed:
-            _UPSERT.many(connection, [_head(changed[order_id], now) for order_id in ids])
+            _upsert(connection, [_head(changed[order_id], now) for order_id in ids])
         else:
             lock(connection, list(ids))
-    _FORGET_LINES.many(connection, [{"order_id": order_id} for order_id in changed])
-    _INSERT_LINES.many(connection, [row for order in changed.values() for row in _line_rows(order)])
+    if not changed:
+        return
+    connection.execute(_FORGET_LINES, [{"order_id": order_id} for order_id in changed])
+    rows = [row for order in changed.values() for row in _line_rows(order)]
+    if rows:
+        connection.execute(insert(order_lines), rows)
+
+
+def _upsert(connection: Connection, rows: list[dict[str, Any]]) -> None:
+    first = insert_on_conflict(connection, fulfillment_orders)
+    newer = {name: first.excluded[name] for name in rows[0] if name != "id"}
+    connection.execute(first.on_conflict_do_update(index_elements=["id"], set_=newer), rows)
 
 
 def _head(order: FulfillmentOrder, now: datetime) -> dict[str, Any]:
@@ -123,7 +105,7 @@ def lock(connection: Connection, order_ids: Collection[str]) -> None:
     """Hold these orders until the transaction ends, so that two decisions about one order come one
     after the other. On SQLite the whole transaction is alone already."""
     if order_ids and connection.dialect.name != "sqlite":
-        _LOCK.all(connection, {"ids": list(order_ids)})
+        connection.execute(_LOCK, {"ids": list(order_ids)}).all()
 
 
 def known(
@@ -137,9 +119,8 @@ def known(
     found: dict[str, FulfillmentOrder] = {}
     for query, values in ((_BY_ID, order_ids), (_BY_REFERENCE, references), (_BY_LINE, line_ids)):
         if values:
-            found |= {
-                order.id: order for order in _load(query.all(connection, {"ids": list(values)}))
-            }
+            rows = connection.execute(query, {"ids": list(values)})
+            found |= {order.id: order for order in _load(rows)}
     return list(found.values())
 
 
@@ -148,12 +129,12 @@ def bindings(
 ) -> dict[str, set[str]]:
     """Which fulfillment orders earlier deliveries bound each ShipStation order to."""
     bound: dict[str, set[str]] = {}
-    for row in _BOUND.all(connection, {"ids": list(shipstation_shipment_ids)}):
+    for row in connection.execute(_BOUND, {"ids": list(shipstation_shipment_ids)}):
         bound.setdefault(row.shipstation_shipment_id, set()).add(row.fulfillment_order_id)
     return bound
 
 
-def _load(rows: Iterable[Row]) -> list[FulfillmentOrder]:
+def _load(rows: Iterable[Row[Any]]) -> list[FulfillmentOrder]:
     lines: dict[str, list[OrderLine]] = {}
     heads: dict[str, Any] = {}
     for row in rows:

@@ -4,8 +4,8 @@ does not do it again at once."""
 from datetime import datetime, timedelta
 
 from sqlalchemy import Connection, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
+from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import chores
 
 _DUE_TIMES = select(chores.c.name, chores.c.due_at)
@@ -15,11 +15,8 @@ def take(connection: Connection, name: str, *, every: timedelta, now: datetime) 
     """True for the one worker that shall do the chore now; its next time is set by the same
     statement."""
     again = now + every
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
-    first = (
-        dialect.insert(chores).values(name=name, due_at=now, done_at=None).on_conflict_do_nothing()
-    )
-    connection.execute(first)
+    first = insert_on_conflict(connection, chores).values(name=name, due_at=now, done_at=None)
+    connection.execute(first.on_conflict_do_nothing())
     # A shorter interval in the settings brings a time forward that was set under a longer one.
     due = (chores.c.due_at <= now) | (chores.c.due_at > again)
     return (

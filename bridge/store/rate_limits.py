@@ -15,10 +15,9 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sqlalchemy import Connection, Float, Row, bindparam, case, not_, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 
 from bridge.domain.events import Lane
-from bridge.store.engine.prepared import Prepared
+from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import budgets
 
 FAILURES_IN_A_ROW = 5
@@ -38,7 +37,7 @@ _WELL = {"failures": 0, "failing_since": 0.0, "opened_at": 0.0, "open_until": 0.
 _now, _span, _ahead = (bindparam(name, type_=Float) for name in ("now", "span", "ahead"))
 _start = case((budgets.c.free_at.between(_now, _now + _FURTHEST), budgets.c.free_at), else_=_now)
 _is_shut = budgets.c.open_until.between(_now + _ROUNDING, _now + _PROBE_LATEST)
-_TAKE = Prepared(
+_TAKE = (
     update(budgets)
     .where(budgets.c.system == bindparam("name"), budgets.c.paused_until <= _now, not_(_is_shut))
     .where(_start + _span <= _now + _ahead + _ROUNDING)
@@ -106,7 +105,7 @@ def take(
     moment, (interval, ahead) = now.timestamp(), _pace(per_minute, lane)
     for count in dict.fromkeys((calls, 1)):
         values = {"name": system, "now": moment, "span": interval * count, "ahead": ahead}
-        taken = _TAKE.one_or_none(connection, values)
+        taken = connection.execute(_TAKE, values).one_or_none()
         if taken is not None:
             return Turn(0.0, count, taken.failures > 0, taken.told_per_minute)
     row = connection.execute(_ROW, {"name": system}).one_or_none()
@@ -223,6 +222,6 @@ def _date(moment: float) -> datetime:
 
 
 def _open(connection: Connection, system: str, moment: float) -> None:
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     row = {"system": system, "free_at": moment, "paused_until": 0.0, **_WELL}
-    connection.execute(dialect.insert(budgets).values(row).on_conflict_do_nothing())
+    first = insert_on_conflict(connection, budgets).values(row)
+    connection.execute(first.on_conflict_do_nothing())

@@ -15,11 +15,11 @@ from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Row, select, text, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bridge.domain.errors import StorageError
 from bridge.store.engine.database import Database
+from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import workers
 
 _MOST_WORKERS = 64
@@ -91,7 +91,6 @@ def _take_advisory_lock(database: Database, number: int) -> WorkerName | None:
 
 def beat(connection: Connection, name: str, *, started_at: datetime, now: datetime) -> None:
     """Say that this worker lives."""
-    dialect = sqlite if connection.dialect.name == "sqlite" else postgresql
     row = {
         "host": socket.gethostname(),
         "pid": os.getpid(),
@@ -99,11 +98,8 @@ def beat(connection: Connection, name: str, *, started_at: datetime, now: dateti
         "beat_at": now,
         "stopped_at": None,
     }
-    connection.execute(
-        dialect.insert(workers)
-        .values(name=name, **row)
-        .on_conflict_do_update(index_elements=["name"], set_=row)
-    )
+    first = insert_on_conflict(connection, workers).values(name=name, **row)
+    connection.execute(first.on_conflict_do_update(index_elements=["name"], set_=row))
 
 
 def stopped(connection: Connection, name: str, *, now: datetime) -> None:

@@ -168,11 +168,9 @@ def rows(database: Database, table: str = "deliveries") -> list[Any]:
 
 def row(database: Database, row_id: str) -> Any:
     """The stored event or delivery of this id, column by column."""
-    return next(
-        stored
-        for stored in rows(database, "events" if row_id.startswith("evt_") else "deliveries")
-        if stored.id == row_id
-    )
+    table = tables.events if row_id.startswith("evt_") else tables.deliveries
+    with Database.read(database) as connection:
+        return connection.execute(select(table).where(table.c.id == row_id)).one()
 
 
 def due_in(database: Database, row_id: str) -> float | None:

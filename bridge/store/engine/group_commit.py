@@ -11,7 +11,6 @@ from sqlalchemy import Connection
 
 from bridge.domain.errors import StorageError
 from bridge.store.engine.driver_errors import storage_errors
-from bridge.store.engine.prepared import run_on_sqlite
 
 T = TypeVar("T")
 
@@ -149,11 +148,11 @@ class _Turn(Generic[T]):
         elif self.is_one_statement:
             self._try(connection)
         else:
-            run_on_sqlite(connection, "SAVEPOINT turn")
+            connection.exec_driver_sql("SAVEPOINT turn")
             self._try(connection)
             if self.error is not None:
-                run_on_sqlite(connection, "ROLLBACK TO turn")
-            run_on_sqlite(connection, "RELEASE turn")
+                connection.exec_driver_sql("ROLLBACK TO turn")
+            connection.exec_driver_sql("RELEASE turn")
 
     def _try(self, connection: Connection) -> None:
         try:
