@@ -75,9 +75,6 @@ RESOLVED_DELIVERY = text("redacted_at IS NULL AND status || '' IN ('delivered', 
 """What may be redacted once it is old enough: conditions of partial indexes. `|| ''` keeps the
 planners away from the index of statuses, in which everything that was ever redacted stands too."""
 
-# Several columns a line: a table reads as a table.
-# fmt: off
-
 _Serial = BigInteger().with_variant(Integer, "sqlite")
 """SQLite numbers rows by itself only in a column that is exactly INTEGER."""
 
@@ -87,160 +84,292 @@ _KNOWN = text("reason IS NOT NULL")
 REPLAY = "replay"
 """The source of an event that takes a stored one through the journey again."""
 
-events = Table("events", metadata,
-    Column("id", String(32), primary_key=True), Column("source", String(32), nullable=False),
-    Column("event_type", String(64), nullable=False), Column("status", String(16), nullable=False), Column("reason", String(40)),
-    Column("detail", Text), Column("received_at", UtcDateTime, nullable=False), Column("resource_url", Text),
-    Column("body", LargeBinary, nullable=False), Column("headers", JSON, nullable=False), Column("remote_address", String(64)),
-    Column("signature", String(16), nullable=False), Column("lane", SmallInteger, nullable=False),
-    Column("waiting_pointer", String(64), unique=True), Column("duplicates", Integer, nullable=False),
-    Column("last_duplicate_at", UtcDateTime), Column("due_at", UtcDateTime), Column("owner", String(64)),
-    Column("claims", Integer, nullable=False), Column("attempts", Integer, nullable=False), Column("waits", Integer, nullable=False),
-    Column("processed_at", UtcDateTime), Column("decisions", JSON), Column("redacted_at", UtcDateTime),
+events = Table(
+    "events",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("source", String(32), nullable=False),
+    Column("event_type", String(64), nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("reason", String(40)),
+    Column("detail", Text),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("resource_url", Text),
+    Column("body", LargeBinary, nullable=False),
+    Column("headers", JSON, nullable=False),
+    Column("remote_address", String(64)),
+    Column("signature", String(16), nullable=False),
+    Column("lane", SmallInteger, nullable=False),
+    Column("waiting_pointer", String(64), unique=True),
+    Column("duplicates", Integer, nullable=False),
+    Column("last_duplicate_at", UtcDateTime),
+    Column("due_at", UtcDateTime),
+    Column("owner", String(64)),
+    Column("claims", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("waits", Integer, nullable=False),
+    Column("processed_at", UtcDateTime),
+    Column("decisions", JSON),
+    Column("redacted_at", UtcDateTime),
     Index("ix_events_due", "lane", "due_at"),
     Index("ix_events_status", "status", "id"),
     Index("ix_events_event_type", "event_type", "id"),
     Index("ix_events_reason", "reason", "id", sqlite_where=_KNOWN, postgresql_where=_KNOWN),
-    Index("ix_events_unredacted", "processed_at", sqlite_where=RESOLVED_EVENT, postgresql_where=RESOLVED_EVENT),
+    Index(
+        "ix_events_unredacted",
+        "processed_at",
+        sqlite_where=RESOLVED_EVENT,
+        postgresql_where=RESOLVED_EVENT,
+    ),
 )
 """`due_at` is both when work may start and until when it is taken: a claim moves it by the lease,
 so an expired lease is due again."""
 
-records = Table("records", metadata,
-    Column("id", _Serial, primary_key=True), Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
-    Column("fetched_at", UtcDateTime, nullable=False), Column("kind", String(24), nullable=False),
-    Column("record_id", String, nullable=False), Column("body", JSON, nullable=False),
+records = Table(
+    "records",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
+    Column("fetched_at", UtcDateTime, nullable=False),
+    Column("kind", String(24), nullable=False),
+    Column("record_id", String, nullable=False),
+    Column("body", JSON, nullable=False),
 )
 
-fulfillment_orders = Table("fulfillment_orders", metadata,
-    Column("id", String(64), primary_key=True), Column("reference", String, nullable=False),
-    Column("reference_key", String, nullable=False, index=True), Column("status", String(16)),
+fulfillment_orders = Table(
+    "fulfillment_orders",
+    metadata,
+    Column("id", String(64), primary_key=True),
+    Column("reference", String, nullable=False),
+    Column("reference_key", String, nullable=False, index=True),
+    Column("status", String(16)),
     Column("seen_at", UtcDateTime, nullable=False),
 )
 """Confirmed orders: the cache of what Purple Dot said, and the row that is locked while an order's
 quantities are decided."""
 
-order_lines = Table("order_lines", metadata,
-    Column("fulfillment_order_id", String(64), ForeignKey("fulfillment_orders.id"), primary_key=True),
-    Column("line_item_id", String, primary_key=True, index=True), Column("position", Integer, nullable=False),
-    Column("sku", String), Column("quantity", Integer, nullable=False),
+order_lines = Table(
+    "order_lines",
+    metadata,
+    Column(
+        "fulfillment_order_id", String(64), ForeignKey("fulfillment_orders.id"), primary_key=True
+    ),
+    Column("line_item_id", String, primary_key=True, index=True),
+    Column("position", Integer, nullable=False),
+    Column("sku", String),
+    Column("quantity", Integer, nullable=False),
 )
 
-deliveries = Table("deliveries", metadata,
-    Column("id", String(32), primary_key=True), Column("identity", String, nullable=False, unique=True),
-    Column("status", String(16), nullable=False), Column("reason", String(40)), Column("detail", Text),
-    Column("lane", SmallInteger, nullable=False), Column("trigger", String(16), nullable=False),
-    Column("record_kind", String(24), nullable=False), Column("shipstation_record_id", String, nullable=False),
-    Column("shipstation_shipment_id", String, index=True), Column("order_number", String, index=True),
-    Column("fulfillment_order_id", String(64), index=True), Column("reference", String, index=True), Column("rule", String(40)),
+deliveries = Table(
+    "deliveries",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("identity", String, nullable=False, unique=True),
+    Column("status", String(16), nullable=False),
+    Column("reason", String(40)),
+    Column("detail", Text),
+    Column("lane", SmallInteger, nullable=False),
+    Column("trigger", String(16), nullable=False),
+    Column("record_kind", String(24), nullable=False),
+    Column("shipstation_record_id", String, nullable=False),
+    Column("shipstation_shipment_id", String, index=True),
+    Column("order_number", String, index=True),
+    Column("fulfillment_order_id", String(64), index=True),
+    Column("reference", String, index=True),
+    Column("rule", String(40)),
     Column("linked_order_id", String(64)),
-    Column("purple_dot_fulfillment_id", String), Column("carrier_code", String),
-    Column("tracking_number", String, index=True), Column("tracking_company", String), Column("tracking_url", Text),
-    Column("all_tracking_numbers", JSON, nullable=False), Column("notify_customer", Boolean, nullable=False),
-    Column("shipment", JSON, nullable=False), Column("due_at", UtcDateTime), Column("owner", String(64)),
-    Column("claims", Integer, nullable=False), Column("attempts", Integer, nullable=False), Column("looks", Integer, nullable=False),
-    Column("posting_at", UtcDateTime), Column("unclear_at", UtcDateTime), Column("order_seen_at", UtcDateTime),
-    Column("label_seen_at", UtcDateTime), Column("received_at", UtcDateTime, nullable=False),
-    Column("created_at", UtcDateTime, nullable=False), Column("updated_at", UtcDateTime, nullable=False),
-    Column("delivered_at", UtcDateTime), Column("redacted_at", UtcDateTime),
+    Column("purple_dot_fulfillment_id", String),
+    Column("carrier_code", String),
+    Column("tracking_number", String, index=True),
+    Column("tracking_company", String),
+    Column("tracking_url", Text),
+    Column("all_tracking_numbers", JSON, nullable=False),
+    Column("notify_customer", Boolean, nullable=False),
+    Column("shipment", JSON, nullable=False),
+    Column("due_at", UtcDateTime),
+    Column("owner", String(64)),
+    Column("claims", Integer, nullable=False),
+    Column("attempts", Integer, nullable=False),
+    Column("looks", Integer, nullable=False),
+    Column("posting_at", UtcDateTime),
+    Column("unclear_at", UtcDateTime),
+    Column("order_seen_at", UtcDateTime),
+    Column("label_seen_at", UtcDateTime),
+    Column("received_at", UtcDateTime, nullable=False),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("updated_at", UtcDateTime, nullable=False),
+    Column("delivered_at", UtcDateTime),
+    Column("redacted_at", UtcDateTime),
     Index("ix_deliveries_due", "lane", "due_at"),
     Index("ix_deliveries_status", "status", "id"),
     Index("ix_deliveries_record", "record_kind", "shipstation_record_id"),
     Index("ix_deliveries_reason", "reason", "id", sqlite_where=_KNOWN, postgresql_where=_KNOWN),
-    Index("ix_deliveries_unredacted", "updated_at", sqlite_where=RESOLVED_DELIVERY, postgresql_where=RESOLVED_DELIVERY),
+    Index(
+        "ix_deliveries_unredacted",
+        "updated_at",
+        sqlite_where=RESOLVED_DELIVERY,
+        postgresql_where=RESOLVED_DELIVERY,
+    ),
 )
 """The mapping log: shipment ↔ fulfillment order ↔ fulfillment. `posting_at` is the intent,
 committed before a request leaves."""
 
-delivery_lines = Table("delivery_lines", metadata,
+delivery_lines = Table(
+    "delivery_lines",
+    metadata,
     Column("delivery_id", String(32), ForeignKey("deliveries.id"), primary_key=True),
-    Column("line_item_id", String, primary_key=True), Column("fulfillment_order_id", String(64), nullable=False, index=True),
-    Column("position", Integer, nullable=False), Column("sku", String), Column("quantity", Integer, nullable=False),
+    Column("line_item_id", String, primary_key=True),
+    Column("fulfillment_order_id", String(64), nullable=False, index=True),
+    Column("position", Integer, nullable=False),
+    Column("sku", String),
+    Column("quantity", Integer, nullable=False),
 )
 """The quantity ledger: what each delivery takes of a Purple Dot line. The delivery's status says
 whether it counts."""
 
-event_deliveries = Table("event_deliveries", metadata,
+event_deliveries = Table(
+    "event_deliveries",
+    metadata,
     Column("event_id", String(32), ForeignKey("events.id"), primary_key=True),
     Column("delivery_id", String(32), ForeignKey("deliveries.id"), primary_key=True, index=True),
 )
 
-attempts = Table("attempts", metadata,
-    Column("id", _Serial, primary_key=True), Column("delivery_id", String(32), ForeignKey("deliveries.id"), nullable=False, index=True),
-    Column("number", Integer, nullable=False), Column("trigger", String(16), nullable=False),
-    Column("started_at", UtcDateTime, nullable=False), Column("finished_at", UtcDateTime, nullable=False),
-    Column("outcome", String(16), nullable=False), Column("detail", Text), Column("request", JSON), Column("http_status", Integer),
+attempts = Table(
+    "attempts",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("delivery_id", String(32), ForeignKey("deliveries.id"), nullable=False, index=True),
+    Column("number", Integer, nullable=False),
+    Column("trigger", String(16), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime, nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", Text),
+    Column("request", JSON),
+    Column("http_status", Integer),
     Column("answer", Text),
 )
 """Append-only: one row for each try and each look that decided something."""
 
-marked_shipments = Table("marked_shipments", metadata,
-    Column("shipment_id", String, primary_key=True), Column("tracking_key", String, primary_key=True), Column("status", String(16)),
-    Column("message", Text), Column("file_name", Text, nullable=False), Column("sending_at", UtcDateTime),
+marked_shipments = Table(
+    "marked_shipments",
+    metadata,
+    Column("shipment_id", String, primary_key=True),
+    Column("tracking_key", String, primary_key=True),
+    Column("status", String(16)),
+    Column("message", Text),
+    Column("file_name", Text, nullable=False),
+    Column("sending_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
 )
 """What `bridge ship` told ShipStation. `sending_at` is the intent, committed before a request
 leaves; left behind, it was interrupted."""
 
-workers = Table("workers", metadata,
-    Column("name", String(64), primary_key=True), Column("host", String(255), nullable=False), Column("pid", Integer, nullable=False),
-    Column("started_at", UtcDateTime, nullable=False), Column("beat_at", UtcDateTime, nullable=False), Column("stopped_at", UtcDateTime),
+workers = Table(
+    "workers",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("host", String(255), nullable=False),
+    Column("pid", Integer, nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("beat_at", UtcDateTime, nullable=False),
+    Column("stopped_at", UtcDateTime),
 )
 
-budgets = Table("budgets", metadata,
-    Column("system", String(32), primary_key=True), Column("free_at", Float, nullable=False),
-    Column("paused_until", Float, nullable=False), Column("told_per_minute", Integer),
-    Column("failures", Integer, nullable=False, server_default="0"), Column("failing_since", Float, nullable=False, server_default="0"),
-    Column("opened_at", Float, nullable=False, server_default="0"), Column("open_until", Float, nullable=False, server_default="0"),
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("system", String(32), primary_key=True),
+    Column("free_at", Float, nullable=False),
+    Column("paused_until", Float, nullable=False),
+    Column("told_per_minute", Integer),
+    Column("failures", Integer, nullable=False, server_default="0"),
+    Column("failing_since", Float, nullable=False, server_default="0"),
+    Column("opened_at", Float, nullable=False, server_default="0"),
+    Column("open_until", Float, nullable=False, server_default="0"),
 )
 """One row per vendor, in epoch seconds (0: not so): `free_at` is when the budget would be whole
 again if nobody called; the last four say whether it fails, and when the next probe may go."""
 
-chores = Table("chores", metadata,
-    Column("name", String(64), primary_key=True), Column("due_at", UtcDateTime, nullable=False), Column("done_at", UtcDateTime),
+chores = Table(
+    "chores",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("due_at", UtcDateTime, nullable=False),
+    Column("done_at", UtcDateTime),
 )
 """What the worker does now and then, and when it is next due."""
 
-audit = Table("audit", metadata,
-    Column("id", _Serial, primary_key=True), Column("at", UtcDateTime, nullable=False), Column("who", String(128), nullable=False),
-    Column("what", String(40), nullable=False), Column("subject", String(128), nullable=False, index=True), Column("why", Text),
+audit = Table(
+    "audit",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("at", UtcDateTime, nullable=False),
+    Column("who", String(128), nullable=False),
+    Column("what", String(40), nullable=False),
+    Column("subject", String(128), nullable=False, index=True),
+    Column("why", Text),
     Column("outcome", Text),
 )
 """Append-only: each act of a person, by command or in the console."""
 
-notes = Table("notes", metadata,
-    Column("name", String(64), primary_key=True), Column("value", JSON, nullable=False), Column("noted_at", UtcDateTime, nullable=False),
+notes = Table(
+    "notes",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", JSON, nullable=False),
+    Column("noted_at", UtcDateTime, nullable=False),
 )
 """What one process found or was told and others want to know, such as where the webhooks shall go;
 never a secret."""
 
-secret_keys = Table("secret_keys", metadata,
-    Column("name", String(64), primary_key=True), Column("value", String, nullable=False),
+secret_keys = Table(
+    "secret_keys",
+    metadata,
+    Column("name", String(64), primary_key=True),
+    Column("value", String, nullable=False),
 )
 """Secrets that we made ourselves, such as the one that signs the console's sessions. Never shown,
 never exported."""
 
-sweeps = Table("sweeps", metadata,
-    Column("id", _Serial, primary_key=True), Column("started_by", String(16), nullable=False),
-    Column("started_at", UtcDateTime, nullable=False), Column("looked_back_to", UtcDateTime, nullable=False),
-    Column("finished_at", UtcDateTime), Column("outcome", String(16), nullable=False), Column("detail", Text),
+sweeps = Table(
+    "sweeps",
+    metadata,
+    Column("id", _Serial, primary_key=True),
+    Column("started_by", String(16), nullable=False),
+    Column("started_at", UtcDateTime, nullable=False),
+    Column("looked_back_to", UtcDateTime, nullable=False),
+    Column("finished_at", UtcDateTime),
+    Column("outcome", String(16), nullable=False),
+    Column("detail", Text),
     Column("counts", JSON, nullable=False),
 )
 """One row a sweep. `counts` is {event type: {"listed": …, "missed": …, "finished": …, "voided":
 …}}, kept up to date while it runs."""
 
-replay_runs = Table("replay_runs", metadata,
-    Column("id", String(32), primary_key=True), Column("created_at", UtcDateTime, nullable=False),
-    Column("created_by", String(128), nullable=False), Column("reason", Text), Column("as_stored", Boolean, nullable=False),
-    Column("notify_customer", Boolean, nullable=False), Column("chosen", JSON, nullable=False),
-    Column("status", String(16), nullable=False), Column("total", Integer, nullable=False), Column("fed", Integer, nullable=False),
+replay_runs = Table(
+    "replay_runs",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("reason", Text),
+    Column("as_stored", Boolean, nullable=False),
+    Column("notify_customer", Boolean, nullable=False),
+    Column("chosen", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("fed", Integer, nullable=False),
     Column("finished_at", UtcDateTime),
 )
 """A person's wish to take stored events through the journey again; `chosen` is what they were
 chosen by, `fed` how many have begun."""
 
-replay_items = Table("replay_items", metadata,
-    Column("run_id", String(32), ForeignKey("replay_runs.id"), primary_key=True), Column("position", Integer, primary_key=True),
+replay_items = Table(
+    "replay_items",
+    metadata,
+    Column("run_id", String(32), ForeignKey("replay_runs.id"), primary_key=True),
+    Column("position", Integer, primary_key=True),
     Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
     Column("replay_event_id", String(32), ForeignKey("events.id"), unique=True),
 )

@@ -1,5 +1,4 @@
-"""The first schema: events, records, orders and their lines, deliveries and theirs, attempts,
-marked shipments, workers, budgets."""
+"""The first schema."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -7,132 +6,344 @@ from alembic import op
 revision = "0001"
 down_revision = None
 
-# Several columns a line: a table reads as a table.
-# fmt: off
-
 SERIAL = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
+HAS_REASON = sa.text("reason IS NOT NULL")
+RESOLVED_EVENTS = sa.text(
+    "redacted_at IS NULL AND status || '' IN ('processed', 'ignored', 'rejected')"
+)
+RESOLVED_DELIVERIES = sa.text("redacted_at IS NULL AND status || '' IN ('delivered', 'cancelled')")
 
 
 def upgrade() -> None:
-    op.create_table("budgets",
-        sa.Column("system", sa.String(length=32), nullable=False), sa.Column("free_at", sa.Float(), nullable=False),
-        sa.Column("paused_until", sa.Float(), nullable=False), sa.PrimaryKeyConstraint("system", name="pk_budgets"),
+    op.create_table(
+        "audit",
+        sa.Column("id", SERIAL, nullable=False),
+        sa.Column("at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("who", sa.String(length=128), nullable=False),
+        sa.Column("what", sa.String(length=40), nullable=False),
+        sa.Column("subject", sa.String(length=128), nullable=False),
+        sa.Column("why", sa.Text()),
+        sa.Column("outcome", sa.Text()),
+        sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
-    op.create_table("deliveries",
-        sa.Column("id", sa.String(length=32), nullable=False), sa.Column("identity", sa.String(), nullable=False),
-        sa.Column("status", sa.String(length=16), nullable=False), sa.Column("reason", sa.String(length=40)),
-        sa.Column("detail", sa.Text()), sa.Column("lane", sa.SmallInteger(), nullable=False),
-        sa.Column("trigger", sa.String(length=16), nullable=False), sa.Column("record_kind", sa.String(length=24), nullable=False),
+    op.create_index("ix_audit_subject", "audit", ["subject"])
+    op.create_table(
+        "budgets",
+        sa.Column("system", sa.String(length=32), nullable=False),
+        sa.Column("free_at", sa.Float(), nullable=False),
+        sa.Column("paused_until", sa.Float(), nullable=False),
+        sa.Column("told_per_minute", sa.Integer()),
+        sa.Column("failures", sa.Integer(), nullable=False, server_default="0"),
+        sa.Column("failing_since", sa.Float(), nullable=False, server_default="0"),
+        sa.Column("opened_at", sa.Float(), nullable=False, server_default="0"),
+        sa.Column("open_until", sa.Float(), nullable=False, server_default="0"),
+        sa.PrimaryKeyConstraint("system", name="pk_budgets"),
+    )
+    op.create_table(
+        "chores",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("done_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("name", name="pk_chores"),
+    )
+    op.create_table(
+        "deliveries",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("identity", sa.String(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=40)),
+        sa.Column("detail", sa.Text()),
+        sa.Column("lane", sa.SmallInteger(), nullable=False),
+        sa.Column("trigger", sa.String(length=16), nullable=False),
+        sa.Column("record_kind", sa.String(length=24), nullable=False),
         sa.Column("shipstation_record_id", sa.String(), nullable=False),
-        sa.Column("shipstation_shipment_id", sa.String()), sa.Column("order_number", sa.String()),
-        sa.Column("fulfillment_order_id", sa.String(length=64)), sa.Column("reference", sa.String()),
+        sa.Column("shipstation_shipment_id", sa.String()),
+        sa.Column("order_number", sa.String()),
+        sa.Column("fulfillment_order_id", sa.String(length=64)),
+        sa.Column("reference", sa.String()),
         sa.Column("rule", sa.String(length=40)),
-        sa.Column("linked_order_id", sa.String(length=64)), sa.Column("purple_dot_fulfillment_id", sa.String()),
-        sa.Column("carrier_code", sa.String()), sa.Column("tracking_number", sa.String()),
-        sa.Column("tracking_company", sa.String()), sa.Column("tracking_url", sa.Text()),
-        sa.Column("all_tracking_numbers", sa.JSON(), nullable=False), sa.Column("notify_customer", sa.Boolean(), nullable=False),
-        sa.Column("shipment", sa.JSON(), nullable=False), sa.Column("due_at", sa.DateTime(timezone=True)),
-        sa.Column("owner", sa.String(length=64)), sa.Column("claims", sa.Integer(), nullable=False),
-        sa.Column("attempts", sa.Integer(), nullable=False), sa.Column("looks", sa.Integer(), nullable=False),
-        sa.Column("posting_at", sa.DateTime(timezone=True)), sa.Column("unclear_at", sa.DateTime(timezone=True)),
-        sa.Column("order_seen_at", sa.DateTime(timezone=True)), sa.Column("label_seen_at", sa.DateTime(timezone=True)),
+        sa.Column("linked_order_id", sa.String(length=64)),
+        sa.Column("purple_dot_fulfillment_id", sa.String()),
+        sa.Column("carrier_code", sa.String()),
+        sa.Column("tracking_number", sa.String()),
+        sa.Column("tracking_company", sa.String()),
+        sa.Column("tracking_url", sa.Text()),
+        sa.Column("all_tracking_numbers", sa.JSON(), nullable=False),
+        sa.Column("notify_customer", sa.Boolean(), nullable=False),
+        sa.Column("shipment", sa.JSON(), nullable=False),
+        sa.Column("due_at", sa.DateTime(timezone=True)),
+        sa.Column("owner", sa.String(length=64)),
+        sa.Column("claims", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("looks", sa.Integer(), nullable=False),
+        sa.Column("posting_at", sa.DateTime(timezone=True)),
+        sa.Column("unclear_at", sa.DateTime(timezone=True)),
+        sa.Column("order_seen_at", sa.DateTime(timezone=True)),
+        sa.Column("label_seen_at", sa.DateTime(timezone=True)),
         sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False), sa.Column("delivered_at", sa.DateTime(timezone=True)),
-        sa.PrimaryKeyConstraint("id", name="pk_deliveries"), sa.UniqueConstraint("identity", name="uq_deliveries_identity"),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("delivered_at", sa.DateTime(timezone=True)),
+        sa.Column("redacted_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
+        sa.UniqueConstraint("identity", name="uq_deliveries_identity"),
     )
     op.create_index("ix_deliveries_due", "deliveries", ["lane", "due_at"])
     op.create_index("ix_deliveries_fulfillment_order_id", "deliveries", ["fulfillment_order_id"])
     op.create_index("ix_deliveries_order_number", "deliveries", ["order_number"])
+    op.create_index(
+        "ix_deliveries_reason",
+        "deliveries",
+        ["reason", "id"],
+        sqlite_where=HAS_REASON,
+        postgresql_where=HAS_REASON,
+    )
     op.create_index("ix_deliveries_record", "deliveries", ["record_kind", "shipstation_record_id"])
-    op.create_index("ix_deliveries_shipstation_shipment_id", "deliveries", ["shipstation_shipment_id"])
+    op.create_index("ix_deliveries_reference", "deliveries", ["reference"])
+    op.create_index(
+        "ix_deliveries_shipstation_shipment_id", "deliveries", ["shipstation_shipment_id"]
+    )
     op.create_index("ix_deliveries_status", "deliveries", ["status", "id"])
     op.create_index("ix_deliveries_tracking_number", "deliveries", ["tracking_number"])
-    op.create_table("events",
-        sa.Column("id", sa.String(length=32), nullable=False), sa.Column("source", sa.String(length=32), nullable=False),
-        sa.Column("event_type", sa.String(length=64), nullable=False), sa.Column("status", sa.String(length=16), nullable=False),
-        sa.Column("reason", sa.String(length=40)), sa.Column("detail", sa.Text()),
-        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False), sa.Column("resource_url", sa.Text()),
-        sa.Column("body", sa.LargeBinary(), nullable=False), sa.Column("headers", sa.JSON(), nullable=False),
-        sa.Column("remote_address", sa.String(length=64)), sa.Column("signature", sa.String(length=16), nullable=False),
-        sa.Column("lane", sa.SmallInteger(), nullable=False), sa.Column("waiting_pointer", sa.String(length=64)),
-        sa.Column("duplicates", sa.Integer(), nullable=False), sa.Column("last_duplicate_at", sa.DateTime(timezone=True)),
-        sa.Column("due_at", sa.DateTime(timezone=True)), sa.Column("owner", sa.String(length=64)),
-        sa.Column("claims", sa.Integer(), nullable=False), sa.Column("attempts", sa.Integer(), nullable=False),
-        sa.Column("waits", sa.Integer(), nullable=False), sa.Column("processed_at", sa.DateTime(timezone=True)),
-        sa.Column("decisions", sa.JSON()), sa.PrimaryKeyConstraint("id", name="pk_events"),
+    op.create_index(
+        "ix_deliveries_unredacted",
+        "deliveries",
+        ["updated_at"],
+        sqlite_where=RESOLVED_DELIVERIES,
+        postgresql_where=RESOLVED_DELIVERIES,
+    )
+    op.create_table(
+        "events",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("source", sa.String(length=32), nullable=False),
+        sa.Column("event_type", sa.String(length=64), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.String(length=40)),
+        sa.Column("detail", sa.Text()),
+        sa.Column("received_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("resource_url", sa.Text()),
+        sa.Column("body", sa.LargeBinary(), nullable=False),
+        sa.Column("headers", sa.JSON(), nullable=False),
+        sa.Column("remote_address", sa.String(length=64)),
+        sa.Column("signature", sa.String(length=16), nullable=False),
+        sa.Column("lane", sa.SmallInteger(), nullable=False),
+        sa.Column("waiting_pointer", sa.String(length=64)),
+        sa.Column("duplicates", sa.Integer(), nullable=False),
+        sa.Column("last_duplicate_at", sa.DateTime(timezone=True)),
+        sa.Column("due_at", sa.DateTime(timezone=True)),
+        sa.Column("owner", sa.String(length=64)),
+        sa.Column("claims", sa.Integer(), nullable=False),
+        sa.Column("attempts", sa.Integer(), nullable=False),
+        sa.Column("waits", sa.Integer(), nullable=False),
+        sa.Column("processed_at", sa.DateTime(timezone=True)),
+        sa.Column("decisions", sa.JSON()),
+        sa.Column("redacted_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_events"),
         sa.UniqueConstraint("waiting_pointer", name="uq_events_waiting_pointer"),
     )
     op.create_index("ix_events_due", "events", ["lane", "due_at"])
     op.create_index("ix_events_event_type", "events", ["event_type", "id"])
+    op.create_index(
+        "ix_events_reason",
+        "events",
+        ["reason", "id"],
+        sqlite_where=HAS_REASON,
+        postgresql_where=HAS_REASON,
+    )
     op.create_index("ix_events_status", "events", ["status", "id"])
-    op.create_table("fulfillment_orders",
-        sa.Column("id", sa.String(length=64), nullable=False), sa.Column("reference", sa.String(), nullable=False),
-        sa.Column("reference_key", sa.String(), nullable=False), sa.Column("status", sa.String(length=16)),
-        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False), sa.PrimaryKeyConstraint("id", name="pk_fulfillment_orders"),
+    op.create_index(
+        "ix_events_unredacted",
+        "events",
+        ["processed_at"],
+        sqlite_where=RESOLVED_EVENTS,
+        postgresql_where=RESOLVED_EVENTS,
+    )
+    op.create_table(
+        "fulfillment_orders",
+        sa.Column("id", sa.String(length=64), nullable=False),
+        sa.Column("reference", sa.String(), nullable=False),
+        sa.Column("reference_key", sa.String(), nullable=False),
+        sa.Column("status", sa.String(length=16)),
+        sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_fulfillment_orders"),
     )
     op.create_index("ix_fulfillment_orders_reference_key", "fulfillment_orders", ["reference_key"])
-    op.create_table("marked_shipments",
-        sa.Column("shipment_id", sa.String(), nullable=False), sa.Column("tracking_key", sa.String(), nullable=False),
-        sa.Column("status", sa.String(length=16)), sa.Column("message", sa.Text()), sa.Column("file_name", sa.Text(), nullable=False),
-        sa.Column("sending_at", sa.DateTime(timezone=True)), sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
+    op.create_table(
+        "marked_shipments",
+        sa.Column("shipment_id", sa.String(), nullable=False),
+        sa.Column("tracking_key", sa.String(), nullable=False),
+        sa.Column("status", sa.String(length=16)),
+        sa.Column("message", sa.Text()),
+        sa.Column("file_name", sa.Text(), nullable=False),
+        sa.Column("sending_at", sa.DateTime(timezone=True)),
+        sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("shipment_id", "tracking_key", name="pk_marked_shipments"),
     )
-    op.create_table("workers",
-        sa.Column("name", sa.String(length=64), nullable=False), sa.Column("host", sa.String(length=255), nullable=False),
-        sa.Column("pid", sa.Integer(), nullable=False), sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("beat_at", sa.DateTime(timezone=True), nullable=False), sa.Column("stopped_at", sa.DateTime(timezone=True)),
+    op.create_table(
+        "notes",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.JSON(), nullable=False),
+        sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_notes"),
+    )
+    op.create_table(
+        "replay_runs",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.String(length=128), nullable=False),
+        sa.Column("reason", sa.Text()),
+        sa.Column("as_stored", sa.Boolean(), nullable=False),
+        sa.Column("notify_customer", sa.Boolean(), nullable=False),
+        sa.Column("chosen", sa.JSON(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("fed", sa.Integer(), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_replay_runs"),
+    )
+    op.create_table(
+        "secret_keys",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("value", sa.String(), nullable=False),
+        sa.PrimaryKeyConstraint("name", name="pk_secret_keys"),
+    )
+    op.create_table(
+        "sweeps",
+        sa.Column("id", SERIAL, nullable=False),
+        sa.Column("started_by", sa.String(length=16), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("looked_back_to", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True)),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text()),
+        sa.Column("counts", sa.JSON(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_sweeps"),
+    )
+    op.create_table(
+        "workers",
+        sa.Column("name", sa.String(length=64), nullable=False),
+        sa.Column("host", sa.String(length=255), nullable=False),
+        sa.Column("pid", sa.Integer(), nullable=False),
+        sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("beat_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("stopped_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("name", name="pk_workers"),
     )
-    op.create_table("attempts",
-        sa.Column("id", SERIAL, nullable=False), sa.Column("delivery_id", sa.String(length=32), nullable=False),
-        sa.Column("number", sa.Integer(), nullable=False), sa.Column("trigger", sa.String(length=16), nullable=False),
+    op.create_table(
+        "attempts",
+        sa.Column("id", SERIAL, nullable=False),
+        sa.Column("delivery_id", sa.String(length=32), nullable=False),
+        sa.Column("number", sa.Integer(), nullable=False),
+        sa.Column("trigger", sa.String(length=16), nullable=False),
         sa.Column("started_at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False), sa.Column("outcome", sa.String(length=16), nullable=False),
-        sa.Column("detail", sa.Text()), sa.Column("request", sa.JSON()), sa.Column("http_status", sa.Integer()),
+        sa.Column("finished_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("outcome", sa.String(length=16), nullable=False),
+        sa.Column("detail", sa.Text()),
+        sa.Column("request", sa.JSON()),
+        sa.Column("http_status", sa.Integer()),
         sa.Column("answer", sa.Text()),
-        sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name="fk_attempts_delivery_id_deliveries"),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["deliveries.id"], name="fk_attempts_delivery_id_deliveries"
+        ),
         sa.PrimaryKeyConstraint("id", name="pk_attempts"),
     )
     op.create_index("ix_attempts_delivery_id", "attempts", ["delivery_id"])
-    op.create_table("delivery_lines",
-        sa.Column("delivery_id", sa.String(length=32), nullable=False), sa.Column("line_item_id", sa.String(), nullable=False),
-        sa.Column("fulfillment_order_id", sa.String(length=64), nullable=False), sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("sku", sa.String()), sa.Column("quantity", sa.Integer(), nullable=False),
-        sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name="fk_delivery_lines_delivery_id_deliveries"),
+    op.create_table(
+        "delivery_lines",
+        sa.Column("delivery_id", sa.String(length=32), nullable=False),
+        sa.Column("line_item_id", sa.String(), nullable=False),
+        sa.Column("fulfillment_order_id", sa.String(length=64), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("sku", sa.String()),
+        sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["deliveries.id"], name="fk_delivery_lines_delivery_id_deliveries"
+        ),
         sa.PrimaryKeyConstraint("delivery_id", "line_item_id", name="pk_delivery_lines"),
     )
-    op.create_index("ix_delivery_lines_fulfillment_order_id", "delivery_lines", ["fulfillment_order_id"])
-    op.create_table("event_deliveries",
-        sa.Column("event_id", sa.String(length=32), nullable=False), sa.Column("delivery_id", sa.String(length=32), nullable=False),
-        sa.ForeignKeyConstraint(["delivery_id"], ["deliveries.id"], name="fk_event_deliveries_delivery_id_deliveries"),
-        sa.ForeignKeyConstraint(["event_id"], ["events.id"], name="fk_event_deliveries_event_id_events"),
+    op.create_index(
+        "ix_delivery_lines_fulfillment_order_id", "delivery_lines", ["fulfillment_order_id"]
+    )
+    op.create_table(
+        "event_deliveries",
+        sa.Column("event_id", sa.String(length=32), nullable=False),
+        sa.Column("delivery_id", sa.String(length=32), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["deliveries.id"], name="fk_event_deliveries_delivery_id_deliveries"
+        ),
+        sa.ForeignKeyConstraint(
+            ["event_id"], ["events.id"], name="fk_event_deliveries_event_id_events"
+        ),
         sa.PrimaryKeyConstraint("event_id", "delivery_id", name="pk_event_deliveries"),
     )
     op.create_index("ix_event_deliveries_delivery_id", "event_deliveries", ["delivery_id"])
-    op.create_table("order_lines",
+    op.create_table(
+        "order_lines",
         sa.Column("fulfillment_order_id", sa.String(length=64), nullable=False),
-        sa.Column("line_item_id", sa.String(), nullable=False), sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("sku", sa.String()), sa.Column("quantity", sa.Integer(), nullable=False),
+        sa.Column("line_item_id", sa.String(), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("sku", sa.String()),
+        sa.Column("quantity", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(
-            ["fulfillment_order_id"], ["fulfillment_orders.id"], name="fk_order_lines_fulfillment_order_id_fulfillment_orders"
+            ["fulfillment_order_id"],
+            ["fulfillment_orders.id"],
+            name="fk_order_lines_fulfillment_order_id_fulfillment_orders",
         ),
         sa.PrimaryKeyConstraint("fulfillment_order_id", "line_item_id", name="pk_order_lines"),
     )
     op.create_index("ix_order_lines_line_item_id", "order_lines", ["line_item_id"])
-    op.create_table("records",
-        sa.Column("id", SERIAL, nullable=False), sa.Column("event_id", sa.String(length=32), nullable=False),
-        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False), sa.Column("kind", sa.String(length=24), nullable=False),
-        sa.Column("record_id", sa.String(), nullable=False), sa.Column("body", sa.JSON(), nullable=False),
+    op.create_table(
+        "records",
+        sa.Column("id", SERIAL, nullable=False),
+        sa.Column("event_id", sa.String(length=32), nullable=False),
+        sa.Column("fetched_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("kind", sa.String(length=24), nullable=False),
+        sa.Column("record_id", sa.String(), nullable=False),
+        sa.Column("body", sa.JSON(), nullable=False),
         sa.ForeignKeyConstraint(["event_id"], ["events.id"], name="fk_records_event_id_events"),
         sa.PrimaryKeyConstraint("id", name="pk_records"),
     )
     op.create_index("ix_records_event_id", "records", ["event_id"])
+    op.create_table(
+        "replay_items",
+        sa.Column("run_id", sa.String(length=32), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
+        sa.Column("event_id", sa.String(length=32), nullable=False),
+        sa.Column("replay_event_id", sa.String(length=32)),
+        sa.ForeignKeyConstraint(
+            ["run_id"], ["replay_runs.id"], name="fk_replay_items_run_id_replay_runs"
+        ),
+        sa.ForeignKeyConstraint(
+            ["event_id"], ["events.id"], name="fk_replay_items_event_id_events"
+        ),
+        sa.ForeignKeyConstraint(
+            ["replay_event_id"], ["events.id"], name="fk_replay_items_replay_event_id_events"
+        ),
+        sa.PrimaryKeyConstraint("run_id", "position", name="pk_replay_items"),
+        sa.UniqueConstraint("replay_event_id", name="uq_replay_items_replay_event_id"),
+    )
+    op.create_index("ix_replay_items_event_id", "replay_items", ["event_id"])
 
 
 def downgrade() -> None:
     for table in (
-        "records", "order_lines", "event_deliveries", "delivery_lines", "attempts", "workers", "marked_shipments",
-        "fulfillment_orders", "events", "deliveries", "budgets",
+        "replay_items",
+        "records",
+        "order_lines",
+        "event_deliveries",
+        "delivery_lines",
+        "attempts",
+        "workers",
+        "sweeps",
+        "secret_keys",
+        "replay_runs",
+        "notes",
+        "marked_shipments",
+        "fulfillment_orders",
+        "events",
+        "deliveries",
+        "chores",
+        "budgets",
+        "audit",
     ):
         op.drop_table(table)
