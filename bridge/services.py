@@ -12,16 +12,16 @@ from bridge.domain.orders import FulfillmentOrder
 from bridge.operations import alert_check, health, subscriptions
 from bridge.operations.sweep import Sweep
 from bridge.pipeline import find_orders
-from bridge.pipeline.create_deliveries import Policy
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.process_event import EventJob
-from bridge.pipeline.schedules import Schedules
+from bridge.pipeline.retry import Schedules
 from bridge.settings import Settings, rates
 from bridge.store import retention
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.translate.carriers import Carriers, own_rows
+from bridge.translate.placement import Policy
 from bridge.vendors.http import ApiClient, OriginRule, origin_of
 from bridge.vendors.purple_dot.client import PurpleDot
 from bridge.vendors.rate_limit import Budget, WaitingRoom

@@ -25,8 +25,8 @@ class Tracking:
 
 @dataclass(frozen=True, slots=True)
 class CreateFulfillment:
-    """Tell Purple Dot that these lines went out. `lines` is never empty: blank means everything
-    there."""
+    """Report to Purple Dot that these lines went out. `lines` is never empty: blank means
+    everything there."""
 
     fulfillment_order_id: str
     reference: str

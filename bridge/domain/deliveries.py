@@ -2,12 +2,12 @@
 it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Held, Tracking
-from bridge.domain.events import DeliveryStatus, Lane, Trigger
+from bridge.domain.events import COMMITTED, DeliveryStatus, Lane, Trigger
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment
 
@@ -81,6 +81,92 @@ class Claim:
 
     owner: str
     until: datetime
+
+
+MAY_STAND = frozenset({Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY})
+"""Held for one of these, Purple Dot may have the fulfillment, or has it for certain."""
+
+
+def counts_against_order(delivery: Delivery) -> bool:
+    """Whether its lines are taken from what is left of its order: every committed one, and a held
+    one whose fulfillment may stand in Purple Dot all the same, whatever it is held for."""
+    if delivery.status in COMMITTED:
+        return True
+    may_stand = delivery.posting_at is not None or delivery.reason in MAY_STAND
+    return delivery.status is DeliveryStatus.HELD and may_stand
+
+
+def standing_of(draft: Draft, now: datetime) -> tuple[DeliveryStatus, datetime | None]:
+    """The status that a draft begins with, and when a worker shall come for it."""
+    if isinstance(draft.action, Held):
+        return DeliveryStatus.HELD, None
+    due_at = draft.due_at or now
+    if draft.action is None:
+        return DeliveryStatus.RETRYING, due_at
+    status = DeliveryStatus.WAITING if due_at > now else DeliveryStatus.PENDING
+    return status, due_at
+
+
+def reason_of(draft: Draft) -> Reason | None:
+    """Why a draft waits for a person, or is still being looked for; None when it can go out."""
+    if isinstance(draft.action, Held):
+        return draft.action.reason
+    return Reason.ORDER_NOT_FOUND if draft.action is None else None
+
+
+def tracking_of(draft: Draft) -> Tracking | None:
+    """What would be sent; for what is held, the number that ShipStation gives."""
+    if isinstance(draft.action, CreateFulfillment):
+        return draft.action.tracking
+    number = draft.shipment.tracking_number
+    return Tracking(number, None, None) if number else None
+
+
+def begin(draft: Draft, *, delivery_id: str, now: datetime, claim: Claim | None = None) -> Delivery:
+    """A draft as the new delivery that it becomes, claimed for a worker where `claim` says so."""
+    action = draft.action
+    created = action if isinstance(action, CreateFulfillment) else None
+    status, _ = standing_of(draft, now)
+    return Delivery(
+        id=delivery_id,
+        identity=draft.identity,
+        status=status if claim is None else DeliveryStatus.DELIVERING,
+        reason=reason_of(draft),
+        lane=draft.lane,
+        trigger=draft.trigger,
+        shipment=draft.shipment,
+        fulfillment_order_id=action.fulfillment_order_id if action else None,
+        reference=action.reference if action else None,
+        rule=draft.rule,
+        linked_order_id=None,
+        lines=created.lines if created else (),
+        tracking=tracking_of(draft),
+        notify_customer=created.notify_customer if created else draft.notify_customer,
+        claim=0 if claim is None else 1,
+        attempts=draft.attempts,
+        looks=0,
+        posting_at=None,
+        unclear_at=None,
+        order_seen_at=draft.order_seen_at,
+        label_seen_at=draft.label_seen_at,
+        received_at=draft.received_at,
+        created_at=now,
+    )
+
+
+def redecide(known: Delivery, draft: Draft, *, now: datetime) -> Delivery:
+    """A delivery as it stands once it was decided anew: its order, lines and status are the
+    draft's. Its attempts stay, unless the search goes on or a replay gives it the whole schedule
+    once more."""
+    keeps_attempts = draft.action is not None and draft.trigger is not Trigger.REPLAY
+    return replace(
+        begin(draft, delivery_id=known.id, now=now),
+        attempts=known.attempts if keeps_attempts else draft.attempts,
+        claim=known.claim,
+        received_at=known.received_at,
+        created_at=known.created_at,
+        linked_order_id=known.linked_order_id,
+    )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,13 @@
 """Events, records and deliveries: what they are, the states they can be in, and the only arrows
 between those states."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import IntEnum, StrEnum
 from typing import Any
+
+from bridge.domain.reasons import Reason
 
 
 class EventStatus(StrEnum):
@@ -128,3 +131,21 @@ class Event:
     claim: int
     """The fencing token: an outcome is written only while this is still the newest claim."""
     is_replay: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class EventOutcome:
+    """Where one try of an event led: an end, or with `received` on at `due_at`; without `due_at` it
+    stays with the worker that has it. `records` replace what was fetched before, unless None."""
+
+    status: EventStatus
+    attempts: int
+    waits: int
+    reason: Reason | None = None
+    detail: str = ""
+    due_at: datetime | None = None
+    decisions: Sequence[Mapping[str, Any]] = ()
+    records: Sequence[Record] | None = None
+    fetched_at: datetime | None = None
+    delivery_ids: Sequence[str] = ()
+    replay_run_id: str | None = None

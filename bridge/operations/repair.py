@@ -10,12 +10,12 @@ from bridge.domain.errors import RefusedError, TemporaryError
 from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
 from bridge.domain.reasons import Reason
-from bridge.pipeline.create_deliveries import as_earlier
 from bridge.store import attempts, audit, deliveries, events, orders, repairs
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
+from bridge.translate.placement import as_earlier
 
 CLOSED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED})
 AFTER_DELIVERY = frozenset({Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY})

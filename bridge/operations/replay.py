@@ -11,19 +11,18 @@ from bridge.domain.errors import BridgeError, ForeignUrlError
 from bridge.domain.events import Event, EventStatus, Lane
 from bridge.domain.reasons import Reason
 from bridge.pipeline import settle
-from bridge.pipeline.create_deliveries import Decision
-from bridge.pipeline.find_orders import Found
-from bridge.pipeline.process_event import EventJob, Facts
+from bridge.pipeline.process_event import EventFacts, EventJob
 from bridge.store import deliveries, events, repairs, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate, Wish
+from bridge.translate.placement import Decision, OrderLookup
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.rate_limit import calls_in
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.webhook import check_resource_url
 
 NEVER_AGAIN = "What Purple Dot has is never sent again by a replay: nothing there can be taken back. No option changes that."
-Look: TypeAlias = tuple[Event, Facts | str]
+Look: TypeAlias = tuple[Event, EventFacts | str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,8 +117,8 @@ def rehearse(job: EventJob, looks: Sequence[Look]) -> list[dict[str, Any]]:
                 facts if isinstance(facts, str) else facts.unread and str(facts.unread),
             )
             if not isinstance(facts, str):
-                decisions = job.judge(connection, event, facts, now=job.database.now(connection))
-                rows = [_would(connection, decision, facts.found) for decision in decisions]
+                plan = job.judge(connection, event, facts, now=job.database.now(connection))
+                rows = [_would(connection, decision, facts.lookup) for decision in plan.decisions]
             told.append(
                 {
                     "event_id": event.id,
@@ -160,7 +159,7 @@ def plan_as_json(
     }
 
 
-def _would(connection: Connection, decision: Decision, found: Found) -> dict[str, Any]:
+def _would(connection: Connection, decision: Decision, lookup: OrderLookup) -> dict[str, Any]:
     """One shipment: what would be sent, how that differs from what was sent before, and from what
     Purple Dot has now."""
     about = decision.as_json()
@@ -173,16 +172,14 @@ def _would(connection: Connection, decision: Decision, found: Found) -> dict[str
         if known is not None and decision.reason is Reason.ALREADY_DELIVERED:
             verdict = f"left alone, {known.id} stays {known.status} {known.reason or ''}".rstrip()
         return about | {"sentence": f"{parcel}: {verdict}", "body": None, "beside": []}
-    story, body = (
-        reports.delivery_story(connection, known.id) or {},
-        fulfillment_body(known.action()),
-    )
+    story = reports.delivery_story(connection, known.id) or {}
+    body = fulfillment_body(known.action())
     before = next(
         (one["request"] for one in reversed(story["attempt_history"]) if one["request"]), None
     )
     changes = differences(before, body) if before else []
     same = "the same was sent before, and not taken" if before else "nothing was sent before"
-    order = next(order for order in found.orders if order.id == known.fulfillment_order_id)
+    order = next(order for order in lookup.orders if order.id == known.fulfillment_order_id)
     told = deliveries.of_orders(connection, [order.id]).get(order.id, [])
     spent = sum(
         (Counter(settle.units(other.lines)) for other in told if other.id != known.id),

@@ -2,8 +2,7 @@
 reading, never posted again blindly."""
 
 import time
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -28,12 +27,12 @@ from bridge.domain.orders import OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.pipeline import preflight, settle
-from bridge.pipeline.create_deliveries import Origin, Policy, lock, place
+from bridge.pipeline.create_deliveries import create_deliveries, lock_orders
 from bridge.pipeline.find_orders import Resolver
-from bridge.pipeline.retry import GiveUp, decide, next_look
-from bridge.pipeline.schedules import Schedules
+from bridge.pipeline.retry import GiveUp, RetryAt, Schedules, decide, next_look
 from bridge.store import attempts, deliveries, leases
 from bridge.store.engine.database import Connection, Database
+from bridge.translate.placement import OrderLookup, PageContext, Plan, Policy
 from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.shipstation.fetch import Fetcher
@@ -44,8 +43,9 @@ T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-_S = DeliveryStatus
 _STORE_AGAIN_AFTER = 0.5
+_UNFINISHED = frozenset({ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER})
+_LOGGED_EVENTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +68,9 @@ class DeliveryJob:
                 "a process was killed between the request and its record", number=delivery.attempts
             )
         elif delivery.unclear_at is not None:
-            step.guarded(step.read_back)
+            step.run_or_reschedule(step.read_back)
         elif not delivery.lines:
-            step.guarded(step.place_again)
+            step.run_or_reschedule(step.decide_again)
         else:
             step.deliver()
 
@@ -82,8 +82,10 @@ class _Step:
     owner: str
     started_at: datetime
 
+    # The POST
+
     def deliver(self) -> None:
-        if self.guarded(self._way_is_free) is not True:
+        if self.run_or_reschedule(self._may_be_posted) is not True:
             return
         number = self.delivery.attempts + 1
         self.job.database.write(self._intend)
@@ -93,22 +95,22 @@ class _Step:
             )
         except UnclearError as exc:
             self.mark_unconfirmed(str(exc), number=number)
-        except BridgeError as exc:
-            # None: whether it came late could not be read, and that failure is recorded already.
-            if not isinstance(exc, PermanentError) or self.guarded(self._came_late) is False:
+        except PermanentError as exc:
+            # None: whether it arrived late could not be read, and that failure is recorded already.
+            if self.run_or_reschedule(self._arrived_late) is False:
                 self._failed(exc, number=number)
-        except (
-            Exception
-        ) as exc:  # Whatever it was, the request may have left: only reading can tell.
+        except BridgeError as exc:
+            self._failed(exc, number=number)
+        except Exception as exc:
+            # Whatever it was, the request may have left: only reading can say.
             log.exception("delivery_failed_unforeseen", delivery_id=self.delivery.id)
             self.mark_unconfirmed(f"unforeseen {type(exc).__name__}", number=number)
         else:
-            fulfillment_id = receipt.purple_dot_fulfillment_id
             self._record(
-                _S.DELIVERED,
+                DeliveryStatus.DELIVERED,
                 number=number,
                 receipt=receipt,
-                purple_dot_fulfillment_id=fulfillment_id,
+                purple_dot_fulfillment_id=receipt.purple_dot_fulfillment_id,
             )
 
     def _intend(self, connection: Connection) -> None:
@@ -117,210 +119,224 @@ class _Step:
             connection, self.delivery, owner=self.owner, now=now, lease=self.job.lease
         )
 
-    def _came_late(self) -> bool:
-        """What is refused, or seems to be fulfilled elsewhere, may be there from an earlier request
-        whose answer was lost."""
-        if not self._ask(lambda connection: attempts.was_unclear(connection, self.delivery.id)):
-            return False
-        others = self._ask(
-            lambda connection: deliveries.of_orders(
-                connection, [self.delivery.fulfillment_order_id or ""]
-            )
-        )
-        order = self.job.purple_dot.order(self.delivery.fulfillment_order_id or "")
-        told, perhaps = _others(others.get(order.id, []), self.delivery)
-        if order.status is not OrderStatus.FULFILLED or not settle.completes(
-            order, settle.units(self.delivery.lines), told, perhaps
-        ):
-            return False
-        self._record(
-            _S.DELIVERED,
-            detail=f"{order.reference} stands as fulfilled: an earlier request arrived late",
-        )
-        return True
-
-    def guarded(self, step: Callable[[], bool | None]) -> bool | None:
-        """Run a step that only reads from the vendors: whatever fails there is retried on the
-        schedule. None when it failed."""
-        try:
-            return step()
-        except (StorageError, LeaseLostError):
-            raise
-        except BridgeError as exc:
-            passing = (
-                exc
-                if isinstance(exc, TemporaryError | CredentialsError)
-                else TemporaryError(str(exc))
-            )
-            self._failed(passing, number=self.delivery.attempts + 1)
-        except (
-            Exception
-        ) as exc:  # A fault of ours must not lose the delivery; it stays visible in its attempts.
-            log.exception("delivery_failed_unforeseen", delivery_id=self.delivery.id)
-            self._failed(
-                TemporaryError(f"unforeseen {type(exc).__name__}: {exc}"),
-                number=self.delivery.attempts + 1,
-            )
-        return None
-
-    def _way_is_free(self) -> bool:
+    def _may_be_posted(self) -> bool:
         verdict = preflight.look(
             self.delivery,
             purple_dot=self.job.purple_dot,
             fetcher=self.job.fetcher,
             now=self.started_at,
         )
-        if (
-            verdict is not None
-            and verdict.reason is Reason.ALREADY_FULFILLED_ELSEWHERE
-            and self._came_late()
-        ):
+        if verdict is None:
+            return True
+        is_fulfilled = verdict.reason is Reason.ALREADY_FULFILLED_ELSEWHERE
+        if is_fulfilled and self._arrived_late():
             return False
-        if verdict is not None:
-            status = _S.HELD if isinstance(verdict, Held) else _S.CANCELLED
-            self._record(status, detail=verdict.detail, reason=verdict.reason)
-        return verdict is None
+        status = DeliveryStatus.HELD if isinstance(verdict, Held) else DeliveryStatus.CANCELLED
+        self._record(status, detail=verdict.detail, reason=verdict.reason)
+        return False
 
-    def read_back(self) -> None:
-        delivery, schedule = self.delivery, self.job.schedules.confirm
-        order = self.job.purple_dot.order(delivery.fulfillment_order_id or "")
-        with self.job.database.read() as connection:
-            others = deliveries.of_orders(connection, [order.id]).get(order.id, [])
-            now = self.job.database.now(connection)
-        told, perhaps = _others(others, delivery)
-        looks = delivery.looks + 1
-        came = settle.settle(
-            delivery.lines,
-            order,
-            delivered=told,
-            unclear=perhaps,
-            looks=looks,
-            schedule=schedule,
-            now=now,
+    def _arrived_late(self) -> bool:
+        """What is refused, or seems to be fulfilled elsewhere, may be there from an earlier request
+        whose answer was lost."""
+        delivery = self.delivery
+        order_id = delivery.fulfillment_order_id or ""
+
+        def read(connection: Connection) -> tuple[bool, list[Delivery]]:
+            of_orders = deliveries.of_orders(connection, [order_id])
+            return attempts.was_unclear(connection, delivery.id), of_orders.get(order_id, [])
+
+        was_unclear, of_order = self._ask(read)
+        if not was_unclear:
+            return False
+        order = self.job.purple_dot.order(order_id)
+        sent, maybe_sent = settle.units_of_others(of_order, delivery)
+        mine = settle.units(delivery.lines)
+        if order.status is not OrderStatus.FULFILLED:
+            return False
+        if not settle.completes(order, mine, sent, maybe_sent):
+            return False
+        self._record(
+            DeliveryStatus.DELIVERED,
+            detail=f"{order.reference} stands as fulfilled: an earlier request arrived late",
         )
-        if isinstance(came, settle.LookAgain):
-            self._record(_S.UNCONFIRMED, is_attempt=False, looks=looks, due_at=came.at)
-        elif isinstance(came, settle.Arrived):
-            self._record(_S.DELIVERED, detail=came.detail)
-        elif isinstance(came, settle.PostAgain):
-            again: dict[str, Any] = {
-                "posting_at": None,
-                "unclear_at": None,
-                "looks": 0,
-                "due_at": now,
-                "trigger": Trigger.RETRY,
-            }
-            self._record(_S.RETRYING, detail=came.detail, **again)
-        else:
-            self._record(_S.HELD, detail=came.detail, reason=came.reason)
+        return True
 
-    def place_again(self) -> None:
-        """Look for the order once more; found, the delivery is decided anew, in the same row."""
-        delivery, job = self.delivery, self.job
-        shipment = self._as_it_is_now()
-        found = job.resolver.find([shipment], linked_order_id=delivery.linked_order_id)
-        with job.database.begin() as connection:
-            lock(connection, found, now=job.database.now(connection))
-            leases.fence(
-                connection,
-                leases.DELIVERIES,
-                row_id=delivery.id,
-                owner=self.owner,
-                claim=delivery.claim,
-            )
-            origin = Origin(
-                lane=delivery.lane,
-                trigger=delivery.trigger,
-                received_at=delivery.received_at,
-                fetched_at=delivery.label_seen_at or delivery.created_at,
-                now=job.database.now(connection),
-                tries=delivery.attempts + 1,
-                linked_order_id=delivery.linked_order_id,
-            )
-            decisions = place(connection, [shipment], found, policy=job.policy, origin=origin)
-            if not any(decision.delivery_id == delivery.id for decision in decisions):
-                told: dict[str, Any] = {
-                    "reason": decisions[0].reason,
-                    "detail": decisions[0].detail,
-                }
-                with suppress(LeaseLostError):  # Deciding may have closed this very row already.
-                    deliveries.record(
-                        connection,
-                        delivery,
-                        owner=self.owner,
-                        status=_S.CANCELLED,
-                        now=origin.now,
-                        **told,
-                    )
-        log.info(
-            "delivery_placed_again",
-            delivery_id=delivery.id,
-            verdicts=[decision.verdict for decision in decisions],
-        )
-
-    def _as_it_is_now(self) -> Shipment:
-        """Read from ShipStation again, since a person may have mended the order there; what it no
-        longer shows stays as it was stored. So does a provider's refusal: the record alone looks
-        like goods that left."""
-        known = self.delivery.shipment
-        if known.state is ShipmentState.REJECTED:
-            return known
-        unfinished = (ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER)
-        told = [
-            one
-            for one in shipped(self._records_now(known))
-            if one.record_id == known.record_id and one.state not in unfinished
-        ]
-        # Whether the shopper is told was settled when it was placed: a replay told nobody, unless
-        # it was asked to.
-        return replace(told[0], notify_customer=known.notify_customer) if told else known
-
-    def _records_now(self, known: Shipment) -> list[Record]:
-        """An inline row stands nowhere at ShipStation; what it spoke of does."""
-        if known.record_kind != "inline_row":
-            return self.job.fetcher.again(known.record_kind, known.record_id)
-        shipment_id = known.shipstation_shipment_id or ""
-        row = {
-            "shipment_id": shipment_id,
-            "tracking_number": known.tracking_number,
-            "carrier_code": known.carrier_code,
-        }
-        said = record_of(
-            "inline_row",
-            row | {"ship_date": known.ship_date, "notify_customer": known.notify_customer},
-        )
-        return [said, self.job.fetcher.v2_shipment(shipment_id)]
+    # An unclear answer
 
     def mark_unconfirmed(self, detail: str, *, number: int) -> None:
         """The request may have arrived: from here on only reading decides, after growing delays."""
-        now = self._now()
-        first = next_look(looks=1, schedule=self.job.schedules.confirm, now=now) or now
+        now = self._ask(self.job.database.now)
+        first = next_look(looks=1, schedule=self.job.schedules.confirm, now=now)
         self._record(
-            _S.UNCONFIRMED, number=number, detail=detail, unclear_at=now, looks=0, due_at=first
+            DeliveryStatus.UNCONFIRMED,
+            number=number,
+            detail=detail,
+            unclear_at=now,
+            looks=0,
+            due_at=first or now,
         )
+
+    def read_back(self) -> None:
+        delivery = self.delivery
+        order = self.job.purple_dot.order(delivery.fulfillment_order_id or "")
+        with self.job.database.read() as connection:
+            of_order = deliveries.of_orders(connection, [order.id]).get(order.id, [])
+            now = self.job.database.now(connection)
+        sent, maybe_sent = settle.units_of_others(of_order, delivery)
+        looks = delivery.looks + 1
+        settlement = settle.settle(
+            delivery.lines,
+            order,
+            delivered=sent,
+            unclear=maybe_sent,
+            looks=looks,
+            schedule=self.job.schedules.confirm,
+            now=now,
+        )
+        if isinstance(settlement, settle.LookAgain):
+            self._record(
+                DeliveryStatus.UNCONFIRMED, is_attempt=False, looks=looks, due_at=settlement.at
+            )
+        elif isinstance(settlement, settle.Arrived):
+            self._record(DeliveryStatus.DELIVERED, detail=settlement.detail)
+        elif isinstance(settlement, settle.PostAgain):
+            self._record(
+                DeliveryStatus.RETRYING,
+                detail=settlement.detail,
+                posting_at=None,
+                unclear_at=None,
+                looks=0,
+                due_at=now,
+                trigger=Trigger.RETRY,
+            )
+        else:
+            self._record(DeliveryStatus.HELD, detail=settlement.detail, reason=settlement.reason)
+
+    # A delivery whose order or lines are not known yet
+
+    def decide_again(self) -> None:
+        """Look for the order once more; found, the delivery is decided anew, in the same row."""
+        delivery, job = self.delivery, self.job
+        shipment = self._as_it_is_now()
+        lookup = job.resolver.find([shipment], linked_order_id=delivery.linked_order_id)
+        with job.database.begin() as connection:
+            plan = self._create_deliveries(connection, shipment, lookup)
+        log.info(
+            "delivery_decided_again",
+            delivery_id=delivery.id,
+            verdicts=[decision.verdict for decision in plan.decisions],
+        )
+
+    def _create_deliveries(
+        self, connection: Connection, shipment: Shipment, lookup: OrderLookup
+    ) -> Plan:
+        delivery, database = self.delivery, self.job.database
+        lock_orders(connection, lookup, now=database.now(connection))
+        leases.fence(
+            connection,
+            leases.DELIVERIES,
+            row_id=delivery.id,
+            owner=self.owner,
+            claim=delivery.claim,
+        )
+        context = PageContext(
+            lane=delivery.lane,
+            trigger=delivery.trigger,
+            received_at=delivery.received_at,
+            fetched_at=delivery.label_seen_at or delivery.created_at,
+            now=database.now(connection),
+            tries=delivery.attempts + 1,
+            linked_order_id=delivery.linked_order_id,
+        )
+        plan = create_deliveries(
+            connection, [shipment], lookup, policy=self.job.policy, context=context
+        )
+        if not any(decision.delivery_id == delivery.id for decision in plan.decisions):
+            self._close(connection, plan, now=context.now)
+        return plan
+
+    def _close(self, connection: Connection, plan: Plan, *, now: datetime) -> None:
+        """This row was decided away: another one has taken its place, or there is nothing to do."""
+        decision = plan.decisions[0]
+        with suppress(LeaseLostError):  # Deciding may have closed this very row already.
+            deliveries.record(
+                connection,
+                self.delivery,
+                owner=self.owner,
+                status=DeliveryStatus.CANCELLED,
+                now=now,
+                reason=decision.reason,
+                detail=decision.detail,
+            )
+
+    def _as_it_is_now(self) -> Shipment:
+        """Read from ShipStation again, since a person may have corrected the order there; what it
+        no longer shows stays as it was stored. So does a provider's refusal: the record alone looks
+        like goods that left."""
+        stored = self.delivery.shipment
+        if stored.state is ShipmentState.REJECTED:
+            return stored
+        for shipment in shipped(self._records_now(stored)):
+            if shipment.record_id == stored.record_id and shipment.state not in _UNFINISHED:
+                # Whether the shopper is notified was settled when it was first decided: a replay
+                # notifies nobody, unless it was asked to.
+                return replace(shipment, notify_customer=stored.notify_customer)
+        return stored
+
+    def _records_now(self, stored: Shipment) -> list[Record]:
+        """An inline row stands nowhere at ShipStation; what it spoke of does."""
+        if stored.record_kind != "inline_row":
+            return self.job.fetcher.again(stored.record_kind, stored.record_id)
+        shipment_id = stored.shipstation_shipment_id or ""
+        row = {
+            "shipment_id": shipment_id,
+            "tracking_number": stored.tracking_number,
+            "carrier_code": stored.carrier_code,
+            "ship_date": stored.ship_date,
+            "notify_customer": stored.notify_customer,
+        }
+        return [record_of("inline_row", row), self.job.fetcher.v2_shipment(shipment_id)]
+
+    # What failed
+
+    def run_or_reschedule(self, step: Callable[[], bool | None]) -> bool | None:
+        """Run a step that only reads from the vendors: whatever fails there is retried on the
+        schedule. None when it failed."""
+        try:
+            return step()
+        except (StorageError, LeaseLostError):
+            raise
+        except (TemporaryError, CredentialsError) as exc:
+            failure: BridgeError = exc
+        except BridgeError as exc:
+            failure = TemporaryError(str(exc))
+        except Exception as exc:
+            # A fault of ours must not lose the delivery: it stays visible in its attempts.
+            log.exception("delivery_failed_unforeseen", delivery_id=self.delivery.id)
+            failure = TemporaryError(f"unforeseen {type(exc).__name__}: {exc}")
+        self._failed(failure, number=self.delivery.attempts + 1)
+        return None
 
     def _failed(self, error: BridgeError, *, number: int) -> None:
         """Nothing was changed at Purple Dot by this try: retry or give up, as `retry.decide` says.
         What was unclear before stays so, and when nobody could read it back a person has to
         look."""
-        came = decide(error, attempt=number, schedule=self.job.schedules.retry, now=self._now())
+        now = self._ask(self.job.database.now)
+        decision = decide(error, attempt=number, schedule=self.job.schedules.retry, now=now)
         is_unclear = self.delivery.unclear_at is not None
         values: dict[str, Any] = {} if is_unclear else {"posting_at": None}
-        if isinstance(came, GiveUp):
-            status, values["reason"] = (
-                (_S.HELD, Reason.UNCONFIRMED_PARTIAL) if is_unclear else (_S.DEAD, came.reason)
-            )
+        if isinstance(decision, GiveUp):
+            status = DeliveryStatus.HELD if is_unclear else DeliveryStatus.DEAD
+            values["reason"] = Reason.UNCONFIRMED_PARTIAL if is_unclear else decision.reason
         else:
-            status = _S.UNCONFIRMED if is_unclear else _S.RETRYING if came.spent else _S.WAITING
-            values |= {
-                "due_at": came.at,
-                "reason": error.reason if isinstance(error, CredentialsError) else None,
-            }
-        is_spent = isinstance(came, GiveUp) or came.spent
-        spent = number if is_spent else self.delivery.attempts
-        self._record(
-            status, number=number, detail=str(error), is_attempt=is_spent, attempts=spent, **values
-        )
+            status = _status_until_retry(decision, is_unclear=is_unclear)
+            values["due_at"] = decision.at
+            values["reason"] = error.reason if isinstance(error, CredentialsError) else None
+        is_spent = isinstance(decision, GiveUp) or decision.spent
+        values["attempts"] = number if is_spent else self.delivery.attempts
+        self._record(status, number=number, detail=str(error), is_attempt=is_spent, **values)
+
+    # What is written
 
     def _record(
         self,
@@ -338,8 +354,9 @@ class _Step:
         def write(connection: Connection) -> tuple[datetime, list[str]]:
             now = self.job.database.now(connection)
             attempt = self._attempt(status, detail, number, receipt, now) if is_attempt else None
-            ended = {"delivered_at": now} if status is _S.DELIVERED else {}
-            changed = {"detail": detail[:1000] or None} | ended | values
+            changed: dict[str, Any] = {"detail": detail[:1000] or None, **values}
+            if status is DeliveryStatus.DELIVERED:
+                changed["delivered_at"] = now
             deliveries.record(
                 connection,
                 self.delivery,
@@ -351,48 +368,27 @@ class _Step:
             )
             return now, deliveries.events_of(connection, self.delivery.id)
 
-        while True:
-            try:
-                now, event_ids = self.job.database.write(write)
-            except StorageError as exc:
-                log.warning(
-                    "outcome_not_stored_yet",
-                    delivery_id=self.delivery.id,
-                    status=status,
-                    error=str(exc),
-                )
-                time.sleep(_STORE_AGAIN_AFTER)
-            else:
-                break
+        now, event_ids = self._until_done(
+            lambda: self.job.database.write(write), "outcome_not_stored_yet"
+        )
         self._count(status, now, is_attempt=is_attempt)
-        told = {
-            "status": status,
-            "reason": values.get("reason"),
-            "attempt": number,
-            "detail": detail[:300],
-        }
-        log.info("delivery_moved", delivery_id=self.delivery.id, event_ids=event_ids[-5:], **told)
+        log.info(
+            "delivery_moved",
+            delivery_id=self.delivery.id,
+            event_ids=event_ids[-_LOGGED_EVENTS:],
+            status=status,
+            reason=values.get("reason"),
+            attempt=number,
+            detail=detail[:300],
+        )
 
     def _count(self, status: DeliveryStatus, now: datetime, *, is_attempt: bool) -> None:
+        delivery = self.delivery
         if is_attempt:
             metrics.DELIVERIES.labels(status=status).inc()
-        if status is _S.DELIVERED and self.delivery.trigger in (Trigger.LIVE, Trigger.RETRY):
-            metrics.DELIVERY_SECONDS.observe((now - self.delivery.received_at).total_seconds())
-
-    def _now(self) -> datetime:
-        return self._ask(self.job.database.now)
-
-    def _ask(self, question: Callable[[Connection], T]) -> T:
-        """Read from the database until it answers: what Purple Dot said must not be lost for it."""
-        while True:
-            try:
-                with self.job.database.read() as connection:
-                    return question(connection)
-            except StorageError as exc:
-                log.warning(
-                    "database_does_not_answer_yet", delivery_id=self.delivery.id, error=str(exc)
-                )
-                time.sleep(_STORE_AGAIN_AFTER)
+        is_live = delivery.trigger in (Trigger.LIVE, Trigger.RETRY)
+        if status is DeliveryStatus.DELIVERED and is_live:
+            metrics.DELIVERY_SECONDS.observe((now - delivery.received_at).total_seconds())
 
     def _attempt(
         self,
@@ -404,32 +400,42 @@ class _Step:
     ) -> Attempt:
         """A try with a number of its own names what was sent; what only looked counts on the last
         try."""
+        delivery = self.delivery
+        request: Mapping[str, Any] | None = None
+        if number is not None and delivery.lines:
+            request = fulfillment_body(delivery.action())
         return Attempt(
-            number=self.delivery.attempts if number is None else number,
-            trigger=self.delivery.trigger,
+            number=delivery.attempts if number is None else number,
+            trigger=delivery.trigger,
             started_at=self.started_at,
             finished_at=now,
             outcome=status.value,
             detail=detail,
-            request=fulfillment_body(self.delivery.action())
-            if number is not None and self.delivery.lines
-            else None,
+            request=request,
             http_status=receipt.status if receipt else None,
             answer=receipt.answer if receipt else None,
         )
 
+    def _ask(self, question: Callable[[Connection], T]) -> T:
+        """What the database answers, however long that takes."""
 
-def _others(others: list[Delivery], mine: Delivery) -> tuple[Counter[str], Counter[str]]:
-    """Units per line that the order's other deliveries told for certain, and those that they
-    perhaps told."""
-    told: Counter[str] = Counter()
-    perhaps: Counter[str] = Counter()
-    for other in others:
-        units = settle.units(other.lines)
-        if other.id == mine.id:
-            continue
-        if other.status is DeliveryStatus.DELIVERED or other.reason is Reason.VOIDED_AFTER_DELIVERY:
-            told.update(units)
-        elif other.posting_at is not None:
-            perhaps.update(units)
-    return told, perhaps
+        def ask() -> T:
+            with self.job.database.read() as connection:
+                return question(connection)
+
+        return self._until_done(ask, "database_does_not_answer_yet")
+
+    def _until_done(self, work: Callable[[], T], notice: str) -> T:
+        """What Purple Dot said must not be lost for a database that is away."""
+        while True:
+            try:
+                return work()
+            except StorageError as exc:
+                log.warning(notice, delivery_id=self.delivery.id, error=str(exc))
+                time.sleep(_STORE_AGAIN_AFTER)
+
+
+def _status_until_retry(decision: RetryAt, *, is_unclear: bool) -> DeliveryStatus:
+    if is_unclear:
+        return DeliveryStatus.UNCONFIRMED
+    return DeliveryStatus.RETRYING if decision.spent else DeliveryStatus.WAITING

@@ -3,7 +3,7 @@ where nothing looks like it."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from bridge.domain.errors import NotFoundError
@@ -12,23 +12,18 @@ from bridge.domain.shipments import Shipment
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
 from bridge.translate.matching import Wanted, wanted
+from bridge.translate.placement import OrderLookup
 from bridge.vendors.purple_dot.client import PurpleDot
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
-    """`orders` are all that may matter; `stored` those of them that were known before, `fresh`
-    those just read from Purple Dot, at `seen_at`; `bound` what earlier deliveries tied each
-    ShipStation order to."""
+class _Cached:
+    """What the database knew beforehand: orders, and where earlier deliveries went, by ShipStation
+    order."""
 
-    orders: tuple[FulfillmentOrder, ...] = ()
-    stored: tuple[FulfillmentOrder, ...] = ()
-    fresh: tuple[FulfillmentOrder, ...] = ()
-    bound: Mapping[str, FulfillmentOrder] = field(default_factory=dict)
-    seen_at: datetime | None = None
-
-    def is_fresh(self, order_id: str) -> bool:
-        return any(order.id == order_id for order in self.fresh)
+    orders: Sequence[FulfillmentOrder]
+    bindings: Mapping[str, set[str]]
+    read_at: datetime
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,52 +34,61 @@ class Resolver:
     purple_dot: PurpleDot
     pattern: re.Pattern[str] | None
 
-    def find(self, shipments: Sequence[Shipment], *, linked_order_id: str | None = None) -> Found:
+    def find(
+        self, shipments: Sequence[Shipment], *, linked_order_id: str | None = None
+    ) -> OrderLookup:
         """Known → cached → one batched lookup → single ids that nothing else explains. Raises what
         the client raises."""
         want = _union(wanted(shipment, pattern=self.pattern) for shipment in shipments)
         if linked_order_id is not None:
             want = replace(want, order_ids=want.order_ids | {linked_order_id})
-        known, bindings, seen_at = self._from_cache(want, shipments)
-        ids = want.order_ids | {order_id for ids in bindings.values() for order_id in ids}
-        if not (ids or want.references or known):
-            return Found()
-        fresh = self._ask(ids, want.references, known)
-        orders = {order.id: order for order in (*known, *fresh)}
-        bound = {
-            key: orders[next(iter(ids))]
-            for key, ids in bindings.items()
-            if len(ids) == 1 and ids <= orders.keys()
-        }
-        return Found(tuple(orders.values()), tuple(known), tuple(fresh), bound, seen_at)
+        cached = self._from_cache(want, shipments)
+        bound_ids = {order_id for ids in cached.bindings.values() for order_id in ids}
+        order_ids = want.order_ids | bound_ids
+        if not (order_ids or want.references or cached.orders):
+            return OrderLookup()
+        fresh = self._ask(order_ids, want.references, cached.orders)
+        orders = {order.id: order for order in (*cached.orders, *fresh)}
+        return OrderLookup(
+            orders=tuple(orders.values()),
+            stored=tuple(cached.orders),
+            fresh=tuple(fresh),
+            bound=_bound(cached.bindings, orders),
+            seen_at=cached.read_at,
+        )
 
-    def _from_cache(
-        self, want: Wanted, shipments: Sequence[Shipment]
-    ) -> tuple[list[FulfillmentOrder], dict[str, set[str]], datetime]:
+    def _from_cache(self, want: Wanted, shipments: Sequence[Shipment]) -> _Cached:
+        shipstation_ids = {
+            shipment.shipstation_shipment_id
+            for shipment in shipments
+            if shipment.shipstation_shipment_id
+        }
         with self.database.read() as connection:
-            seen_at = self.database.now(connection)
-            shipstation_ids = {
-                s.shipstation_shipment_id for s in shipments if s.shipstation_shipment_id
-            }
+            read_at = self.database.now(connection)
             bindings = order_store.bindings(connection, shipstation_ids)
-            ids = want.order_ids | {order_id for bound in bindings.values() for order_id in bound}
+            bound_ids = {order_id for ids in bindings.values() for order_id in ids}
             known = order_store.known(
-                connection, order_ids=ids, references=want.references, line_ids=want.line_ids
+                connection,
+                order_ids=want.order_ids | bound_ids,
+                references=want.references,
+                line_ids=want.line_ids,
             )
-        return known, bindings, seen_at
+        return _Cached(known, bindings, read_at)
 
     def _ask(
-        self, ids: Iterable[str], references: Iterable[str], known: Sequence[FulfillmentOrder]
+        self,
+        order_ids: Iterable[str],
+        references: Iterable[str],
+        cached: Sequence[FulfillmentOrder],
     ) -> list[FulfillmentOrder]:
         """A cached order is asked for again, by its reference, in the same one call: its status may
         have changed."""
-        numbers = set(references) | {normalize_reference(order.reference) for order in known}
-        fresh = (
-            {order.id: order for order in self.purple_dot.orders_by_reference(sorted(numbers))}
-            if numbers
-            else {}
-        )
-        for order_id in sorted(set(ids) - fresh.keys()):
+        numbers = {*references, *(normalize_reference(order.reference) for order in cached)}
+        fresh: dict[str, FulfillmentOrder] = {}
+        if numbers:
+            by_reference = self.purple_dot.orders_by_reference(sorted(numbers))
+            fresh = {order.id: order for order in by_reference}
+        for order_id in sorted(set(order_ids) - fresh.keys()):
             order = self._order(order_id)
             if order is not None:
                 fresh[order.id] = order
@@ -108,12 +112,24 @@ def orders_named(purple_dot: PurpleDot, text: str) -> list[FulfillmentOrder]:
         return []
 
 
+def _bound(
+    bindings: Mapping[str, set[str]], orders: Mapping[str, FulfillmentOrder]
+) -> dict[str, FulfillmentOrder]:
+    """The one order of each ShipStation order whose deliveries all went to one."""
+    bound: dict[str, FulfillmentOrder] = {}
+    for shipstation_id, order_ids in bindings.items():
+        order = orders.get(next(iter(order_ids)))
+        if len(order_ids) == 1 and order is not None:
+            bound[shipstation_id] = order
+    return bound
+
+
 def _union(wants: Iterable[Wanted]) -> Wanted:
-    ids: set[str] = set()
+    order_ids: set[str] = set()
     references: set[str] = set()
     line_ids: set[str] = set()
     for want in wants:
-        ids |= want.order_ids
+        order_ids |= want.order_ids
         references |= want.references
         line_ids |= want.line_ids
-    return Wanted(frozenset(ids), frozenset(references), frozenset(line_ids))
+    return Wanted(frozenset(order_ids), frozenset(references), frozenset(line_ids))

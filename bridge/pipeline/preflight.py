@@ -34,14 +34,15 @@ def look(
 def judge_order(delivery: Delivery, order: FulfillmentOrder) -> Held | None:
     """A cancelled or a fulfilled order takes no further fulfillment: a person has to see that goods
     left for it."""
-    parcel = f"parcel {delivery.tracking.number if delivery.tracking else 'without number'}"
+    number = delivery.tracking.number if delivery.tracking else "without number"
+    parcel = f"parcel {number}"
     if order.status is OrderStatus.VOIDED:
         return Held(
             Reason.ORDER_VOIDED, f"{order.reference} was cancelled in Purple Dot, but {parcel} left"
         )
     if order.status is OrderStatus.FULFILLED:
         detail = (
-            f"{order.reference} stands as fulfilled in Purple Dot, but {parcel} was not told by us"
+            f"{order.reference} stands as fulfilled in Purple Dot, but {parcel} was not sent by us"
         )
         return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)
     return None
@@ -54,10 +55,11 @@ def _look_at_label(delivery: Delivery, fetcher: Fetcher) -> Ignored | None:
     record = fetcher.current(shipment.record_kind, shipment.record_id)
     if record is None:
         raise TemporaryError(
-            f"ShipStation lists {shipment.record_kind} {shipment.record_id} no more; it can't be known whether it was voided"
+            f"ShipStation lists {shipment.record_kind} {shipment.record_id} no more; "
+            "it can't be known whether it was voided"
         )
     if state_of(record) is ShipmentState.VOIDED:
-        return Ignored(Reason.VOIDED, "the label was voided before Purple Dot was told")
+        return Ignored(Reason.VOIDED, "the label was voided before anything was sent")
     return None
 
 

@@ -19,8 +19,18 @@ A_DAY = timedelta(days=1)
 
 
 @dataclass(frozen=True, slots=True)
+class Schedules:
+    """The waits that the settings name: between tries, between looks at what is not ready yet, and
+    between read-backs after an unclear answer."""
+
+    retry: tuple[timedelta, ...]
+    wait: tuple[timedelta, ...]
+    confirm: tuple[timedelta, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Try again at `at`; `spent` tells whether this try counted."""
+    """Try again at `at`; `spent` says whether this try counted."""
 
     at: datetime
     spent: bool
@@ -46,28 +56,34 @@ def decide(
     `retry_after` wins, clamped to a day."""
     if isinstance(error, PermanentError) and not isinstance(error, CredentialsError):
         return GiveUp(error.reason)
-    stretch = 1 + 0.1 * (
-        random.random() if jitter is None else jitter  # noqa: S311  # spreads load, guards nothing
-    )
-    told = error.retry_after if isinstance(error, TemporaryError) else None
-    wish = None if told is None else timedelta(seconds=min(max(0.0, told), A_DAY.total_seconds()))
+    requested = _requested_wait(error)
     if isinstance(error, ThrottledError):
-        return RetryAt(
-            now
-            + min(wish if wish is not None else schedule[0] if schedule else A_DAY, A_DAY)
-            * stretch,
-            spent=False,
-        )
+        usual = schedule[0] if schedule else A_DAY
+        wait = usual if requested is None else requested
+        return RetryAt(now + _stretch(wait, jitter), spent=False)
     if attempt > len(schedule):
-        return GiveUp(
-            error.reason if isinstance(error, CredentialsError) else Reason.SCHEDULE_EXHAUSTED
-        )
-    return RetryAt(
-        now + min(wish if wish is not None else schedule[attempt - 1], A_DAY) * stretch, spent=True
-    )
+        if isinstance(error, CredentialsError):
+            return GiveUp(error.reason)
+        return GiveUp(Reason.SCHEDULE_EXHAUSTED)
+    wait = schedule[attempt - 1] if requested is None else requested
+    return RetryAt(now + _stretch(wait, jitter), spent=True)
 
 
 def next_look(*, looks: int, schedule: Sequence[timedelta], now: datetime) -> datetime | None:
     """When to look again at something that is not ready yet, after `looks` looks; None when the
     schedule is over."""
     return now + schedule[looks - 1] if looks <= len(schedule) else None
+
+
+def _requested_wait(error: BridgeError) -> timedelta | None:
+    """What the vendor asked for, if it did."""
+    if not isinstance(error, TemporaryError) or error.retry_after is None:
+        return None
+    seconds = max(0.0, error.retry_after)
+    return timedelta(seconds=min(seconds, A_DAY.total_seconds()))
+
+
+def _stretch(wait: timedelta, jitter: float | None) -> timedelta:
+    if jitter is None:
+        jitter = random.random()  # noqa: S311  # spreads load, guards nothing
+    return min(wait, A_DAY) * (1 + 0.1 * jitter)

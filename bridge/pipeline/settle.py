@@ -1,10 +1,13 @@
 """What an unclear POST came to, decided from the order as it stands now. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from bridge.domain.actions import FulfilledLine, Held
+from bridge.domain.deliveries import Delivery
+from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder, OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.pipeline.retry import next_look
@@ -19,7 +22,7 @@ class Arrived:
 
 @dataclass(frozen=True, slots=True)
 class LookAgain:
-    """It can't be told yet."""
+    """It can't be known yet."""
 
     at: datetime
 
@@ -45,9 +48,9 @@ def settle(
     now: datetime,
 ) -> Settlement:
     """`lines` are the unclear delivery's own; `delivered` and `unclear` what the order's other
-    deliveries told for certain, and perhaps; `looks` counts this one.
+    deliveries sent for certain, and perhaps; `looks` counts this one.
 
-    Purple Dot shows no partial state, only FULFILLED when every unit was told. So FULFILLED settles
+    Purple Dot shows no partial state, only FULFILLED when every unit was sent. So FULFILLED settles
     it where we account for every unit; still UNFULFILLED after the last look settles it where this
     delivery would have completed the order. For a partial one nobody can know: it is held, never
     posted again."""
@@ -60,19 +63,42 @@ def settle(
     if order.status is OrderStatus.FULFILLED:
         if completes(order, mine, delivered, unclear):
             return Arrived(f"{order.reference} stands as fulfilled, and these were its last lines")
-        detail = f"{order.reference} stands as fulfilled, with more units than we told; see whether this parcel's number is there"
+        detail = (
+            f"{order.reference} stands as fulfilled, with more units than we sent; "
+            "see whether this parcel's number is there"
+        )
         return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)
-    at = next_look(
-        looks=looks + 1, schedule=schedule, now=now
-    )  # The first wait stood before the first look.
+    # The first wait stood before the first look.
+    at = next_look(looks=looks + 1, schedule=schedule, now=now)
     if at is not None:
         return LookAgain(at)
     if order.status is OrderStatus.UNFULFILLED and completes(order, mine, delivered, {}):
         return PostAgain(
             f"{order.reference} still waits for these, its last lines: the lost request did not arrive"
         )
-    detail = f"the answer was lost, and {order.reference} would look the same with or without this part of it"
+    detail = (
+        f"the answer was lost, and {order.reference} would look the same "
+        "with or without this part of it"
+    )
     return Held(Reason.UNCONFIRMED_PARTIAL, detail)
+
+
+def units_of_others(
+    of_order: Iterable[Delivery], mine: Delivery
+) -> tuple[Counter[str], Counter[str]]:
+    """Units per line that the order's other deliveries sent for certain, and those that they may
+    have sent."""
+    sent: Counter[str] = Counter()
+    maybe_sent: Counter[str] = Counter()
+    for other in of_order:
+        if other.id == mine.id:
+            continue
+        is_void = other.reason is Reason.VOIDED_AFTER_DELIVERY
+        if other.status is DeliveryStatus.DELIVERED or is_void:
+            sent.update(units(other.lines))
+        elif other.posting_at is not None:
+            maybe_sent.update(units(other.lines))
+    return sent, maybe_sent
 
 
 def units(lines: Sequence[FulfilledLine]) -> dict[str, int]:

@@ -55,12 +55,17 @@ _EVENTS_OF = (
 
 
 def create(
-    connection: Connection, draft: Draft, *, now: datetime, claim: Claim | None = None
+    connection: Connection,
+    draft: Draft,
+    *,
+    now: datetime,
+    claim: Claim | None = None,
+    delivery_id: str | None = None,
 ) -> Delivery:
     """Write a new delivery with its lines, and return it. The identity is unique: the caller has
     looked under the order's lock."""
     values = _values(draft, now) | {
-        "id": new_id("dlv", now),
+        "id": delivery_id or new_id("dlv", now),
         "created_at": now,
         "received_at": draft.received_at,
         "claims": 0,

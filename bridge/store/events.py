@@ -22,9 +22,10 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import IntegrityError
 
-from bridge.domain.events import Event, EventStatus, Lane, Record
+from bridge.domain.events import Event, EventOutcome, EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
-from bridge.store import leases
+from bridge.store import deliveries, leases, replays
+from bridge.store.engine import wakeup
 from bridge.store.engine.ids import new_id
 from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import REPLAY, events, records
@@ -174,6 +175,43 @@ def finish(
     leases.write(
         connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values | ended
     )
+
+
+def end(
+    connection: Connection, event: Event, outcome: EventOutcome, *, owner: str, now: datetime
+) -> None:
+    """Write all that one try of an event led to: what was fetched, its deliveries, its end or its
+    next time; then let its replay go on, and wake whoever waits for work. Fenced: raises
+    LeaseLostError, and the transaction must be rolled back, when another worker took it over."""
+    if outcome.records is not None:
+        save_records(connection, event.id, outcome.records, now=outcome.fetched_at or now)
+    deliveries.link_event(connection, event.id, outcome.delivery_ids)
+    if outcome.status is not EventStatus.RECEIVED:
+        finish(
+            connection,
+            event,
+            owner=owner,
+            status=outcome.status,
+            now=now,
+            reason=outcome.reason,
+            detail=outcome.detail,
+            decisions=outcome.decisions,
+        )
+    elif outcome.due_at is not None:
+        postpone(
+            connection,
+            event,
+            owner=owner,
+            at=outcome.due_at,
+            attempts=outcome.attempts,
+            waits=outcome.waits,
+            detail=outcome.detail,
+        )
+    else:
+        leases.fence(connection, leases.EVENTS, row_id=event.id, owner=owner, claim=event.claim)
+    if outcome.replay_run_id is not None:
+        replays.feed(connection, outcome.replay_run_id, now=now)
+    wakeup.announce(connection)
 
 
 def revive(connection: Connection, event_id: str, *, now: datetime) -> bool:

@@ -16,10 +16,10 @@ from bridge.cli import main
 from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import OrderStatus
 from bridge.domain.reasons import Reason
-from bridge.pipeline.create_deliveries import Origin, may_be_forgotten
 from bridge.store import restores
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
+from bridge.translate.placement import PageContext, may_be_forgotten
 from tests.support.jobs import Desk
 from tests.support.postgres import Server
 from tests.support.rows import (
@@ -287,7 +287,7 @@ def test_what_may_have_been_forgotten(
     left: date | None = (
         None if left_days_after is None else restored_at.date() + timedelta(days=left_days_after)
     )
-    origin = Origin(
+    origin = PageContext(
         lane=lane, trigger=Trigger.LIVE, received_at=received, fetched_at=received, now=received
     )
 

@@ -19,11 +19,11 @@ from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.operations import repair
-from bridge.pipeline.create_deliveries import Decision, Origin, lock, place, summary
-from bridge.pipeline.find_orders import Found
+from bridge.pipeline.create_deliveries import create_deliveries, lock_orders
 from bridge.store import deliveries, orders, repairs, restores
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table
+from bridge.translate.placement import Decision, OrderLookup, PageContext, summary
 from tests.support.fakes import Clock, WatchedDatabase
 from tests.support.jobs import Desk
 from tests.support.rows import (
@@ -312,9 +312,9 @@ def test_order_that_is_not_there_is_looked_for_and_then_held(ledger: WatchedData
         seen.append((decision.verdict, stored.status, stored.attempts, due_in(ledger, stored.id)))
 
     assert seen == [
-        ("looking", "retrying", 0, 10),
-        ("looking", "retrying", 1, 60),
-        ("looking", "retrying", 2, 300),
+        ("searching", "retrying", 0, 10),
+        ("searching", "retrying", 1, 60),
+        ("searching", "retrying", 2, 300),
         ("held", "held", 2, None),
     ]
     assert [stored.reason for stored in rows(ledger)] == ["order_not_found"]
@@ -340,7 +340,7 @@ def test_search_that_was_given_up_goes_on_with_newer_facts(ledger: WatchedDataba
 
     assert (held.verdict, looking.verdict, looking.delivery_id) == (
         "held",
-        "looking",
+        "searching",
         held.delivery_id,
     )
 
@@ -633,16 +633,16 @@ def test_search_that_goes_on_while_an_event_finds_the_order_waits_for_it(
     clock.advance(10)
     looking, theirs, order = claim_delivery(ledger), opened(), an_order()
     desk.ledger = opened()  # type: ignore[assignment]
-    found = Found(orders=(order,), fresh=(order,), seen_at=clock.now)
-    origin = Origin(
+    found = OrderLookup(orders=(order,), fresh=(order,), seen_at=clock.now)
+    origin = PageContext(
         Lane.LIVE, Trigger.LIVE, received_at=clock.now, fetched_at=clock.now, now=clock.now
     )
     with ThreadPoolExecutor(1) as pool:
         with theirs.begin() as connection:
-            lock(connection, found, now=clock.now)
+            lock_orders(connection, found, now=clock.now)
             search = pool.submit(desk.run, looking)
             wait([search], timeout=0.5)
-            place(connection, [a_parcel()], found, policy=POLICY, origin=origin)
+            create_deliveries(connection, [a_parcel()], found, policy=POLICY, context=origin)
         with pytest.raises(LeaseLostError):
             search.result(10)
 
@@ -655,14 +655,14 @@ def test_pages_that_share_orders_never_wait_for_each_other_in_a_ring(
     first, second = an_order(), an_order(id=OTHER_ID, reference="#PD101")
     put(opened(), orders=(first, second))
     news = replace(second, status=OrderStatus.FULFILLED)
-    found = Found(
+    found = OrderLookup(
         orders=(first, news), stored=(first, second), fresh=(first, news), seen_at=clock.now
     )
     mine, theirs = opened(), opened()
 
     def hold_both() -> None:
         with theirs.begin() as connection:
-            lock(connection, found, now=clock.now)
+            lock_orders(connection, found, now=clock.now)
 
     with ThreadPoolExecutor(1) as pool:
         with mine.begin() as connection:
@@ -678,13 +678,13 @@ def test_order_known_from_the_cache_alone_is_read_again_before_posting(
 ) -> None:
     with ledger.begin() as connection:
         now = ledger.moment()
-        origin = Origin(Lane.LIVE, Trigger.LIVE, received_at=now, fetched_at=now, now=now)
-        place(
+        origin = PageContext(Lane.LIVE, Trigger.LIVE, received_at=now, fetched_at=now, now=now)
+        create_deliveries(
             connection,
             [a_parcel()],
-            Found(orders=(an_order(SHAWL, CAP),), seen_at=now),
+            OrderLookup(orders=(an_order(SHAWL, CAP),), seen_at=now),
             policy=POLICY,
-            origin=origin,
+            context=origin,
         )
 
     assert [stored.order_seen_at for stored in rows(ledger)] == [None]

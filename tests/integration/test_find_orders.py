@@ -9,9 +9,10 @@ import pytest
 from bridge.domain.errors import CredentialsError, TemporaryError
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment
-from bridge.pipeline.find_orders import Found, Resolver
+from bridge.pipeline.find_orders import Resolver
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
+from bridge.translate.placement import OrderLookup
 from tests.support.fakes import Clock, FakePurpleDot, WatchedDatabase
 from tests.support.rows import (
     ORDER_ID,
@@ -35,7 +36,7 @@ def find(
     *parcels: Shipment,
     pattern: Any = POLICY.pattern,
     **options: Any,
-) -> Found:
+) -> OrderLookup:
     return Resolver(ledger, purple_dot, pattern).find(parcels, **options)
 
 
@@ -61,14 +62,14 @@ def test_foreign_parcels_cost_no_call(ledger: WatchedDatabase) -> None:
         ledger, purple_dot, a_parcel(reference="SHOP-1"), a_parcel(reference="1002", record="2")
     )
 
-    assert found == Found()
+    assert found == OrderLookup()
     assert purple_dot.calls == []
 
 
 def test_empty_page_costs_no_call(ledger: WatchedDatabase) -> None:
     purple_dot = FakePurpleDot()
 
-    assert find(ledger, purple_dot) == Found()
+    assert find(ledger, purple_dot) == OrderLookup()
     assert purple_dot.calls == []
 
 

@@ -23,11 +23,11 @@ from bridge.domain.events import Record
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.redaction import LEFT_OUT
 from bridge.domain.shipments import ClueKind, Shipment
-from bridge.pipeline.create_deliveries import Policy
 from bridge.simulator import PurpleDotOrder, ShipStationOrder, World
 from bridge.store.engine.database import Database
 from bridge.translate.fulfillments import decide
 from bridge.translate.matching import Match, match
+from bridge.translate.placement import Policy
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.webhook import storable
 from tests.support import payload_files

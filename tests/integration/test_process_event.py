@@ -20,9 +20,9 @@ from bridge.domain.errors import (
 )
 from bridge.domain.events import EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
-from bridge.pipeline.create_deliveries import Decision
 from bridge.pipeline.process_event import EventJob, conclude
 from bridge.store import events
+from bridge.translate.placement import Decision
 from bridge.vendors.shipstation.payloads import record_of
 from tests.support.jobs import Desk
 from tests.support.rows import (
@@ -378,7 +378,7 @@ def test_newer_event_of_the_same_pointer_is_done_beside_one_put_off(desk: Desk) 
             None,
         ),
         ([("held", Reason.NO_ITEMS, "dlv_1")], EventStatus.PROCESSED, None),
-        ([("looking", Reason.ORDER_NOT_FOUND, "dlv_1")], EventStatus.PROCESSED, None),
+        ([("searching", Reason.ORDER_NOT_FOUND, "dlv_1")], EventStatus.PROCESSED, None),
         (
             [("ignored", Reason.ALREADY_DELIVERED, "dlv_1")],
             EventStatus.IGNORED,

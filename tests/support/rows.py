@@ -12,13 +12,13 @@ from bridge.domain.deliveries import Delivery
 from bridge.domain.events import DeliveryStatus, Event, Lane, Record, Trigger
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
-from bridge.pipeline.create_deliveries import Decision, Origin, Policy, place
-from bridge.pipeline.find_orders import Found
-from bridge.pipeline.schedules import Schedules
+from bridge.pipeline.create_deliveries import create_deliveries
+from bridge.pipeline.retry import Schedules
 from bridge.store import deliveries, events, tables
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
 from bridge.translate.carriers import Carriers
+from bridge.translate.placement import Decision, OrderLookup, PageContext, Policy
 from bridge.vendors.shipstation.payloads import record_of
 from tests.support.fakes import Clock
 
@@ -88,10 +88,11 @@ def put(
     fresh = (an_order(),) if orders is None else orders
     with database.begin() as connection:
         now = database.now(connection)
-        found = Found(orders=fresh, fresh=fresh, seen_at=now)
+        lookup = OrderLookup(orders=fresh, fresh=fresh, seen_at=now)
         moments = {"received_at": now, "fetched_at": now, "now": now}
-        came_from = Origin(**({"lane": Lane.LIVE, "trigger": Trigger.LIVE} | moments | origin))
-        return place(connection, shipments, found, policy=policy, origin=came_from)
+        context = PageContext(**({"lane": Lane.LIVE, "trigger": Trigger.LIVE} | moments | origin))
+        plan = create_deliveries(connection, shipments, lookup, policy=policy, context=context)
+        return list(plan.decisions)
 
 
 def receive(

@@ -13,11 +13,10 @@ from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.operations import repair
-from bridge.pipeline.create_deliveries import Policy
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.process_event import EventJob
-from bridge.pipeline.schedules import Schedules
+from bridge.pipeline.retry import Schedules
 from bridge.services import Services
 from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
@@ -25,6 +24,7 @@ from bridge.store import deliveries, events, leases, orders, repairs, reports, t
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
+from bridge.translate.placement import Policy
 from bridge.web.webhooks import blueprint
 from tests.support.fakes import Clock, WatchedDatabase
 from tests.support.waiting import wait_until

@@ -1,0 +1,623 @@
+"""What becomes of a page of shipments. Pure: a snapshot goes in; a decision for every shipment and
+a change for every delivery come out."""
+
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any
+
+from bridge.domain.actions import Action, CreateFulfillment, Held, Ignored
+from bridge.domain.deliveries import (
+    Claim,
+    Delivery,
+    Draft,
+    begin,
+    counts_against_order,
+    redecide,
+)
+from bridge.domain.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
+from bridge.domain.orders import FulfillmentOrder
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Shipment, ShipmentState, normalize_tracking
+from bridge.translate import fulfillments
+from bridge.translate.carriers import Carriers
+from bridge.translate.fulfillments import Earlier, identity
+from bridge.translate.matching import Match, Unmatched, match
+
+REDECIDABLE = frozenset(Reason) - {
+    Reason.UNCONFIRMED_PARTIAL,
+    Reason.VOIDED_AFTER_DELIVERY,
+    Reason.TRACKING_CHANGED_AFTER_DELIVERY,
+}
+"""Held for one of these, nothing was ever sent to Purple Dot: newer facts may decide it anew."""
+
+_UNFINISHED = frozenset({ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER})
+_IDLE = frozenset({DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.RETRYING})
+_WEBHOOK_RETRIES = timedelta(hours=2)
+_DATED_AHEAD = timedelta(days=10)
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """The merchant's choices that a decision depends on."""
+
+    pattern: re.Pattern[str] | None
+    carriers: Carriers
+    notify_customer: bool
+    hold: timedelta
+    retry_schedule: tuple[timedelta, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class OrderLookup:
+    """`orders` are all that may matter; `stored` those of them that were known before, `fresh`
+    those just read from Purple Dot, at `seen_at`; `bound` what earlier deliveries tied each
+    ShipStation order to."""
+
+    orders: tuple[FulfillmentOrder, ...] = ()
+    stored: tuple[FulfillmentOrder, ...] = ()
+    fresh: tuple[FulfillmentOrder, ...] = ()
+    bound: Mapping[str, FulfillmentOrder] = field(default_factory=dict)
+    seen_at: datetime | None = None
+
+    def is_fresh(self, order_id: str) -> bool:
+        return any(order.id == order_id for order in self.fresh)
+
+
+@dataclass(frozen=True, slots=True)
+class PageContext:
+    """Where a page of shipments came from: its lane and trigger, when the notification came, when
+    the page was fetched; `tries` counts earlier searches for an order that was not there;
+    `linked_order_id` is the order that a person chose; `as_stored` says that the page is an old
+    one, replayed."""
+
+    lane: Lane
+    trigger: Trigger
+    received_at: datetime
+    fetched_at: datetime
+    now: datetime
+    tries: int = 0
+    linked_order_id: str | None = None
+    as_stored: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class ClaimAllowance:
+    """Up to `limit` of the new deliveries begin as claimed by the worker that writes them."""
+
+    claim: Claim
+    limit: int
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """What the database holds about a page, read under the locks of its orders: every delivery of
+    those orders and of the page's parcels, and when an older copy of the database was restored."""
+
+    deliveries: tuple[Delivery, ...] = ()
+    restored_at: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """What was decided for one shipment, kept on its event for `explain`. `verdict`: delivery,
+    searching, held, ignored or waiting."""
+
+    shipment: Shipment
+    verdict: str
+    reason: Reason | None = None
+    detail: str = ""
+    rule: str | None = None
+    delivery_id: str | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        shipment = self.shipment
+        return {
+            "record_kind": shipment.record_kind,
+            "record_id": shipment.record_id,
+            "shipstation_shipment_id": shipment.shipstation_shipment_id,
+            "order_number": shipment.order_number,
+            "tracking_number": shipment.tracking_number,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "detail": self.detail,
+            "rule": self.rule,
+            "delivery_id": self.delivery_id,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Create:
+    """A delivery that is new. `is_doubtful`: it may have been sent before an older copy of the
+    database was restored, so it begins as one whose answer was lost."""
+
+    delivery: Delivery
+    draft: Draft
+    claim: Claim | None = None
+    is_doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Redecide:
+    """A delivery of which nothing was sent yet, decided anew."""
+
+    known: Delivery
+    draft: Draft
+    is_doubtful: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Withdraw:
+    """A delivery whose label is void and that nobody is sending: cancelled, or held for a person
+    where Purple Dot has it."""
+
+    known: Delivery
+    status: DeliveryStatus
+    reason: Reason
+    detail: str
+
+
+@dataclass(frozen=True, slots=True)
+class NoteVoided:
+    """A delivery whose label is void while a worker is sending it, or has perhaps sent it."""
+
+    known: Delivery
+
+
+Change = Create | Redecide | Withdraw | NoteVoided
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Decisions in the page's order; changes in the order in which they are to be written; `taken`
+    are the new deliveries that begin as claimed."""
+
+    decisions: tuple[Decision, ...]
+    changes: tuple[Change, ...]
+    taken: tuple[Delivery, ...]
+
+
+def plan(
+    shipments: Sequence[Shipment],
+    lookup: OrderLookup,
+    snapshot: Snapshot,
+    *,
+    policy: Policy,
+    context: PageContext,
+    new_id: Callable[[], str],
+    allowance: ClaimAllowance | None = None,
+) -> Plan:
+    """Decide every shipment of a page, in the vendor's order; each sees what was decided for those
+    before it. `new_id` names a new delivery. Never raises."""
+    page = _Page(
+        lookup=lookup,
+        policy=policy,
+        context=context,
+        restored_at=snapshot.restored_at,
+        new_id=new_id,
+        allowance=allowance or ClaimAllowance(Claim("", context.now), limit=0),
+        book=_Book(snapshot.deliveries),
+    )
+    decisions = [decision for shipment in shipments for decision in page.decide(shipment)]
+    return Plan(tuple(decisions), tuple(page.changes), tuple(page.taken))
+
+
+def identities_of(shipment: Shipment, order_ids: Iterable[str | None]) -> Iterator[str]:
+    """Every identity under which a delivery of this shipment may be stored."""
+    for order_id in order_ids:
+        plain = identity(shipment, order_id)
+        yield plain
+        yield _of_record(plain, shipment)
+
+
+class _Book:
+    """The deliveries as they will stand after each change that was planned so far."""
+
+    def __init__(self, deliveries: Iterable[Delivery]) -> None:
+        self._by_id: dict[str, Delivery] = {}
+        # A key may still list a delivery that has left it: every look-up checks.
+        self._by_order: defaultdict[str | None, dict[str, None]] = defaultdict(dict)
+        self._by_record: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self._by_identity: dict[str, str] = {}
+        for delivery in deliveries:
+            self.note(delivery)
+
+    def note(self, delivery: Delivery) -> None:
+        self._by_id[delivery.id] = delivery
+        self._by_order[delivery.fulfillment_order_id][delivery.id] = None
+        self._by_record[_record_key(delivery.shipment)][delivery.id] = None
+        self._by_identity[delivery.identity] = delivery.id
+
+    def of_order(self, order_id: str) -> list[Delivery]:
+        """Those that count against what is left of an order."""
+        deliveries = [self._by_id[delivery_id] for delivery_id in self._by_order[order_id]]
+        return [
+            delivery
+            for delivery in deliveries
+            if delivery.fulfillment_order_id == order_id and counts_against_order(delivery)
+        ]
+
+    def of_record(self, shipment: Shipment) -> list[Delivery]:
+        """Those made from the vendor's record that this shipment was made from."""
+        key = _record_key(shipment)
+        deliveries = [self._by_id[delivery_id] for delivery_id in self._by_record[key]]
+        return [delivery for delivery in deliveries if _record_key(delivery.shipment) == key]
+
+    def with_identity(self, wanted: str) -> Delivery | None:
+        delivery_id = self._by_identity.get(wanted)
+        delivery = self._by_id[delivery_id] if delivery_id is not None else None
+        return delivery if delivery is not None and delivery.identity == wanted else None
+
+    def with_number(self, shipment: Shipment) -> list[Delivery]:
+        """Those that carry this very number, and the order number where the shipment has one."""
+        if not shipment.tracking_number:
+            return []
+        return [
+            delivery
+            for delivery in self._by_id.values()
+            if delivery.tracking is not None
+            and delivery.tracking.number == shipment.tracking_number
+            and shipment.order_number in (None, delivery.shipment.order_number)
+        ]
+
+
+@dataclass(slots=True)
+class _Page:
+    """A page while it is planned."""
+
+    lookup: OrderLookup
+    policy: Policy
+    context: PageContext
+    restored_at: datetime | None
+    new_id: Callable[[], str]
+    allowance: ClaimAllowance
+    book: _Book
+    changes: list[Change] = field(default_factory=list)
+    taken: list[Delivery] = field(default_factory=list)
+
+    def decide(self, shipment: Shipment) -> list[Decision]:
+        verdict = fulfillments.judge_state(shipment)
+        if shipment.state is ShipmentState.VOIDED:
+            return [self._withdraw(shipment)]
+        if isinstance(verdict, Ignored):
+            return [Decision(shipment, "ignored", verdict.reason, verdict.detail)]
+        if shipment.state in _UNFINISHED:
+            detail = "the label is not finished yet, or has no number yet"
+            return [Decision(shipment, "waiting", detail=detail)]
+        matches = match_of(shipment, self.lookup, policy=self.policy, context=self.context)
+        if isinstance(matches, Unmatched):
+            return [self._unmatched(shipment, matches)]
+        return [self._matched(shipment, matched, verdict) for matched in matches]
+
+    # A shipment of no order, or of one that can't be known
+
+    def _unmatched(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
+        if unmatched.reason is Reason.NOT_A_PURPLE_DOT_ORDER:
+            return Decision(shipment, "ignored", unmatched.reason, unmatched.detail)
+        action: Held | None = Held(unmatched.reason, unmatched.detail)
+        due_at = None
+        schedule, tries = self.policy.retry_schedule, self.context.tries
+        if unmatched.reason is Reason.ORDER_NOT_FOUND and tries < len(schedule):
+            action = None
+            due_at = self.context.now + schedule[tries]
+        draft = self._draft(shipment, action, order_id=None, rule=None, due_at=due_at)
+        return self._write(shipment, draft, detail=unmatched.detail)
+
+    # A shipment of an order
+
+    def _matched(self, shipment: Shipment, matched: Match, verdict: Held | None) -> Decision:
+        order_id = matched.order.id
+        parcel = replace(shipment, items=matched.items)
+        known = self._known(parcel, order_id)
+        if known is not None and not self._may_replace(known, shipment):
+            return _seen_before(shipment, known)
+        action = self._action(parcel, matched, verdict, known)
+        if isinstance(action, Ignored):
+            return Decision(shipment, "ignored", action.reason, action.detail)
+        due_at = None
+        if isinstance(action, CreateFulfillment):
+            due_at = self.context.now + self.policy.hold
+        draft = self._draft(parcel, action, order_id=order_id, rule=matched.rule, due_at=due_at)
+        return self._write(parcel, draft, known=known, detail=action.detail)
+
+    def _action(
+        self, parcel: Shipment, matched: Match, verdict: Held | None, known: Delivery | None
+    ) -> Action:
+        order = matched.order
+        if verdict is not None:
+            return replace(verdict, fulfillment_order_id=order.id, reference=order.reference)
+        if self._may_be_forgotten(parcel):
+            # Fulfilled perhaps by ourselves: that is settled by reading, when all its parcels are
+            # known again.
+            matched = replace(matched, order=replace(order, status=None))
+        earlier = [
+            as_earlier(other)
+            for other in self.book.of_order(order.id)
+            if known is None or other.id != known.id
+        ]
+        return fulfillments.decide(
+            parcel,
+            matched,
+            earlier=earlier,
+            notify_default=self.policy.notify_customer,
+            carriers=self.policy.carriers,
+        )
+
+    def _known(self, shipment: Shipment, order_id: str) -> Delivery | None:
+        """The delivery that this shipment already is: by one of its parcels' numbers, by its
+        identity, or by its own record."""
+        numbers = _numbers(shipment)
+        for delivery in self.book.of_order(order_id):
+            shares_number = not numbers.isdisjoint(_numbers(delivery.shipment))
+            if shares_number and not _is_of_another_order(delivery, shipment):
+                return delivery
+        same = self.book.with_identity(self._identity(shipment, order_id))
+        same = same or self.book.with_identity(identity(shipment, None))
+        if same is not None:
+            return same
+        for delivery in self.book.of_record(shipment):
+            is_of_order = delivery.fulfillment_order_id in (None, order_id)
+            if is_of_order and self._is_open(delivery):
+                return delivery
+        return None
+
+    def _is_open(self, delivery: Delivery) -> bool:
+        """Nothing of it was sent, and newer facts may decide it anew. A dead one waits for a
+        person, and a replay is a person's wish."""
+        is_dead = delivery.status is DeliveryStatus.DEAD and delivery.posting_at is None
+        return is_redecidable(delivery) or (is_dead and self.context.trigger is Trigger.REPLAY)
+
+    def _may_replace(self, known: Delivery, shipment: Shipment) -> bool:
+        """Before anything was sent, newer facts decide anew; so does a newer record of the same
+        kind, since the older may be void by now. For the same reason what is replayed as stored
+        never takes the place of another record."""
+        is_same = _record_key(known.shipment) == _record_key(shipment)
+        if self.context.as_stored and not is_same:
+            return False
+        if self._is_open(known):
+            return True
+        is_newer = known.shipment.record_kind == shipment.record_kind and not is_same
+        return is_newer and _is_waiting(known)
+
+    def _identity(self, shipment: Shipment, order_id: str | None) -> str:
+        """Two ShipStation orders can leave in one box, under one number: then the record tells
+        their shipments apart."""
+        plain = identity(shipment, order_id)
+        other = self.book.with_identity(plain)
+        if other is not None and _is_of_another_order(other, shipment):
+            return _of_record(plain, shipment)
+        return plain
+
+    # What is written
+
+    def _draft(
+        self,
+        shipment: Shipment,
+        action: CreateFulfillment | Held | None,
+        *,
+        order_id: str | None,
+        rule: str | None,
+        due_at: datetime | None,
+    ) -> Draft:
+        context, lookup = self.context, self.lookup
+        is_fresh = order_id is not None and lookup.is_fresh(order_id)
+        notify_customer = shipment.notify_customer
+        if notify_customer is None:
+            notify_customer = self.policy.notify_customer
+        return Draft(
+            identity=self._identity(shipment, order_id),
+            shipment=shipment,
+            action=action,
+            lane=context.lane,
+            received_at=context.received_at,
+            rule=rule,
+            trigger=context.trigger,
+            due_at=due_at,
+            order_seen_at=lookup.seen_at if is_fresh else None,
+            # After a hold the label is looked at again.
+            label_seen_at=None if self.policy.hold else context.fetched_at,
+            notify_customer=notify_customer,
+            attempts=context.tries,
+        )
+
+    def _write(
+        self, shipment: Shipment, draft: Draft, *, known: Delivery | None = None, detail: str = ""
+    ) -> Decision:
+        known = known or self.book.with_identity(draft.identity)
+        if known is not None and not self._may_replace(known, shipment):
+            return _seen_before(shipment, known)
+        is_doubtful = isinstance(draft.action, CreateFulfillment) and self._may_be_forgotten(
+            shipment
+        )
+        if known is None:
+            written = self._create(draft, is_doubtful=is_doubtful)
+        else:
+            written = redecide(known, draft, now=self.context.now)
+            self.changes.append(Redecide(known, draft, is_doubtful))
+        if is_doubtful:
+            now = self.context.now
+            written = replace(written, posting_at=now, unclear_at=now, looks=0)
+        self.book.note(written)
+        return _decision_of(shipment, draft, written.id, detail)
+
+    def _create(self, draft: Draft, *, is_doubtful: bool) -> Delivery:
+        claim = None if is_doubtful else self._claim(draft)
+        delivery = begin(draft, delivery_id=self.new_id(), now=self.context.now, claim=claim)
+        self.changes.append(Create(delivery, draft, claim, is_doubtful))
+        if claim is not None:
+            self.taken.append(delivery)
+        return delivery
+
+    def _claim(self, draft: Draft) -> Claim | None:
+        """What is new and due at once need not be looked for again by the worker that writes it."""
+        if not isinstance(draft.action, CreateFulfillment):
+            return None
+        is_due = draft.due_at is None or draft.due_at <= self.context.now
+        is_allowed = len(self.taken) < self.allowance.limit
+        return self.allowance.claim if is_due and is_allowed else None
+
+    def _may_be_forgotten(self, shipment: Shipment) -> bool:
+        return may_be_forgotten(shipment, self.context, restored_at=self.restored_at)
+
+    # A label that is void
+
+    def _withdraw(self, shipment: Shipment) -> Decision:
+        """What a void label still owes is cancelled; what was sent already becomes an exception."""
+        detail = "the label was voided"
+        deliveries = self._of_void(shipment)
+        delivered = [delivery for delivery in deliveries if _is_delivered_and_valid(delivery)]
+        for delivery in deliveries:
+            if delivery in delivered:
+                self._hold_voided(delivery)
+            elif _is_waiting(delivery) or is_redecidable(delivery):
+                self._change_voided(delivery, DeliveryStatus.CANCELLED, Reason.VOIDED, detail)
+            elif _is_being_sent(delivery):
+                self.changes.append(NoteVoided(delivery))
+        if delivered:
+            reason = Reason.VOIDED_AFTER_DELIVERY
+            return Decision(shipment, "held", reason, detail, delivery_id=delivered[0].id)
+        delivery_id = deliveries[0].id if deliveries else None
+        return Decision(shipment, "ignored", Reason.VOIDED, detail, delivery_id=delivery_id)
+
+    def _of_void(self, shipment: Shipment) -> list[Delivery]:
+        """Without a delivery of its own record, only the other API's record of the same parcel:
+        within one kind, another record is another parcel."""
+        own = self.book.of_record(shipment)
+        return own or [
+            delivery
+            for delivery in self.book.with_number(shipment)
+            if delivery.shipment.record_kind != shipment.record_kind
+        ]
+
+    def _hold_voided(self, delivery: Delivery) -> None:
+        number = delivery.tracking.number if delivery.tracking else "without number"
+        detail = (
+            f"the label {number} was voided after Purple Dot had been told; "
+            f"correct the fulfillment of {delivery.reference} there"
+        )
+        self._change_voided(delivery, DeliveryStatus.HELD, Reason.VOIDED_AFTER_DELIVERY, detail)
+
+    def _change_voided(
+        self, delivery: Delivery, status: DeliveryStatus, reason: Reason, detail: str
+    ) -> None:
+        """The units of what is cancelled are free again, also for a replacement on this very
+        page."""
+        self.changes.append(Withdraw(delivery, status, reason, detail))
+        shipment = replace(delivery.shipment, state=ShipmentState.VOIDED)
+        self.book.note(replace(delivery, status=status, reason=reason, shipment=shipment))
+
+
+def match_of(
+    shipment: Shipment, lookup: OrderLookup, *, policy: Policy, context: PageContext
+) -> tuple[Match, ...] | Unmatched:
+    """The order, or the orders, of one shipment of a page."""
+    linked = next((order for order in lookup.orders if order.id == context.linked_order_id), None)
+    return match(
+        shipment,
+        orders=lookup.orders,
+        bound=lookup.bound.get(shipment.shipstation_shipment_id or ""),
+        linked=linked,
+        pattern=policy.pattern,
+    )
+
+
+def may_be_forgotten(
+    shipment: Shipment, context: PageContext, *, restored_at: datetime | None
+) -> bool:
+    """Whether a shipment may have been sent before `restored_at`, when an older copy of the
+    database took its place: it had left by then, or no webhook of its own brought it since.
+    ShipStation tries a webhook for about an hour; a label can bear a date some days ahead."""
+    if restored_at is None:
+        return False
+    left_on = shipment.ship_date or context.received_at.date()
+    if left_on < restored_at.date():
+        return True
+    is_news = context.lane is Lane.LIVE and context.received_at > restored_at + _WEBHOOK_RETRIES
+    return not is_news and left_on <= (restored_at + _DATED_AHEAD).date()
+
+
+def summary(decisions: Iterable[Decision]) -> Mapping[str, int]:
+    """How many shipments came to which verdict or, where ignored, for which reason."""
+    counts: dict[str, int] = {}
+    for decision in decisions:
+        key = str(decision.reason) if decision.verdict == "ignored" else decision.verdict
+        counts[key] = counts.get(key, 0) + 1
+    return counts
+
+
+def as_earlier(delivery: Delivery) -> Earlier:
+    """A delivery as the rules see what came before."""
+    return Earlier(
+        shipstation_shipment_id=delivery.shipment.shipstation_shipment_id,
+        record_id=delivery.shipment.record_id,
+        tracking_number=delivery.shipment.tracking_number,
+        status=delivery.status,
+        reason=delivery.reason,
+        lines=delivery.lines,
+    )
+
+
+def is_redecidable(delivery: Delivery) -> bool:
+    """Whether newer facts may decide a delivery anew, since nothing of it was ever sent."""
+    if delivery.posting_at is not None:
+        return False
+    if delivery.status is DeliveryStatus.HELD:
+        return delivery.reason in REDECIDABLE
+    if delivery.status is DeliveryStatus.CANCELLED:
+        # A void number that comes again was given anew, to a label or mark of its own.
+        return delivery.reason is Reason.VOIDED
+    return delivery.status in CLAIMABLE and not delivery.lines
+
+
+def _decision_of(shipment: Shipment, draft: Draft, delivery_id: str, detail: str) -> Decision:
+    verdict, reason = "searching", Reason.ORDER_NOT_FOUND
+    if isinstance(draft.action, Held):
+        verdict, reason = "held", draft.action.reason
+    elif draft.action is not None:
+        return Decision(
+            shipment, "delivery", detail=detail, rule=draft.rule, delivery_id=delivery_id
+        )
+    return Decision(shipment, verdict, reason, detail, draft.rule, delivery_id)
+
+
+def _seen_before(shipment: Shipment, known: Delivery) -> Decision:
+    detail = f"it is delivery {known.id}, {known.status}"
+    return Decision(shipment, "ignored", Reason.ALREADY_DELIVERED, detail, known.rule, known.id)
+
+
+def _is_waiting(delivery: Delivery) -> bool:
+    return delivery.status in _IDLE and delivery.posting_at is None
+
+
+def _is_being_sent(delivery: Delivery) -> bool:
+    """Or was perhaps sent, and waits to be settled by reading."""
+    if delivery.status not in CLAIMABLE or not delivery.lines:
+        return False
+    is_under_way = delivery.status in (DeliveryStatus.DELIVERING, DeliveryStatus.UNCONFIRMED)
+    return is_under_way or delivery.posting_at is not None
+
+
+def _is_delivered_and_valid(delivery: Delivery) -> bool:
+    """What says already that it is void was held for it once: a person has closed that."""
+    is_void = delivery.shipment.state is ShipmentState.VOIDED
+    return delivery.status is DeliveryStatus.DELIVERED and not is_void
+
+
+def _is_of_another_order(delivery: Delivery, shipment: Shipment) -> bool:
+    ids = {delivery.shipment.shipstation_shipment_id, shipment.shipstation_shipment_id} - {None}
+    return delivery.shipment.record_kind == shipment.record_kind and len(ids) > 1
+
+
+def _numbers(shipment: Shipment) -> set[str]:
+    numbers = (shipment.tracking_number, *shipment.all_tracking_numbers)
+    return {normalize_tracking(number) for number in numbers if number}
+
+
+def _record_key(shipment: Shipment) -> tuple[str, str]:
+    return shipment.record_kind, shipment.record_id
+
+
+def _of_record(plain_identity: str, shipment: Shipment) -> str:
+    return f"{plain_identity}:{shipment.record_id}"
