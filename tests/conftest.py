@@ -73,8 +73,8 @@ def module_database_url(
 
 
 @pytest.fixture
-def database(database_url: str) -> Iterator[Database]:
-    """A migrated database, on SQLite and on PostgreSQL."""
+def own_database(database_url: str) -> Iterator[Database]:
+    """A migrated database of the test's own, under the machine's clock, of each kind."""
     database = Database(database_url)
     migrate.upgrade(database)
     yield database

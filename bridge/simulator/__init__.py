@@ -1,10 +1,15 @@
 """Both vendors on loopback: ShipStation (V2 and V1) and Purple Dot, paged, signed with a real RSA
 key, and able to fail in every named way.
 
-world.py   World: the verbs of a story, on ledger.py, Purple Dot's strict rules      scenarios.py
-ready-made stories shapes.py  rows exactly as the vendors write them: they are data, in shapes.json
-faults.py     the named ways to fail server.py  Simulator: one loopback origin for shipstation.py
-and purple_dot.py       signing.py    the keys subscribing.py  the subscriptions of both versions
+world.py             what a person does in ShipStation's screens, and the webhooks that follow
+fulfillment_book.py  Purple Dot's orders and its strict rules
+model.py             the things that exist in that world
+shapes.py            rows exactly as the vendors write them; they are data, in shapes.json
+scenarios.py         ready-made stories
+faults.py            the named ways to fail
+server.py            Simulator: one loopback origin for shipstation.py, purple_dot.py, subscribing.py
+http_server.py       the HTTP server below it, whose connections may be cut
+signing.py           the keys that sign V2's webhooks
 """
 
 from bridge.simulator.faults import FAULTS, parse_fault
@@ -32,5 +37,10 @@ __all__ = [
     "Label",
     "MarkedShipped",
     "PurpleDotOrder",
+    "ShipStationOrder",
+    "Signer",
+    "Simulator",
+    "Subscription",
+    "World",
+    "parse_fault",
 ]
-__all__ += ["ShipStationOrder", "Signer", "Simulator", "Subscription", "World", "parse_fault"]

@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from bridge.simulator.ledger import Ledger, utc_now
+from bridge.simulator.fulfillment_book import FulfillmentBook, utc_now
 from bridge.simulator.model import (
     CARRIERS,
     Item,
@@ -43,7 +43,7 @@ def _tells(resource_type: str, target: str) -> Callable[["World", Any], Json]:
     return tell
 
 
-class World(Ledger):
+class World(FulfillmentBook):
     """Whatever a person in the warehouse does in ShipStation's own screens, and the body of each
     webhook."""
 

@@ -1,4 +1,4 @@
-"""A full ledger against a small one: what a webhook, a claim and each page cost with a million
+"""A full database against a small one: what a webhook, a claim and each page cost with a million
 events and deliveries in the database."""
 
 import os

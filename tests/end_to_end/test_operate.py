@@ -263,7 +263,7 @@ def a_label(site: Site) -> Json:
 
 
 def test_old_copy_is_put_back_and_nothing_is_told_twice(site: Site) -> None:
-    stack, world, ledger = site.stack, site.world, site.stack.folder / "bridge.db"
+    stack, world, database = site.stack, site.world, site.stack.folder / "bridge.db"
     split = world.add_order(lines=[("ALDER-TEE-S", 2), ("ALDER-CAP", 1)])
     first, second = world.split(
         world.add_shipstation_order(split), [[("ALDER-TEE-S", 2)], [("ALDER-CAP", 1)]]
@@ -309,7 +309,7 @@ def test_old_copy_is_put_back_and_nothing_is_told_twice(site: Site) -> None:
         {
             "Stop every receiver and worker.": stop,
             "Set the old database aside": set_aside,
-            "Put the copy in its place": lambda: shutil.copy(stack.folder / "backup.db", ledger),
+            "Put the copy in its place": lambda: shutil.copy(stack.folder / "backup.db", database),
             "Say that it is old": lambda: None,
             "Start.": start,
             "Sweep": sweep,
@@ -355,22 +355,22 @@ def drill(
 
 
 @pytest.fixture
-def ledger(database_url: str, tmp_path: Path) -> Iterator[Stack]:
-    """A ledger with one parcel told."""
+def database(database_url: str, tmp_path: Path) -> Iterator[Stack]:
+    """A database with one parcel told."""
     with Simulator() as simulator, Stack(simulator, database_url, tmp_path) as stack:
         yield stack
 
 
-def test_drill_finds_a_backup_good(ledger: Stack, request: pytest.FixtureRequest) -> None:
-    ledger.start_receiver(workers=1)
-    world = ledger.world
+def test_drill_finds_a_backup_good(database: Stack, request: pytest.FixtureRequest) -> None:
+    database.start_receiver(workers=1)
+    world = database.world
     order = world.add_order()
-    ledger.send(world.label_created_v2(world.buy_labels(world.add_shipstation_order(order))))
-    ledger.run_worker_once()
-    file, environ = ledger.folder / "backup", {}
-    backup = ledger.start("backup", "backup", str(file))
+    database.send(world.label_created_v2(world.buy_labels(world.add_shipstation_order(order))))
+    database.run_worker_once()
+    file, environ = database.folder / "backup", {}
+    backup = database.start("backup", "backup", str(file))
     wait_until(lambda: backup.exit_code is not None, 30, "the copy")
-    if not ledger.database.is_sqlite:
+    if not database.database.is_sqlite:
         server: Server = request.getfixturevalue("postgres_server")
         server.shell(backup.output().splitlines()[-1].strip())
         environ = {
@@ -378,18 +378,18 @@ def test_drill_finds_a_backup_good(ledger: Stack, request: pytest.FixtureRequest
             "PATH": server.path(),
         }
 
-    done = drill(file, ledger.database_url, ledger.simulator, ledger.folder, **environ)
+    done = drill(file, database.database_url, database.simulator, database.folder, **environ)
 
     assert done.returncode == 0, done.stdout + done.stderr
     assert "In the backup: 1 deliveries, in the running ledger: 1." in done.stdout
     assert re.search(r'Newest event in the backup: "20\d\d-', done.stdout)
-    with ledger.database.read() as connection:
+    with database.database.read() as connection:
         assert restores.last(connection) is None
     if environ:
         server.drop("drill")
 
 
-def test_drill_tells_a_backup_that_is_none_or_of_another_ledger(tmp_path: Path) -> None:
+def test_drill_tells_a_backup_that_is_none_or_of_another_database(tmp_path: Path) -> None:
     for name in ("ours", "theirs"):
         (tmp_path / name).mkdir()
     with (

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.simulator import Label, World
-from tests.support import saboteur
+from tests.support import crash_points
 from tests.support.balance import assert_balanced
 from tests.support.stack import Json, Process, Stack
 from tests.support.waiting import wait_until
@@ -21,7 +21,7 @@ one held."""
 
 
 def dying(point: str) -> Sequence[str]:
-    return str(Path(saboteur.__file__)), "die-at", point
+    return str(Path(crash_points.__file__)), "die-at", point
 
 
 def parcels_of_all_kinds(world: World) -> list[Label]:
@@ -61,7 +61,7 @@ def test_worker_killed_at_each_named_point_loses_nothing_and_tells_nothing_twice
     stack.settings = SETTINGS
     world, parcels = stack.world, []
     stack.start_receiver(workers=1)
-    for point in saboteur.WORKER:
+    for point in crash_points.WORKER:
         told = parcels_of_all_kinds(world)
         for body in webhooks_of(world, told):
             stack.send(body)
@@ -75,7 +75,7 @@ def test_worker_killed_at_each_named_point_loses_nothing_and_tells_nothing_twice
     found = assert_balanced(
         world, stack.database, numbers_of(parcels), may_be={"unconfirmed_partial"}
     )
-    assert len(found.excepted) <= len(saboteur.WORKER), (
+    assert len(found.excepted) <= len(crash_points.WORKER), (
         "more is in doubt than the parts that were in flight"
     )
     assert world.count(POST) == len(world.fulfillments), "a second POST was sent, and refused"
@@ -85,9 +85,9 @@ def test_receiver_killed_at_each_named_point_keeps_what_it_answered_and_is_sent_
     stack: Stack,
 ) -> None:
     world = stack.world
-    parcels = [label for _ in saboteur.RECEIVER for label in parcels_of_all_kinds(world)]
+    parcels = [label for _ in crash_points.RECEIVER for label in parcels_of_all_kinds(world)]
     bodies, answered, unanswered = webhooks_of(world, parcels), set(), []
-    for point in saboteur.RECEIVER:
+    for point in crash_points.RECEIVER:
         dead = stack.start_receiver(workers=1, program=dying(point))
         answered.add(stack.send(bodies.pop()).event_id)
         stored = {event["id"] for event in stack.events()}

@@ -11,7 +11,7 @@ import pytest
 
 from bridge.simulator import Label, Simulator
 from tests.conftest import BOTH_DATABASES
-from tests.support import saboteur, small_disk
+from tests.support import crash_points, small_disk
 from tests.support.balance import assert_balanced
 from tests.support.postgres import Server, running_server
 from tests.support.stack import BRIDGE, Json, Stack
@@ -65,7 +65,7 @@ def _test(stack: Stack, sickness: Callable[[Stack], AbstractContextManager[None]
     """A POST is under way when the database falls sick; more is sent until one is refused, and that
     one again when it is well."""
     program = (
-        (str(Path(saboteur.__file__)), "sick-while", str(stack.folder / "sick"))
+        (str(Path(crash_points.__file__)), "sick-while", str(stack.folder / "sick"))
         if stack.database.is_sqlite
         else BRIDGE
     )

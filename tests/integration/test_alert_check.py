@@ -57,8 +57,8 @@ def post() -> Post:
 
 
 @pytest.fixture
-def watch(ledger: WatchedDatabase, post: Post, logged: list[Any]) -> Watch:  # noqa: ARG001  # keeps the log quiet
-    return Watch(ledger, [CHAT], RATES, has_console=True, send=post)
+def watch(database: WatchedDatabase, post: Post, logged: list[Any]) -> Watch:  # noqa: ARG001  # keeps the log quiet
+    return Watch(database, [CHAT], RATES, has_console=True, send=post)
 
 
 def look(watch: Watch) -> None:
@@ -66,15 +66,15 @@ def look(watch: Watch) -> None:
 
 
 def test_change_is_told_once_and_its_end_too(
-    watch: Watch, ledger: WatchedDatabase, post: Post
+    watch: Watch, database: WatchedDatabase, post: Post
 ) -> None:
     look(watch)
-    [decision] = put(ledger, a_parcel(number=None))
+    [decision] = put(database, a_parcel(number=None))
     for _ in range(2):
         look(watch)
     assert post.titles() == ["1 new exception"]
 
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         [delivery] = repairs.find(connection, decision.delivery_id or "")
         repair.resolve(
             connection,
@@ -82,7 +82,7 @@ def test_change_is_told_once_and_its_end_too(
             status=DeliveryStatus.CANCELLED,
             reason="x",
             actor="alice (shell)",
-            now=ledger.now(connection),
+            now=database.now(connection),
         )
     for _ in range(2):
         look(watch)
@@ -90,21 +90,21 @@ def test_change_is_told_once_and_its_end_too(
 
 
 def test_neither_a_restart_nor_another_worker_says_it_again(
-    watch: Watch, ledger: WatchedDatabase, post: Post
+    watch: Watch, database: WatchedDatabase, post: Post
 ) -> None:
-    put(ledger, a_parcel(number=None))
+    put(database, a_parcel(number=None))
     look(watch)
 
-    look(Watch(ledger, [CHAT], RATES, has_console=True, send=post))
+    look(Watch(database, [CHAT], RATES, has_console=True, send=post))
 
     assert post.titles() == ["1 new exception"]
 
 
 def test_url_that_fails_hears_it_later_and_the_others_hear_it_once(
-    ledger: WatchedDatabase, post: Post, logged: list[MutableMapping[str, Any]]
+    database: WatchedDatabase, post: Post, logged: list[MutableMapping[str, Any]]
 ) -> None:
-    watch = Watch(ledger, [MAIL, CHAT], RATES, has_console=True, send=post)
-    put(ledger, a_parcel(number=None))
+    watch = Watch(database, [MAIL, CHAT], RATES, has_console=True, send=post)
+    put(database, a_parcel(number=None))
     post.fails = {MAIL}
     for _ in range(2):
         look(watch)
@@ -119,22 +119,22 @@ def test_url_that_fails_hears_it_later_and_the_others_hear_it_once(
     assert [url for url, _, _ in post.sent] == ["slack://chat", "mailto://mail"]
 
 
-def test_no_url_is_kept_in_the_database(watch: Watch, ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel(number=None))
+def test_no_url_is_kept_in_the_database(watch: Watch, database: WatchedDatabase) -> None:
+    put(database, a_parcel(number=None))
     look(watch)
 
-    assert "chat" not in str(rows(ledger, "notes"))
+    assert "chat" not in str(rows(database, "notes"))
 
 
 def test_vendor_that_fails_and_recovers_is_told(
-    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+    watch: Watch, database: WatchedDatabase, post: Post, clock: Clock
 ) -> None:
     for _ in range(rate_limits.FAILURES_IN_A_ROW):
-        with ledger.begin() as connection:
+        with database.begin() as connection:
             rate_limits.failed(connection, "purple_dot", now=clock.now)
         clock.advance(rate_limits.FAILING_SECONDS)
     look(watch)
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         rate_limits.worked(connection, "purple_dot")
     look(watch)
 
@@ -143,15 +143,15 @@ def test_vendor_that_fails_and_recovers_is_told(
 
 @pytest.mark.parametrize("refusal", ["credentials", "redirect"])
 def test_credentials_that_are_refused_are_told_until_they_are_taken(
-    watch: Watch, ledger: WatchedDatabase, post: Post, refusal: str
+    watch: Watch, database: WatchedDatabase, post: Post, refusal: str
 ) -> None:
-    ours = Budget(ledger, "shipstation", 200, threading.Event())
+    ours = Budget(database, "shipstation", 200, threading.Event())
     for outcome in ("ok", refusal, "not_found", "network"):
         ours.after_call("labels", outcome, 0.1, {})
         look(watch)
     assert post.titles() == ["ShipStation V2 refuses our credentials"]
 
-    Budget(ledger, "shipstation", 200, threading.Event()).after_call(
+    Budget(database, "shipstation", 200, threading.Event()).after_call(
         "labels", "ok", 0.1, {}
     )  # After a restart, with a new key.
     look(watch)
@@ -160,10 +160,10 @@ def test_credentials_that_are_refused_are_told_until_they_are_taken(
 
 
 def test_missed_webhooks_and_lost_subscriptions_are_told(
-    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+    watch: Watch, database: WatchedDatabase, post: Post, clock: Clock
 ) -> None:
-    sweep(ledger, missed=2)
-    with ledger.begin() as connection:
+    sweep(database, missed=2)
+    with database.begin() as connection:
         notes.put(
             connection,
             notes.LOST,
@@ -171,7 +171,7 @@ def test_missed_webhooks_and_lost_subscriptions_are_told(
             now=clock.now,
         )
     look(watch)
-    sweep(ledger, missed=1)
+    sweep(database, missed=1)
     look(watch)
     assert post.titles() == ["Webhooks were missed; A webhook subscription is lost"]
 
@@ -182,15 +182,15 @@ def test_missed_webhooks_and_lost_subscriptions_are_told(
 
 
 def test_work_that_nobody_takes_is_told_and_work_that_moves_is_not(
-    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+    watch: Watch, database: WatchedDatabase, post: Post, clock: Clock
 ) -> None:
     for number in range(6):
-        receive(ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}")
+        receive(database, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}")
     for _ in range(3):  # A backlog, but it moves.
-        claim_events(ledger, limit=1)
+        claim_events(database, limit=1)
         look(watch)
         clock.advance(400)
-        claim_events(ledger, limit=1)
+        claim_events(database, limit=1)
     assert post.titles() == []
 
     for _ in range(3):
@@ -198,24 +198,24 @@ def test_work_that_nobody_takes_is_told_and_work_that_moves_is_not(
         clock.advance(400)
     assert post.titles() == ["Work stands still"]
 
-    while claim_events(ledger, limit=10):
+    while claim_events(database, limit=10):
         pass
     look(watch)
     assert post.titles() == ["Work moves again"]
 
 
 def test_silence_is_learned_from_the_same_hours_of_earlier_weeks(
-    watch: Watch, ledger: WatchedDatabase, post: Post, clock: Clock
+    watch: Watch, database: WatchedDatabase, post: Post, clock: Clock
 ) -> None:
     today = clock.now
     for week in range(4, -1, -1):
         for minute in range(0, 240 if week else 1, 10):
             clock.now = today - timedelta(weeks=week) + timedelta(minutes=minute)
             receive(
-                ledger,
+                database,
                 resource_url=f"https://ssapi.shipstation.com/shipments?batchId={week}{minute}",
             )
-    with ledger.begin() as connection:  # All of it was worked on.
+    with database.begin() as connection:  # All of it was worked on.
         connection.exec_driver_sql(
             "UPDATE events SET status = 'processed', due_at = NULL, waiting_pointer = NULL"
         )
@@ -229,27 +229,27 @@ def test_silence_is_learned_from_the_same_hours_of_earlier_weeks(
     assert post.titles() == ["No webhook comes"]
 
     receive(
-        ledger, resource_url="https://ssapi.shipstation.com/shipments?batchId=99", source="sweep"
+        database, resource_url="https://ssapi.shipstation.com/shipments?batchId=99", source="sweep"
     )  # Not from ShipStation.
-    claim_event(ledger)
+    claim_event(database)
     look(watch)
     assert post.titles() == []
-    receive(ledger, resource_url="https://ssapi.shipstation.com/shipments?batchId=100")
+    receive(database, resource_url="https://ssapi.shipstation.com/shipments?batchId=100")
     look(watch)
     assert post.titles() == ["Webhooks come again"]
 
 
 def test_link_leads_to_where_the_webhooks_come_in(
-    watch: Watch, ledger: WatchedDatabase, post: Post
+    watch: Watch, database: WatchedDatabase, post: Post
 ) -> None:
-    put(ledger, a_parcel(number=None))
-    with ledger.begin() as connection:
+    put(database, a_parcel(number=None))
+    with database.begin() as connection:
         value = {
             "url": "https://bridge.example.com/webhooks/shipstation",
             "store": None,
             "apis": ["v2"],
         }
-        notes.put(connection, notes.SUBSCRIBED, value, now=ledger.now(connection))
+        notes.put(connection, notes.SUBSCRIBED, value, now=database.now(connection))
     look(watch)
 
     assert "See https://bridge.example.com/console/exceptions" in post.sent[0][2]
@@ -364,13 +364,13 @@ def test_missing_apprise_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_database_that_fails_ends_no_worker(
-    watch: Watch, ledger: WatchedDatabase, post: Post
+    watch: Watch, database: WatchedDatabase, post: Post
 ) -> None:
-    ledger.fail()
+    database.fail()
     with pytest.raises(Exception, match="restarted"):
         look(watch)
 
-    put(ledger, a_parcel(number=None))
+    put(database, a_parcel(number=None))
     look(watch)
     assert post.titles() == ["1 new exception"]
-    assert isinstance(ledger, Database)
+    assert isinstance(database, Database)

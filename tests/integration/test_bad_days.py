@@ -10,7 +10,7 @@ from bridge.simulator import Label
 from bridge.vendors.http import ApiClient
 from tests.support.balance import Balance, assert_balanced
 from tests.support.fakes import Clock
-from tests.support.virtual_bridge import Clockwork
+from tests.support.virtual_bridge import VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -24,17 +24,17 @@ PART = {"unconfirmed_partial"}
 
 @pytest.fixture
 def bridge(
-    ledger_url: str,
+    migrated_url: str,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[Clockwork]:
+) -> Iterator[VirtualBridge]:
     """With the schedule that is the default."""
-    with Clockwork(
-        ledger_url, Clock(), BRIDGE_RETRY_SCHEDULE="10s,1m,5m,30m,2h,6h,12h,24h"
+    with VirtualBridge(
+        migrated_url, Clock(), BRIDGE_RETRY_SCHEDULE="10s,1m,5m,30m,2h,6h,12h,24h"
     ) as bridge:
         yield bridge
 
 
-def _parcels(bridge: Clockwork, count: int = 3) -> list[Label]:
+def _parcels(bridge: VirtualBridge, count: int = 3) -> list[Label]:
     """Each of an order of its own; the last one goes out in part only."""
     world, parcels = bridge.world, []
     for number in range(count):
@@ -46,7 +46,7 @@ def _parcels(bridge: Clockwork, count: int = 3) -> list[Label]:
     return parcels
 
 
-def _send(bridge: Clockwork, parcels: Sequence[Label]) -> None:
+def _send(bridge: VirtualBridge, parcels: Sequence[Label]) -> None:
     """On both APIs in turn."""
     for place, label in enumerate(parcels):
         bridge.send(
@@ -54,7 +54,7 @@ def _send(bridge: Clockwork, parcels: Sequence[Label]) -> None:
         )
 
 
-def _assert_balanced(bridge: Clockwork, parcels: Sequence[Label], **named: Any) -> Balance:
+def _assert_balanced(bridge: VirtualBridge, parcels: Sequence[Label], **named: Any) -> Balance:
     assert {event["status"] for event in bridge.events()} == {"processed"}
     return assert_balanced(
         bridge.world, bridge.database, [str(label.tracking_number) for label in parcels], **named
@@ -66,7 +66,7 @@ def _assert_balanced(bridge: Clockwork, parcels: Sequence[Label], **named: Any) 
 
 @pytest.mark.parametrize("how", ["refuses connections", "answers 503"])
 def test_vendors_that_are_down_for_a_day_cost_nothing_but_the_day(
-    bridge: Clockwork, how: str
+    bridge: VirtualBridge, how: str
 ) -> None:
     parcels: list[Label] = []
     begun = _parcels(bridge, 2)
@@ -92,7 +92,9 @@ def test_vendors_that_are_down_for_a_day_cost_nothing_but_the_day(
 
 
 @pytest.mark.parametrize("fault", ["throttle:7", "throttle_date:7"])
-def test_storm_of_429s_is_waited_out_and_spends_no_attempt(bridge: Clockwork, fault: str) -> None:
+def test_storm_of_429s_is_waited_out_and_spends_no_attempt(
+    bridge: VirtualBridge, fault: str
+) -> None:
     parcels = _parcels(bridge)
     _send(bridge, parcels)
     bridge.simulator.inject("*", fault, count=40)
@@ -128,10 +130,10 @@ RUBBISH = (
 
 @pytest.mark.parametrize("fault", RUBBISH)
 @pytest.mark.parametrize("operation", [*ANY_CALL, POST])
-@pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+@pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 @pytest.mark.usefixtures("impatient")
 def test_answer_that_is_slow_huge_or_rubbish_loses_nothing_and_tells_nothing_twice(
-    bridge: Clockwork, operation: str, fault: str
+    bridge: VirtualBridge, operation: str, fault: str
 ) -> None:
     parcels = _parcels(bridge)
     bridge.simulator.inject(operation, fault, count=2)
@@ -148,7 +150,7 @@ def test_answer_that_is_slow_huge_or_rubbish_loses_nothing_and_tells_nothing_twi
 @pytest.mark.parametrize("step", [-AN_HOUR, AN_HOUR], ids=["an hour back", "an hour on"])
 @pytest.mark.parametrize("moves", [0, 2, 4])
 def test_clock_that_steps_at_any_moment_delays_at_most(
-    bridge: Clockwork, moves: int, step: float
+    bridge: VirtualBridge, moves: int, step: float
 ) -> None:
     parcels = _parcels(bridge, 2)
     bridge.simulator.inject(POST, "drop_after_commit")
@@ -165,7 +167,7 @@ def test_clock_that_steps_at_any_moment_delays_at_most(
 
 
 def test_clock_set_back_holds_up_nobody_who_comes_after(
-    ledger_url: str,
+    migrated_url: str,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
 ) -> None:
     """With the budgets that are the default: what a call of the lost hour took from them must not
@@ -174,7 +176,7 @@ def test_clock_set_back_holds_up_nobody_who_comes_after(
         f"BRIDGE_{system}_RATE_PER_MINUTE": str(rate)
         for system, rate in (("SHIPSTATION", 200), ("PURPLE_DOT", 120))
     }
-    with Clockwork(ledger_url, Clock(), **rates) as bridge:
+    with VirtualBridge(migrated_url, Clock(), **rates) as bridge:
         before = _parcels(bridge, 2)
         _send(bridge, before)
         bridge.settle()

@@ -20,7 +20,7 @@ from bridge.store import restores
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.translate.placement import PageContext, may_be_forgotten
-from tests.support.jobs import Desk
+from tests.support.jobs import Jobs
 from tests.support.postgres import Server
 from tests.support.rows import (
     CAP,
@@ -46,7 +46,7 @@ SETTINGS = {
 
 @pytest.fixture
 def live(tmp_path: Path) -> Path:
-    """A ledger with an event in it."""
+    """A database with an event in it."""
     (tmp_path / "live").mkdir()
     file = tmp_path / "live" / "bridge.db"
     database = Database(f"sqlite:///{file}")
@@ -56,8 +56,8 @@ def live(tmp_path: Path) -> Path:
     return file
 
 
-def run(*arguments: str | Path, ledger: Path | str) -> Result:
-    url = ledger if isinstance(ledger, str) else f"sqlite:///{ledger}"
+def run(*arguments: str | Path, database: Path | str) -> Result:
+    url = database if isinstance(database, str) else f"sqlite:///{database}"
     return CliRunner().invoke(
         main, [str(argument) for argument in arguments], env=SETTINGS | {"BRIDGE_DATABASE_URL": url}
     )
@@ -78,7 +78,7 @@ def test_copy_is_one_file_for_its_owner_alone_and_holds_everything(
 ) -> None:
     copy = tmp_path / "backup.db"
 
-    result = run("backup", copy, ledger=live)
+    result = run("backup", copy, database=live)
 
     assert result.exit_code == 0, result.output
     assert f"{copy}: {copy.stat().st_size} bytes" in result.output
@@ -90,9 +90,9 @@ def test_copy_that_exists_is_replaced_only_when_told(live: Path, tmp_path: Path)
     copy = tmp_path / "backup.db"
     copy.write_bytes(b"yesterday's")
 
-    refused = run("backup", copy, ledger=live)
+    refused = run("backup", copy, database=live)
     kept = copy.read_bytes()
-    replaced = run("backup", copy, "--overwrite", ledger=live)
+    replaced = run("backup", copy, "--overwrite", database=live)
 
     assert (refused.exit_code, kept) == (1, b"yesterday's")
     assert "say --overwrite" in refused.output
@@ -119,7 +119,9 @@ def test_copy_is_consistent_while_others_write(live: Path, tmp_path: Path) -> No
 
     writer = threading.Thread(target=write)
     writer.start()
-    results = [run("backup", tmp_path / f"backup-{number}.db", ledger=live) for number in range(5)]
+    results = [
+        run("backup", tmp_path / f"backup-{number}.db", database=live) for number in range(5)
+    ]
     stop.set()
     writer.join()
     database.close()
@@ -130,20 +132,20 @@ def test_copy_is_consistent_while_others_write(live: Path, tmp_path: Path) -> No
 
 
 def test_copy_that_can_not_be_finished_leaves_nothing_behind(live: Path, tmp_path: Path) -> None:
-    missing = run("backup", tmp_path / "nowhere" / "backup.db", ledger=live)
-    no_ledger = run("backup", tmp_path / "backup.db", ledger=tmp_path / "no.db")
+    missing = run("backup", tmp_path / "nowhere" / "backup.db", database=live)
+    no_database = run("backup", tmp_path / "backup.db", database=tmp_path / "no.db")
 
-    assert (missing.exit_code, no_ledger.exit_code) == (1, 1)
+    assert (missing.exit_code, no_database.exit_code) == (1, 1)
     assert "could not be made" in missing.output
     assert {path.name for path in tmp_path.iterdir()} == {"live"}
 
 
-def test_copy_is_taken_as_the_ledger_stands_before_an_upgrade(tmp_path: Path) -> None:
+def test_copy_is_taken_as_the_database_stands_before_an_upgrade(tmp_path: Path) -> None:
     older = Database(f"sqlite:///{tmp_path / 'older.db'}")
     migrate.upgrade(older, "0001")
     older.close()
 
-    result = run("backup", tmp_path / "copy.db", ledger=tmp_path / "older.db")
+    result = run("backup", tmp_path / "copy.db", database=tmp_path / "older.db")
 
     assert result.exit_code == 0, result.output
     for name in ("older.db", "copy.db"):
@@ -164,7 +166,7 @@ def test_postgresql_is_told_its_own_command_and_it_works(
     database.close()
 
     result = run(
-        "backup", tmp_path / "bridge.dump", ledger=url.replace("bridge@", "bridge:s3cret@")
+        "backup", tmp_path / "bridge.dump", database=url.replace("bridge@", "bridge:s3cret@")
     )
 
     assert result.exit_code == 2
@@ -181,15 +183,15 @@ def test_postgresql_is_told_its_own_command_and_it_works(
 # What an old copy has forgotten
 
 
-def put_back(desk: Desk) -> int | None:
-    with desk.ledger.begin() as connection:
-        return restores.note(connection, copied_at=None, now=desk.clock.now)
+def put_back(jobs: Jobs) -> int | None:
+    with jobs.database.begin() as connection:
+        return restores.note(connection, copied_at=None, now=jobs.clock.now)
 
 
-def test_file_of_backup_is_noticed_once_by_the_first_worker_and_a_living_ledger_never(
+def test_file_of_backup_is_noticed_once_by_the_first_worker_and_a_living_database_never(
     live: Path, tmp_path: Path
 ) -> None:
-    run("backup", tmp_path / "backup.db", ledger=live)
+    run("backup", tmp_path / "backup.db", database=live)
     told = []
     for file in (live, tmp_path / "backup.db", tmp_path / "backup.db"):
         database = Database(f"sqlite:///{file}")
@@ -201,66 +203,66 @@ def test_file_of_backup_is_noticed_once_by_the_first_worker_and_a_living_ledger_
     assert told == [(None, False), (0, True), (None, True)]
 
 
-def test_part_that_waited_in_an_old_copy_is_never_posted_again_but_held(desk: Desk) -> None:
-    desk.parcel(items=(units(1, CAP.sku),))
+def test_part_that_waited_in_an_old_copy_is_never_posted_again_but_held(jobs: Jobs) -> None:
+    jobs.parcel(items=(units(1, CAP.sku),))
 
-    assert put_back(desk) == 1
-    states = [desk.deliver(), desk.deliver(after=60)]
+    assert put_back(jobs) == 1
+    states = [jobs.deliver(), jobs.deliver(after=60)]
 
-    assert desk.purple_dot.posted == []
+    assert jobs.purple_dot.posted == []
     assert (states[-1].status, states[-1].reason) == ("held", "unconfirmed_partial")
-    assert "older copy" in rows(desk.ledger, "attempts")[0].detail
+    assert "older copy" in rows(jobs.database, "attempts")[0].detail
 
 
-def test_whole_order_that_waited_is_posted_after_reading_that_it_was_not_told(desk: Desk) -> None:
-    desk.parcel()
-    put_back(desk)
+def test_whole_order_that_waited_is_posted_after_reading_that_it_was_not_told(jobs: Jobs) -> None:
+    jobs.parcel()
+    put_back(jobs)
 
-    states = [desk.deliver(), desk.deliver(after=60), desk.deliver()]
+    states = [jobs.deliver(), jobs.deliver(after=60), jobs.deliver()]
 
     assert [state.status for state in states] == ["unconfirmed", "retrying", "delivered"]
-    assert len(desk.purple_dot.posted) == 1
+    assert len(jobs.purple_dot.posted) == 1
 
 
-def test_whole_order_that_was_told_meanwhile_is_known_by_its_status(desk: Desk) -> None:
-    desk.parcel()
-    put_back(desk)
-    desk.order_becomes(status=OrderStatus.FULFILLED)
+def test_whole_order_that_was_told_meanwhile_is_known_by_its_status(jobs: Jobs) -> None:
+    jobs.parcel()
+    put_back(jobs)
+    jobs.order_becomes(status=OrderStatus.FULFILLED)
 
-    assert desk.deliver().status == "delivered"
-    assert desk.purple_dot.posted == []
+    assert jobs.deliver().status == "delivered"
+    assert jobs.purple_dot.posted == []
 
 
-def test_parcel_that_the_sweep_brings_after_a_restore_is_read_before_it_is_told(desk: Desk) -> None:
-    put_back(desk)
-    parcel = a_parcel(units(1, CAP.sku), ship_date=desk.clock.now.date())
+def test_parcel_that_the_sweep_brings_after_a_restore_is_read_before_it_is_told(jobs: Jobs) -> None:
+    put_back(jobs)
+    parcel = a_parcel(units(1, CAP.sku), ship_date=jobs.clock.now.date())
 
-    [decision] = put(desk.ledger, parcel, lane=Lane.SWEEP, received_at=desk.clock.advance(86_400))
-    states = [desk.deliver(), desk.deliver(after=60)]
+    [decision] = put(jobs.database, parcel, lane=Lane.SWEEP, received_at=jobs.clock.advance(86_400))
+    states = [jobs.deliver(), jobs.deliver(after=60)]
 
-    assert desk.purple_dot.posted == []
+    assert jobs.purple_dot.posted == []
     assert (states[-1].id, states[-1].reason) == (decision.delivery_id, "unconfirmed_partial")
 
 
 def test_whole_order_that_was_told_meanwhile_and_comes_again_is_known_by_its_status(
-    desk: Desk,
+    jobs: Jobs,
 ) -> None:
-    put_back(desk)
-    desk.order_becomes(status=OrderStatus.FULFILLED)
-    told = tuple(desk.purple_dot.orders.values())
+    put_back(jobs)
+    jobs.order_becomes(status=OrderStatus.FULFILLED)
+    told = tuple(jobs.purple_dot.orders.values())
 
-    put(desk.ledger, a_parcel(ship_date=desk.clock.now.date()), orders=told, lane=Lane.SWEEP)
+    put(jobs.database, a_parcel(ship_date=jobs.clock.now.date()), orders=told, lane=Lane.SWEEP)
 
-    assert desk.deliver().status == "delivered"
-    assert desk.purple_dot.posted == []
+    assert jobs.deliver().status == "delivered"
+    assert jobs.purple_dot.posted == []
 
 
-def test_parcel_of_a_webhook_after_a_restore_is_told_at_once(desk: Desk) -> None:
-    put_back(desk)
-    desk.clock.advance(3 * 3600)
-    put(desk.ledger, a_parcel(units(1, CAP.sku), ship_date=desk.clock.now.date()))
+def test_parcel_of_a_webhook_after_a_restore_is_told_at_once(jobs: Jobs) -> None:
+    put_back(jobs)
+    jobs.clock.advance(3 * 3600)
+    put(jobs.database, a_parcel(units(1, CAP.sku), ship_date=jobs.clock.now.date()))
 
-    assert desk.deliver().status == "delivered"
+    assert jobs.deliver().status == "delivered"
 
 
 @pytest.mark.parametrize(
@@ -280,9 +282,9 @@ def test_parcel_of_a_webhook_after_a_restore_is_told_at_once(desk: Desk) -> None
     ],
 )
 def test_what_may_have_been_forgotten(
-    desk: Desk, lane: Lane, hours_after: float, left_days_after: int | None, in_doubt: bool
+    jobs: Jobs, lane: Lane, hours_after: float, left_days_after: int | None, in_doubt: bool
 ) -> None:
-    restored_at = desk.clock.now
+    restored_at = jobs.clock.now
     received = restored_at + timedelta(hours=hours_after)
     left: date | None = (
         None if left_days_after is None else restored_at.date() + timedelta(days=left_days_after)
@@ -295,11 +297,11 @@ def test_what_may_have_been_forgotten(
     assert may_be_forgotten(a_parcel(ship_date=left), origin, restored_at=None) is False
 
 
-def test_copy_put_back_over_a_ledger_that_went_on_tells_no_parcel_twice(tmp_path: Path) -> None:
-    """The drill: copy, go on, lose the ledger, put the copy back; the sweep then brings all parcels
+def test_copy_put_back_over_a_database_that_went_on_tells_no_parcel_twice(tmp_path: Path) -> None:
+    """The drill: copy, go on, lose the database, put the copy back; the sweep then brings all parcels
     again."""
-    ledger = Database(f"sqlite:///{tmp_path / 'bridge.db'}")
-    migrate.upgrade(ledger)
+    database = Database(f"sqlite:///{tmp_path / 'bridge.db'}")
+    migrate.upgrade(database)
     whole = an_order(SHAWL, id="7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a09", reference="#PD900")
     parcels = [
         a_parcel(units(1, CAP.sku), number="1Z1", record="1"),
@@ -311,12 +313,12 @@ def test_copy_put_back_over_a_ledger_that_went_on_tells_no_parcel_twice(tmp_path
             shipstation_shipment_id="490",
         ),
     ]
-    put(ledger, parcels[0])
-    deliver_next(ledger)
-    assert run("backup", tmp_path / "backup.db", ledger=tmp_path / "bridge.db").exit_code == 0
-    put(ledger, parcels[1], orders=(whole,))
-    deliver_next(ledger)
-    ledger.close()
+    put(database, parcels[0])
+    deliver_next(database)
+    assert run("backup", tmp_path / "backup.db", database=tmp_path / "bridge.db").exit_code == 0
+    put(database, parcels[1], orders=(whole,))
+    deliver_next(database)
+    database.close()
 
     shutil.copy(tmp_path / "backup.db", tmp_path / "bridge.db")
     for leftover in tmp_path.glob("bridge.db-*"):
@@ -339,40 +341,40 @@ def test_copy_put_back_over_a_ledger_that_went_on_tells_no_parcel_twice(tmp_path
 
 
 @pytest.fixture
-def said(ledger_url: str) -> Callable[..., Result]:
-    return lambda *arguments: run(*arguments, ledger=ledger_url)
+def said(migrated_url: str) -> Callable[..., Result]:
+    return lambda *arguments: run(*arguments, database=migrated_url)
 
 
-def test_restored_says_what_it_noted(desk: Desk, said: Callable[..., Result]) -> None:
-    desk.parcel()
+def test_restored_says_what_it_noted(jobs: Jobs, said: Callable[..., Result]) -> None:
+    jobs.parcel()
 
     result = said("restored", "--json")
 
-    [delivery] = rows(desk.ledger)
+    [delivery] = rows(jobs.database)
     assert result.exit_code == 0, result.output
     assert '"in_doubt": 1' in result.output
     assert delivery.unclear_at is not None
 
 
-# Older software, newer ledger
+# Older software, newer database
 
 
-def test_ledger_is_taken_back_to_an_older_version_with_what_is_in_it(live: Path) -> None:
-    result = run("migrate", "--down-to", "0001", ledger=live)
+def test_database_is_taken_back_to_an_older_version_with_what_is_in_it(live: Path) -> None:
+    result = run("migrate", "--down-to", "0001", database=live)
 
     assert (result.exit_code, count_of(live)) == (0, 1), result.output
     assert "to 0001" in result.output
 
 
 @pytest.mark.parametrize("command", ["events", "migrate", "restored"])
-def test_ledger_of_newer_software_is_told_in_a_sentence_and_left_alone(
+def test_database_of_newer_software_is_told_in_a_sentence_and_left_alone(
     live: Path, command: str
 ) -> None:
     with sqlite3.connect(live) as connection:
         connection.execute("UPDATE alembic_version SET version_num = '9999'")
     connection.close()
 
-    result = run(command, ledger=live)
+    result = run(command, database=live)
 
     assert result.exit_code == 1
     assert "the database is at version 9999, of newer software" in result.output

@@ -54,7 +54,7 @@ def run(env: Mapping[str, str]) -> Run:
 
 
 @pytest.fixture
-def ledger(run: Run, env: Mapping[str, str]) -> Any:
+def database(run: Run, env: Mapping[str, str]) -> Any:
     """A migrated database in which a worker lives and a sweep was finished just now."""
     assert run("migrate").exit_code == 0
     with closing(Database(env["BRIDGE_DATABASE_URL"])) as database:
@@ -106,7 +106,7 @@ def test_wrong_settings_are_told_and_what_is_right_is_looked_at(
     assert "short-secret" not in result.output
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 @pytest.mark.parametrize(
     ("setting", "check"),
     [
@@ -131,7 +131,7 @@ def test_refused_credential_is_told_with_its_setting(
     assert "a-secret-of-nobody" not in result.output
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 def test_vendor_that_is_down_is_told_and_the_others_are_looked_at(
     run: Run, simulator: Simulator
 ) -> None:
@@ -163,7 +163,7 @@ def test_nothing_that_can_be_reached_is_told_in_lines(
     assert "pg-secret" not in result.output
 
 
-def test_missing_ledger_is_told_and_not_made(run: Run, tmp_path: Path) -> None:
+def test_missing_database_is_told_and_not_made(run: Run, tmp_path: Path) -> None:
     result = run("doctor", "--json")
 
     assert (result.exit_code, status(result, "database"), list(tmp_path.glob("bridge.db*"))) == (
@@ -173,7 +173,7 @@ def test_missing_ledger_is_told_and_not_made(run: Run, tmp_path: Path) -> None:
     )
 
 
-def test_ledger_without_tables_is_told(run: Run, tmp_path: Path) -> None:
+def test_database_without_tables_is_told(run: Run, tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / "bridge.db").close()
     (tmp_path / "bridge.db").touch()
 
@@ -183,13 +183,13 @@ def test_ledger_without_tables_is_told(run: Run, tmp_path: Path) -> None:
     assert "bridge migrate" in result.stdout
 
 
-def test_file_that_is_no_ledger_is_told(run: Run, tmp_path: Path) -> None:
+def test_file_that_is_no_database_is_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / "bridge.db").write_text("this is a shopping list, " * 100)
 
     assert "fail" in status(run("doctor", "--json"), "database")
 
 
-def test_default_ledger_is_not_looked_at_when_another_was_meant(
+def test_default_database_is_not_looked_at_when_another_was_meant(
     run: Run, env: dict[str, str]
 ) -> None:
     env["BRIDGE_DATABASE_URL"] = "mysql://bridge"
@@ -203,7 +203,7 @@ def test_default_ledger_is_not_looked_at_when_another_was_meant(
     ) == (2, False, True)
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 def test_files_that_others_can_read_are_told(run: Run, tmp_path: Path) -> None:
     (tmp_path / ".env").touch(0o644)
     (tmp_path / "bridge.db").chmod(0o640)
@@ -217,7 +217,7 @@ def test_files_that_others_can_read_are_told(run: Run, tmp_path: Path) -> None:
     ]
 
 
-def test_new_ledger_is_for_its_owner_only(run: Run, tmp_path: Path) -> None:
+def test_new_database_is_for_its_owner_only(run: Run, tmp_path: Path) -> None:
     run("migrate")
 
     assert {path.stat().st_mode & 0o777 for path in tmp_path.glob("bridge.db*")} == {0o600}
@@ -231,7 +231,7 @@ def test_silent_worker_and_sweep_are_told(run: Run) -> None:
     assert (status(result, "worker"), status(result, "sweep")) == (["fail"], ["warn"])
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 def test_lost_subscription_is_told(run: Run, simulator: Simulator) -> None:
     run("webhooks", "ensure", HOME)
     simulator.world.subscriptions[0].url = "https://erp.example.net/s3cr3t-path"
@@ -244,7 +244,7 @@ def test_lost_subscription_is_told(run: Run, simulator: Simulator) -> None:
     assert "bridge webhooks ensure" in str(to_do)
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 def test_subscriptions_that_nobody_watches_over_are_told(run: Run) -> None:
     assert status(run("doctor", "--json"), "subscriptions") == ["warn"]
 
@@ -319,7 +319,7 @@ def test_paused_vendor_waiting_exceptions_and_a_backlog_are_told() -> None:
     assert found["Purple Dot budget"][0] == "ok"
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 def test_vendor_that_tells_us_to_wait_is_a_warning_and_json_stays_one_document(
     run: Run, simulator: Simulator, env: dict[str, str]
 ) -> None:
@@ -339,7 +339,7 @@ def test_vendor_that_tells_us_to_wait_is_a_warning_and_json_stays_one_document(
 # What is right
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 def test_all_well_is_exit_code_0_and_changes_nothing(run: Run, simulator: Simulator) -> None:
     run("webhooks", "ensure", HOME)
     before = len(simulator.world.subscriptions)
@@ -356,7 +356,7 @@ def test_all_well_is_exit_code_0_and_changes_nothing(run: Run, simulator: Simula
     assert len(simulator.world.subscriptions) == before
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 def test_no_secret_is_told(run: Run, env: Mapping[str, str]) -> None:
     run("webhooks", "ensure", HOME)
 
@@ -372,7 +372,7 @@ def test_no_secret_is_told(run: Run, env: Mapping[str, str]) -> None:
 # The contract
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 def test_answers_of_the_shape_that_we_know_are_ok(run: Run, simulator: Simulator) -> None:
     world = simulator.world
     world.buy_labels(world.add_shipstation_order(world.add_order()))
@@ -389,9 +389,9 @@ def test_answers_of_the_shape_that_we_know_are_ok(run: Run, simulator: Simulator
     }
 
 
-@pytest.mark.usefixtures("ledger")
+@pytest.mark.usefixtures("database")
 def test_changed_answers_are_told_and_not_stored(
-    run: Run, simulator: Simulator, ledger: Database, monkeypatch: pytest.MonkeyPatch
+    run: Run, simulator: Simulator, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world = simulator.world
     world.buy_labels(world.add_shipstation_order(world.add_order()))
@@ -406,7 +406,7 @@ def test_changed_answers_are_told_and_not_stored(
     assert [how for how, _, _ in told["GET /shipments"]] == ["fail", "warn"]
     assert told["GET /v2/fulfillments"][0][1] == "answers, but has no rows yet to compare"
     assert "Marta" not in result.output
-    with ledger.read() as connection:
+    with database.read() as connection:
         assert connection.exec_driver_sql("SELECT count(*) FROM records").scalar_one() == 0
 
 

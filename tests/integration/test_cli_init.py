@@ -175,7 +175,7 @@ def test_what_is_written_opens_both_vendors_and_a_new_door(
         True,
     )
     assert stat.S_IMODE(Path(".env").stat().st_mode) == 0o600
-    assert [path.name for path in Path().iterdir()] == [".env"]  # neither a draft nor a ledger
+    assert [path.name for path in Path().iterdir()] == [".env"]  # neither a draft nor a database
     assert not any(secret in result.output for secret in (*SECRETS, token.get_secret_value()))
     assert "bridge webhooks ensure" in result.output
     assert (

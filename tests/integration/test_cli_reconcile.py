@@ -69,7 +69,7 @@ def test_missed_shipment_goes_in_and_is_delivered_by_the_worker(run: Run, world:
     )
 
 
-def test_commands_close_the_ledger_when_they_end(run: Run, tmp_path: Path) -> None:
+def test_commands_close_the_database_when_they_end(run: Run, tmp_path: Path) -> None:
     """SQLite keeps two files beside it for as long as anybody has it open."""
     for command in (["reconcile"], ["work", "--once"], ["replay", "--since", "1d"]):
         run(*command)

@@ -17,7 +17,7 @@ from bridge.cli import main
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.simulator import Label, PurpleDotOrder
 from tests.support.fakes import Clock
-from tests.support.virtual_bridge import Clockwork, Json
+from tests.support.virtual_bridge import Json, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -29,49 +29,51 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clockwork]:
+def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[VirtualBridge]:
     handlers = list(logging.getLogger().handlers)
     (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
     with (
         structlog.testing.capture_logs(),
-        Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
+        VirtualBridge(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
     ):
         yield bridge
     logging.getLogger().handlers[:] = handlers
 
 
 @pytest.fixture
-def run(bridge: Clockwork) -> Run:
+def run(bridge: VirtualBridge) -> Run:
     return lambda *arguments: CliRunner().invoke(main, arguments, env=bridge.environ)
 
 
-def ship(bridge: Clockwork, order: PurpleDotOrder | str, items: Any = None, **named: Any) -> Label:
+def ship(
+    bridge: VirtualBridge, order: PurpleDotOrder | str, items: Any = None, **named: Any
+) -> Label:
     """A label is bought, and its webhook comes in; nothing is done about it yet."""
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, items, **named))
     bridge.send(bridge.world.label_created_v2(label))
     return label
 
 
-def only(bridge: Clockwork) -> Json:
+def only(bridge: VirtualBridge) -> Json:
     [delivery] = bridge.deliveries()
     return delivery
 
 
-def held(bridge: Clockwork) -> Json:
+def held(bridge: VirtualBridge) -> Json:
     """The delivery of a parcel whose item stands on no line of its order."""
     ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE), [("SHIRT", 1)])
     bridge.settle()
     return only(bridge)
 
 
-def ambiguous(bridge: Clockwork) -> tuple[Json, PurpleDotOrder, PurpleDotOrder]:
+def ambiguous(bridge: VirtualBridge) -> tuple[Json, PurpleDotOrder, PurpleDotOrder]:
     first, second = (bridge.world.add_order(f"PD800/{number}", ONE_TEE) for number in (1, 2))
     ship(bridge, first, custom_fields=(second.reference, None, None))
     bridge.settle()
     return only(bridge), first, second
 
 
-def changed(bridge: Clockwork, before: Json) -> bool:
+def changed(bridge: VirtualBridge, before: Json) -> bool:
     return only(bridge) != before
 
 
@@ -83,7 +85,7 @@ def changed(bridge: Clockwork, before: Json) -> bool:
     "key", ["id", "shipstation_shipment_id", "shipstation_record_id", "tracking_number"]
 )
 def test_linked_parcel_goes_on_to_the_order_that_was_named(
-    bridge: Clockwork, run: Run, key: str, named: str
+    bridge: VirtualBridge, run: Run, key: str, named: str
 ) -> None:
     delivery, first, second = ambiguous(bridge)
 
@@ -99,7 +101,7 @@ def test_linked_parcel_goes_on_to_the_order_that_was_named(
 
 
 @pytest.mark.parametrize("named", ["PD800/9", NOWHERE, ""])
-def test_order_that_is_not_there_is_not_linked(bridge: Clockwork, run: Run, named: str) -> None:
+def test_order_that_is_not_there_is_not_linked(bridge: VirtualBridge, run: Run, named: str) -> None:
     delivery, *_ = ambiguous(bridge)
 
     result = run("link", delivery["id"], named)
@@ -109,7 +111,7 @@ def test_order_that_is_not_there_is_not_linked(bridge: Clockwork, run: Run, name
     assert not changed(bridge, delivery)
 
 
-def test_reference_that_fits_two_orders_is_not_linked(bridge: Clockwork, run: Run) -> None:
+def test_reference_that_fits_two_orders_is_not_linked(bridge: VirtualBridge, run: Run) -> None:
     delivery, *_ = ambiguous(bridge)
     bridge.world.add_order("PD800/2", ONE_TEE, ref_style="hash")
 
@@ -123,7 +125,9 @@ def test_reference_that_fits_two_orders_is_not_linked(bridge: Clockwork, run: Ru
     assert not changed(bridge, delivery)
 
 
-def test_nothing_is_linked_while_purple_dot_can_not_be_asked(bridge: Clockwork, run: Run) -> None:
+def test_nothing_is_linked_while_purple_dot_can_not_be_asked(
+    bridge: VirtualBridge, run: Run
+) -> None:
     delivery, *_ = ambiguous(bridge)
     bridge.simulator.inject("purple_dot.orders_by_reference", "status:503")
 
@@ -138,7 +142,7 @@ def test_nothing_is_linked_while_purple_dot_can_not_be_asked(bridge: Clockwork, 
 
 
 def test_link_to_a_wrong_order_is_held_again_and_can_be_put_right(
-    bridge: Clockwork, run: Run
+    bridge: VirtualBridge, run: Run
 ) -> None:
     delivery, _, second = ambiguous(bridge)
     wrong = bridge.world.add_order("PD801/1", [("MUG", 1)])
@@ -157,7 +161,7 @@ def test_link_to_a_wrong_order_is_held_again_and_can_be_put_right(
     assert (again.exit_code, wrong.status, second.status) == (0, "UNFULFILLED", "FULFILLED")
 
 
-def test_what_went_its_way_is_not_linked(bridge: Clockwork, run: Run) -> None:
+def test_what_went_its_way_is_not_linked(bridge: VirtualBridge, run: Run) -> None:
     ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
     bridge.settle()
     bridge.world.add_order("PD800/2", ONE_TEE)
@@ -169,7 +173,7 @@ def test_what_went_its_way_is_not_linked(bridge: Clockwork, run: Run) -> None:
     assert not changed(bridge, delivered)
 
 
-def test_shipment_that_is_several_deliveries_is_not_linked(bridge: Clockwork, run: Run) -> None:
+def test_shipment_that_is_several_deliveries_is_not_linked(bridge: VirtualBridge, run: Run) -> None:
     shipment = bridge.world.add_shipstation_order("PD802/1", ONE_TEE)
     bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels([shipment])))
     bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels([shipment])))
@@ -186,37 +190,37 @@ def test_shipment_that_is_several_deliveries_is_not_linked(bridge: Clockwork, ru
 # Retry
 
 
-def _waiting(bridge: Clockwork) -> None:
+def _waiting(bridge: VirtualBridge) -> None:
     bridge.simulator.inject("purple_dot.create_fulfillment", "throttle:90")
     ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
     bridge.work()
 
 
-def _looking(bridge: Clockwork) -> None:
+def _looking(bridge: VirtualBridge) -> None:
     ship(bridge, "PD800/1", ONE_TEE)
     bridge.work()
     bridge.world.add_order("PD800/1", ONE_TEE)
 
 
-def _pending(bridge: Clockwork) -> None:
+def _pending(bridge: VirtualBridge) -> None:
     ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
     bridge.step()
 
 
-def _unconfirmed(bridge: Clockwork) -> None:
+def _unconfirmed(bridge: VirtualBridge) -> None:
     bridge.simulator.inject("purple_dot.create_fulfillment", "drop_after_commit")
     ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
     bridge.work()
 
 
-def _held(bridge: Clockwork) -> None:
+def _held(bridge: VirtualBridge) -> None:
     """It can be tried again, since the SKU was corrected in ShipStation."""
     held(bridge)
     packed = bridge.world.shipstation_orders[-1]
     packed.items = bridge.world.add_shipstation_order("PD800/1", ONE_TEE).items
 
 
-def _dead(bridge: Clockwork) -> None:
+def _dead(bridge: VirtualBridge) -> None:
     bridge.simulator.inject("purple_dot.create_fulfillment", "status:422")
     ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
     bridge.settle()
@@ -233,7 +237,7 @@ def _dead(bridge: Clockwork) -> None:
     ],
 )
 def test_what_is_not_told_yet_is_tried_now_and_told_once(
-    bridge: Clockwork, run: Run, make: Callable[..., None], status: str
+    bridge: VirtualBridge, run: Run, make: Callable[..., None], status: str
 ) -> None:
     make(bridge)
     before = only(bridge)
@@ -250,24 +254,24 @@ def test_what_is_not_told_yet_is_tried_now_and_told_once(
     assert len(bridge.accepted()) == 1
 
 
-def _delivering(bridge: Clockwork) -> None:
+def _delivering(bridge: VirtualBridge) -> None:
     bridge.dies_at = "create_fulfillment"
     ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
     bridge.work()
 
 
-def _delivered(bridge: Clockwork) -> None:
+def _delivered(bridge: VirtualBridge) -> None:
     ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
     bridge.settle()
 
 
-def _cancelled(bridge: Clockwork) -> None:
+def _cancelled(bridge: VirtualBridge) -> None:
     _waiting(bridge)
     bridge.world.void_label(bridge.world.labels[-1])
     bridge.settle()
 
 
-def _voided_late(bridge: Clockwork) -> None:
+def _voided_late(bridge: VirtualBridge) -> None:
     _delivered(bridge)
     bridge.travel(bridge.world.label_created_v2(bridge.world.void_label(bridge.world.labels[-1])))
 
@@ -282,7 +286,7 @@ def _voided_late(bridge: Clockwork) -> None:
     ],
 )
 def test_what_must_not_be_tried_is_refused(
-    bridge: Clockwork, run: Run, make: Callable[..., None], status: str, told: str
+    bridge: VirtualBridge, run: Run, make: Callable[..., None], status: str, told: str
 ) -> None:
     make(bridge)
     before = only(bridge)
@@ -295,7 +299,7 @@ def test_what_must_not_be_tried_is_refused(
 
 
 def test_answer_that_is_still_unclear_is_not_hurried_into_a_second_post(
-    bridge: Clockwork, run: Run
+    bridge: VirtualBridge, run: Run
 ) -> None:
     _unconfirmed(bridge)
     before = only(bridge)
@@ -307,7 +311,7 @@ def test_answer_that_is_still_unclear_is_not_hurried_into_a_second_post(
     assert len(bridge.sent) == len(bridge.accepted()) == 1
 
 
-def test_one_that_is_refused_does_not_stop_the_others(bridge: Clockwork, run: Run) -> None:
+def test_one_that_is_refused_does_not_stop_the_others(bridge: VirtualBridge, run: Run) -> None:
     _delivered(bridge)
     [delivered] = bridge.deliveries()
     ship(bridge, bridge.world.add_order("PD801/1", ONE_TEE), [("SHIRT", 1)])
@@ -320,7 +324,7 @@ def test_one_that_is_refused_does_not_stop_the_others(bridge: Clockwork, run: Ru
     assert [row["done"] for row in json.loads(result.stdout)] == [False, True, False]
 
 
-def test_all_that_is_left_goes_out_only_after_it_was_shown(bridge: Clockwork, run: Run) -> None:
+def test_all_that_is_left_goes_out_only_after_it_was_shown(bridge: VirtualBridge, run: Run) -> None:
     order = bridge.world.add_order("PD800/1", [("TEE", 2), ("CAP", 1)])
     labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order), items=[])
     bridge.travel(bridge.world.item_ship_notify(labels))
@@ -343,7 +347,7 @@ def test_all_that_is_left_goes_out_only_after_it_was_shown(bridge: Clockwork, ru
 @pytest.mark.parametrize("status", ["delivered", "cancelled"])
 @pytest.mark.parametrize("make", [_held, _dead, _voided_late])
 def test_exception_is_closed_as_a_person_says(
-    bridge: Clockwork, run: Run, make: Callable[..., None], status: str
+    bridge: VirtualBridge, run: Run, make: Callable[..., None], status: str
 ) -> None:
     make(bridge)
     before = only(bridge)
@@ -370,7 +374,7 @@ def test_exception_is_closed_as_a_person_says(
     "make", [_waiting, _looking, _pending, _unconfirmed, _delivering, _delivered, _cancelled]
 )
 def test_what_is_no_exception_is_not_resolved(
-    bridge: Clockwork, run: Run, make: Callable[..., None]
+    bridge: VirtualBridge, run: Run, make: Callable[..., None]
 ) -> None:
     make(bridge)
     before = only(bridge)
@@ -383,7 +387,7 @@ def test_what_is_no_exception_is_not_resolved(
 
 @pytest.mark.parametrize("name", ["link", "retry", "resolve"])
 def test_delivery_that_is_not_there_is_told_with_what_to_do(
-    bridge: Clockwork, run: Run, name: str
+    bridge: VirtualBridge, run: Run, name: str
 ) -> None:
     bridge.world.add_order("PD800/1", ONE_TEE)
     more = {"link": ["PD800/1"], "resolve": ["--as", "delivered", "--reason", "x"]}.get(name, [])
@@ -406,7 +410,7 @@ def test_delivery_that_is_not_there_is_told_with_what_to_do(
     ],
 )
 def test_wrong_use_exits_2_and_changes_nothing(
-    bridge: Clockwork, run: Run, arguments: list[str]
+    bridge: VirtualBridge, run: Run, arguments: list[str]
 ) -> None:
     held(bridge)
     before = only(bridge)
@@ -420,7 +424,7 @@ def test_wrong_use_exits_2_and_changes_nothing(
 # Explain
 
 
-def test_why_nothing_happened_is_told_in_sentences(bridge: Clockwork, run: Run) -> None:
+def test_why_nothing_happened_is_told_in_sentences(bridge: VirtualBridge, run: Run) -> None:
     ship(bridge, "100482", ONE_TEE)
     bridge.settle()
     [event] = bridge.events()
@@ -434,7 +438,7 @@ def test_why_nothing_happened_is_told_in_sentences(bridge: Clockwork, run: Run) 
     assert "ignored because not_a_purple_dot_order" in result.stdout
 
 
-def test_explanation_as_json_has_the_same_sentences(bridge: Clockwork, run: Run) -> None:
+def test_explanation_as_json_has_the_same_sentences(bridge: VirtualBridge, run: Run) -> None:
     delivery = held(bridge)
 
     told = json.loads(run("explain", delivery["id"], "--json").stdout)
@@ -443,7 +447,7 @@ def test_explanation_as_json_has_the_same_sentences(bridge: Clockwork, run: Run)
     assert "\n".join(told["explanation"]) == run("explain", delivery["id"]).stdout.rstrip("\n")
 
 
-def test_explain_finds_by_whatever_a_person_has(bridge: Clockwork, run: Run) -> None:
+def test_explain_finds_by_whatever_a_person_has(bridge: VirtualBridge, run: Run) -> None:
     delivery = held(bridge)
 
     outputs = {
@@ -463,7 +467,7 @@ def _exported(result: Result) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(result.stdout)))
 
 
-def test_all_numbers_of_a_multi_package_label_are_exported(bridge: Clockwork, run: Run) -> None:
+def test_all_numbers_of_a_multi_package_label_are_exported(bridge: VirtualBridge, run: Run) -> None:
     order = bridge.world.add_order("PD800/1", [("TEE", 2), ("CAP", 1)])
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order), packages=3)
     bridge.travel(bridge.world.label_created_v2(label))
@@ -483,7 +487,7 @@ def test_all_numbers_of_a_multi_package_label_are_exported(bridge: Clockwork, ru
 
 
 @pytest.mark.parametrize("evil", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)"])
-def test_no_cell_is_run_by_a_spreadsheet(bridge: Clockwork, run: Run, evil: str) -> None:
+def test_no_cell_is_run_by_a_spreadsheet(bridge: VirtualBridge, run: Run, evil: str) -> None:
     order = bridge.world.add_order("PD800/1", [(evil, 1)])
     shipment = bridge.world.add_shipstation_order(
         order, shipment_number=evil, external_shipment_id=order.id
@@ -500,7 +504,7 @@ def test_no_cell_is_run_by_a_spreadsheet(bridge: Clockwork, run: Run, evil: str)
     ]
 
 
-def test_export_is_narrowed_by_age_and_may_be_empty(bridge: Clockwork, run: Run) -> None:
+def test_export_is_narrowed_by_age_and_may_be_empty(bridge: VirtualBridge, run: Run) -> None:
     held(bridge)
 
     assert len(_exported(run("export", "--since", "2026-11-04"))) == 1
@@ -511,7 +515,7 @@ def test_export_is_narrowed_by_age_and_may_be_empty(bridge: Clockwork, run: Run)
 
 
 def test_every_act_by_hand_is_in_the_audit_list_and_what_was_refused_is_not(
-    bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch
+    bridge: VirtualBridge, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUDO_USER", "alice")
     delivery, first, _ = ambiguous(bridge)
@@ -533,7 +537,7 @@ def test_every_act_by_hand_is_in_the_audit_list_and_what_was_refused_is_not(
 
 
 def test_audit_list_is_a_table_for_people_or_says_that_it_is_empty(
-    bridge: Clockwork, run: Run
+    bridge: VirtualBridge, run: Run
 ) -> None:
     assert run("audit").stdout == "Nothing was done by hand.\n"
 

@@ -20,7 +20,7 @@ from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from tests.support.fakes import Clock
 from tests.support.replays import dead, delivered, everything, foreign, items, story
 from tests.support.rows import rows
-from tests.support.virtual_bridge import Clockwork, Json
+from tests.support.virtual_bridge import Json, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -28,19 +28,19 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clockwork]:
+def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[VirtualBridge]:
     handlers = list(logging.getLogger().handlers)
     (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
     with (
         structlog.testing.capture_logs(),
-        Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
+        VirtualBridge(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
     ):
         yield bridge
     logging.getLogger().handlers[:] = handlers
 
 
 @pytest.fixture
-def run(bridge: Clockwork) -> Run:
+def run(bridge: VirtualBridge) -> Run:
     return lambda *arguments: CliRunner().invoke(main, ["replay", *arguments], env=bridge.environ)
 
 
@@ -51,7 +51,7 @@ def plan(run: Run, *arguments: str) -> Json:
     return told
 
 
-def run_id(bridge: Clockwork) -> str:
+def run_id(bridge: VirtualBridge) -> str:
     [*_, newest] = rows(bridge.database, "replay_runs")
     return str(newest.id)
 
@@ -60,7 +60,7 @@ def run_id(bridge: Clockwork) -> str:
 
 
 @pytest.mark.parametrize("mode", ["--as-stored", "--fetch-again"])
-def test_plan_writes_nothing_and_sends_nothing(bridge: Clockwork, run: Run, mode: str) -> None:
+def test_plan_writes_nothing_and_sends_nothing(bridge: VirtualBridge, run: Run, mode: str) -> None:
     dead(bridge, 2)
     delivered(bridge)
     foreign(bridge)
@@ -74,7 +74,7 @@ def test_plan_writes_nothing_and_sends_nothing(bridge: Clockwork, run: Run, mode
 
 
 def test_plan_shows_each_body_and_its_difference_from_what_was_sent_and_from_purple_dot(
-    bridge: Clockwork, run: Run
+    bridge: VirtualBridge, run: Run
 ) -> None:
     order = bridge.world.add_order("PD800/1", [("TEE", 2)])
     shipment = bridge.world.add_shipstation_order(order, [("TEE", 2)])
@@ -99,7 +99,7 @@ def test_plan_shows_each_body_and_its_difference_from_what_was_sent_and_from_pur
 
 
 def test_two_events_of_one_parcel_are_planned_as_one_fulfillment(
-    bridge: Clockwork, run: Run
+    bridge: VirtualBridge, run: Run
 ) -> None:
     event_id, order, shipment = foreign(bridge)
     [label] = bridge.world.labels
@@ -113,7 +113,7 @@ def test_two_events_of_one_parcel_are_planned_as_one_fulfillment(
 
 
 def test_plan_says_plainly_what_is_left_alone_and_that_nothing_can_force_it(
-    bridge: Clockwork, run: Run
+    bridge: VirtualBridge, run: Run
 ) -> None:
     event_id, _ = delivered(bridge)
     [delivery] = bridge.deliveries()
@@ -126,7 +126,7 @@ def test_plan_says_plainly_what_is_left_alone_and_that_nothing_can_force_it(
     assert "Nothing was written or sent." in result.stdout
 
 
-def test_plan_says_how_many_calls_it_needs(bridge: Clockwork, run: Run) -> None:
+def test_plan_says_how_many_calls_it_needs(bridge: VirtualBridge, run: Run) -> None:
     event_id, *_ = foreign(bridge)
     pages = bridge.world.count("shipstation.labels")
 
@@ -137,7 +137,7 @@ def test_plan_says_how_many_calls_it_needs(bridge: Clockwork, run: Run) -> None:
     assert bridge.world.count("shipstation.labels") == pages + 1
 
 
-def test_vendor_that_does_not_answer_is_told_in_the_plan(bridge: Clockwork, run: Run) -> None:
+def test_vendor_that_does_not_answer_is_told_in_the_plan(bridge: VirtualBridge, run: Run) -> None:
     event_id, *_ = foreign(bridge)
     bridge.simulator.inject("shipstation.labels", "status:500")
 
@@ -149,17 +149,17 @@ def test_vendor_that_does_not_answer_is_told_in_the_plan(bridge: Clockwork, run:
 # What can't be replayed
 
 
-def _rejected(bridge: Clockwork) -> str:
+def _rejected(bridge: VirtualBridge) -> str:
     bridge.post(b"{")
     return str(bridge.events()[-1]["id"])
 
 
-def _of_no_use(bridge: Clockwork) -> str:
+def _of_no_use(bridge: VirtualBridge) -> str:
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order("100482"))
     return bridge.send(bridge.world.track_event_v2(label))
 
 
-def _still_work(bridge: Clockwork) -> str:
+def _still_work(bridge: VirtualBridge) -> str:
     return bridge.send(
         bridge.world.label_created_v2(
             bridge.world.buy_labels(bridge.world.add_shipstation_order("100482"))
@@ -167,13 +167,13 @@ def _still_work(bridge: Clockwork) -> str:
     )
 
 
-def _redacted(bridge: Clockwork) -> str:
+def _redacted(bridge: VirtualBridge) -> str:
     event_id, *_ = foreign(bridge)
     _redact(bridge.database, event_id)
     return event_id
 
 
-def _redacted_inline(bridge: Clockwork) -> str:
+def _redacted_inline(bridge: VirtualBridge) -> str:
     row = bridge.world.inline_row(bridge.world.add_shipstation_order("100482"), "1ZA00000T03")
     [event_id] = bridge.travel(bridge.world.inline_fulfillments([row]))
     _redact(bridge.database, event_id)
@@ -188,7 +188,7 @@ def _redact(database: Database, event_id: str) -> None:
         )
 
 
-def _never_fetched(bridge: Clockwork) -> str:
+def _never_fetched(bridge: VirtualBridge) -> str:
     bridge.simulator.inject("shipstation.labels", "status:500", 99)
     event_id = _still_work(bridge)
     bridge.settle()
@@ -207,7 +207,7 @@ def _never_fetched(bridge: Clockwork) -> str:
     ],
 )
 def test_what_can_not_be_replayed_is_refused_with_its_reason(
-    bridge: Clockwork, run: Run, made: Callable[[Clockwork], str], mode: str, why: str
+    bridge: VirtualBridge, run: Run, made: Callable[[VirtualBridge], str], mode: str, why: str
 ) -> None:
     event_id = made(bridge)
 
@@ -219,7 +219,9 @@ def test_what_can_not_be_replayed_is_refused_with_its_reason(
     assert rows(bridge.database, "replay_runs") == []
 
 
-def test_redacted_event_that_kept_its_pointer_is_fetched_again(bridge: Clockwork, run: Run) -> None:
+def test_redacted_event_that_kept_its_pointer_is_fetched_again(
+    bridge: VirtualBridge, run: Run
+) -> None:
     event_id, order, shipment = foreign(bridge)
     _redact(bridge.database, event_id)
     shipment.shipment_number = order.reference
@@ -231,7 +233,7 @@ def test_redacted_event_that_kept_its_pointer_is_fetched_again(bridge: Clockwork
 
 
 def test_type_that_was_not_handled_when_it_came_is_not_fetched_from_elsewhere(
-    bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch
+    bridge: VirtualBridge, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The door did not judge its URL."""
     bridge.post(
@@ -247,7 +249,7 @@ def test_type_that_was_not_handled_when_it_came_is_not_fetched_from_elsewhere(
 # The run
 
 
-def test_count_of_the_plan_is_just_what_is_run(bridge: Clockwork, run: Run) -> None:
+def test_count_of_the_plan_is_just_what_is_run(bridge: VirtualBridge, run: Run) -> None:
     dead(bridge, 3)
     foreign(bridge)
     _rejected(bridge)
@@ -271,7 +273,7 @@ def test_count_of_the_plan_is_just_what_is_run(bridge: Clockwork, run: Run) -> N
     [(["--status", "dead"], 0), (["--status", "processed"], 2), (["--type", "SHIP_NOTIFY"], 1)],
 )
 def test_range_is_narrowed_as_the_lists_are(
-    bridge: Clockwork, run: Run, narrowed: list[str], count: int
+    bridge: VirtualBridge, run: Run, narrowed: list[str], count: int
 ) -> None:
     _, label = delivered(bridge)
     delivered(bridge)
@@ -282,7 +284,9 @@ def test_range_is_narrowed_as_the_lists_are(
     assert json.loads(result.stdout)["count"] == count
 
 
-def test_all_that_failed_are_those_whose_deliveries_did_too(bridge: Clockwork, run: Run) -> None:
+def test_all_that_failed_are_those_whose_deliveries_did_too(
+    bridge: VirtualBridge, run: Run
+) -> None:
     """The event of a refused parcel was processed; what failed is its delivery."""
     delivered(bridge)
     failed = dead(bridge, 2)
@@ -302,7 +306,7 @@ def test_all_that_failed_are_those_whose_deliveries_did_too(bridge: Clockwork, r
 
 
 def test_one_failed_event_needs_no_reason_several_or_a_delivered_one_do(
-    bridge: Clockwork, run: Run
+    bridge: VirtualBridge, run: Run
 ) -> None:
     first, second = dead(bridge, 2)
     done, _ = delivered(bridge)
@@ -317,7 +321,7 @@ def test_one_failed_event_needs_no_reason_several_or_a_delivered_one_do(
 
 
 def test_run_is_in_the_audit_list_with_who_and_why(
-    bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch
+    bridge: VirtualBridge, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("SUDO_USER", "alice")
     run(*dead(bridge, 2), "--yes", "--reason", "Purple Dot mended the order")
@@ -332,7 +336,7 @@ def test_run_is_in_the_audit_list_with_who_and_why(
 
 
 def test_without_a_worker_it_says_what_to_start_and_is_not_called_done(
-    bridge: Clockwork, run: Run
+    bridge: VirtualBridge, run: Run
 ) -> None:
     [event_id] = dead(bridge)
 
@@ -346,7 +350,9 @@ def test_without_a_worker_it_says_what_to_start_and_is_not_called_done(
     assert "  1 delivered" in after.stdout.splitlines()
 
 
-def test_what_still_needs_a_person_after_a_run_is_exit_code_1(bridge: Clockwork, run: Run) -> None:
+def test_what_still_needs_a_person_after_a_run_is_exit_code_1(
+    bridge: VirtualBridge, run: Run
+) -> None:
     [event_id] = dead(bridge)
     bridge.simulator.inject("purple_dot.create_fulfillment", "status:422")
     run(event_id, "--yes")
@@ -359,7 +365,7 @@ def test_what_still_needs_a_person_after_a_run_is_exit_code_1(bridge: Clockwork,
 
 
 def test_ctrl_c_pauses_the_run_and_says_how_to_go_on(
-    bridge: Clockwork, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any
+    bridge: VirtualBridge, run: Run, monkeypatch: pytest.MonkeyPatch, capsys: Any
 ) -> None:
     ids = dead(bridge, 8)
     run(*ids, "--yes", "--reason", "after the fix")
@@ -383,7 +389,7 @@ def test_ctrl_c_pauses_the_run_and_says_how_to_go_on(
     assert len(bridge.accepted()) == 8
 
 
-def test_cancelled_run_can_not_be_gone_on_with(bridge: Clockwork, run: Run) -> None:
+def test_cancelled_run_can_not_be_gone_on_with(bridge: VirtualBridge, run: Run) -> None:
     run(*dead(bridge, 8), "--yes", "--reason", "after the fix")
 
     cancelled = run("--cancel", run_id(bridge))
@@ -406,7 +412,7 @@ def test_what_is_not_there_is_exit_code_1(run: Run, arguments: list[str]) -> Non
     assert run(*arguments).exit_code == 1
 
 
-def test_story_of_a_replay_explains_whose_it_is(bridge: Clockwork, run: Run) -> None:
+def test_story_of_a_replay_explains_whose_it_is(bridge: VirtualBridge, run: Run) -> None:
     event_id, *_ = foreign(bridge)
     run(event_id, "--yes", "--reason", "order mended")
     bridge.settle()

@@ -1,4 +1,4 @@
-"""Both sides and the ledger between them: what differs is told with what to do, what is on its way
+"""Both sides and the database between them: what differs is told with what to do, what is on its way
 or known to a person is not."""
 
 from collections.abc import Iterator, MutableMapping
@@ -13,28 +13,28 @@ from bridge.operations.compare import compare
 from bridge.settings import Settings
 from bridge.simulator import World
 from tests.support.fakes import Clock
-from tests.support.virtual_bridge import Clockwork
+from tests.support.virtual_bridge import VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
 
 @pytest.fixture
 def bridge(
-    ledger_url: str,
+    migrated_url: str,
     clock: Clock,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[Clockwork]:
-    with Clockwork(ledger_url, clock, BRIDGE_RECONCILE_EVERY="0") as bridge:
+) -> Iterator[VirtualBridge]:
+    with VirtualBridge(migrated_url, clock, BRIDGE_RECONCILE_EVERY="0") as bridge:
         yield bridge
 
 
 @pytest.fixture
-def world(bridge: Clockwork) -> World:
+def world(bridge: VirtualBridge) -> World:
     return bridge.world
 
 
 def differences(
-    bridge: Clockwork, *, days: float = 3, after_hours: float = 2
+    bridge: VirtualBridge, *, days: float = 3, after_hours: float = 2
 ) -> list[tuple[str, str]]:
     """(what, the order's reference) of each."""
     bridge.clock.advance(after_hours * 3600)
@@ -45,7 +45,7 @@ def differences(
     return [(one.what, one.reference) for one in found]
 
 
-def test_sides_that_agree_differ_in_nothing(bridge: Clockwork, world: World) -> None:
+def test_sides_that_agree_differ_in_nothing(bridge: VirtualBridge, world: World) -> None:
     whole, part, _waiting = world.add_order(), world.add_order(), world.add_order()
     [one] = world.buy_labels(world.add_shipstation_order(whole))
     [half] = world.buy_labels(world.add_shipstation_order(part, [("ALDER-CAP", 1)]))
@@ -58,7 +58,7 @@ def test_sides_that_agree_differ_in_nothing(bridge: Clockwork, world: World) -> 
 
 
 def test_parcel_that_was_ignored_before_purple_dot_had_its_order_is_told(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     parcel = world.add_shipstation_order(
         "10042", [("ALDER-TEE-S", 2)], external_shipment_id="9084de1f-0de8-5636-b10e-d77e3dc811e0"
@@ -74,7 +74,7 @@ def test_parcel_that_was_ignored_before_purple_dot_had_its_order_is_told(
 
 
 def test_parcel_that_is_on_its_way_or_held_is_no_difference(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     on_its_way, held = world.add_order(), world.add_order()
     [event_id] = bridge.travel(
@@ -86,7 +86,7 @@ def test_parcel_that_is_on_its_way_or_held_is_no_difference(
     assert differences(bridge) == []
 
 
-def test_order_that_someone_else_fulfilled_is_told(bridge: Clockwork, world: World) -> None:
+def test_order_that_someone_else_fulfilled_is_told(bridge: VirtualBridge, world: World) -> None:
     never, partly = world.add_order(), world.add_order()
     bridge.travel(
         world.label_created_v2(
@@ -103,7 +103,7 @@ def test_order_that_someone_else_fulfilled_is_told(bridge: Clockwork, world: Wor
 
 
 def test_order_that_a_person_closed_as_delivered_is_no_difference(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     order = world.add_order()
     bridge.travel(
@@ -123,7 +123,7 @@ def test_order_that_a_person_closed_as_delivered_is_no_difference(
 
 
 def test_order_that_was_told_and_is_not_shown_is_told_after_an_hour(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     order = world.add_order()
     bridge.travel(world.label_created_v2(world.buy_labels(world.add_shipstation_order(order))))
@@ -134,7 +134,7 @@ def test_order_that_was_told_and_is_not_shown_is_told_after_an_hour(
 
 
 def test_older_order_is_compared_when_a_parcel_of_it_left_lately(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     order, untouched = world.add_order(), world.add_order(status="FULFILLED")
     bridge.clock.advance(30 * 24 * 3600)
@@ -149,7 +149,7 @@ def test_older_order_is_compared_when_a_parcel_of_it_left_lately(
     assert untouched.reference not in dict(differences(bridge)).values()
 
 
-def test_comparing_many_parcels_takes_two_calls(bridge: Clockwork, world: World) -> None:
+def test_comparing_many_parcels_takes_two_calls(bridge: VirtualBridge, world: World) -> None:
     orders = [world.add_order() for _ in range(12)]
     bridge.clock.advance(30 * 24 * 3600)
     bridge.travel(
@@ -163,7 +163,9 @@ def test_comparing_many_parcels_takes_two_calls(bridge: Clockwork, world: World)
     assert len(world.calls) - before == 2  # all references at once, and what became ready since
 
 
-def test_each_difference_says_what_is_so_and_what_to_do(bridge: Clockwork, world: World) -> None:
+def test_each_difference_says_what_is_so_and_what_to_do(
+    bridge: VirtualBridge, world: World
+) -> None:
     world.fulfill_elsewhere(world.add_order())
     _looked_at, [found] = compare(
         bridge.database,

@@ -34,12 +34,12 @@ Open = Callable[..., Flask]
 
 
 @pytest.fixture
-def opened_app(ledger_url: str) -> Iterator[Open]:
-    """One process of the receiver on the ledger, and another with other settings."""
+def opened_app(migrated_url: str) -> Iterator[Open]:
+    """One process of the receiver on the database, and another with other settings."""
     apps = []
 
     def open_it(**settings: str) -> Flask:
-        app = create_app(Settings.load(SETTINGS | {"BRIDGE_DATABASE_URL": ledger_url} | settings))
+        app = create_app(Settings.load(SETTINGS | {"BRIDGE_DATABASE_URL": migrated_url} | settings))
         apps.append(app)
         return app
 
@@ -205,7 +205,7 @@ def test_webhooks_and_health_get_no_cookie(client: FlaskClient) -> None:
     assert "Set-Cookie" not in client.get("/healthz").headers
 
 
-def test_session_holds_in_every_process_of_the_ledger(opened_app: Open) -> None:
+def test_session_holds_in_every_process_of_the_database(opened_app: Open) -> None:
     first, second = opened_app().test_client(), opened_app().test_client()
     sign_in(first)
     cookie = first.get_cookie("bridge_console", path="/console/")
@@ -235,7 +235,7 @@ def test_another_password_or_key_ends_the_sessions(
 
 
 def test_key_of_the_sessions_opens_nothing_without_the_password(client: FlaskClient) -> None:
-    """It stands in the ledger, of which somebody may have a copy."""
+    """It stands in the database, of which somebody may have a copy."""
     client.get(SIGN_IN)
     app = client.application
     key = str(app.secret_key).encode()

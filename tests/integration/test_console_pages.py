@@ -1,4 +1,4 @@
-"""What stands on the console's pages, and what its buttons do: with the real door, ledger, jobs and
+"""What stands on the console's pages, and what its buttons do: with the real door, database, jobs and
 simulator, in virtual time."""
 
 import json
@@ -21,7 +21,7 @@ from bridge.web.app import create_app
 from bridge.web.console.pages import LONGEST, age, shown
 from tests.support.console_client import PASSWORDS, VIEWER, Page, Reader, reader
 from tests.support.fakes import Clock
-from tests.support.virtual_bridge import TOKEN, Clockwork, Json
+from tests.support.virtual_bridge import TOKEN, Json, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -30,24 +30,24 @@ EXCEPTIONS = "/console/exceptions"
 
 
 @pytest.fixture
-def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clockwork]:
+def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[VirtualBridge]:
     shutil.copy(_migrated_file, tmp_path / "bridge.db")
     with (
         structlog.testing.capture_logs(),
-        Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
+        VirtualBridge(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
     ):
         yield bridge
 
 
 @pytest.fixture
-def on_both(ledger_url: str, clock: Clock) -> Iterator[Clockwork]:
+def on_both(migrated_url: str, clock: Clock) -> Iterator[VirtualBridge]:
     """The same on each kind of database, where that may make a difference."""
-    with structlog.testing.capture_logs(), Clockwork(ledger_url, clock) as bridge:
+    with structlog.testing.capture_logs(), VirtualBridge(migrated_url, clock) as bridge:
         yield bridge
 
 
 @pytest.fixture
-def app(bridge: Clockwork) -> Iterator[Any]:
+def app(bridge: VirtualBridge) -> Iterator[Any]:
     """The receiver's process, under the same clock."""
     app = create_app(Settings.load(bridge.environ | PASSWORDS))
     app.extensions["database"]._clock = bridge.clock
@@ -61,31 +61,35 @@ def anna(app: Any) -> Reader:
     return reader(app)
 
 
-def ship(bridge: Clockwork, order: PurpleDotOrder | str, items: Any = None, **named: Any) -> Label:
+def ship(
+    bridge: VirtualBridge, order: PurpleDotOrder | str, items: Any = None, **named: Any
+) -> Label:
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, items, **named))
     bridge.travel(bridge.world.label_created_v2(label))
     return label
 
 
-def ambiguous(bridge: Clockwork, number: int = 800) -> tuple[Json, PurpleDotOrder, PurpleDotOrder]:
+def ambiguous(
+    bridge: VirtualBridge, number: int = 800
+) -> tuple[Json, PurpleDotOrder, PurpleDotOrder]:
     first, second = (bridge.world.add_order(f"PD{number}/{part}", ONE_TEE) for part in (1, 2))
     ship(bridge, first, custom_fields=(second.reference, None, None))
     return bridge.deliveries()[-1], first, second
 
 
-def without_items(bridge: Clockwork) -> tuple[Json, PurpleDotOrder]:
+def without_items(bridge: VirtualBridge) -> tuple[Json, PurpleDotOrder]:
     order = bridge.world.add_order("PD700/1", [("TEE", 2), ("CAP", 1)])
     labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order), items=[])
     bridge.travel(bridge.world.item_ship_notify(labels))
     return bridge.deliveries()[-1], order
 
 
-def delivered(bridge: Clockwork, reference: str = "PD100/1") -> Json:
+def delivered(bridge: VirtualBridge, reference: str = "PD100/1") -> Json:
     ship(bridge, bridge.world.add_order(reference, [("TEE", 2), ("CAP", 1)]))
     return bridge.deliveries()[-1]
 
 
-def acts(bridge: Clockwork) -> list[tuple[str, str, str, str | None]]:
+def acts(bridge: VirtualBridge) -> list[tuple[str, str, str, str | None]]:
     with bridge.database.read() as connection:
         return [
             (act["who"], act["what"], act["subject"], act["why"]) for act in audit.acts(connection)
@@ -103,7 +107,7 @@ def test_empty_inbox_says_so(anna: Reader) -> None:
 
 
 def test_inbox_groups_by_reason_and_says_what_to_do_with_order_parcel_and_age(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     (one, *_), (two, *_), (three, _) = (
         ambiguous(bridge, 800),
@@ -124,7 +128,7 @@ def test_inbox_groups_by_reason_and_says_what_to_do_with_order_parcel_and_age(
 
 
 def test_dead_event_stands_in_the_inbox_and_is_retried_by_one_click(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     bridge.simulator.inject("shipstation.labels", "status:500", count=None)
     ship(bridge, bridge.world.add_order("PD800/1", ONE_TEE))
@@ -143,7 +147,9 @@ def test_dead_event_stands_in_the_inbox_and_is_retried_by_one_click(
 # Mending one
 
 
-def test_one_click_retries_what_was_mended_in_shipstation(bridge: Clockwork, anna: Reader) -> None:
+def test_one_click_retries_what_was_mended_in_shipstation(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
     order = bridge.world.add_order("PD800/1", ONE_TEE)
     label = ship(bridge, order, [("SHIRT", 1)])
     [held] = bridge.deliveries()
@@ -159,7 +165,7 @@ def test_one_click_retries_what_was_mended_in_shipstation(bridge: Clockwork, ann
 
 
 def test_ambiguous_parcel_is_linked_to_one_of_the_orders_that_are_offered(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     held, first, second = ambiguous(bridge)
     page = anna.page(f"/console/deliveries/{held['id']}")
@@ -177,7 +183,7 @@ def test_ambiguous_parcel_is_linked_to_one_of_the_orders_that_are_offered(
 
 
 def test_order_is_looked_up_at_purple_dot_by_reference_or_id(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     ship(bridge, "PD900/1", ONE_TEE)
     [held] = bridge.deliveries()
@@ -196,7 +202,7 @@ def test_order_is_looked_up_at_purple_dot_by_reference_or_id(
 
 @pytest.mark.parametrize("named", ["", "PD999/9", "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0aff"])
 def test_parcel_is_linked_to_no_order_that_is_not_there(
-    bridge: Clockwork, anna: Reader, named: str
+    bridge: VirtualBridge, anna: Reader, named: str
 ) -> None:
     held, *_ = ambiguous(bridge)
 
@@ -206,7 +212,7 @@ def test_parcel_is_linked_to_no_order_that_is_not_there(
     assert (bridge.deliveries(), acts(bridge)) == ([held], [])
 
 
-def test_unreachable_purple_dot_is_told_on_the_page(bridge: Clockwork, anna: Reader) -> None:
+def test_unreachable_purple_dot_is_told_on_the_page(bridge: VirtualBridge, anna: Reader) -> None:
     held, first, _ = ambiguous(bridge)
     bridge.simulator.inject("purple_dot.orders_by_reference", "status:500", count=None)
 
@@ -218,7 +224,7 @@ def test_unreachable_purple_dot_is_told_on_the_page(bridge: Clockwork, anna: Rea
 
 
 def test_what_is_left_goes_out_with_the_lines_that_were_written_out(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     held, order = without_items(bridge)
     page = anna.page(EXCEPTIONS)
@@ -240,7 +246,7 @@ def test_what_is_left_goes_out_with_the_lines_that_were_written_out(
 
 
 def test_other_lines_than_those_that_were_seen_are_not_sent(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     held, _ = without_items(bridge)
 
@@ -251,7 +257,9 @@ def test_other_lines_than_those_that_were_seen_are_not_sent(
 
 
 @pytest.mark.parametrize("status", ["delivered", "cancelled"])
-def test_exception_is_resolved_with_a_reason(bridge: Clockwork, anna: Reader, status: str) -> None:
+def test_exception_is_resolved_with_a_reason(
+    bridge: VirtualBridge, anna: Reader, status: str
+) -> None:
     held, *_ = ambiguous(bridge)
 
     told = anna.send(
@@ -275,7 +283,7 @@ def test_exception_is_resolved_with_a_reason(bridge: Clockwork, anna: Reader, st
     ],
 )
 def test_exception_is_not_resolved_without_a_reason_or_as_something_else(
-    bridge: Clockwork, anna: Reader, form: dict[str, str], told: str
+    bridge: VirtualBridge, anna: Reader, form: dict[str, str], told: str
 ) -> None:
     held, *_ = ambiguous(bridge)
 
@@ -286,7 +294,7 @@ def test_exception_is_not_resolved_without_a_reason_or_as_something_else(
 
 
 def test_what_purple_dot_has_gets_no_button_and_is_refused_all_the_same(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     delivery = delivered(bridge)
     held, *_ = ambiguous(bridge)
@@ -315,7 +323,7 @@ def test_delivery_that_is_not_there_is_told_so(anna: Reader) -> None:
     assert "There is no event evt_0." in anna.page("/console/events/evt_0", status=404)
 
 
-def test_pages_and_buttons_are_the_same_on_both_databases(on_both: Clockwork) -> None:
+def test_pages_and_buttons_are_the_same_on_both_databases(on_both: VirtualBridge) -> None:
     app = create_app(Settings.load(on_both.environ | PASSWORDS))
     app.extensions["database"]._clock = on_both.clock
     bob = reader(app)
@@ -345,7 +353,9 @@ def test_pages_and_buttons_are_the_same_on_both_databases(on_both: Clockwork) ->
 # Mending many
 
 
-def test_many_are_shown_exactly_then_done_with_one_reason(bridge: Clockwork, anna: Reader) -> None:
+def test_many_are_shown_exactly_then_done_with_one_reason(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
     (one, *_), (two, *_), done = ambiguous(bridge, 800), ambiguous(bridge, 801), delivered(bridge)
 
     plan = anna.send("/console/deliveries", "/many", all="1", what="cancelled")
@@ -372,7 +382,9 @@ def test_many_are_shown_exactly_then_done_with_one_reason(bridge: Clockwork, ann
     }
 
 
-def test_ticked_ones_are_retried_and_the_others_left_alone(bridge: Clockwork, anna: Reader) -> None:
+def test_ticked_ones_are_retried_and_the_others_left_alone(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
     (one, *_), (two, *_) = ambiguous(bridge, 800), ambiguous(bridge, 801)
 
     plan = anna.send("/console/deliveries?q=status:held", "/many", ids=[two["id"]], what="retry")
@@ -393,7 +405,7 @@ def test_ticked_ones_are_retried_and_the_others_left_alone(bridge: Clockwork, an
     [({"what": "retry"}, "Nothing was chosen"), ({"what": "drop"}, "can't be done to many")],
 )
 def test_plan_without_a_choice_or_of_something_else_is_refused(
-    bridge: Clockwork, anna: Reader, fields: dict[str, str], told: str
+    bridge: VirtualBridge, anna: Reader, fields: dict[str, str], told: str
 ) -> None:
     ambiguous(bridge)
 
@@ -401,7 +413,7 @@ def test_plan_without_a_choice_or_of_something_else_is_refused(
 
 
 def test_many_need_a_reason_and_what_has_moved_on_is_refused(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     held, *_ = ambiguous(bridge)
     plan = anna.send("/console/deliveries", "/many", ids=[held["id"]], what="delivered")
@@ -423,7 +435,7 @@ def test_many_need_a_reason_and_what_has_moved_on_is_refused(
 # The story
 
 
-def test_events_page_tells_its_whole_story(bridge: Clockwork, anna: Reader) -> None:
+def test_events_page_tells_its_whole_story(bridge: VirtualBridge, anna: Reader) -> None:
     delivery = delivered(bridge)
     [event] = bridge.events()
 
@@ -443,7 +455,7 @@ def test_events_page_tells_its_whole_story(bridge: Clockwork, anna: Reader) -> N
 
 
 def test_copied_curl_sends_the_very_same_and_holds_no_secret(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     delivery = delivered(bridge)
 
@@ -456,7 +468,7 @@ def test_copied_curl_sends_the_very_same_and_holds_no_secret(
     assert "X-Purple-Dot-Access-Token: $BRIDGE_PURPLE_DOT_ACCESS_TOKEN" in words
 
 
-def test_ignored_event_says_why_nothing_happened(bridge: Clockwork, anna: Reader) -> None:
+def test_ignored_event_says_why_nothing_happened(bridge: VirtualBridge, anna: Reader) -> None:
     label = ship(bridge, "100482", ONE_TEE)
     [event] = bridge.events()
 
@@ -473,7 +485,7 @@ def test_ignored_event_says_why_nothing_happened(bridge: Clockwork, anna: Reader
 
 
 def test_fulfillment_by_hand_and_a_lost_answer_are_told_attempt_by_attempt(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     bridge.simulator.inject("purple_dot.create_fulfillment", "drop_after_commit")
     delivery = delivered(bridge)
@@ -496,7 +508,7 @@ def listed(page: Page) -> list[str]:
     return [link.rpartition("/")[2] for link in links if re.search(r"/(evt|dlv)_[0-9a-f]+$", link)]
 
 
-def test_filter_line_narrows_deliveries(bridge: Clockwork, anna: Reader) -> None:
+def test_filter_line_narrows_deliveries(bridge: VirtualBridge, anna: Reader) -> None:
     held, *_ = ambiguous(bridge)
     done = delivered(bridge, "#PD100/1")
 
@@ -532,7 +544,7 @@ def test_filter_line_that_says_nothing_is_told_what_would(anna: Reader, line: st
 
 
 def test_pages_stay_the_same_while_more_comes_in(
-    bridge: Clockwork, anna: Reader, monkeypatch: pytest.MonkeyPatch
+    bridge: VirtualBridge, anna: Reader, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.web.console.lists.A_PAGE", 2)
     ids = [bridge.send({"resource_type": f"TYPE_{number}"}) for number in range(5)][::-1]
@@ -559,7 +571,7 @@ def test_pages_stay_the_same_while_more_comes_in(
 
 
 def test_overview_tells_the_last_sweep_as_a_moment_that_is_turned_into_the_readers_zone(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     now = bridge.clock.now
     with bridge.database.begin() as connection:
@@ -574,7 +586,7 @@ def test_overview_tells_the_last_sweep_as_a_moment_that_is_turned_into_the_reade
 
 
 def test_nothing_is_chosen_beforehand_of_what_a_resolved_delivery_counts_as(
-    bridge: Clockwork, anna: Reader
+    bridge: VirtualBridge, anna: Reader
 ) -> None:
     ambiguous(bridge)
 
@@ -586,7 +598,9 @@ def test_nothing_is_chosen_beforehand_of_what_a_resolved_delivery_counts_as(
     assert options[1]["value"] == ""
 
 
-def test_overview_tells_what_is_wrong_in_its_first_words(bridge: Clockwork, anna: Reader) -> None:
+def test_overview_tells_what_is_wrong_in_its_first_words(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
     ambiguous(bridge)
 
     page = anna.page("/console/")
@@ -625,7 +639,7 @@ def assert_harmless(page: Page) -> None:
     assert "\u202e" not in page.words
 
 
-def test_nothing_from_outside_becomes_a_part_of_a_page(bridge: Clockwork, anna: Reader) -> None:
+def test_nothing_from_outside_becomes_a_part_of_a_page(bridge: VirtualBridge, anna: Reader) -> None:
     world = bridge.world
     evil_order = world.add_order(f"PD1{EVIL}", [(EVIL, 1), ("TEE", 3)])
     ship(bridge, evil_order, [(EVIL, 1), (f"other{EVIL}", 1)], external_shipment_id=evil_order.id)
@@ -684,7 +698,7 @@ def test_endless_text_is_cut_and_counted() -> None:
     assert len(text) < LONGEST + 40
 
 
-def test_no_secret_stands_on_a_page(bridge: Clockwork, anna: Reader) -> None:
+def test_no_secret_stands_on_a_page(bridge: VirtualBridge, anna: Reader) -> None:
     delivered(bridge)
     ambiguous(bridge)
     url = f"https://bridge.example.com/webhooks/shipstation/{TOKEN}"
@@ -715,7 +729,7 @@ def test_no_secret_stands_on_a_page(bridge: Clockwork, anna: Reader) -> None:
 
 
 def test_viewer_sees_the_inbox_and_the_stories_without_a_button_that_acts(
-    bridge: Clockwork, app: Any
+    bridge: VirtualBridge, app: Any
 ) -> None:
     held, *_ = ambiguous(bridge)
     without_items(bridge)

@@ -18,13 +18,13 @@ from tests.integration.test_console import OPERATOR, VIEWER, sign_in, token_in
 from tests.support.fakes import Clock
 from tests.support.replays import dead, delivered, everything, foreign, start, story
 from tests.support.rows import row, rows
-from tests.support.virtual_bridge import Clockwork
+from tests.support.virtual_bridge import VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
 
 @pytest.fixture
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
     """SQLite alone: what the pages ask of the store is tested on both elsewhere."""
     (tmp_path / "bridge.db").write_bytes(request.getfixturevalue("_migrated_file").read_bytes())
     return f"sqlite:///{tmp_path / 'bridge.db'}"
@@ -32,12 +32,15 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
 
 @pytest.fixture
 def bridge(
-    ledger_url: str,
+    migrated_url: str,
     clock: Clock,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[Clockwork]:
-    with Clockwork(
-        ledger_url, clock, BRIDGE_CONSOLE_PASSWORD=OPERATOR, BRIDGE_CONSOLE_READONLY_PASSWORD=VIEWER
+) -> Iterator[VirtualBridge]:
+    with VirtualBridge(
+        migrated_url,
+        clock,
+        BRIDGE_CONSOLE_PASSWORD=OPERATOR,
+        BRIDGE_CONSOLE_READONLY_PASSWORD=VIEWER,
     ) as bridge:
         yield bridge
 
@@ -74,13 +77,13 @@ class Person:
 
 
 @pytest.fixture
-def anna(bridge: Clockwork) -> Iterator[Person]:
+def anna(bridge: VirtualBridge) -> Iterator[Person]:
     app = create_app(Settings.load(bridge.environ))
     yield Person(app.test_client(), OPERATOR)
     app.extensions["database"].close()
 
 
-def test_single_failed_event_is_one_click(bridge: Clockwork, anna: Person) -> None:
+def test_single_failed_event_is_one_click(bridge: VirtualBridge, anna: Person) -> None:
     [event_id] = dead(bridge)
 
     page = anna.press(anna.see(f"events/{event_id}"), "replays")
@@ -95,7 +98,7 @@ def test_single_failed_event_is_one_click(bridge: Clockwork, anna: Person) -> No
 
 
 def test_dead_event_that_a_replay_brought_to_a_good_end_waits_for_nobody(
-    bridge: Clockwork, anna: Person
+    bridge: VirtualBridge, anna: Person
 ) -> None:
     bridge.simulator.inject("shipstation.labels", "status:500", None)
     order = bridge.world.add_shipstation_order(bridge.world.add_order(lines=[("TEE", 1)]))
@@ -114,7 +117,7 @@ def test_dead_event_that_a_replay_brought_to_a_good_end_waits_for_nobody(
 
 
 def test_delivered_event_shows_its_plan_instead_and_asks_why(
-    bridge: Clockwork, anna: Person
+    bridge: VirtualBridge, anna: Person
 ) -> None:
     event_id, _ = delivered(bridge)
 
@@ -127,7 +130,7 @@ def test_delivered_event_shows_its_plan_instead_and_asks_why(
 
 
 def test_plan_shows_count_and_each_body_and_changes_nothing(
-    bridge: Clockwork, anna: Person
+    bridge: VirtualBridge, anna: Person
 ) -> None:
     ids = dead(bridge, 2)
     before, sent = everything(bridge.database), len(bridge.sent)
@@ -143,7 +146,7 @@ def test_plan_shows_count_and_each_body_and_changes_nothing(
 
 
 def test_all_that_match_are_replayed_with_a_reason_to_the_end(
-    bridge: Clockwork, anna: Person
+    bridge: VirtualBridge, anna: Person
 ) -> None:
     dead(bridge, 3)
     foreign(bridge)
@@ -165,7 +168,9 @@ def test_all_that_match_are_replayed_with_a_reason_to_the_end(
     ]
 
 
-def test_what_fits_by_now_and_was_not_seen_is_not_replayed(bridge: Clockwork, anna: Person) -> None:
+def test_what_fits_by_now_and_was_not_seen_is_not_replayed(
+    bridge: VirtualBridge, anna: Person
+) -> None:
     dead(bridge, 2)
     plan = anna.press(anna.see("events?q=status:processed"), "replays/plan", all="1")
     delivered(bridge)
@@ -177,7 +182,7 @@ def test_what_fits_by_now_and_was_not_seen_is_not_replayed(bridge: Clockwork, an
     assert rows(bridge.database, "replay_runs") == []
 
 
-def test_choices_of_the_plan_are_those_of_the_run(bridge: Clockwork, anna: Person) -> None:
+def test_choices_of_the_plan_are_those_of_the_run(bridge: VirtualBridge, anna: Person) -> None:
     ids = dead(bridge, 2)
     plan = anna.press(anna.see("events"), "replays/plan", id=ids)
     plan = anna.press(plan, "replays/plan", as_stored="1", notify_customer="1")
@@ -190,7 +195,7 @@ def test_choices_of_the_plan_are_those_of_the_run(bridge: Clockwork, anna: Perso
     assert [body["notify_customer"] for body in bridge.accepted()] == [True, True]
 
 
-def test_run_is_cancelled_with_a_button(bridge: Clockwork, anna: Person) -> None:
+def test_run_is_cancelled_with_a_button(bridge: VirtualBridge, anna: Person) -> None:
     run_id = start(bridge, *dead(bridge, 10))
     bridge.step()
 
@@ -204,7 +209,7 @@ def test_run_is_cancelled_with_a_button(bridge: Clockwork, anna: Person) -> None
     assert anna.post(f"replays/{run_id}/cancel").text.count("is cancelled already") == 1
 
 
-def test_run_that_was_paused_in_a_shell_goes_on_here(bridge: Clockwork, anna: Person) -> None:
+def test_run_that_was_paused_in_a_shell_goes_on_here(bridge: VirtualBridge, anna: Person) -> None:
     run_id = start(bridge, *dead(bridge, 6))
     with bridge.database.begin() as connection:
         replays.pause(connection, run_id)
@@ -222,7 +227,7 @@ def test_run_that_was_paused_in_a_shell_goes_on_here(bridge: Clockwork, anna: Pe
 
 
 def test_long_plan_and_long_run_go_on_over_pages(
-    bridge: Clockwork, anna: Person, monkeypatch: pytest.MonkeyPatch
+    bridge: VirtualBridge, anna: Person, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bridge.web.console.replaying.SHOWN", 2)
     monkeypatch.setattr("bridge.web.console.replaying.A_PAGE", 2)
@@ -240,7 +245,9 @@ def test_long_plan_and_long_run_go_on_over_pages(
     ] == [False, True]
 
 
-def test_what_can_not_be_replayed_is_told_with_its_reason(bridge: Clockwork, anna: Person) -> None:
+def test_what_can_not_be_replayed_is_told_with_its_reason(
+    bridge: VirtualBridge, anna: Person
+) -> None:
     bridge.post(b"{")
     event_id = bridge.events()[-1]["id"]
 
@@ -258,7 +265,7 @@ def test_nothing_chosen_is_told_and_a_wrong_filter_too(anna: Person) -> None:
     assert "Nothing was replayed yet" in anna.see("replays")
 
 
-def test_viewer_sees_runs_and_starts_none(bridge: Clockwork, anna: Person) -> None:
+def test_viewer_sees_runs_and_starts_none(bridge: VirtualBridge, anna: Person) -> None:
     run_id = start(bridge, *dead(bridge, 2))
     viewer = Person(anna.client.application.test_client(), VIEWER)
 

@@ -15,7 +15,7 @@ from bridge.store import repairs
 from bridge.translate.carriers import Carriers
 from bridge.vendors.shipstation.payloads import record_of
 from bridge.vendors.shipstation.shipments import shipped
-from tests.support.jobs import Desk
+from tests.support.jobs import Jobs
 from tests.support.rows import OTHER_ID, an_order, put, rows, units, v1_label
 
 pytest_plugins = ["tests.support.database_fixtures"]
@@ -55,19 +55,19 @@ def order(shipment_id: str = "se-1", items: list[dict[str, Any]] | None = None) 
     )
 
 
-def find(desk: Desk, delivery_id: str) -> Delivery:
-    with desk.ledger.read() as connection:
+def find(jobs: Jobs, delivery_id: str) -> Delivery:
+    with jobs.database.read() as connection:
         return repairs.find(connection, delivery_id)[0]
 
 
-def retry(desk: Desk, delivery_id: str) -> None:
-    delivery = find(desk, delivery_id)
-    with desk.ledger.begin() as connection:
-        repair.retry(connection, delivery, actor="alice (shell)", now=desk.clock.now)
+def retry(jobs: Jobs, delivery_id: str) -> None:
+    delivery = find(jobs, delivery_id)
+    with jobs.database.begin() as connection:
+        repair.retry(connection, delivery, actor="alice (shell)", now=jobs.clock.now)
 
 
-def standing(desk: Desk) -> list[tuple[str, str | None]]:
-    return sorted((stored.status, stored.reason) for stored in rows(desk.ledger))
+def standing(jobs: Jobs) -> list[tuple[str, str | None]]:
+    return sorted((stored.status, stored.reason) for stored in rows(jobs.database))
 
 
 @pytest.mark.parametrize(
@@ -76,15 +76,15 @@ def standing(desk: Desk) -> list[tuple[str, str | None]]:
     ids=["v2", "v1"],
 )
 def test_finished_label_that_never_gets_a_number_goes_to_a_person(
-    desk: Desk, records: list[Record]
+    jobs: Jobs, records: list[Record]
 ) -> None:
-    desk.fetcher.records = records
-    desk.notify("LABEL_CREATED_V2")
+    jobs.fetcher.records = records
+    jobs.notify("LABEL_CREATED_V2")
 
     for seconds in (0, 20, 70):
-        desk.process(after=seconds)
+        jobs.process(after=seconds)
 
-    assert standing(desk) == [("held", "no_tracking_number")]
+    assert standing(jobs) == [("held", "no_tracking_number")]
 
 
 @pytest.mark.parametrize(
@@ -96,75 +96,75 @@ def test_finished_label_that_never_gets_a_number_goes_to_a_person(
 )
 @pytest.mark.parametrize("seen_before", ["f1", "f2", None])
 def test_number_that_was_voided_and_given_anew_is_told(
-    desk: Desk, records: list[Record], seen_before: str | None
+    jobs: Jobs, records: list[Record], seen_before: str | None
 ) -> None:
-    desk.hold(600)
+    jobs.hold(600)
     if seen_before is not None:
-        desk.fetcher.records = [marked(seen_before), order()]
-        desk.notify("FULFILLMENT_SHIPPED_V2")
-        desk.process()
-    desk.fetcher.records = records
-    desk.notify("FULFILLMENT_SHIPPED_V2")
+        jobs.fetcher.records = [marked(seen_before), order()]
+        jobs.notify("FULFILLMENT_SHIPPED_V2")
+        jobs.process()
+    jobs.fetcher.records = records
+    jobs.notify("FULFILLMENT_SHIPPED_V2")
 
-    desk.process(after=1)
+    jobs.process(after=1)
 
-    assert [status for status, _reason in standing(desk)] == ["waiting"]
+    assert [status for status, _reason in standing(jobs)] == ["waiting"]
 
 
-def test_two_shipstation_orders_in_one_box_are_two_deliveries(desk: Desk) -> None:
-    desk.fetcher.records = [
+def test_two_shipstation_orders_in_one_box_are_two_deliveries(jobs: Jobs) -> None:
+    jobs.fetcher.records = [
         marked("f1"),
         marked("f2", order="se-2"),
         order("se-1", GOODS[:1]),
         order("se-2", GOODS[1:]),
     ]
-    desk.notify("FULFILLMENT_SHIPPED_V2")
+    jobs.notify("FULFILLMENT_SHIPPED_V2")
 
-    desk.process()
-    desk.notify("FULFILLMENT_SHIPPED_V2")
-    desk.process(after=1)
+    jobs.process()
+    jobs.notify("FULFILLMENT_SHIPPED_V2")
+    jobs.process(after=1)
 
-    assert {(line.sku, line.quantity) for line in rows(desk.ledger, "delivery_lines")} == {
+    assert {(line.sku, line.quantity) for line in rows(jobs.database, "delivery_lines")} == {
         ("SHAWL-RED", 2),
         ("CAP-OAT", 1),
     }
-    assert len(rows(desk.ledger)) == 2
+    assert len(rows(jobs.database)) == 2
 
 
-def test_retry_of_a_dead_delivery_never_takes_units_that_another_took_since(desk: Desk) -> None:
-    dead = desk.parcel(items=(units(2, "SHAWL-RED"),))
-    desk.purple_dot.script("create_fulfillment", PermanentError("bad"))
-    assert desk.deliver().status == "dead"
-    desk.parcel(items=(units(2, "SHAWL-RED"),), number="1Z2", record="502")
-    assert desk.deliver(after=1).status == "delivered"
+def test_retry_of_a_dead_delivery_never_takes_units_that_another_took_since(jobs: Jobs) -> None:
+    dead = jobs.parcel(items=(units(2, "SHAWL-RED"),))
+    jobs.purple_dot.script("create_fulfillment", PermanentError("bad"))
+    assert jobs.deliver().status == "dead"
+    jobs.parcel(items=(units(2, "SHAWL-RED"),), number="1Z2", record="502")
+    assert jobs.deliver(after=1).status == "delivered"
 
-    retry(desk, dead)
-    ended = desk.deliver(after=1)
+    retry(jobs, dead)
+    ended = jobs.deliver(after=1)
 
-    assert (ended.status, len(desk.purple_dot.posted)) == ("held", 2)
+    assert (ended.status, len(jobs.purple_dot.posted)) == ("held", 2)
 
 
-def test_answer_that_is_being_looked_for_is_not_hurried(desk: Desk) -> None:
-    delivery = desk.parcel()
-    desk.purple_dot.script("create_fulfillment", UnclearError("lost"))
-    assert desk.deliver().status == "unconfirmed"
+def test_answer_that_is_being_looked_for_is_not_hurried(jobs: Jobs) -> None:
+    delivery = jobs.parcel()
+    jobs.purple_dot.script("create_fulfillment", UnclearError("lost"))
+    assert jobs.deliver().status == "unconfirmed"
 
     with pytest.raises(RefusedError, match="must not be hurried"):
-        retry(desk, delivery)
+        retry(jobs, delivery)
 
 
-def test_repeat_of_a_notification_starts_its_waits_anew(desk: Desk) -> None:
-    desk.fetcher.records = [label("se-9", None, status="processing")]
+def test_repeat_of_a_notification_starts_its_waits_anew(jobs: Jobs) -> None:
+    jobs.fetcher.records = [label("se-9", None, status="processing")]
 
     for _ in range(5):
-        desk.notify("LABEL_CREATED_V2")
-        event = desk.process(after=1)
+        jobs.notify("LABEL_CREATED_V2")
+        event = jobs.process(after=1)
 
     assert (event.status, event.duplicates, event.waits) == ("received", 4, 1)
 
 
-def test_what_is_left_keeps_an_inline_rows_own_wish_about_mail(desk: Desk) -> None:
-    desk.policy = replace(desk.policy, notify_customer=True)
+def test_what_is_left_keeps_an_inline_rows_own_wish_about_mail(jobs: Jobs) -> None:
+    jobs.policy = replace(jobs.policy, notify_customer=True)
     row = {
         "shipment_id": "se-1",
         "tracking_number": "T1",
@@ -172,77 +172,77 @@ def test_what_is_left_keeps_an_inline_rows_own_wish_about_mail(desk: Desk) -> No
         "notify_customer": False,
     }
     [parcel] = shipped([record_of("inline_row", row), order(items=[])])
-    held = put(desk.ledger, parcel, policy=desk.policy)[0].delivery_id or ""
+    held = put(jobs.database, parcel, policy=jobs.policy)[0].delivery_id or ""
 
-    delivery = find(desk, held)
-    with desk.ledger.begin() as connection:
+    delivery = find(jobs, held)
+    with jobs.database.begin() as connection:
         action = repair.remaining_for(connection, delivery, carriers=Carriers())
 
     assert action.notify_customer is False
 
 
-def test_inline_row_is_decided_anew_from_the_order_as_it_is_now(desk: Desk) -> None:
+def test_inline_row_is_decided_anew_from_the_order_as_it_is_now(jobs: Jobs) -> None:
     row = record_of(
         "inline_row", {"shipment_id": "se-1", "tracking_number": "T1", "carrier_code": "ups"}
     )
     [parcel] = shipped([row, order(items=[{"sku": "WRONG", "quantity": 1}])])
-    held = put(desk.ledger, parcel)[0].delivery_id or ""
-    desk.fetcher.records = [order()]
+    held = put(jobs.database, parcel)[0].delivery_id or ""
+    jobs.fetcher.records = [order()]
 
-    retry(desk, held)
-    desk.deliver()
+    retry(jobs, held)
+    jobs.deliver()
 
-    assert standing(desk) == [("pending", None)]
+    assert standing(jobs) == [("pending", None)]
 
 
-def test_replacement_is_decided_anew_when_the_held_back_label_turns_out_void(desk: Desk) -> None:
-    desk.hold(3600)
+def test_replacement_is_decided_anew_when_the_held_back_label_turns_out_void(jobs: Jobs) -> None:
+    jobs.hold(3600)
     for number, record in (("1Z1", "se-9"), ("1Z2", "se-10")):
-        desk.fetcher.records = [label(record, number), order()]
-        desk.notify("LABEL_CREATED_V2")
-        desk.process(after=1)
-    assert ("held", "nothing_left") in standing(desk)
-    desk.fetcher.records = [
+        jobs.fetcher.records = [label(record, number), order()]
+        jobs.notify("LABEL_CREATED_V2")
+        jobs.process(after=1)
+    assert ("held", "nothing_left") in standing(jobs)
+    jobs.fetcher.records = [
         label("se-9", "1Z1", status="voided", voided=True),
         label("se-10", "1Z2"),
         order(),
     ]
 
-    desk.deliver(after=3601)
+    jobs.deliver(after=3601)
 
-    assert ("cancelled", "voided") in standing(desk)
-    assert not [stored for stored in rows(desk.ledger) if stored.status == "held"]
+    assert ("cancelled", "voided") in standing(jobs)
+    assert not [stored for stored in rows(jobs.database) if stored.status == "held"]
 
 
-def test_void_of_a_combined_parcel_ends_the_delivery_that_was_being_retried(desk: Desk) -> None:
+def test_void_of_a_combined_parcel_ends_the_delivery_that_was_being_retried(jobs: Jobs) -> None:
     both = (
         an_order(OrderLine("line-a", 1, "A")),
         an_order(OrderLine("line-b", 1, "B"), id=OTHER_ID, reference="#PD200"),
     )
-    desk.purple_dot.orders = {one.id: one for one in both}
+    jobs.purple_dot.orders = {one.id: one for one in both}
     items = [{"orderItemId": 1, "sku": "A", "lineItemKey": "line-a", "quantity": 1}]
     items += [{"orderItemId": 2, "sku": "B", "lineItemKey": "line-b", "quantity": 2}]
     [parcel] = shipped([v1_label(shipmentItems=items)])
-    decisions = put(desk.ledger, parcel, orders=both)
-    assert desk.deliver().status == "delivered"
-    desk.fetcher.records = [v1_label(shipmentItems=items, voided=True)]
+    decisions = put(jobs.database, parcel, orders=both)
+    assert jobs.deliver().status == "delivered"
+    jobs.fetcher.records = [v1_label(shipmentItems=items, voided=True)]
 
-    retry(desk, decisions[1].delivery_id or "")
-    desk.deliver(after=61)
+    retry(jobs, decisions[1].delivery_id or "")
+    jobs.deliver(after=61)
 
-    assert standing(desk) == [("cancelled", "voided"), ("held", "voided_after_delivery")]
+    assert standing(jobs) == [("cancelled", "voided"), ("held", "voided_after_delivery")]
 
 
-def test_void_while_the_answer_is_unclear_is_not_forgotten(desk: Desk) -> None:
-    desk.notify()
-    desk.process()
-    desk.purple_dot.script("create_fulfillment", UnclearError("lost"))
-    assert desk.deliver().status == "unconfirmed"
-    desk.fetcher.records = [v1_label(voided=True)]
-    desk.notify()
-    desk.process(after=1)
+def test_void_while_the_answer_is_unclear_is_not_forgotten(jobs: Jobs) -> None:
+    jobs.notify()
+    jobs.process()
+    jobs.purple_dot.script("create_fulfillment", UnclearError("lost"))
+    assert jobs.deliver().status == "unconfirmed"
+    jobs.fetcher.records = [v1_label(voided=True)]
+    jobs.notify()
+    jobs.process(after=1)
 
-    desk.order_becomes(status=OrderStatus.FULFILLED)
-    desk.deliver(after=100)
+    jobs.order_becomes(status=OrderStatus.FULFILLED)
+    jobs.deliver(after=100)
 
-    assert standing(desk) == [("held", "voided_after_delivery")]
+    assert standing(jobs) == [("held", "voided_after_delivery")]

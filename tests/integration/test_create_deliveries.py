@@ -25,7 +25,7 @@ from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table
 from bridge.translate.placement import Decision, OrderLookup, PageContext, summary
 from tests.support.fakes import Clock, WatchedDatabase
-from tests.support.jobs import Desk
+from tests.support.jobs import Jobs
 from tests.support.rows import (
     CAP,
     LEASE,
@@ -84,13 +84,13 @@ def force(database: Database, **values: Any) -> None:
 
 
 def test_parcel_becomes_a_delivery_that_is_due_at_once(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
     came = clock.now - timedelta(minutes=3)
 
     decision = only(
         put(
-            ledger,
+            database,
             a_parcel(),
             lane=Lane.SWEEP,
             trigger=Trigger.REPLAY,
@@ -100,7 +100,7 @@ def test_parcel_becomes_a_delivery_that_is_due_at_once(
     )
 
     assert (decision.verdict, decision.rule) == ("delivery", "orderNumber")
-    stored = row(ledger, str(decision.delivery_id))
+    stored = row(database, str(decision.delivery_id))
     assert (stored.status, stored.lane, stored.trigger, stored.received_at) == (
         "pending",
         Lane.SWEEP,
@@ -112,21 +112,21 @@ def test_parcel_becomes_a_delivery_that_is_due_at_once(
         clock.now,
         clock.now,
     )
-    assert taken(ledger) == {"line-shawl": 2, "line-cap": 1}
+    assert taken(database) == {"line-shawl": 2, "line-cap": 1}
 
 
-def test_order_that_was_read_is_remembered(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel())
+def test_order_that_was_read_is_remembered(database: WatchedDatabase) -> None:
+    put(database, a_parcel())
 
-    with ledger.read() as connection:
+    with database.read() as connection:
         assert orders.known(connection, references=["PD100"]) == [an_order()]
 
 
-def test_second_time_is_harmless_in_one_page_and_in_the_next(ledger: WatchedDatabase) -> None:
-    first, again = put(ledger, a_parcel(), a_parcel())
-    before = rows(ledger)
+def test_second_time_is_harmless_in_one_page_and_in_the_next(database: WatchedDatabase) -> None:
+    first, again = put(database, a_parcel(), a_parcel())
+    before = rows(database)
 
-    later = only(put(ledger, a_parcel(), lane=Lane.SWEEP))
+    later = only(put(database, a_parcel(), lane=Lane.SWEEP))
 
     assert [again.verdict, again.reason, again.delivery_id] == [
         "ignored",
@@ -138,64 +138,64 @@ def test_second_time_is_harmless_in_one_page_and_in_the_next(ledger: WatchedData
         Reason.ALREADY_DELIVERED,
         first.delivery_id,
     ]
-    assert rows(ledger) == before
+    assert rows(database) == before
 
 
 @pytest.mark.parametrize("number", ["1Z1", "1z1", " 1Z-1 "])
 def test_same_parcel_told_by_another_record_is_the_same_delivery(
-    ledger: WatchedDatabase, number: str
+    database: WatchedDatabase, number: str
 ) -> None:
-    first = only(put(ledger, a_parcel()))
+    first = only(put(database, a_parcel()))
     label = a_parcel(
         number=number, record="se-9", record_kind="v2_label", shipstation_shipment_id="se-480"
     )
 
-    assert only(put(ledger, label)).delivery_id == first.delivery_id
-    assert len(rows(ledger)) == 1
+    assert only(put(database, label)).delivery_id == first.delivery_id
+    assert len(rows(database)) == 1
 
 
 @pytest.mark.parametrize("status", ["delivered", "dead", "cancelled", "unconfirmed", "delivering"])
-def test_what_went_its_way_is_left_alone(ledger: WatchedDatabase, status: str) -> None:
-    put(ledger, a_parcel())
-    force(ledger, status=status)
-    before = rows(ledger)
+def test_what_went_its_way_is_left_alone(database: WatchedDatabase, status: str) -> None:
+    put(database, a_parcel())
+    force(database, status=status)
+    before = rows(database)
 
-    decision = only(put(ledger, a_parcel()))
+    decision = only(put(database, a_parcel()))
 
     assert decision.reason is Reason.ALREADY_DELIVERED
-    assert rows(ledger) == before
+    assert rows(database) == before
 
 
-def test_second_parcel_of_an_order_is_a_second_delivery(ledger: WatchedDatabase) -> None:
+def test_second_parcel_of_an_order_is_a_second_delivery(database: WatchedDatabase) -> None:
     first, second = put(
-        ledger,
+        database,
         a_parcel(units(1, "SHAWL-RED")),
         a_parcel(units(1, "SHAWL-RED"), units(1, "CAP-OAT"), number="1Z2", record="502"),
     )
 
     assert first.delivery_id != second.delivery_id
-    assert taken(ledger) == {"line-shawl": 2, "line-cap": 1}
+    assert taken(database) == {"line-shawl": 2, "line-cap": 1}
 
 
 def test_child_number_of_a_multi_package_label_is_the_same_shipment(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
     master = a_parcel(
         record="se-1", record_kind="v2_label", all_tracking_numbers=("1Z1", "1Z1-CHILD")
     )
-    first = only(put(ledger, master))
+    first = only(put(database, master))
 
-    child = only(put(ledger, a_parcel(number="1Z1-CHILD", record="502")))
+    child = only(put(database, a_parcel(number="1Z1-CHILD", record="502")))
 
     assert (child.reason, child.delivery_id) == (Reason.ALREADY_DELIVERED, first.delivery_id)
 
 
-def test_master_that_comes_after_its_child_is_the_same_shipment(ledger: WatchedDatabase) -> None:
-    child = only(put(ledger, a_parcel(number="1Z1-CHILD", record="502")))
+def test_master_that_comes_after_its_child_is_the_same_shipment(database: WatchedDatabase) -> None:
+    child = only(put(database, a_parcel(number="1Z1-CHILD", record="502")))
 
     master = only(
         put(
-            ledger,
+            database,
             a_parcel(
                 record="se-1", record_kind="v2_label", all_tracking_numbers=("1Z1", "1Z1-CHILD")
             ),
@@ -205,13 +205,13 @@ def test_master_that_comes_after_its_child_is_the_same_shipment(ledger: WatchedD
     assert (master.reason, master.delivery_id) == (Reason.ALREADY_DELIVERED, child.delivery_id)
 
 
-def test_combined_parcel_becomes_one_delivery_for_each_order(ledger: WatchedDatabase) -> None:
-    decisions = put(ledger, combined(), orders=BOTH_ORDERS)
+def test_combined_parcel_becomes_one_delivery_for_each_order(database: WatchedDatabase) -> None:
+    decisions = put(database, combined(), orders=BOTH_ORDERS)
 
     assert [decision.verdict for decision in decisions] == ["delivery", "delivery"]
-    assert (taken(ledger, ORDER_ID), taken(ledger, OTHER_ID)) == ({"line-a": 1}, {"line-b": 1})
-    assert {stored.tracking_number for stored in rows(ledger)} == {"1Z1"}
-    assert summary(put(ledger, combined(), orders=BOTH_ORDERS)) == {"already_delivered": 2}
+    assert (taken(database, ORDER_ID), taken(database, OTHER_ID)) == ({"line-a": 1}, {"line-b": 1})
+    assert {stored.tracking_number for stored in rows(database)} == {"1Z1"}
+    assert summary(put(database, combined(), orders=BOTH_ORDERS)) == {"already_delivered": 2}
 
 
 def test_two_threads_never_send_the_last_unit_twice(opened: Callable[[], Database]) -> None:
@@ -261,7 +261,7 @@ PARCELS = st.lists(
 )
 @given(told=PARCELS, page=st.integers(1, 4))
 def test_no_mix_of_parcels_takes_more_than_was_ordered(
-    ledger: WatchedDatabase, told: list[tuple[int, int, int]], page: int
+    database: WatchedDatabase, told: list[tuple[int, int, int]], page: int
 ) -> None:
     """Any split, any repetition, any order: (which parcel, shawls, caps) in pages of any size."""
     order = an_order(id=f"order-{next(ORDER_NUMBERS)}")
@@ -278,38 +278,38 @@ def test_no_mix_of_parcels_takes_more_than_was_ordered(
     decisions = [
         one
         for start in range(0, len(parcels), page)
-        for one in put(ledger, *parcels[start : start + page], orders=(order,))
+        for one in put(database, *parcels[start : start + page], orders=(order,))
     ]
 
-    assert all(taken(ledger, order.id).get(line.id, 0) <= line.quantity for line in order.lines)
+    assert all(taken(database, order.id).get(line.id, 0) <= line.quantity for line in order.lines)
     assert len({one.delivery_id for one in decisions} - {None}) <= len(
         {which for which, _, _ in told}
     )
 
 
 def test_return_and_unfinished_and_foreign_parcels_are_no_deliveries(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
     returned = a_parcel(state=ShipmentState.RETURN)
     unfinished = a_parcel(state=ShipmentState.PROCESSING, record="2", number="2")
     foreign = a_parcel(reference="SHOP-7", record="3", number="3")
 
-    decisions = put(ledger, returned, unfinished, foreign)
+    decisions = put(database, returned, unfinished, foreign)
 
     assert [(one.verdict, one.reason) for one in decisions] == [
         ("ignored", Reason.RETURN_LABEL),
         ("waiting", None),
         ("ignored", Reason.NOT_A_PURPLE_DOT_ORDER),
     ]
-    assert rows(ledger) == []
+    assert rows(database) == []
 
 
-def test_order_that_is_not_there_is_looked_for_and_then_held(ledger: WatchedDatabase) -> None:
+def test_order_that_is_not_there_is_looked_for_and_then_held(database: WatchedDatabase) -> None:
     seen = []
     for tries in range(len(RETRY) + 1):
-        decision = only(put(ledger, a_parcel(), orders=(), tries=tries))
-        stored = row(ledger, str(decision.delivery_id))
-        seen.append((decision.verdict, stored.status, stored.attempts, due_in(ledger, stored.id)))
+        decision = only(put(database, a_parcel(), orders=(), tries=tries))
+        stored = row(database, str(decision.delivery_id))
+        seen.append((decision.verdict, stored.status, stored.attempts, due_in(database, stored.id)))
 
     assert seen == [
         ("searching", "retrying", 0, 10),
@@ -317,26 +317,26 @@ def test_order_that_is_not_there_is_looked_for_and_then_held(ledger: WatchedData
         ("searching", "retrying", 2, 300),
         ("held", "held", 2, None),
     ]
-    assert [stored.reason for stored in rows(ledger)] == ["order_not_found"]
+    assert [stored.reason for stored in rows(database)] == ["order_not_found"]
 
 
 @pytest.mark.parametrize("status", ["retrying", "waiting"])
 def test_order_that_appears_is_delivered_in_the_same_row(
-    ledger: WatchedDatabase, status: str
+    database: WatchedDatabase, status: str
 ) -> None:
-    looking = only(put(ledger, a_parcel(), orders=()))
-    force(ledger, status=status)
+    looking = only(put(database, a_parcel(), orders=()))
+    force(database, status=status)
 
-    found = only(put(ledger, a_parcel()))
+    found = only(put(database, a_parcel()))
 
     assert (found.verdict, found.delivery_id) == ("delivery", looking.delivery_id)
-    assert [stored.identity for stored in rows(ledger)] == [f"{ORDER_ID}:1Z1"]
+    assert [stored.identity for stored in rows(database)] == [f"{ORDER_ID}:1Z1"]
 
 
-def test_search_that_was_given_up_goes_on_with_newer_facts(ledger: WatchedDatabase) -> None:
-    held = only(put(ledger, a_parcel(), orders=(), tries=len(RETRY)))
+def test_search_that_was_given_up_goes_on_with_newer_facts(database: WatchedDatabase) -> None:
+    held = only(put(database, a_parcel(), orders=(), tries=len(RETRY)))
 
-    looking = only(put(ledger, a_parcel(), orders=()))
+    looking = only(put(database, a_parcel(), orders=()))
 
     assert (held.verdict, looking.verdict, looking.delivery_id) == (
         "held",
@@ -355,32 +355,32 @@ def test_search_that_was_given_up_goes_on_with_newer_facts(ledger: WatchedDataba
     ],
 )
 def test_held_is_decided_anew_by_newer_facts_in_the_same_row(
-    ledger: WatchedDatabase, before: Shipment, after: Shipment, first_order: Any
+    database: WatchedDatabase, before: Shipment, after: Shipment, first_order: Any
 ) -> None:
-    held = only(put(ledger, before, orders=(first_order,)))
+    held = only(put(database, before, orders=(first_order,)))
 
-    mended = only(put(ledger, after))
+    mended = only(put(database, after))
 
     assert (held.verdict, mended.verdict) == ("held", "delivery")
     assert mended.delivery_id == held.delivery_id
-    assert len(rows(ledger)) == 1
+    assert len(rows(database)) == 1
 
 
-def test_held_that_is_still_wrong_says_so_anew(ledger: WatchedDatabase) -> None:
-    first = only(put(ledger, a_parcel(units(1, "WRONG"))))
+def test_held_that_is_still_wrong_says_so_anew(database: WatchedDatabase) -> None:
+    first = only(put(database, a_parcel(units(1, "WRONG"))))
 
-    second = only(put(ledger, replace(a_parcel(), items=())))
+    second = only(put(database, replace(a_parcel(), items=())))
 
     assert (first.reason, second.reason) == (Reason.UNKNOWN_LINE, Reason.NO_ITEMS)
     assert first.delivery_id == second.delivery_id
 
 
-def test_held_may_have_to_wait_once_it_is_mended(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel(units(1, "WRONG")))
+def test_held_may_have_to_wait_once_it_is_mended(database: WatchedDatabase) -> None:
+    put(database, a_parcel(units(1, "WRONG")))
 
-    mended = only(put(ledger, a_parcel(), policy=replace(POLICY, hold=timedelta(seconds=90))))
+    mended = only(put(database, a_parcel(), policy=replace(POLICY, hold=timedelta(seconds=90))))
 
-    assert due_in(ledger, str(mended.delivery_id)) == 90
+    assert due_in(database, str(mended.delivery_id)) == 90
 
 
 @pytest.mark.parametrize(
@@ -392,139 +392,143 @@ def test_held_may_have_to_wait_once_it_is_mended(ledger: WatchedDatabase) -> Non
     ],
 )
 def test_what_purple_dot_may_know_is_never_decided_anew(
-    ledger: WatchedDatabase, reason: Reason
+    database: WatchedDatabase, reason: Reason
 ) -> None:
-    put(ledger, a_parcel())
-    force(ledger, status="held", reason=reason)
+    put(database, a_parcel())
+    force(database, status="held", reason=reason)
 
-    assert only(put(ledger, a_parcel())).reason is Reason.ALREADY_DELIVERED
+    assert only(put(database, a_parcel())).reason is Reason.ALREADY_DELIVERED
 
 
 @pytest.mark.parametrize("reason", [Reason.ORDER_VOIDED, Reason.ALREADY_FULFILLED_ELSEWHERE])
 def test_unclear_post_that_ended_held_is_never_sent_again(
-    ledger: WatchedDatabase, clock: Clock, reason: Reason
+    database: WatchedDatabase, clock: Clock, reason: Reason
 ) -> None:
-    put(ledger, a_parcel())
-    force(ledger, status="held", reason=reason, posting_at=clock.now, unclear_at=clock.now)
-    [before] = rows(ledger)
+    put(database, a_parcel())
+    force(database, status="held", reason=reason, posting_at=clock.now, unclear_at=clock.now)
+    [before] = rows(database)
 
-    again = only(put(ledger, a_parcel()))
+    again = only(put(database, a_parcel()))
     other = only(
-        put(ledger, a_parcel(*ONE_CAP, number="1Z2", record="502", shipstation_shipment_id="481"))
+        put(database, a_parcel(*ONE_CAP, number="1Z2", record="502", shipstation_shipment_id="481"))
     )
 
     assert again.reason is Reason.ALREADY_DELIVERED
     assert other.reason is Reason.NOTHING_LEFT
-    assert row(ledger, before.id) == before
+    assert row(database, before.id) == before
 
 
-def test_hold_waits_and_leaves_the_label_to_be_read_again(ledger: WatchedDatabase) -> None:
-    decision = only(put(ledger, a_parcel(), policy=replace(POLICY, hold=timedelta(seconds=30))))
+def test_hold_waits_and_leaves_the_label_to_be_read_again(database: WatchedDatabase) -> None:
+    decision = only(put(database, a_parcel(), policy=replace(POLICY, hold=timedelta(seconds=30))))
 
-    stored = row(ledger, str(decision.delivery_id))
-    assert (stored.status, due_in(ledger, stored.id), stored.label_seen_at) == ("waiting", 30, None)
+    stored = row(database, str(decision.delivery_id))
+    assert (stored.status, due_in(database, stored.id), stored.label_seen_at) == (
+        "waiting",
+        30,
+        None,
+    )
 
 
-def test_rejected_by_the_provider_is_held_once(ledger: WatchedDatabase) -> None:
+def test_rejected_by_the_provider_is_held_once(database: WatchedDatabase) -> None:
     refused = a_parcel(number=None, state=ShipmentState.REJECTED)
 
-    first, second = only(put(ledger, refused)), only(put(ledger, refused))
+    first, second = only(put(database, refused)), only(put(database, refused))
 
     assert (first.verdict, first.reason) == ("held", Reason.REJECTED_BY_PROVIDER)
     assert first.delivery_id == second.delivery_id
-    assert taken(ledger) == {}
+    assert taken(database) == {}
 
 
-def test_parcel_that_leaves_after_a_rejection_is_delivered(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel(number=None, state=ShipmentState.REJECTED, record_kind="v2_fulfillment"))
+def test_parcel_that_leaves_after_a_rejection_is_delivered(database: WatchedDatabase) -> None:
+    put(database, a_parcel(number=None, state=ShipmentState.REJECTED, record_kind="v2_fulfillment"))
 
-    assert only(put(ledger, a_parcel())).verdict == "delivery"
+    assert only(put(database, a_parcel())).verdict == "delivery"
 
 
-def test_number_that_fits_two_orders_is_held(ledger: WatchedDatabase) -> None:
-    decision = only(put(ledger, a_parcel(), orders=(an_order(), an_order(id=OTHER_ID))))
+def test_number_that_fits_two_orders_is_held(database: WatchedDatabase) -> None:
+    decision = only(put(database, a_parcel(), orders=(an_order(), an_order(id=OTHER_ID))))
 
     assert (decision.verdict, decision.reason) == ("held", Reason.AMBIGUOUS_ORDER)
-    assert row(ledger, str(decision.delivery_id)).fulfillment_order_id is None
+    assert row(database, str(decision.delivery_id)).fulfillment_order_id is None
 
 
 @pytest.mark.parametrize("hold", [0, 90])
-def test_voided_before_it_was_told_is_cancelled(ledger: WatchedDatabase, hold: float) -> None:
-    put(ledger, a_parcel(), policy=replace(POLICY, hold=timedelta(seconds=hold)))
+def test_voided_before_it_was_told_is_cancelled(database: WatchedDatabase, hold: float) -> None:
+    put(database, a_parcel(), policy=replace(POLICY, hold=timedelta(seconds=hold)))
 
-    decision = only(put(ledger, a_parcel(**VOIDED)))
+    decision = only(put(database, a_parcel(**VOIDED)))
 
     assert (decision.verdict, decision.reason) == ("ignored", Reason.VOIDED)
-    assert [(stored.status, stored.reason, stored.due_at) for stored in rows(ledger)] == [
+    assert [(stored.status, stored.reason, stored.due_at) for stored in rows(database)] == [
         ("cancelled", "voided", None)
     ]
-    assert taken(ledger) == {}
+    assert taken(database) == {}
 
 
-def test_voided_while_it_is_looked_for_is_cancelled(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel(), orders=())
+def test_voided_while_it_is_looked_for_is_cancelled(database: WatchedDatabase) -> None:
+    put(database, a_parcel(), orders=())
 
-    put(ledger, a_parcel(**VOIDED), orders=())
+    put(database, a_parcel(**VOIDED), orders=())
 
-    assert [stored.status for stored in rows(ledger)] == ["cancelled"]
-
-
-def test_voided_while_it_is_held_needs_nobody_any_more(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel(units(1, "WRONG")))
-
-    put(ledger, a_parcel(**VOIDED))
-
-    assert [stored.status for stored in rows(ledger)] == ["cancelled"]
+    assert [stored.status for stored in rows(database)] == ["cancelled"]
 
 
-def test_units_of_a_voided_label_are_free_for_its_replacement(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel())
-    put(ledger, a_parcel(**VOIDED))
+def test_voided_while_it_is_held_needs_nobody_any_more(database: WatchedDatabase) -> None:
+    put(database, a_parcel(units(1, "WRONG")))
 
-    assert only(put(ledger, a_parcel(number="1Z2", record="502"))).verdict == "delivery"
+    put(database, a_parcel(**VOIDED))
+
+    assert [stored.status for stored in rows(database)] == ["cancelled"]
+
+
+def test_units_of_a_voided_label_are_free_for_its_replacement(database: WatchedDatabase) -> None:
+    put(database, a_parcel())
+    put(database, a_parcel(**VOIDED))
+
+    assert only(put(database, a_parcel(number="1Z2", record="502"))).verdict == "delivery"
 
 
 def test_replacement_on_the_page_that_voids_the_label_is_delivered_too(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    put(ledger, a_parcel())
+    put(database, a_parcel())
 
-    voided, replaced = put(ledger, a_parcel(**VOIDED), a_parcel(number="1Z2", record="502"))
+    voided, replaced = put(database, a_parcel(**VOIDED), a_parcel(number="1Z2", record="502"))
 
     assert (voided.reason, replaced.verdict) == (Reason.VOIDED, "delivery")
 
 
 def test_voided_after_delivery_is_an_exception_that_says_what_to_do(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    put(ledger, a_parcel())
-    deliver_next(ledger)
+    put(database, a_parcel())
+    deliver_next(database)
 
-    decision = only(put(ledger, a_parcel(**VOIDED)))
+    decision = only(put(database, a_parcel(**VOIDED)))
 
     assert (decision.verdict, decision.reason) == ("held", Reason.VOIDED_AFTER_DELIVERY)
-    [stored] = rows(ledger)
+    [stored] = rows(database)
     assert (stored.status, stored.reason) == ("held", "voided_after_delivery")
     assert "1Z1" in stored.detail
     assert "#PD100" in stored.detail
-    assert taken(ledger) == {"line-shawl": 2, "line-cap": 1}
+    assert taken(database) == {"line-shawl": 2, "line-cap": 1}
 
 
-def test_void_told_twice_is_harmless(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel())
-    deliver_next(ledger)
-    put(ledger, a_parcel(**VOIDED))
-    before = rows(ledger)
+def test_void_told_twice_is_harmless(database: WatchedDatabase) -> None:
+    put(database, a_parcel())
+    deliver_next(database)
+    put(database, a_parcel(**VOIDED))
+    before = rows(database)
 
-    assert only(put(ledger, a_parcel(**VOIDED))).verdict == "ignored"
-    assert rows(ledger) == before
+    assert only(put(database, a_parcel(**VOIDED))).verdict == "ignored"
+    assert rows(database) == before
 
 
-def test_void_that_a_person_has_dealt_with_stays_closed(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel())
-    deliver_next(ledger)
-    held = only(put(ledger, a_parcel(**VOIDED)))
-    with ledger.begin() as connection:
+def test_void_that_a_person_has_dealt_with_stays_closed(database: WatchedDatabase) -> None:
+    put(database, a_parcel())
+    deliver_next(database)
+    held = only(put(database, a_parcel(**VOIDED)))
+    with database.begin() as connection:
         [delivery] = repairs.find(connection, str(held.delivery_id))
         repair.resolve(
             connection,
@@ -532,17 +536,17 @@ def test_void_that_a_person_has_dealt_with_stays_closed(ledger: WatchedDatabase)
             status=DeliveryStatus.DELIVERED,
             reason="the number was replaced",
             actor="alice (shell)",
-            now=ledger.moment(),
+            now=database.moment(),
         )
 
-    decision = only(put(ledger, a_parcel(**VOIDED)))
+    decision = only(put(database, a_parcel(**VOIDED)))
 
     assert (decision.verdict, decision.reason) == ("ignored", Reason.VOIDED)
-    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [("delivered", None)]
+    assert [(stored.status, stored.reason) for stored in rows(database)] == [("delivered", None)]
 
 
-def test_void_of_what_we_never_knew_is_ignored(ledger: WatchedDatabase) -> None:
-    decision = only(put(ledger, a_parcel(**VOIDED)))
+def test_void_of_what_we_never_knew_is_ignored(database: WatchedDatabase) -> None:
+    decision = only(put(database, a_parcel(**VOIDED)))
 
     assert (decision.verdict, decision.reason, decision.delivery_id) == (
         "ignored",
@@ -551,88 +555,90 @@ def test_void_of_what_we_never_knew_is_ignored(ledger: WatchedDatabase) -> None:
     )
 
 
-def test_void_told_by_another_record_is_known_by_its_number(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel())
+def test_void_told_by_another_record_is_known_by_its_number(database: WatchedDatabase) -> None:
+    put(database, a_parcel())
 
-    put(ledger, a_parcel(record="se-1", record_kind="v2_label", **VOIDED))
+    put(database, a_parcel(record="se-1", record_kind="v2_label", **VOIDED))
 
-    assert [stored.status for stored in rows(ledger)] == ["cancelled"]
+    assert [stored.status for stored in rows(database)] == ["cancelled"]
 
 
 def test_void_of_another_order_with_the_same_number_touches_nothing(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    put(ledger, a_parcel())
+    put(database, a_parcel())
 
-    put(ledger, a_parcel(record="999", reference="PD999", **VOIDED))
+    put(database, a_parcel(record="999", reference="PD999", **VOIDED))
 
-    assert [stored.status for stored in rows(ledger)] == ["pending"]
+    assert [stored.status for stored in rows(database)] == ["pending"]
 
 
-def test_void_of_a_combined_parcel_reaches_each_of_its_deliveries(ledger: WatchedDatabase) -> None:
-    put(ledger, combined(), orders=BOTH_ORDERS)
-    told = deliver_next(ledger)
+def test_void_of_a_combined_parcel_reaches_each_of_its_deliveries(
+    database: WatchedDatabase,
+) -> None:
+    put(database, combined(), orders=BOTH_ORDERS)
+    told = deliver_next(database)
 
-    decision = only(put(ledger, combined(**VOIDED), orders=BOTH_ORDERS))
+    decision = only(put(database, combined(**VOIDED), orders=BOTH_ORDERS))
 
     assert (decision.verdict, decision.reason, decision.delivery_id) == (
         "held",
         Reason.VOIDED_AFTER_DELIVERY,
         told.id,
     )
-    assert sorted(stored.status for stored in rows(ledger)) == ["cancelled", "held"]
+    assert sorted(stored.status for stored in rows(database)) == ["cancelled", "held"]
 
 
 def test_void_of_a_combined_parcel_that_was_told_whole_is_two_exceptions(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    put(ledger, combined(), orders=BOTH_ORDERS)
-    deliver_next(ledger)
-    deliver_next(ledger)
+    put(database, combined(), orders=BOTH_ORDERS)
+    deliver_next(database)
+    deliver_next(database)
 
-    put(ledger, combined(**VOIDED), orders=BOTH_ORDERS)
+    put(database, combined(**VOIDED), orders=BOTH_ORDERS)
 
-    assert [stored.reason for stored in rows(ledger)] == ["voided_after_delivery"] * 2
+    assert [stored.reason for stored in rows(database)] == ["voided_after_delivery"] * 2
 
 
 def test_void_of_what_is_being_told_holds_it_once_it_was_told(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    put(ledger, a_parcel())
-    delivery = claim_delivery(ledger)
-    with ledger.begin() as connection:
+    put(database, a_parcel())
+    delivery = claim_delivery(database)
+    with database.begin() as connection:
         deliveries.intend(connection, delivery, owner="worker-1", now=clock.now, lease=LEASE)
 
-    put(ledger, a_parcel(**VOIDED))
-    record(ledger, delivery, DeliveryStatus.DELIVERED)
+    put(database, a_parcel(**VOIDED))
+    record(database, delivery, DeliveryStatus.DELIVERED)
 
-    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [
+    assert [(stored.status, stored.reason) for stored in rows(database)] == [
         ("held", "voided_after_delivery")
     ]
 
 
-def test_void_of_what_an_older_copy_of_the_ledger_may_have_told_is_remembered(
-    ledger: WatchedDatabase,
+def test_void_of_what_an_older_copy_of_the_database_may_have_told_is_remembered(
+    database: WatchedDatabase,
 ) -> None:
-    put(ledger, a_parcel())
-    with ledger.begin() as connection:
-        restores.note(connection, copied_at=None, now=ledger.now(connection))
+    put(database, a_parcel())
+    with database.begin() as connection:
+        restores.note(connection, copied_at=None, now=database.now(connection))
 
-    put(ledger, a_parcel(state=ShipmentState.VOIDED))
-    record(ledger, claim_delivery(ledger), DeliveryStatus.DELIVERED)
+    put(database, a_parcel(state=ShipmentState.VOIDED))
+    record(database, claim_delivery(database), DeliveryStatus.DELIVERED)
 
-    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [
+    assert [(stored.status, stored.reason) for stored in rows(database)] == [
         ("held", "voided_after_delivery")
     ]
 
 
 def test_search_that_goes_on_while_an_event_finds_the_order_waits_for_it(
-    desk: Desk, opened: Callable[[], Database], clock: Clock, ledger: WatchedDatabase
+    jobs: Jobs, opened: Callable[[], Database], clock: Clock, database: WatchedDatabase
 ) -> None:
-    put(ledger, a_parcel(), orders=())
+    put(database, a_parcel(), orders=())
     clock.advance(10)
-    looking, theirs, order = claim_delivery(ledger), opened(), an_order()
-    desk.ledger = opened()  # type: ignore[assignment]
+    looking, theirs, order = claim_delivery(database), opened(), an_order()
+    jobs.database = opened()  # type: ignore[assignment]
     found = OrderLookup(orders=(order,), fresh=(order,), seen_at=clock.now)
     origin = PageContext(
         Lane.LIVE, Trigger.LIVE, received_at=clock.now, fetched_at=clock.now, now=clock.now
@@ -640,13 +646,13 @@ def test_search_that_goes_on_while_an_event_finds_the_order_waits_for_it(
     with ThreadPoolExecutor(1) as pool:
         with theirs.begin() as connection:
             lock_orders(connection, found, now=clock.now)
-            search = pool.submit(desk.run, looking)
+            search = pool.submit(jobs.run, looking)
             wait([search], timeout=0.5)
             create_deliveries(connection, [a_parcel()], found, policy=POLICY, context=origin)
         with pytest.raises(LeaseLostError):
             search.result(10)
 
-    assert [stored.status for stored in rows(ledger)] == ["pending"]
+    assert [stored.status for stored in rows(database)] == ["pending"]
 
 
 def test_pages_that_share_orders_never_wait_for_each_other_in_a_ring(
@@ -674,10 +680,10 @@ def test_pages_that_share_orders_never_wait_for_each_other_in_a_ring(
 
 
 def test_order_known_from_the_cache_alone_is_read_again_before_posting(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    with ledger.begin() as connection:
-        now = ledger.moment()
+    with database.begin() as connection:
+        now = database.moment()
         origin = PageContext(Lane.LIVE, Trigger.LIVE, received_at=now, fetched_at=now, now=now)
         create_deliveries(
             connection,
@@ -687,7 +693,7 @@ def test_order_known_from_the_cache_alone_is_read_again_before_posting(
             context=origin,
         )
 
-    assert [stored.order_seen_at for stored in rows(ledger)] == [None]
+    assert [stored.order_seen_at for stored in rows(database)] == [None]
 
 
 def test_summary_counts_verdicts_and_reasons() -> None:

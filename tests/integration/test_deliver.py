@@ -25,7 +25,7 @@ from bridge.pipeline import deliver
 from bridge.store import deliveries
 from bridge.store.engine.database import Database
 from tests.support.fakes import WatchedDatabase
-from tests.support.jobs import Desk
+from tests.support.jobs import Jobs
 from tests.support.rows import (
     CONFIRM,
     LEASE,
@@ -56,78 +56,78 @@ def about(stored: Any, seconds: float) -> bool:
     return seconds <= due <= seconds * 1.1 + 0.001
 
 
-def interrupted(desk: Desk) -> str:
+def interrupted(jobs: Jobs) -> str:
     """A delivery whose process was killed after the intent was committed."""
-    delivery_id = desk.parcel()
-    delivery = claim_delivery(desk.ledger)
-    with desk.ledger.begin() as connection:
-        deliveries.intend(connection, delivery, owner="worker-1", now=desk.clock.now, lease=LEASE)
-    desk.clock.advance(61)
+    delivery_id = jobs.parcel()
+    delivery = claim_delivery(jobs.database)
+    with jobs.database.begin() as connection:
+        deliveries.intend(connection, delivery, owner="worker-1", now=jobs.clock.now, lease=LEASE)
+    jobs.clock.advance(61)
     return delivery_id
 
 
-def test_delivery_is_posted_with_its_lines_and_recorded(desk: Desk) -> None:
-    desk.parcel()
+def test_delivery_is_posted_with_its_lines_and_recorded(jobs: Jobs) -> None:
+    jobs.parcel()
 
-    stored = desk.deliver()
+    stored = jobs.deliver()
 
-    assert [body["line_items"] for body in desk.purple_dot.posted] == [WHOLE]
+    assert [body["line_items"] for body in jobs.purple_dot.posted] == [WHOLE]
     assert (stored.status, stored.reason, stored.due_at, stored.attempts) == (
         "delivered",
         None,
         None,
         1,
     )
-    assert (stored.purple_dot_fulfillment_id, stored.delivered_at) == ("ful-1", desk.clock.now)
-    [attempt] = rows(desk.ledger, "attempts")
+    assert (stored.purple_dot_fulfillment_id, stored.delivered_at) == ("ful-1", jobs.clock.now)
+    [attempt] = rows(jobs.database, "attempts")
     assert (attempt.number, attempt.outcome, attempt.http_status) == (1, "delivered", 200)
-    assert attempt.request == {"fulfillment": desk.purple_dot.posted[0]}
+    assert attempt.request == {"fulfillment": jobs.purple_dot.posted[0]}
     assert attempt.answer == '{"meta":{"result":"success"}}'
 
 
 def test_intent_is_committed_before_the_request_leaves(
-    desk: Desk, opened: Callable[[], Database]
+    jobs: Jobs, opened: Callable[[], Database]
 ) -> None:
-    delivery_id, witness, seen = desk.parcel(), opened(), []
+    delivery_id, witness, seen = jobs.parcel(), opened(), []
 
     def look_from_outside() -> Any:
         seen.append(row(witness, delivery_id))
         return deliver.FulfillmentReceipt("ful-9", 200, "{}")
 
-    desk.purple_dot.script("create_fulfillment", look_from_outside)
-    desk.deliver()
+    jobs.purple_dot.script("create_fulfillment", look_from_outside)
+    jobs.deliver()
 
     [during] = seen
     assert (during.posting_at, during.status, during.attempts, during.unclear_at) == (
-        desk.clock.now,
+        jobs.clock.now,
         "delivering",
         1,
         None,
     )
-    assert during.due_at == desk.clock.now + LEASE
+    assert during.due_at == jobs.clock.now + LEASE
 
 
-def test_nothing_is_posted_when_the_intent_can_not_be_stored(desk: Desk) -> None:
-    desk.parcel()
-    delivery = claim_delivery(desk.ledger)
-    desk.ledger.fail()
+def test_nothing_is_posted_when_the_intent_can_not_be_stored(jobs: Jobs) -> None:
+    jobs.parcel()
+    delivery = claim_delivery(jobs.database)
+    jobs.database.fail()
 
     with pytest.raises(StorageError):
-        desk.run(delivery)
+        jobs.run(delivery)
 
-    assert desk.purple_dot.posted == []
+    assert jobs.purple_dot.posted == []
 
 
-def test_nothing_is_posted_once_the_lease_is_lost(desk: Desk) -> None:
-    desk.parcel()
-    late = claim_delivery(desk.ledger)
-    desk.clock.advance(61)
-    claim_delivery(desk.ledger, "worker-2")
+def test_nothing_is_posted_once_the_lease_is_lost(jobs: Jobs) -> None:
+    jobs.parcel()
+    late = claim_delivery(jobs.database)
+    jobs.clock.advance(61)
+    claim_delivery(jobs.database, "worker-2")
 
     with pytest.raises(LeaseLostError):
-        desk.run(late)
+        jobs.run(late)
 
-    assert desk.purple_dot.posted == []
+    assert jobs.purple_dot.posted == []
 
 
 @pytest.mark.parametrize(
@@ -162,42 +162,42 @@ def test_nothing_is_posted_once_the_lease_is_lost(desk: Desk) -> None:
     ],
 )
 def test_post_that_clearly_did_nothing_leaves_no_mark(
-    desk: Desk,
+    jobs: Jobs,
     error: BridgeError,
     status: str,
     reason: Reason | None,
     due: float | None,
     attempts: list[tuple[int, str]],
 ) -> None:
-    desk.parcel()
-    desk.purple_dot.script("create_fulfillment", error)
+    jobs.parcel()
+    jobs.purple_dot.script("create_fulfillment", error)
 
-    stored = desk.deliver()
+    stored = jobs.deliver()
 
     assert (stored.status, stored.reason, stored.detail) == (status, reason, str(error))
     assert stored.posting_at is stored.unclear_at is None
     assert stored.due_at is None if due is None else about(stored, due)
-    assert (stored.attempts, desk.attempts()) == (len(attempts), attempts)
+    assert (stored.attempts, jobs.attempts()) == (len(attempts), attempts)
 
 
 @pytest.mark.parametrize(
     "error", [LOST, ValueError("what was that"), RuntimeError(), KeyError("x")]
 )
-def test_post_that_may_have_arrived_is_unconfirmed(desk: Desk, error: Exception) -> None:
-    desk.parcel()
-    desk.purple_dot.script("create_fulfillment", error)
+def test_post_that_may_have_arrived_is_unconfirmed(jobs: Jobs, error: Exception) -> None:
+    jobs.parcel()
+    jobs.purple_dot.script("create_fulfillment", error)
 
-    stored = desk.deliver()
+    stored = jobs.deliver()
 
-    assert (stored.status, stored.reason, stored.attempts, desk.attempts()) == (
+    assert (stored.status, stored.reason, stored.attempts, jobs.attempts()) == (
         "unconfirmed",
         None,
         1,
         [(1, "unconfirmed")],
     )
-    assert stored.posting_at == stored.unclear_at == desk.clock.now
-    assert due_in(desk.ledger, stored.id) == CONFIRM[0].total_seconds()
-    assert rows(desk.ledger, "attempts")[0].request == {"fulfillment": desk.purple_dot.posted[0]}
+    assert stored.posting_at == stored.unclear_at == jobs.clock.now
+    assert due_in(jobs.database, stored.id) == CONFIRM[0].total_seconds()
+    assert rows(jobs.database, "attempts")[0].request == {"fulfillment": jobs.purple_dot.posted[0]}
 
 
 @pytest.mark.parametrize(
@@ -208,30 +208,30 @@ def test_post_that_may_have_arrived_is_unconfirmed(desk: Desk, error: Exception)
     ],
 )
 def test_schedule_that_is_over_leaves_it_to_a_person(
-    desk: Desk, error: BridgeError, reason: Reason
+    jobs: Jobs, error: BridgeError, reason: Reason
 ) -> None:
-    desk.parcel()
-    desk.purple_dot.script("create_fulfillment", *[error] * (len(RETRY) + 1))
+    jobs.parcel()
+    jobs.purple_dot.script("create_fulfillment", *[error] * (len(RETRY) + 1))
 
     stands = [
         (stored.status, stored.reason)
-        for stored in (desk.deliver(after=400) for _ in range(len(RETRY) + 1))
+        for stored in (jobs.deliver(after=400) for _ in range(len(RETRY) + 1))
     ]
 
     waiting = ("retrying", reason if isinstance(error, CredentialsError) else None)
     assert stands == [waiting] * len(RETRY) + [("dead", reason)]
-    assert desk.attempts() == [(1, "retrying"), (2, "retrying"), (3, "retrying"), (4, "dead")]
-    assert claim_deliveries(desk.ledger) == []
+    assert jobs.attempts() == [(1, "retrying"), (2, "retrying"), (3, "retrying"), (4, "dead")]
+    assert claim_deliveries(jobs.database) == []
 
 
-def test_being_told_to_wait_never_ends(desk: Desk) -> None:
-    desk.parcel()
-    desk.purple_dot.script("create_fulfillment", *[ThrottledError("wait")] * 20)
+def test_being_told_to_wait_never_ends(jobs: Jobs) -> None:
+    jobs.parcel()
+    jobs.purple_dot.script("create_fulfillment", *[ThrottledError("wait")] * 20)
 
     for _ in range(20):
-        assert desk.deliver(after=20).status == "waiting"
+        assert jobs.deliver(after=20).status == "waiting"
 
-    assert desk.deliver(after=20).attempts == 1
+    assert jobs.deliver(after=20).attempts == 1
 
 
 @pytest.mark.parametrize("operation", ["order", "current"])
@@ -248,12 +248,12 @@ def test_being_told_to_wait_never_ends(desk: Desk) -> None:
     ],
 )
 def test_look_that_fails_posts_nothing_and_is_retried(
-    desk: Desk, operation: str, error: Exception, status: str, reason: Reason | None, attempts: int
+    jobs: Jobs, operation: str, error: Exception, status: str, reason: Reason | None, attempts: int
 ) -> None:
-    desk.parcel()
-    (desk.purple_dot if operation == "order" else desk.fetcher).script(operation, error)
+    jobs.parcel()
+    (jobs.purple_dot if operation == "order" else jobs.fetcher).script(operation, error)
 
-    stored = desk.deliver(after=100)
+    stored = jobs.deliver(after=100)
 
     assert (stored.status, stored.reason, stored.attempts, stored.posting_at) == (
         status,
@@ -262,15 +262,15 @@ def test_look_that_fails_posts_nothing_and_is_retried(
         None,
     )
     assert about(stored, 10)
-    assert desk.purple_dot.posted == []
+    assert jobs.purple_dot.posted == []
 
 
-def test_look_that_fails_forever_ends_dead_for_a_reason_of_the_list(desk: Desk) -> None:
-    desk.parcel()
-    desk.purple_dot.script("order", *[PayloadError("no such shape")] * 9)
+def test_look_that_fails_forever_ends_dead_for_a_reason_of_the_list(jobs: Jobs) -> None:
+    jobs.parcel()
+    jobs.purple_dot.script("order", *[PayloadError("no such shape")] * 9)
 
     for _ in range(len(RETRY) + 1):
-        stored = desk.deliver(after=400)
+        stored = jobs.deliver(after=400)
 
     assert (stored.status, stored.reason) == ("dead", Reason.SCHEDULE_EXHAUSTED)
     assert MEANINGS[Reason(stored.reason)].verdict == "dead"
@@ -285,102 +285,102 @@ def test_look_that_fails_forever_ends_dead_for_a_reason_of_the_list(desk: Desk) 
     ],
 )
 def test_stale_order_is_read_again_before_posting(
-    desk: Desk, order_status: OrderStatus | None, status: str, reason: Reason | None
+    jobs: Jobs, order_status: OrderStatus | None, status: str, reason: Reason | None
 ) -> None:
-    desk.parcel()
-    desk.order_becomes(status=order_status)
+    jobs.parcel()
+    jobs.order_becomes(status=order_status)
 
-    stored = desk.deliver(after=11)
+    stored = jobs.deliver(after=11)
 
     assert (stored.status, stored.reason) == (status, reason)
-    assert len(desk.purple_dot.posted) == (status == "delivered")
+    assert len(jobs.purple_dot.posted) == (status == "delivered")
 
 
-def test_label_voided_meanwhile_is_cancelled(desk: Desk) -> None:
-    desk.parcel()
-    desk.fetcher.records = [v1_label(voided=True)]
+def test_label_voided_meanwhile_is_cancelled(jobs: Jobs) -> None:
+    jobs.parcel()
+    jobs.fetcher.records = [v1_label(voided=True)]
 
-    stored = desk.deliver(after=61)
+    stored = jobs.deliver(after=61)
 
     assert (stored.status, stored.reason, stored.due_at) == ("cancelled", Reason.VOIDED, None)
-    assert desk.purple_dot.posted == []
+    assert jobs.purple_dot.posted == []
 
 
 @pytest.mark.parametrize("seconds", [5, 90])
-def test_hold_waits_and_then_looks_at_the_label(desk: Desk, seconds: float) -> None:
-    desk.hold(seconds)
-    desk.parcel()
-    desk.clock.advance(seconds - 1)
-    assert claim_deliveries(desk.ledger) == []
-    desk.fetcher.records = [v1_label(voided=True)]
+def test_hold_waits_and_then_looks_at_the_label(jobs: Jobs, seconds: float) -> None:
+    jobs.hold(seconds)
+    jobs.parcel()
+    jobs.clock.advance(seconds - 1)
+    assert claim_deliveries(jobs.database) == []
+    jobs.fetcher.records = [v1_label(voided=True)]
 
-    stored = desk.deliver(after=1)
+    stored = jobs.deliver(after=1)
 
-    assert (stored.status, desk.purple_dot.posted) == ("cancelled", [])
-
-
-def test_hold_that_passes_is_delivered(desk: Desk) -> None:
-    desk.hold(90)
-    desk.parcel()
-
-    assert desk.deliver(after=90).status == "delivered"
-    assert desk.fetcher.asked("current") == [("v1_shipment", "501")]
+    assert (stored.status, jobs.purple_dot.posted) == ("cancelled", [])
 
 
-def test_interrupted_delivery_is_not_posted_again_but_read_back(desk: Desk) -> None:
-    delivery_id = interrupted(desk)
+def test_hold_that_passes_is_delivered(jobs: Jobs) -> None:
+    jobs.hold(90)
+    jobs.parcel()
 
-    stored = desk.deliver()
+    assert jobs.deliver(after=90).status == "delivered"
+    assert jobs.fetcher.asked("current") == [("v1_shipment", "501")]
+
+
+def test_interrupted_delivery_is_not_posted_again_but_read_back(jobs: Jobs) -> None:
+    delivery_id = interrupted(jobs)
+
+    stored = jobs.deliver()
 
     assert (stored.id, stored.status, stored.attempts) == (delivery_id, "unconfirmed", 1)
-    assert desk.purple_dot.calls == []
-    assert desk.attempts() == [(1, "unconfirmed")]
+    assert jobs.purple_dot.calls == []
+    assert jobs.attempts() == [(1, "unconfirmed")]
     assert "killed" in stored.detail
 
 
-def test_interrupted_while_it_was_being_read_back_is_read_back_once_more(desk: Desk) -> None:
-    interrupted(desk)
-    desk.deliver()
-    desk.clock.advance(15)
-    claim_delivery(desk.ledger)
+def test_interrupted_while_it_was_being_read_back_is_read_back_once_more(jobs: Jobs) -> None:
+    interrupted(jobs)
+    jobs.deliver()
+    jobs.clock.advance(15)
+    claim_delivery(jobs.database)
 
-    desk.order_becomes(status=OrderStatus.FULFILLED)
-    assert desk.deliver(after=61).status == "delivered"
-    assert desk.purple_dot.posted == []
+    jobs.order_becomes(status=OrderStatus.FULFILLED)
+    assert jobs.deliver(after=61).status == "delivered"
+    assert jobs.purple_dot.posted == []
 
 
-def unclear(desk: Desk, **fields: Any) -> None:
+def unclear(jobs: Jobs, **fields: Any) -> None:
     """A delivery whose answer was lost."""
-    desk.parcel(**fields)
-    desk.purple_dot.script("create_fulfillment", LOST)
-    desk.deliver()
+    jobs.parcel(**fields)
+    jobs.purple_dot.script("create_fulfillment", LOST)
+    jobs.deliver()
 
 
-def test_fulfilled_order_settles_an_unclear_post(desk: Desk) -> None:
-    unclear(desk)
-    desk.order_becomes(status=OrderStatus.FULFILLED)
+def test_fulfilled_order_settles_an_unclear_post(jobs: Jobs) -> None:
+    unclear(jobs)
+    jobs.order_becomes(status=OrderStatus.FULFILLED)
 
-    stored = desk.deliver(after=15)
+    stored = jobs.deliver(after=15)
 
     assert (stored.status, stored.delivered_at, stored.purple_dot_fulfillment_id) == (
         "delivered",
-        desk.clock.now,
+        jobs.clock.now,
         None,
     )
-    assert desk.attempts() == [(1, "unconfirmed"), (1, "delivered")]
-    assert len(desk.purple_dot.posted) == 1
+    assert jobs.attempts() == [(1, "unconfirmed"), (1, "delivered")]
+    assert len(jobs.purple_dot.posted) == 1
 
 
-def test_last_lines_still_missing_after_the_last_look_are_posted_once_more(desk: Desk) -> None:
-    unclear(desk)
+def test_last_lines_still_missing_after_the_last_look_are_posted_once_more(jobs: Jobs) -> None:
+    unclear(jobs)
 
-    stands = [desk.deliver(after=400).status for _ in range(len(CONFIRM))]
-    again = desk.deliver()
+    stands = [jobs.deliver(after=400).status for _ in range(len(CONFIRM))]
+    again = jobs.deliver()
 
     assert stands == ["unconfirmed", "retrying"]
     assert (again.status, again.attempts, again.trigger) == ("delivered", 2, "retry")
-    assert [body["line_items"] for body in desk.purple_dot.posted] == [WHOLE, WHOLE]
-    assert desk.attempts() == [(1, "unconfirmed"), (1, "retrying"), (2, "delivered")]
+    assert [body["line_items"] for body in jobs.purple_dot.posted] == [WHOLE, WHOLE]
+    assert jobs.attempts() == [(1, "unconfirmed"), (1, "retrying"), (2, "delivered")]
 
 
 @pytest.mark.parametrize(
@@ -396,60 +396,60 @@ def test_last_lines_still_missing_after_the_last_look_are_posted_once_more(desk:
     ids=["by exactly our units", "by more than ours"],
 )
 def test_order_fulfilled_between_the_last_look_and_the_second_post_stops_it(
-    desk: Desk, order: dict[str, Any], status: str, reason: Reason | None
+    jobs: Jobs, order: dict[str, Any], status: str, reason: Reason | None
 ) -> None:
     """The lost request arrived late, unless there is more than it told."""
-    unclear(desk)
+    unclear(jobs)
     for _ in CONFIRM:
-        desk.deliver(after=400)
-    desk.order_becomes(status=OrderStatus.FULFILLED, **order)
+        jobs.deliver(after=400)
+    jobs.order_becomes(status=OrderStatus.FULFILLED, **order)
 
-    stored = desk.deliver(after=11)
+    stored = jobs.deliver(after=11)
 
     assert (stored.status, stored.reason) == (status, reason)
-    assert len(desk.purple_dot.posted) == 1
+    assert len(jobs.purple_dot.posted) == 1
 
 
-def posted_again(desk: Desk, answer: BridgeError) -> None:
+def posted_again(jobs: Jobs, answer: BridgeError) -> None:
     """Up to just before the second POST, which Purple Dot will answer so."""
-    unclear(desk)
+    unclear(jobs)
     for _ in CONFIRM:
-        desk.deliver(after=400)
-    desk.purple_dot.script("create_fulfillment", answer)
+        jobs.deliver(after=400)
+    jobs.purple_dot.script("create_fulfillment", answer)
 
 
-def test_refused_second_post_of_what_arrived_late_is_delivered(desk: Desk) -> None:
-    posted_again(desk, PermanentError("over quantity"))
-    desk.purple_dot.script("order", lambda: desk.purple_dot.orders[ORDER_ID])
-    desk.purple_dot.script("order", lambda: an_order(status=OrderStatus.FULFILLED))
+def test_refused_second_post_of_what_arrived_late_is_delivered(jobs: Jobs) -> None:
+    posted_again(jobs, PermanentError("over quantity"))
+    jobs.purple_dot.script("order", lambda: jobs.purple_dot.orders[ORDER_ID])
+    jobs.purple_dot.script("order", lambda: an_order(status=OrderStatus.FULFILLED))
 
-    stored = desk.deliver(after=11)
+    stored = jobs.deliver(after=11)
 
-    assert (stored.status, len(desk.purple_dot.posted)) == ("delivered", 2)
+    assert (stored.status, len(jobs.purple_dot.posted)) == ("delivered", 2)
 
 
-def test_refused_second_post_that_can_not_be_explained_is_retried(desk: Desk) -> None:
-    posted_again(desk, PermanentError("over quantity"))
-    desk.purple_dot.script("order", lambda: desk.purple_dot.orders[ORDER_ID], REFUSED)
+def test_refused_second_post_that_can_not_be_explained_is_retried(jobs: Jobs) -> None:
+    posted_again(jobs, PermanentError("over quantity"))
+    jobs.purple_dot.script("order", lambda: jobs.purple_dot.orders[ORDER_ID], REFUSED)
 
-    stored = desk.deliver(after=11)
+    stored = jobs.deliver(after=11)
 
     assert (stored.status, stored.posting_at) == ("retrying", None)
 
 
-def test_refused_second_post_of_what_did_not_arrive_is_dead(desk: Desk) -> None:
-    posted_again(desk, PermanentError("unknown line"))
+def test_refused_second_post_of_what_did_not_arrive_is_dead(jobs: Jobs) -> None:
+    posted_again(jobs, PermanentError("unknown line"))
 
-    stored = desk.deliver(after=11)
+    stored = jobs.deliver(after=11)
 
     assert (stored.status, stored.reason) == ("dead", Reason.REJECTED_BY_PURPLE_DOT)
 
 
-def test_part_of_an_order_can_not_be_known_and_is_held(desk: Desk) -> None:
-    unclear(desk, items=(units(1, "CAP-OAT"),))
+def test_part_of_an_order_can_not_be_known_and_is_held(jobs: Jobs) -> None:
+    unclear(jobs, items=(units(1, "CAP-OAT"),))
 
     for _ in CONFIRM:
-        stored = desk.deliver(after=400)
+        stored = jobs.deliver(after=400)
 
     assert (stored.status, stored.reason, stored.due_at) == (
         "held",
@@ -457,26 +457,26 @@ def test_part_of_an_order_can_not_be_known_and_is_held(desk: Desk) -> None:
         None,
     )
     assert stored.posting_at is not None
-    assert desk.attempts() == [(1, "unconfirmed"), (1, "held")]
-    assert len(desk.purple_dot.posted) == 1
+    assert jobs.attempts() == [(1, "unconfirmed"), (1, "held")]
+    assert len(jobs.purple_dot.posted) == 1
 
 
-def test_other_part_told_for_certain_makes_it_the_last(desk: Desk) -> None:
-    desk.parcel(
+def test_other_part_told_for_certain_makes_it_the_last(jobs: Jobs) -> None:
+    jobs.parcel(
         items=(units(2, "SHAWL-RED"),), number="1Z0", record="500", shipstation_shipment_id="479"
     )
-    desk.deliver()
-    unclear(desk, items=(units(1, "CAP-OAT"),))
-    desk.order_becomes(status=OrderStatus.FULFILLED)
+    jobs.deliver()
+    unclear(jobs, items=(units(1, "CAP-OAT"),))
+    jobs.order_becomes(status=OrderStatus.FULFILLED)
 
-    assert desk.deliver(after=15).status == "delivered"
+    assert jobs.deliver(after=15).status == "delivered"
 
 
-def test_order_voided_while_the_answer_was_lost_is_held(desk: Desk) -> None:
-    unclear(desk)
-    desk.order_becomes(status=OrderStatus.VOIDED)
+def test_order_voided_while_the_answer_was_lost_is_held(jobs: Jobs) -> None:
+    unclear(jobs)
+    jobs.order_becomes(status=OrderStatus.VOIDED)
 
-    stored = desk.deliver(after=15)
+    stored = jobs.deliver(after=15)
 
     assert (stored.status, stored.reason) == ("held", Reason.ORDER_VOIDED)
 
@@ -492,12 +492,12 @@ def test_order_voided_while_the_answer_was_lost_is_held(desk: Desk) -> None:
     ],
 )
 def test_read_back_that_fails_changes_nothing_but_its_time(
-    desk: Desk, error: Exception, attempts: int
+    jobs: Jobs, error: Exception, attempts: int
 ) -> None:
-    unclear(desk)
-    desk.purple_dot.script("order", error)
+    unclear(jobs)
+    jobs.purple_dot.script("order", error)
 
-    stored = desk.deliver(after=15)
+    stored = jobs.deliver(after=15)
 
     assert (stored.status, stored.attempts) == ("unconfirmed", attempts)
     assert stored.posting_at is not None
@@ -505,18 +505,18 @@ def test_read_back_that_fails_changes_nothing_but_its_time(
     assert about(stored, RETRY[attempts - 1].total_seconds() if attempts > 1 else 10)
 
 
-def test_nobody_who_could_read_it_back_leaves_it_held_with_its_mark(desk: Desk) -> None:
-    unclear(desk)
-    desk.purple_dot.script("order", *[REFUSED] * 9)
+def test_nobody_who_could_read_it_back_leaves_it_held_with_its_mark(jobs: Jobs) -> None:
+    unclear(jobs)
+    jobs.purple_dot.script("order", *[REFUSED] * 9)
 
-    stands = [desk.deliver(after=400) for _ in RETRY]
+    stands = [jobs.deliver(after=400) for _ in RETRY]
 
     assert [stored.status for stored in stands] == ["unconfirmed", "unconfirmed", "held"]
     assert (stands[-1].reason, stands[-1].posting_at is not None) == (
         Reason.UNCONFIRMED_PARTIAL,
         True,
     )
-    assert len(desk.purple_dot.posted) == 1
+    assert len(jobs.purple_dot.posted) == 1
 
 
 @pytest.mark.parametrize(
@@ -529,75 +529,75 @@ def test_nobody_who_could_read_it_back_leaves_it_held_with_its_mark(desk: Desk) 
     ],
 )
 def test_known_outcome_is_repeated_until_it_is_stored(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch, answer: BridgeError | None, status: str
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch, answer: BridgeError | None, status: str
 ) -> None:
     monkeypatch.setattr(deliver, "_STORE_AGAIN_AFTER", 0.001)
-    desk.parcel()
+    jobs.parcel()
 
     def answer_while_the_database_restarts() -> Any:
-        desk.ledger.fail(times=5)
+        jobs.database.fail(times=5)
         if answer is not None:
             raise answer
         return deliver.FulfillmentReceipt("ful-1", 200, "{}")
 
-    desk.purple_dot.script("create_fulfillment", answer_while_the_database_restarts)
+    jobs.purple_dot.script("create_fulfillment", answer_while_the_database_restarts)
 
-    assert desk.deliver().status == status
-    assert len(desk.attempts()) == 1
+    assert jobs.deliver().status == status
+    assert len(jobs.attempts()) == 1
 
 
 def test_known_outcome_is_stored_though_the_databases_clock_is_away_too(
-    ledger_url: str, desk: Desk, monkeypatch: Any
+    migrated_url: str, jobs: Jobs, monkeypatch: Any
 ) -> None:
     """Without a clock of the test's own, PostgreSQL is asked for the time; it may be restarting as
     well."""
     monkeypatch.setattr(deliver, "_STORE_AGAIN_AFTER", 0.001)
-    desk.ledger.close()
-    desk.ledger = WatchedDatabase(ledger_url)
-    desk.parcel()
+    jobs.database.close()
+    jobs.database = WatchedDatabase(migrated_url)
+    jobs.parcel()
 
     def refuse_while_the_database_restarts() -> Any:
-        desk.ledger.fail(times=5)
+        jobs.database.fail(times=5)
         raise REFUSED
 
-    desk.purple_dot.script("create_fulfillment", refuse_while_the_database_restarts)
+    jobs.purple_dot.script("create_fulfillment", refuse_while_the_database_restarts)
 
-    stored = desk.deliver()
-    desk.ledger.close()
+    stored = jobs.deliver()
+    jobs.database.close()
     assert (stored.status, stored.posting_at) == ("retrying", None)
 
 
 @pytest.mark.parametrize("answer", [None, LOST, REFUSED, PermanentError("no")])
-def test_outcome_of_a_late_owner_overwrites_nothing(desk: Desk, answer: BridgeError | None) -> None:
-    delivery_id, stands = desk.parcel(), []
+def test_outcome_of_a_late_owner_overwrites_nothing(jobs: Jobs, answer: BridgeError | None) -> None:
+    delivery_id, stands = jobs.parcel(), []
 
     def answer_after_another_took_over() -> Any:
-        desk.clock.advance(61)
-        claim_delivery(desk.ledger, "worker-2")
-        stands.append(row(desk.ledger, delivery_id))
+        jobs.clock.advance(61)
+        claim_delivery(jobs.database, "worker-2")
+        stands.append(row(jobs.database, delivery_id))
         if answer is not None:
             raise answer
         return deliver.FulfillmentReceipt("ful-1", 200, "{}")
 
-    desk.purple_dot.script("create_fulfillment", answer_after_another_took_over)
+    jobs.purple_dot.script("create_fulfillment", answer_after_another_took_over)
 
     with pytest.raises(LeaseLostError):
-        desk.deliver()
+        jobs.deliver()
 
-    assert row(desk.ledger, delivery_id) == stands[0]
-    assert desk.attempts() == []
+    assert row(jobs.database, delivery_id) == stands[0]
+    assert jobs.attempts() == []
 
 
-def looking(desk: Desk, **fields: Any) -> str:
-    [decision] = put(desk.ledger, a_parcel(**fields), orders=())
+def looking(jobs: Jobs, **fields: Any) -> str:
+    [decision] = put(jobs.database, a_parcel(**fields), orders=())
     return str(decision.delivery_id)
 
 
-def test_order_that_appears_is_delivered_in_the_same_row(desk: Desk) -> None:
-    delivery_id = looking(desk)
+def test_order_that_appears_is_delivered_in_the_same_row(jobs: Jobs) -> None:
+    delivery_id = looking(jobs)
 
-    placed = desk.deliver(after=10)
-    delivered = desk.deliver()
+    placed = jobs.deliver(after=10)
+    delivered = jobs.deliver()
 
     assert (placed.id, placed.status, placed.fulfillment_order_id is not None) == (
         delivery_id,
@@ -607,17 +607,17 @@ def test_order_that_appears_is_delivered_in_the_same_row(desk: Desk) -> None:
     assert (delivered.id, delivered.status) == (delivery_id, "delivered")
 
 
-def test_order_that_never_appears_is_held_after_the_schedule(desk: Desk) -> None:
-    looking(desk)
-    desk.purple_dot.orders = {}
+def test_order_that_never_appears_is_held_after_the_schedule(jobs: Jobs) -> None:
+    looking(jobs)
+    jobs.purple_dot.orders = {}
 
     stands = [
-        (stored.status, stored.attempts) for stored in (desk.deliver(after=400) for _ in RETRY)
+        (stored.status, stored.attempts) for stored in (jobs.deliver(after=400) for _ in RETRY)
     ]
 
     assert stands == [("retrying", 1), ("retrying", 2), ("held", 2)]
-    assert [stored.reason for stored in rows(desk.ledger)] == [Reason.ORDER_NOT_FOUND]
-    assert desk.purple_dot.posted == []
+    assert [stored.reason for stored in rows(jobs.database)] == [Reason.ORDER_NOT_FOUND]
+    assert jobs.purple_dot.posted == []
 
 
 @pytest.mark.parametrize(
@@ -630,67 +630,67 @@ def test_order_that_never_appears_is_held_after_the_schedule(desk: Desk) -> None
     ],
 )
 def test_search_that_fails_goes_on_later(
-    desk: Desk, error: Exception, status: str, attempts: int
+    jobs: Jobs, error: Exception, status: str, attempts: int
 ) -> None:
-    looking(desk)
-    desk.purple_dot.script("orders_by_reference", error)
+    looking(jobs)
+    jobs.purple_dot.script("orders_by_reference", error)
 
-    stored = desk.deliver(after=10)
+    stored = jobs.deliver(after=10)
 
     assert (stored.status, stored.attempts) == (status, attempts)
-    assert desk.deliver(after=100).status == "pending"
+    assert jobs.deliver(after=100).status == "pending"
 
 
-def test_search_that_finds_its_parcel_delivered_already_is_over(desk: Desk) -> None:
-    delivery_id = looking(desk)
-    desk.parcel(
+def test_search_that_finds_its_parcel_delivered_already_is_over(jobs: Jobs) -> None:
+    delivery_id = looking(jobs)
+    jobs.parcel(
         record="502",
         record_kind="v2_label",
         all_tracking_numbers=("1Z1-CHILD", "1Z1"),
         number="1Z1-CHILD",
     )
-    stands = {desk.deliver(after=10).id for _ in range(2)}
+    stands = {jobs.deliver(after=10).id for _ in range(2)}
 
     assert delivery_id in stands
-    assert sorted(stored.status for stored in rows(desk.ledger)) == ["cancelled", "delivered"]
-    assert row(desk.ledger, delivery_id).reason == Reason.ALREADY_DELIVERED
-    assert len(desk.purple_dot.posted) == 1
+    assert sorted(stored.status for stored in rows(jobs.database)) == ["cancelled", "delivered"]
+    assert row(jobs.database, delivery_id).reason == Reason.ALREADY_DELIVERED
+    assert len(jobs.purple_dot.posted) == 1
 
 
-def test_search_for_a_label_that_was_voided_ends(desk: Desk) -> None:
-    delivery_id = looking(desk)
-    desk.fetcher.records = [v1_label(voided=True)]
+def test_search_for_a_label_that_was_voided_ends(jobs: Jobs) -> None:
+    delivery_id = looking(jobs)
+    jobs.fetcher.records = [v1_label(voided=True)]
 
-    stored = desk.deliver(after=10)
+    stored = jobs.deliver(after=10)
 
     assert (stored.id, stored.status, stored.reason) == (delivery_id, "cancelled", Reason.VOIDED)
 
 
 def test_refusal_of_a_provider_never_becomes_a_parcel_while_its_order_is_looked_for(
-    desk: Desk,
+    jobs: Jobs,
 ) -> None:
-    looking(desk, state=ShipmentState.REJECTED, number=None)
+    looking(jobs, state=ShipmentState.REJECTED, number=None)
 
-    stored = desk.deliver(after=10)
+    stored = jobs.deliver(after=10)
 
     assert (stored.status, stored.reason) == ("held", Reason.REJECTED_BY_PROVIDER)
 
 
-def test_label_that_is_unfinished_again_is_not_forgotten(desk: Desk) -> None:
-    delivery_id = looking(desk)
-    desk.fetcher.records = [v1_label(number="")]
+def test_label_that_is_unfinished_again_is_not_forgotten(jobs: Jobs) -> None:
+    delivery_id = looking(jobs)
+    jobs.fetcher.records = [v1_label(number="")]
 
-    stored = desk.deliver(after=10)
+    stored = jobs.deliver(after=10)
 
     assert (stored.id, stored.status) == (delivery_id, "pending")
 
 
-def test_late_search_is_refused(desk: Desk) -> None:
-    looking(desk)
-    desk.clock.advance(10)
-    late = claim_delivery(desk.ledger)
-    desk.clock.advance(61)
-    claim_delivery(desk.ledger, "worker-2")
+def test_late_search_is_refused(jobs: Jobs) -> None:
+    looking(jobs)
+    jobs.clock.advance(10)
+    late = claim_delivery(jobs.database)
+    jobs.clock.advance(61)
+    claim_delivery(jobs.database, "worker-2")
 
     with pytest.raises(LeaseLostError):
-        desk.run(late)
+        jobs.run(late)

@@ -31,13 +31,13 @@ LINE = "e41f6a90-2c7b-4d18-b5a3-60d2c8f7b101"
 
 
 def find(
-    ledger: Database,
+    database: Database,
     purple_dot: FakePurpleDot,
     *parcels: Shipment,
     pattern: Any = POLICY.pattern,
     **options: Any,
 ) -> OrderLookup:
-    return Resolver(ledger, purple_dot, pattern).find(parcels, **options)
+    return Resolver(database, purple_dot, pattern).find(parcels, **options)
 
 
 def with_id(order_id: str = ORDER_ID, **fields: Any) -> Shipment:
@@ -50,88 +50,88 @@ def with_id(order_id: str = ORDER_ID, **fields: Any) -> Shipment:
     return a_parcel(clues=clues, order_number="SHOP-1", **fields)
 
 
-def remember(ledger: Database, *found: Any) -> None:
-    with ledger.begin() as connection:
-        order_store.remember(connection, found, now=ledger.moment())
+def remember(database: Database, *found: Any) -> None:
+    with database.begin() as connection:
+        order_store.remember(connection, found, now=database.moment())
 
 
-def test_foreign_parcels_cost_no_call(ledger: WatchedDatabase) -> None:
+def test_foreign_parcels_cost_no_call(database: WatchedDatabase) -> None:
     purple_dot = FakePurpleDot(an_order())
 
     found = find(
-        ledger, purple_dot, a_parcel(reference="SHOP-1"), a_parcel(reference="1002", record="2")
+        database, purple_dot, a_parcel(reference="SHOP-1"), a_parcel(reference="1002", record="2")
     )
 
     assert found == OrderLookup()
     assert purple_dot.calls == []
 
 
-def test_empty_page_costs_no_call(ledger: WatchedDatabase) -> None:
+def test_empty_page_costs_no_call(database: WatchedDatabase) -> None:
     purple_dot = FakePurpleDot()
 
-    assert find(ledger, purple_dot) == OrderLookup()
+    assert find(database, purple_dot) == OrderLookup()
     assert purple_dot.calls == []
 
 
-def test_batch_with_many_foreign_parcels_costs_one_call(ledger: WatchedDatabase) -> None:
+def test_batch_with_many_foreign_parcels_costs_one_call(database: WatchedDatabase) -> None:
     purple_dot = FakePurpleDot(an_order(), an_order(id=OTHER_ID, reference="PD200"))
     foreign = [a_parcel(reference=f"SHOP-{number}", record=str(number)) for number in range(40)]
 
     found = find(
-        ledger, purple_dot, a_parcel(), *foreign, a_parcel(reference="#pd200", record="77")
+        database, purple_dot, a_parcel(), *foreign, a_parcel(reference="#pd200", record="77")
     )
 
     assert {order.id for order in found.orders} == {ORDER_ID, OTHER_ID}
     assert purple_dot.calls == [("orders_by_reference", ["PD100", "PD200"])]
 
 
-def test_without_a_pattern_every_number_is_looked_up(ledger: WatchedDatabase) -> None:
+def test_without_a_pattern_every_number_is_looked_up(database: WatchedDatabase) -> None:
     purple_dot = FakePurpleDot(an_order(reference="1002"))
 
-    found = find(ledger, purple_dot, a_parcel(reference="1002"), pattern=None)
+    found = find(database, purple_dot, a_parcel(reference="1002"), pattern=None)
 
     assert [order.reference for order in found.orders] == ["1002"]
 
 
-def test_pattern_is_the_merchants(ledger: WatchedDatabase) -> None:
+def test_pattern_is_the_merchants(database: WatchedDatabase) -> None:
     purple_dot = FakePurpleDot()
-    find(ledger, purple_dot, a_parcel(), pattern=re.compile("^LOOM-"))
+    find(database, purple_dot, a_parcel(), pattern=re.compile("^LOOM-"))
 
     assert purple_dot.calls == []
 
 
-def test_order_id_that_nothing_else_explains_is_asked_for_alone(ledger: WatchedDatabase) -> None:
+def test_order_id_that_nothing_else_explains_is_asked_for_alone(database: WatchedDatabase) -> None:
     purple_dot = FakePurpleDot(an_order())
 
-    found = find(ledger, purple_dot, with_id())
+    found = find(database, purple_dot, with_id())
 
     assert [order.id for order in found.fresh] == [ORDER_ID]
     assert purple_dot.calls == [("order", ORDER_ID)]
 
 
-def test_number_and_id_of_one_order_cost_one_call(ledger: WatchedDatabase) -> None:
+def test_number_and_id_of_one_order_cost_one_call(database: WatchedDatabase) -> None:
     purple_dot = FakePurpleDot(an_order())
     clues = (
         Clue(ClueKind.ORDER_ID, "orderKey", ORDER_ID),
         Clue(ClueKind.REFERENCE, "orderNumber", "PD100"),
     )
 
-    find(ledger, purple_dot, a_parcel(clues=clues))
+    find(database, purple_dot, a_parcel(clues=clues))
 
     assert purple_dot.calls == [("orders_by_reference", ["PD100"])]
 
 
-def test_id_of_another_system_of_the_same_shape_finds_nothing(ledger: WatchedDatabase) -> None:
-    assert find(ledger, FakePurpleDot(), with_id()).orders == ()
+def test_id_of_another_system_of_the_same_shape_finds_nothing(database: WatchedDatabase) -> None:
+    assert find(database, FakePurpleDot(), with_id()).orders == ()
 
 
 def test_cached_order_is_asked_for_again_in_the_same_one_call(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    remember(ledger, an_order())
+    remember(database, an_order())
     purple_dot = FakePurpleDot(an_order(status=OrderStatus.VOIDED))
 
-    found = find(ledger, purple_dot, with_id())
+    found = find(database, purple_dot, with_id())
 
     assert purple_dot.calls == [("orders_by_reference", ["PD100"])]
     assert [order.status for order in found.orders] == [OrderStatus.VOIDED]
@@ -139,54 +139,56 @@ def test_cached_order_is_asked_for_again_in_the_same_one_call(
     assert found.seen_at == clock.now
 
 
-def test_order_of_a_cached_line_is_found(ledger: WatchedDatabase) -> None:
+def test_order_of_a_cached_line_is_found(database: WatchedDatabase) -> None:
     order = an_order(OrderLine(LINE, 1, "X"))
-    remember(ledger, order)
+    remember(database, order)
     purple_dot = FakePurpleDot(order)
 
-    found = find(ledger, purple_dot, a_parcel(units(1, None, LINE), clues=(), reference="SHOP-1"))
+    found = find(database, purple_dot, a_parcel(units(1, None, LINE), clues=(), reference="SHOP-1"))
 
     assert [order.id for order in found.orders] == [ORDER_ID]
     assert purple_dot.calls == [("orders_by_reference", ["PD100"])]
 
 
 def test_cached_order_that_purple_dot_lists_no_more_is_known_but_not_fresh(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    remember(ledger, an_order())
+    remember(database, an_order())
 
-    found = find(ledger, FakePurpleDot(), a_parcel())
+    found = find(database, FakePurpleDot(), a_parcel())
 
     assert [order.id for order in found.orders] == [ORDER_ID]
     assert not found.is_fresh(ORDER_ID)
 
 
-def test_earlier_parcel_binds_the_shipstation_order(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel(units(1, "SHAWL-RED")))
-    deliver_next(ledger)
+def test_earlier_parcel_binds_the_shipstation_order(database: WatchedDatabase) -> None:
+    put(database, a_parcel(units(1, "SHAWL-RED")))
+    deliver_next(database)
 
     found = find(
-        ledger, FakePurpleDot(an_order()), a_parcel(number="1Z2", record="502", reference="SHOP-1")
+        database,
+        FakePurpleDot(an_order()),
+        a_parcel(number="1Z2", record="502", reference="SHOP-1"),
     )
 
     assert {key: order.id for key, order in found.bound.items()} == {"480": ORDER_ID}
 
 
-def test_shipstation_order_that_went_to_two_orders_binds_to_none(ledger: WatchedDatabase) -> None:
+def test_shipstation_order_that_went_to_two_orders_binds_to_none(database: WatchedDatabase) -> None:
     both = (
         an_order(OrderLine("a", 1, "A")),
         an_order(OrderLine("b", 1, "B"), id=OTHER_ID, reference="PD200"),
     )
-    put(ledger, a_parcel(units(1, None, "a"), units(1, None, "b"), clues=()), orders=both)
-    deliver_next(ledger)
-    deliver_next(ledger)
+    put(database, a_parcel(units(1, None, "a"), units(1, None, "b"), clues=()), orders=both)
+    deliver_next(database)
+    deliver_next(database)
 
-    assert find(ledger, FakePurpleDot(*both), a_parcel()).bound == {}
+    assert find(database, FakePurpleDot(*both), a_parcel()).bound == {}
 
 
-def test_order_that_a_person_linked_is_read_too(ledger: WatchedDatabase) -> None:
+def test_order_that_a_person_linked_is_read_too(database: WatchedDatabase) -> None:
     found = find(
-        ledger,
+        database,
         FakePurpleDot(an_order(id=OTHER_ID)),
         a_parcel(reference="SHOP-1"),
         linked_order_id=OTHER_ID,
@@ -198,10 +200,10 @@ def test_order_that_a_person_linked_is_read_too(ledger: WatchedDatabase) -> None
 @pytest.mark.parametrize("operation", ["order", "orders_by_reference"])
 @pytest.mark.parametrize("error", [TemporaryError("busy"), CredentialsError("no")])
 def test_trouble_at_purple_dot_is_never_taken_for_an_answer(
-    ledger: WatchedDatabase, operation: str, error: Exception
+    database: WatchedDatabase, operation: str, error: Exception
 ) -> None:
     purple_dot = FakePurpleDot()
     purple_dot.script(operation, error)
 
     with pytest.raises(type(error)):
-        find(ledger, purple_dot, with_id() if operation == "order" else a_parcel())
+        find(database, purple_dot, with_id() if operation == "order" else a_parcel())

@@ -33,14 +33,14 @@ from bridge.vendors.shipstation.webhook import storable
 from tests.support import payload_files
 from tests.support.fakes import Clock
 from tests.support.rows import POLICY, rows
-from tests.support.virtual_bridge import Clockwork, Json
+from tests.support.virtual_bridge import Json, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
 SLOW = settings(
     deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
 )
-ON_SQLITE = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+ON_SQLITE = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 """The same journeys on PostgreSQL: test_promise.py."""
 
 # Any split, told by anyone
@@ -110,7 +110,7 @@ def _webhooks(plan: Plan, world: World, parcels: list[ShipStationOrder]) -> list
     return told
 
 
-def _carry_out(plan: Plan, bridge: Clockwork) -> tuple[PurpleDotOrder, int]:
+def _carry_out(plan: Plan, bridge: VirtualBridge) -> tuple[PurpleDotOrder, int]:
     """Everything is told and worked off; the order and how many parcels left."""
     order, parcels = _parcels(plan, bridge.world)
     for webhook, works in zip(_webhooks(plan, bridge.world, parcels), plan.works * 2, strict=False):
@@ -121,20 +121,20 @@ def _carry_out(plan: Plan, bridge: Clockwork) -> tuple[PurpleDotOrder, int]:
     return order, len(parcels)
 
 
-def _told(bridge: Clockwork, order: PurpleDotOrder) -> Counter[str]:
+def _told(bridge: VirtualBridge, order: PurpleDotOrder) -> Counter[str]:
     lines = [line for body in bridge.accepted(order) for line in body["line_items"]]
     return sum((Counter({line["id"]: line["quantity"]}) for line in lines), Counter[str]())
 
 
 @pytest.fixture
 def bridges(
-    ledger_url: str,
+    migrated_url: str,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Callable[[], Clockwork]:
-    """A bridge with an empty ledger for each example."""
+) -> Callable[[], VirtualBridge]:
+    """A bridge with an empty database for each example."""
 
-    def made() -> Clockwork:
-        bridge = Clockwork(ledger_url, Clock())
+    def made() -> VirtualBridge:
+        bridge = VirtualBridge(migrated_url, Clock())
         bridge.forget()
         return bridge
 
@@ -145,7 +145,7 @@ def bridges(
 @settings(SLOW, max_examples=12)
 @given(plan=PLANS)
 def test_any_mix_of_events_over_any_split_delivers_everything_exactly_once(
-    bridges: Callable[[], Clockwork], plan: Plan
+    bridges: Callable[[], VirtualBridge], plan: Plan
 ) -> None:
     plan.twins[:] = [False] * 3
 
@@ -169,7 +169,7 @@ def test_any_mix_of_events_over_any_split_delivers_everything_exactly_once(
 @settings(SLOW, max_examples=12)
 @given(plan=PLANS)
 def test_more_labels_than_goods_never_deliver_more_than_was_ordered(
-    bridges: Callable[[], Clockwork], plan: Plan
+    bridges: Callable[[], VirtualBridge], plan: Plan
 ) -> None:
     with bridges() as bridge:
         order, parcels = _carry_out(plan, bridge)
@@ -188,7 +188,9 @@ def test_more_labels_than_goods_never_deliver_more_than_was_ordered(
 @ON_SQLITE
 @settings(SLOW, max_examples=3)
 @given(plan=PLANS)
-def test_same_story_told_twice_ends_the_same(bridges: Callable[[], Clockwork], plan: Plan) -> None:
+def test_same_story_told_twice_ends_the_same(
+    bridges: Callable[[], VirtualBridge], plan: Plan
+) -> None:
     ends = []
     for again in (copy.deepcopy(plan), copy.deepcopy(plan)):
         with bridges() as bridge:
@@ -289,7 +291,7 @@ def _check_decision(shipment: Shipment, policy: Policy) -> None:
 
 
 @pytest.fixture
-def door(bridges: Callable[[], Clockwork]) -> Iterator[Clockwork]:
+def door(bridges: Callable[[], VirtualBridge]) -> Iterator[VirtualBridge]:
     with bridges() as bridge:
         yield bridge
 
@@ -301,7 +303,7 @@ NOTES = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 @settings(SLOW, max_examples=40)
 @given(raw=st.binary(max_size=200))
 def test_any_bytes_are_an_event_that_keeps_no_more_than_may_be_stored(
-    door: Clockwork, raw: bytes
+    door: VirtualBridge, raw: bytes
 ) -> None:
     door.forget()
 
@@ -319,7 +321,7 @@ def test_any_bytes_are_an_event_that_keeps_no_more_than_may_be_stored(
     note=NOTES | st.none(),
 )
 def test_any_spelling_of_a_notification_comes_back_as_it_was_unless_it_says_more_than_we_read(
-    door: Clockwork, before: str, between: str, is_ascii: bool, is_known: bool, note: str | None
+    door: VirtualBridge, before: str, between: str, is_ascii: bool, is_known: bool, note: str | None
 ) -> None:
     door.forget()
     told = {

@@ -42,18 +42,18 @@ def told(database: Database) -> dict[str, float]:
     }
 
 
-def test_gauges_tell_what_stands_in_the_database(ledger: WatchedDatabase, clock: Clock) -> None:
-    put(ledger, a_parcel())
-    deliver_next(ledger)
-    put(ledger, a_parcel(number=None, record="2"))
-    receive(ledger)
+def test_gauges_tell_what_stands_in_the_database(database: WatchedDatabase, clock: Clock) -> None:
+    put(database, a_parcel())
+    deliver_next(database)
+    put(database, a_parcel(number=None, record="2"))
+    receive(database)
     clock.advance(90)
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         workers.beat(
             connection, "worker-1", started_at=clock.now, now=clock.now - timedelta(seconds=7)
         )
 
-    page = told(ledger)
+    page = told(database)
 
     assert {
         name: value
@@ -71,8 +71,8 @@ def test_gauges_tell_what_stands_in_the_database(ledger: WatchedDatabase, clock:
     assert page["bridge_worker_heartbeat_age_seconds"] == 7
 
 
-def test_empty_database_tells_no_age_of_what_never_was(ledger: WatchedDatabase) -> None:
-    page = told(ledger)
+def test_empty_database_tells_no_age_of_what_never_was(database: WatchedDatabase) -> None:
+    page = told(database)
 
     assert page["bridge_exceptions"] == page["bridge_oldest_unprocessed_seconds"] == 0
     assert not page.keys() & {
@@ -81,37 +81,37 @@ def test_empty_database_tells_no_age_of_what_never_was(ledger: WatchedDatabase) 
     }
 
 
-def test_replay_of_an_old_event_is_no_old_work(ledger: WatchedDatabase, clock: Clock) -> None:
-    receive(ledger, lane=Lane.REPLAY)
+def test_replay_of_an_old_event_is_no_old_work(database: WatchedDatabase, clock: Clock) -> None:
+    receive(database, lane=Lane.REPLAY)
     clock.advance(3600)
 
-    assert told(ledger)["bridge_oldest_unprocessed_seconds"] == 0
+    assert told(database)["bridge_oldest_unprocessed_seconds"] == 0
 
 
 def test_event_that_the_bridge_fed_in_itself_is_no_sign_of_life_from_shipstation(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    receive(ledger)
+    receive(database)
     clock.advance(600)
     receive(
-        ledger, resource_url="https://ssapi.shipstation.com/shipments?batchId=8", source="sweep"
+        database, resource_url="https://ssapi.shipstation.com/shipments?batchId=8", source="sweep"
     )
 
-    assert told(ledger)["bridge_last_event_age_seconds"] == 600
+    assert told(database)["bridge_last_event_age_seconds"] == 600
 
 
 def test_vendor_that_is_down_or_told_us_to_wait_is_told(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    before = told(ledger)
+    before = told(database)
     for _ in range(rate_limits.FAILURES_IN_A_ROW):
-        with ledger.begin() as connection:
+        with database.begin() as connection:
             rate_limits.failed(connection, "shipstation", now=clock.now)
         clock.advance(rate_limits.FAILING_SECONDS)
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         rate_limits.pause(connection, "purple_dot", seconds=30, now=clock.now)
 
-    page = told(ledger)
+    page = told(database)
 
     assert (
         before["bridge_rate_budget_remaining{purple_dot}"]
@@ -135,39 +135,41 @@ def sweep(database: Database, *, missed: int) -> None:
         )
 
 
-def test_missed_webhooks_add_up_over_all_sweeps(ledger: WatchedDatabase) -> None:
+def test_missed_webhooks_add_up_over_all_sweeps(database: WatchedDatabase) -> None:
     for missed in (2, 0, 1):
-        sweep(ledger, missed=missed)
+        sweep(database, missed=missed)
 
-    assert told(ledger)["bridge_missed_webhooks_total{LABEL_CREATED_V2}"] == 3
+    assert told(database)["bridge_missed_webhooks_total{LABEL_CREATED_V2}"] == 3
 
 
-def test_counting_ends_at_a_bound(ledger: WatchedDatabase, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_counting_ends_at_a_bound(
+    database: WatchedDatabase, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(metrics_exporter, "COUNTED_TO", 2)
     for number in range(3):
-        put(ledger, a_parcel(number=None, record=str(number)))
+        put(database, a_parcel(number=None, record=str(number)))
 
-    assert told(ledger)["bridge_deliveries{held}"] == 2
+    assert told(database)["bridge_deliveries{held}"] == 2
 
 
-def test_database_that_does_not_answer_leaves_the_counters(ledger: WatchedDatabase) -> None:
-    ledger.fail()
+def test_database_that_does_not_answer_leaves_the_counters(database: WatchedDatabase) -> None:
+    database.fail()
 
-    page = metrics_exporter.page(metrics_exporter.Ledger(ledger, RATES)).decode()
+    page = metrics_exporter.page(metrics_exporter.Ledger(database, RATES)).decode()
 
     assert "bridge_exceptions" not in page
     assert "# TYPE bridge_events_total counter" in page
 
 
 @pytest.fixture
-def asked(ledger: WatchedDatabase) -> Iterator[list[tuple[str, Any]]]:
+def asked(database: WatchedDatabase) -> Iterator[list[tuple[str, Any]]]:
     """Every statement that reaches the database."""
     kept: list[tuple[str, Any]] = []
 
     def keep(_c: Any, _cursor: Any, statement: str, parameters: Any, *_: Any) -> None:
         kept.append((statement, parameters))
 
-    engine: Engine = ledger.engine
+    engine: Engine = database.engine
     event.listen(engine, "before_cursor_execute", keep)
     yield kept
     event.remove(engine, "before_cursor_execute", keep)
@@ -187,13 +189,13 @@ def plan(database: Database, statement: str, parameters: Any) -> str:
 
 
 def test_scrape_reads_no_table_of_the_journey_from_end_to_end(
-    ledger: WatchedDatabase, asked: list[tuple[str, Any]]
+    database: WatchedDatabase, asked: list[tuple[str, Any]]
 ) -> None:
-    told(ledger)
+    told(database)
     questions = [
         (text, values) for text, values in asked if re.search(r"FROM (events|deliveries)", text)
     ]
-    plans = [plan(ledger, *question) for question in questions]
+    plans = [plan(database, *question) for question in questions]
 
     scans = [
         line

@@ -24,7 +24,7 @@ from bridge.pipeline.process_event import EventJob, conclude
 from bridge.store import events
 from bridge.translate.placement import Decision
 from bridge.vendors.shipstation.payloads import record_of
-from tests.support.jobs import Desk
+from tests.support.jobs import Jobs
 from tests.support.rows import (
     LEASE,
     RETRY,
@@ -55,10 +55,10 @@ def verdicts(stored: Any) -> list[str]:
     return [decision["verdict"] for decision in stored.decisions]
 
 
-def test_event_becomes_a_delivery_and_remembers_why(desk: Desk) -> None:
-    event_id = desk.notify()
+def test_event_becomes_a_delivery_and_remembers_why(jobs: Jobs) -> None:
+    event_id = jobs.notify()
 
-    stored = desk.process()
+    stored = jobs.process()
 
     assert (stored.id, stored.status, stored.reason, stored.detail, stored.due_at) == (
         event_id,
@@ -67,106 +67,108 @@ def test_event_becomes_a_delivery_and_remembers_why(desk: Desk) -> None:
         "1 delivery",
         None,
     )
-    [delivery] = rows(desk.ledger)
+    [delivery] = rows(jobs.database)
     assert (delivery.status, delivery.tracking_number, delivery.received_at) == (
         "pending",
         "1Z1",
         stored.received_at,
     )
     assert [
-        (link.event_id, link.delivery_id) for link in rows(desk.ledger, "event_deliveries")
+        (link.event_id, link.delivery_id) for link in rows(jobs.database, "event_deliveries")
     ] == [(event_id, delivery.id)]
     assert [(one["verdict"], one["rule"], one["delivery_id"]) for one in stored.decisions] == [
         ("delivery", "orderNumber", delivery.id)
     ]
-    assert [kept.record_id for kept in rows(desk.ledger, "records")] == ["501"]
-    assert desk.fetcher.calls == [("fetch", URL)]
+    assert [kept.record_id for kept in rows(jobs.database, "records")] == ["501"]
+    assert jobs.fetcher.calls == [("fetch", URL)]
 
 
-def test_same_shipment_told_again_makes_nothing_new(desk: Desk) -> None:
-    desk.notify()
-    desk.process()
-    desk.notify("ITEM_SHIP_NOTIFY")
+def test_same_shipment_told_again_makes_nothing_new(jobs: Jobs) -> None:
+    jobs.notify()
+    jobs.process()
+    jobs.notify("ITEM_SHIP_NOTIFY")
 
-    stored = desk.process()
+    stored = jobs.process()
 
     assert (stored.status, stored.reason) == ("ignored", Reason.ALREADY_DELIVERED)
-    assert len(rows(desk.ledger)) == 1
-    assert len(rows(desk.ledger, "event_deliveries")) == 2
+    assert len(rows(jobs.database)) == 1
+    assert len(rows(jobs.database, "event_deliveries")) == 2
 
 
-def test_foreign_parcel_is_ignored_without_a_call_to_purple_dot(desk: Desk) -> None:
-    desk.fetcher.records = [v1_label(reference="SHOP-1")]
-    desk.notify()
+def test_foreign_parcel_is_ignored_without_a_call_to_purple_dot(jobs: Jobs) -> None:
+    jobs.fetcher.records = [v1_label(reference="SHOP-1")]
+    jobs.notify()
 
-    stored = desk.process()
+    stored = jobs.process()
 
     assert (stored.status, stored.reason, verdicts(stored)) == (
         "ignored",
         Reason.NOT_A_PURPLE_DOT_ORDER,
         ["ignored"],
     )
-    assert desk.purple_dot.calls == []
-    assert rows(desk.ledger) == []
+    assert jobs.purple_dot.calls == []
+    assert rows(jobs.database) == []
 
 
 @pytest.mark.parametrize("fields", [{"voided": True}, {"isReturnLabel": True}])
 def test_what_ships_nothing_costs_no_call_to_purple_dot(
-    desk: Desk, fields: dict[str, bool]
+    jobs: Jobs, fields: dict[str, bool]
 ) -> None:
-    desk.fetcher.records = [v1_label(**fields)]
-    desk.notify()
+    jobs.fetcher.records = [v1_label(**fields)]
+    jobs.notify()
 
-    assert desk.process().status == "ignored"
-    assert desk.purple_dot.calls == []
+    assert jobs.process().status == "ignored"
+    assert jobs.purple_dot.calls == []
 
 
-def test_inline_event_needs_only_the_order_behind_it(desk: Desk) -> None:
-    desk.fetcher.records = [v2_order()]
+def test_inline_event_needs_only_the_order_behind_it(jobs: Jobs) -> None:
+    jobs.fetcher.records = [v2_order()]
     body = json.dumps({"fulfillments": [INLINE, INLINE | {"tracking_number": "1Z2"}]}).encode()
-    desk.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
+    jobs.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
 
-    stored = desk.process()
+    stored = jobs.process()
 
-    assert desk.fetcher.calls == [("v2_shipment", "se-480")]
+    assert jobs.fetcher.calls == [("v2_shipment", "se-480")]
     assert verdicts(stored) == ["delivery", "held"]
-    assert {delivery.record_kind for delivery in rows(desk.ledger)} == {"inline_row"}
+    assert {delivery.record_kind for delivery in rows(jobs.database)} == {"inline_row"}
 
 
 @pytest.mark.parametrize(
     "refusal", [NotFoundError("no such shipment"), PayloadError("no id"), PermanentError("400")]
 )
 def test_inline_row_of_an_unknown_order_keeps_no_other_row_back_and_waits_for_a_person(
-    desk: Desk, refusal: BridgeError
+    jobs: Jobs, refusal: BridgeError
 ) -> None:
-    desk.fetcher.records = [v2_order()]
+    jobs.fetcher.records = [v2_order()]
     body = json.dumps(
         {"fulfillments": [INLINE | {"shipment_id": "se-404", "tracking_number": "1Z2"}, INLINE]}
     ).encode()
-    desk.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
+    jobs.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
 
     stands = []
     for _ in range(len(RETRY) + 1):
-        desk.fetcher.script("v2_shipment", refusal)
-        stored = desk.process(after=400)
-        stands.append((stored.status, [delivery.tracking_number for delivery in rows(desk.ledger)]))
+        jobs.fetcher.script("v2_shipment", refusal)
+        stored = jobs.process(after=400)
+        stands.append(
+            (stored.status, [delivery.tracking_number for delivery in rows(jobs.database)])
+        )
 
     assert stands == [("received", ["1Z1"])] * len(RETRY) + [("dead", ["1Z1"])]
     assert stored.detail == str(refusal)
 
 
-def test_inline_row_whose_order_is_found_later_is_placed_then(desk: Desk) -> None:
-    desk.fetcher.records = [v2_order()]
+def test_inline_row_whose_order_is_found_later_is_placed_then(jobs: Jobs) -> None:
+    jobs.fetcher.records = [v2_order()]
     body = json.dumps({"fulfillments": [INLINE]}).encode()
-    desk.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
-    desk.fetcher.script("v2_shipment", NotFoundError("not yet"))
+    jobs.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
+    jobs.fetcher.script("v2_shipment", NotFoundError("not yet"))
 
-    assert (desk.process().status, rows(desk.ledger)) == ("received", [])
-    assert desk.process(after=20).status == "processed"
+    assert (jobs.process().status, rows(jobs.database)) == ("received", [])
+    assert jobs.process(after=20).status == "processed"
 
 
-def test_refusal_of_a_provider_is_an_exception_and_no_post(desk: Desk) -> None:
-    desk.notify(
+def test_refusal_of_a_provider_is_an_exception_and_no_post(jobs: Jobs) -> None:
+    jobs.notify(
         "FULFILLMENT_REJECTED",
         resource_url="https://ssapi.shipstation.com/fulfillments?fulfillmentId=7",
     )
@@ -176,39 +178,39 @@ def test_refusal_of_a_provider_is_an_exception_and_no_post(desk: Desk) -> None:
         "orderNumber": "PD100",
         "trackingNumber": "1Z1",
     }
-    desk.fetcher.records = [record_of("v1_fulfillment", row_of_it)]
+    jobs.fetcher.records = [record_of("v1_fulfillment", row_of_it)]
 
-    stored = desk.process()
+    stored = jobs.process()
 
     assert (stored.status, verdicts(stored)) == ("processed", ["held"])
-    assert [delivery.reason for delivery in rows(desk.ledger)] == [Reason.REJECTED_BY_PROVIDER]
+    assert [delivery.reason for delivery in rows(jobs.database)] == [Reason.REJECTED_BY_PROVIDER]
 
 
-def test_event_of_another_lane_hands_its_lane_on(desk: Desk) -> None:
-    desk.notify(lane=Lane.REPLAY)
-    desk.process()
+def test_event_of_another_lane_hands_its_lane_on(jobs: Jobs) -> None:
+    jobs.notify(lane=Lane.REPLAY)
+    jobs.process()
 
-    assert [(delivery.lane, delivery.trigger) for delivery in rows(desk.ledger)] == [
+    assert [(delivery.lane, delivery.trigger) for delivery in rows(jobs.database)] == [
         (Lane.REPLAY, "replay")
     ]
 
 
 def test_empty_page_is_looked_at_again_without_spending_an_attempt_and_then_ignored(
-    desk: Desk,
+    jobs: Jobs,
 ) -> None:
-    desk.fetcher.records = []
-    event_id = desk.notify()
+    jobs.fetcher.records = []
+    event_id = jobs.notify()
 
     stands = []
     for _ in range(len(SCHEDULES.wait) + 1):
-        stored = desk.process(after=100)
+        stored = jobs.process(after=100)
         stands.append(
             (
                 stored.status,
                 stored.reason,
                 stored.attempts,
                 stored.waits,
-                due_in(desk.ledger, event_id),
+                due_in(jobs.database, event_id),
             )
         )
 
@@ -219,26 +221,26 @@ def test_empty_page_is_looked_at_again_without_spending_an_attempt_and_then_igno
     ]
 
 
-def test_page_that_fills_is_placed(desk: Desk) -> None:
-    desk.fetcher.records = []
-    desk.notify()
-    desk.process()
-    desk.fetcher.records = [v1_label()]
+def test_page_that_fills_is_placed(jobs: Jobs) -> None:
+    jobs.fetcher.records = []
+    jobs.notify()
+    jobs.process()
+    jobs.fetcher.records = [v1_label()]
 
-    assert desk.process(after=15).status == "processed"
+    assert jobs.process(after=15).status == "processed"
 
 
-def test_finished_label_is_placed_while_the_other_is_waited_for(desk: Desk) -> None:
-    desk.fetcher.records = [v1_label(), v1_label(number="", record="502")]
-    desk.notify()
+def test_finished_label_is_placed_while_the_other_is_waited_for(jobs: Jobs) -> None:
+    jobs.fetcher.records = [v1_label(), v1_label(number="", record="502")]
+    jobs.notify()
 
-    first = desk.process()
-    assert (first.status, first.waits, len(rows(desk.ledger))) == ("received", 1, 1)
+    first = jobs.process()
+    assert (first.status, first.waits, len(rows(jobs.database))) == ("received", 1, 1)
     for _ in SCHEDULES.wait:
-        last = desk.process(after=100)
+        last = jobs.process(after=100)
 
     assert verdicts(last) == ["ignored", "held"]
-    assert [stored.reason for stored in rows(desk.ledger)] == [None, "no_tracking_number"]
+    assert [stored.reason for stored in rows(jobs.database)] == [None, "no_tracking_number"]
 
 
 @pytest.mark.parametrize("where", ["fetch", "orders_by_reference"])
@@ -257,12 +259,12 @@ def test_finished_label_is_placed_while_the_other_is_waited_for(desk: Desk) -> N
     ],
 )
 def test_whatever_fails_is_tried_again_with_nothing_written(
-    desk: Desk, where: str, error: Exception, attempts: int, seconds: float
+    jobs: Jobs, where: str, error: Exception, attempts: int, seconds: float
 ) -> None:
-    event_id = desk.notify()
-    (desk.fetcher if where == "fetch" else desk.purple_dot).script(where, error)
+    event_id = jobs.notify()
+    (jobs.fetcher if where == "fetch" else jobs.purple_dot).script(where, error)
 
-    stored = desk.process()
+    stored = jobs.process()
 
     assert (stored.status, stored.reason, stored.attempts, stored.owner) == (
         "received",
@@ -270,9 +272,9 @@ def test_whatever_fails_is_tried_again_with_nothing_written(
         attempts,
         None,
     )
-    assert seconds <= (due_in(desk.ledger, event_id) or 0) <= seconds * 1.1
-    assert rows(desk.ledger) == rows(desk.ledger, "records") == []
-    assert desk.process(after=200).status == "processed"
+    assert seconds <= (due_in(jobs.database, event_id) or 0) <= seconds * 1.1
+    assert rows(jobs.database) == rows(jobs.database, "records") == []
+    assert jobs.process(after=200).status == "processed"
 
 
 @pytest.mark.parametrize(
@@ -284,87 +286,87 @@ def test_whatever_fails_is_tried_again_with_nothing_written(
     ],
 )
 def test_event_whose_schedule_is_over_is_dead_and_says_why(
-    desk: Desk, error: BridgeError, reason: Reason
+    jobs: Jobs, error: BridgeError, reason: Reason
 ) -> None:
-    desk.notify()
-    desk.fetcher.script("fetch", *[error] * 9)
+    jobs.notify()
+    jobs.fetcher.script("fetch", *[error] * 9)
 
     for _ in range(len(RETRY) + 1):
-        stored = desk.process(after=400)
+        stored = jobs.process(after=400)
 
     assert (stored.status, stored.reason, stored.detail) == ("dead", reason, str(error))
-    assert claim_events(desk.ledger) == []
+    assert claim_events(jobs.database) == []
 
 
-def test_being_told_to_wait_never_kills_an_event(desk: Desk) -> None:
-    desk.notify()
-    desk.fetcher.script("fetch", *[ThrottledError("wait")] * 20)
+def test_being_told_to_wait_never_kills_an_event(jobs: Jobs) -> None:
+    jobs.notify()
+    jobs.fetcher.script("fetch", *[ThrottledError("wait")] * 20)
 
     for _ in range(20):
-        assert desk.process(after=20).status == "received"
+        assert jobs.process(after=20).status == "received"
 
 
-def job_of(desk: Desk) -> EventJob:
-    return EventJob(desk.ledger, desk.fetcher, desk.resolver, desk.policy, SCHEDULES, LEASE)
+def job_of(jobs: Jobs) -> EventJob:
+    return EventJob(jobs.database, jobs.fetcher, jobs.resolver, jobs.policy, SCHEDULES, LEASE)
 
 
-def test_database_that_can_not_take_the_outcome_leaves_the_event_to_its_lease(desk: Desk) -> None:
-    desk.notify()
-    event = claim_event(desk.ledger)
+def test_database_that_can_not_take_the_outcome_leaves_the_event_to_its_lease(jobs: Jobs) -> None:
+    jobs.notify()
+    event = claim_event(jobs.database)
 
     def fetch_while_the_database_goes() -> list[Record]:
-        desk.ledger.fail(times=9)
+        jobs.database.fail(times=9)
         return [v1_label()]
 
-    desk.fetcher.script("fetch", fetch_while_the_database_goes)
+    jobs.fetcher.script("fetch", fetch_while_the_database_goes)
     with pytest.raises(StorageError):
-        job_of(desk).run(event, owner="worker-1")
+        job_of(jobs).run(event, owner="worker-1")
 
-    desk.ledger.fail(times=0)
-    assert row(desk.ledger, event.id).status == "received"
-    assert desk.process(after=61).status == "processed"
+    jobs.database.fail(times=0)
+    assert row(jobs.database, event.id).status == "received"
+    assert jobs.process(after=61).status == "processed"
 
 
-def test_late_owner_leaves_nothing_behind(desk: Desk) -> None:
-    desk.notify()
-    late = claim_event(desk.ledger)
-    desk.clock.advance(61)
-    claim_event(desk.ledger, "worker-2")
+def test_late_owner_leaves_nothing_behind(jobs: Jobs) -> None:
+    jobs.notify()
+    late = claim_event(jobs.database)
+    jobs.clock.advance(61)
+    claim_event(jobs.database, "worker-2")
 
     with pytest.raises(LeaseLostError):
-        job_of(desk).run(late, owner="worker-1")
-    desk.fetcher.script("fetch", TemporaryError("busy"))
+        job_of(jobs).run(late, owner="worker-1")
+    jobs.fetcher.script("fetch", TemporaryError("busy"))
     with pytest.raises(LeaseLostError):
-        job_of(desk).run(late, owner="worker-1")
+        job_of(jobs).run(late, owner="worker-1")
 
-    assert rows(desk.ledger) == rows(desk.ledger, "records") == []
-    assert row(desk.ledger, late.id).owner == "worker-2"
+    assert rows(jobs.database) == rows(jobs.database, "records") == []
+    assert row(jobs.database, late.id).owner == "worker-2"
 
 
-def test_event_taken_over_in_the_middle_is_placed_once(desk: Desk) -> None:
+def test_event_taken_over_in_the_middle_is_placed_once(jobs: Jobs) -> None:
     """Killed after its deliveries were committed with its end, there is nothing to take over;
     before, nothing was written."""
-    desk.notify()
-    late = claim_event(desk.ledger)
-    desk.clock.advance(61)
-    desk.process()
+    jobs.notify()
+    late = claim_event(jobs.database)
+    jobs.clock.advance(61)
+    jobs.process()
 
     with pytest.raises(LeaseLostError):
-        job_of(desk).run(late, owner="worker-1")
+        job_of(jobs).run(late, owner="worker-1")
 
-    assert len(rows(desk.ledger)) == 1
+    assert len(rows(jobs.database)) == 1
 
 
-def test_newer_event_of_the_same_pointer_is_done_beside_one_put_off(desk: Desk) -> None:
-    desk.notify()
-    desk.fetcher.script("fetch", TemporaryError("busy"))
-    first = claim_event(desk.ledger)
-    newer = desk.notify()
-    job_of(desk).run(first, owner="worker-1")
+def test_newer_event_of_the_same_pointer_is_done_beside_one_put_off(jobs: Jobs) -> None:
+    jobs.notify()
+    jobs.fetcher.script("fetch", TemporaryError("busy"))
+    first = claim_event(jobs.database)
+    newer = jobs.notify()
+    job_of(jobs).run(first, owner="worker-1")
 
-    assert desk.process().id == newer
-    assert desk.process(after=20).status == "ignored"
-    assert len(rows(desk.ledger)) == 1
+    assert jobs.process().id == newer
+    assert jobs.process(after=20).status == "ignored"
+    assert len(rows(jobs.database)) == 1
 
 
 @pytest.mark.parametrize(
@@ -405,14 +407,14 @@ def test_end_of_an_event_is_what_most_of_its_shipments_came_to(
     assert conclude(taken)[:2] == (status, reason)
 
 
-def test_stored_records_are_those_of_the_last_fetch(desk: Desk) -> None:
-    desk.fetcher.records = [v1_label(number="", record="502")]
-    event_id = desk.notify()
-    desk.process()
-    desk.fetcher.records = [v1_label(), v1_label(record="502", number="1Z2")]
-    desk.process(after=15)
+def test_stored_records_are_those_of_the_last_fetch(jobs: Jobs) -> None:
+    jobs.fetcher.records = [v1_label(number="", record="502")]
+    event_id = jobs.notify()
+    jobs.process()
+    jobs.fetcher.records = [v1_label(), v1_label(record="502", number="1Z2")]
+    jobs.process(after=15)
 
-    with desk.ledger.read() as connection:
+    with jobs.database.read() as connection:
         assert [kept.record_id for kept in events.records_of(connection, event_id)] == [
             "501",
             "502",
@@ -420,11 +422,11 @@ def test_stored_records_are_those_of_the_last_fetch(desk: Desk) -> None:
 
 
 def test_unknown_carrier_raises_one_notice_for_all_its_parcels(
-    desk: Desk, logged: list[Any]
+    jobs: Jobs, logged: list[Any]
 ) -> None:
     parcels = {"501": {"sku": "SHAWL-RED", "quantity": 2}, "502": {"sku": "CAP-OAT", "quantity": 1}}
     stranger = {"carrierCode": "planet_courier"}
-    desk.fetcher.records = [
+    jobs.fetcher.records = [
         v1_label(
             record=record,
             number=f"T{record}",
@@ -433,10 +435,10 @@ def test_unknown_carrier_raises_one_notice_for_all_its_parcels(
         )
         for record, item in parcels.items()
     ]
-    desk.notify()
+    jobs.notify()
 
-    desk.process()
+    jobs.process()
 
-    assert [delivery.tracking_company for delivery in rows(desk.ledger)] == ["Planet Courier"] * 2
+    assert [delivery.tracking_company for delivery in rows(jobs.database)] == ["Planet Courier"] * 2
     notices = [line for line in logged if line["event"] == "carrier_unknown"]
     assert [notice["carrier"] for notice in notices] == ["planet_courier"]

@@ -1,7 +1,7 @@
 """The promise of the design, held against whatever a warehouse, two failing vendors, dying
 processes and a person may do, in any order.
 
-A state machine drives the real door, ledger and jobs against the real simulator, in virtual time.
+A state machine drives the real door, database and jobs against the real simulator, in virtual time.
 After each run all faults are over, every schedule has passed, and each shipment must be accounted
 for. `PROMISE_EXAMPLES=2000 pytest tests/integration/test_promise.py` looks longer, and elsewhere each time;
 without it the same few runs are made, in seconds."""
@@ -34,7 +34,7 @@ from bridge.operations import repair
 from bridge.pipeline.preflight import LABEL_IS_FRESH
 from bridge.simulator import FAULTS, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder
 from tests.support.fakes import Clock
-from tests.support.virtual_bridge import POINTS, Clockwork
+from tests.support.virtual_bridge import POINTS, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -112,7 +112,7 @@ class Promise(RuleBasedStateMachine):
     marks: Bundle[MarkedShipped] = Bundle("marks")
 
     def begin(self) -> None:
-        self.bridge = Clockwork(self.url, Clock(), BRIDGE_SHIPSTATION_V1_CUSTOM_FIELDS="true")
+        self.bridge = VirtualBridge(self.url, Clock(), BRIDGE_SHIPSTATION_V1_CUSTOM_FIELDS="true")
         self.bridge.forget()
         self.world = self.bridge.world
         self.owners: dict[ShipStationOrder, list[PurpleDotOrder]] = {}
@@ -671,13 +671,13 @@ def records_of(parcel: Parcel) -> set[tuple[str, str]]:
 
 
 def test_promise_is_kept(
-    ledger_url: str,
+    migrated_url: str,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
 ) -> None:
     class Kept(Promise):
-        url = ledger_url
+        url = migrated_url
 
-    few = 35 if ledger_url.startswith("sqlite") else 10
+    few = 35 if migrated_url.startswith("sqlite") else 10
     run_state_machine_as_test(
         Kept,
         settings=settings(

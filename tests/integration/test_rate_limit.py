@@ -44,8 +44,8 @@ def calls_until_told_to_wait(ours: Budget) -> int:
     return 1000
 
 
-def test_spent_budget_says_when_to_come_back(ledger: WatchedDatabase) -> None:
-    ours = budget(ledger)
+def test_spent_budget_says_when_to_come_back(database: WatchedDatabase) -> None:
+    ours = budget(database)
     assert calls_until_told_to_wait(ours) == 6
 
     with pytest.raises(ThrottledError) as told:
@@ -54,24 +54,24 @@ def test_spent_budget_says_when_to_come_back(ledger: WatchedDatabase) -> None:
     assert 0 < told.value.retry_after <= 2
 
 
-def test_high_rate_asks_the_database_once_for_many_calls(ledger: WatchedDatabase) -> None:
-    ours = budget(ledger, per_minute=60_000)
+def test_high_rate_asks_the_database_once_for_many_calls(database: WatchedDatabase) -> None:
+    ours = budget(database, per_minute=60_000)
     for _ in range(100):
         ours.before_call("order")
 
-    with ledger.read() as connection:
+    with database.read() as connection:
         assert (
             rate_limits.state(
-                connection, "purple_dot", per_minute=60_000, now=ledger.now(connection)
+                connection, "purple_dot", per_minute=60_000, now=database.now(connection)
             ).calls_left
             == 5900
         )
 
 
 def test_full_waiting_room_sends_back_who_has_made_no_call_yet_each_to_a_later_time(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    ours = budget(ledger, per_minute=60, room=WaitingRoom(seats=0))
+    ours = budget(database, per_minute=60, room=WaitingRoom(seats=0))
     calls_until_told_to_wait(ours)
 
     waits = []
@@ -85,9 +85,9 @@ def test_full_waiting_room_sends_back_who_has_made_no_call_yet_each_to_a_later_t
 
 
 def test_journey_that_made_calls_already_waits_even_where_the_room_is_full(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    ours = budget(ledger, per_minute=60, room=WaitingRoom(seats=0))
+    ours = budget(database, per_minute=60, room=WaitingRoom(seats=0))
     with calls_in(Lane.LIVE):
         ours.before_call("order")
         calls_until_told_to_wait(ours)
@@ -97,11 +97,11 @@ def test_journey_that_made_calls_already_waits_even_where_the_room_is_full(
             ours.before_call("order")
 
 
-def test_each_lane_stands_back_for_the_higher_ones(ledger: WatchedDatabase) -> None:
+def test_each_lane_stands_back_for_the_higher_ones(database: WatchedDatabase) -> None:
     counts = []
     for lane in reversed(Lane):
         with calls_in(lane):
-            counts.append(calls_until_told_to_wait(budget(ledger, per_minute=120)))
+            counts.append(calls_until_told_to_wait(budget(database, per_minute=120)))
 
     assert counts == [6, 2, 2, 2]
 
@@ -146,18 +146,18 @@ def test_lesson_of_an_answer(
     assert lesson(outcome, headers, now=NOW, per_minute=60) == taught
 
 
-def test_throttled_answer_pauses_every_process(ledger: WatchedDatabase) -> None:
-    budget(ledger).after_call("order", "throttled", 0.1, {"Retry-After": "44"})
+def test_throttled_answer_pauses_every_process(database: WatchedDatabase) -> None:
+    budget(database).after_call("order", "throttled", 0.1, {"Retry-After": "44"})
 
     with pytest.raises(ThrottledError) as told:
-        budget(ledger).before_call("order")
+        budget(database).before_call("order")
     assert told.value.retry_after == 44
 
 
 def test_rate_that_the_vendor_allows_is_kept_to_and_raised_again(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    ours = budget(ledger, per_minute=600)
+    ours = budget(database, per_minute=600)
     ours.before_call("order")
     ours.after_call("order", "ok", 0.1, {"X-Rate-Limit-Limit": "40"})
     clock.advance(60)
@@ -182,8 +182,8 @@ def client(ours: Budget) -> ApiClient:
     )
 
 
-def failing(ledger: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
-    ours = budget(ledger)
+def failing(database: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
+    ours = budget(database)
     for _ in range(times):
         ours.after_call("order", "server_error", 0.1, {})
         clock.advance(20)
@@ -191,17 +191,17 @@ def failing(ledger: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
 
 
 def test_read_that_fails_while_the_vendor_is_down_costs_no_attempt(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    api = client(failing(ledger, clock))
+    api = client(failing(database, clock))
 
     with pytest.raises(ThrottledError) as told:
         api.get("order", f"{NOBODY}/x")
     assert told.value.retry_after == 15
 
 
-def test_read_that_fails_before_that_costs_one(ledger: WatchedDatabase, clock: Clock) -> None:
-    api = client(failing(ledger, clock, times=2))
+def test_read_that_fails_before_that_costs_one(database: WatchedDatabase, clock: Clock) -> None:
+    api = client(failing(database, clock, times=2))
 
     with pytest.raises(TemporaryError) as told:
         api.get("order", f"{NOBODY}/x")
@@ -209,9 +209,9 @@ def test_read_that_fails_before_that_costs_one(ledger: WatchedDatabase, clock: C
 
 
 def test_write_without_a_clear_answer_stays_unclear_while_the_vendor_is_down(
-    ledger: WatchedDatabase, clock: Clock, deaf_server: Callable[[], str]
+    database: WatchedDatabase, clock: Clock, deaf_server: Callable[[], str]
 ) -> None:
-    ours, url = failing(ledger, clock), deaf_server()
+    ours, url = failing(database, clock), deaf_server()
     api = ApiClient(
         system="purple_dot",
         origins={url}.__contains__,
@@ -223,21 +223,21 @@ def test_write_without_a_clear_answer_stays_unclear_while_the_vendor_is_down(
         api.send("create_fulfillment", "POST", f"{url}/fulfillment", {})
 
 
-def test_success_lets_everybody_call_again(ledger: WatchedDatabase, clock: Clock) -> None:
-    ours = failing(ledger, clock)
+def test_success_lets_everybody_call_again(database: WatchedDatabase, clock: Clock) -> None:
+    ours = failing(database, clock)
     ours.before_call("order")
     ours.after_call("order", "ok", 0.1, {})
 
-    assert calls_until_told_to_wait(budget(ledger)) > 1
+    assert calls_until_told_to_wait(budget(database)) > 1
 
 
 @pytest.mark.parametrize(
     "outcome", ["rejected", "not_found", "credentials", "throttled", "redirect"]
 )
 def test_vendor_that_answers_at_all_is_not_down(
-    ledger: WatchedDatabase, clock: Clock, outcome: str
+    database: WatchedDatabase, clock: Clock, outcome: str
 ) -> None:
-    ours = failing(ledger, clock, times=4)
+    ours = failing(database, clock, times=4)
     ours.after_call("order", outcome, 0.1, {"Retry-After": "0"})
     ours.after_call("order", "server_error", 0.1, {})
 
@@ -278,16 +278,16 @@ class _VirtualWait(threading.Event):
 @pytest.mark.parametrize("per_minute", [1, 2, 6, 12])
 @pytest.mark.parametrize("lane", Lane)
 def test_journey_of_many_calls_ends_however_small_the_budget_is(
-    ledger: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane
+    database: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane
 ) -> None:
-    ours = Budget(ledger, "purple_dot", per_minute, _VirtualWait(clock))
+    ours = Budget(database, "purple_dot", per_minute, _VirtualWait(clock))
     with calls_in(lane):
         for _ in range(20):
             ours.before_call("order")
 
 
-def test_journey_that_made_calls_comes_back_after_a_long_pause(ledger: WatchedDatabase) -> None:
-    ours = budget(ledger, hurried=False)
+def test_journey_that_made_calls_comes_back_after_a_long_pause(database: WatchedDatabase) -> None:
+    ours = budget(database, hurried=False)
     with calls_in(Lane.LIVE):
         ours.before_call("order")
         ours.after_call("order", "throttled", 0.1, {"Retry-After": "600"})

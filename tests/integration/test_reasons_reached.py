@@ -15,7 +15,7 @@ from bridge.operations import repair
 from bridge.operations.explain import explain_delivery, explain_event
 from bridge.simulator import PurpleDotOrder, ShipStationOrder
 from tests.support.fakes import Clock
-from tests.support.virtual_bridge import Clockwork, Json
+from tests.support.virtual_bridge import Json, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -35,19 +35,19 @@ class Reached:
     webhook: Json | None = None
 
 
-def _event(bridge: Clockwork, webhook: Json, **met: Any) -> Reached:
+def _event(bridge: VirtualBridge, webhook: Json, **met: Any) -> Reached:
     """The webhook's own event ends with the reason."""
     return Reached(bridge.travel(webhook)[-1], webhook=webhook, **met)
 
 
-def _delivery(bridge: Clockwork, webhook: Json, **met: Any) -> Reached:
+def _delivery(bridge: VirtualBridge, webhook: Json, **met: Any) -> Reached:
     """The newest delivery ends with the reason."""
     bridge.travel(webhook)
     return Reached(bridge.deliveries()[-1]["id"], webhook=webhook, **met)
 
 
 def _label(
-    bridge: Clockwork, items: Any = None, *, lines: Any = TEES_AND_CAP, **named: Any
+    bridge: VirtualBridge, items: Any = None, *, lines: Any = TEES_AND_CAP, **named: Any
 ) -> Reached:
     """A V2 label of an order; its delivery."""
     order = bridge.world.add_order(lines=lines)
@@ -57,19 +57,19 @@ def _label(
 
 
 @pytest.fixture
-def clockwork(
-    ledger_url: str,
+def virtual_bridge(
+    migrated_url: str,
     clock: Clock,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[Clockwork]:
-    with Clockwork(ledger_url, clock) as clockwork:
-        yield clockwork
+) -> Iterator[VirtualBridge]:
+    with VirtualBridge(migrated_url, clock) as virtual_bridge:
+        yield virtual_bridge
 
 
 # Ignored
 
 
-def _foreign(bridge: Clockwork) -> Reached:
+def _foreign(bridge: VirtualBridge) -> Reached:
     return _event(
         bridge,
         bridge.world.ship_notify(
@@ -78,19 +78,19 @@ def _foreign(bridge: Clockwork) -> Reached:
     )
 
 
-def _return(bridge: Clockwork) -> Reached:
+def _return(bridge: VirtualBridge) -> Reached:
     shipment = bridge.world.add_shipstation_order(bridge.world.add_order())
     return _event(
         bridge, bridge.world.label_created_v2(bridge.world.buy_labels(shipment, is_return=True))
     )
 
 
-def _voided(bridge: Clockwork) -> Reached:
+def _voided(bridge: VirtualBridge) -> Reached:
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(bridge.world.add_order()))
     return _event(bridge, bridge.world.label_created_v2(bridge.world.void_label(label)))
 
 
-def _never_finished(bridge: Clockwork) -> Reached:
+def _never_finished(bridge: VirtualBridge) -> Reached:
     shipment = bridge.world.add_shipstation_order(bridge.world.add_order())
     return _event(
         bridge,
@@ -98,12 +98,12 @@ def _never_finished(bridge: Clockwork) -> Reached:
     )
 
 
-def _other_type(bridge: Clockwork) -> Reached:
+def _other_type(bridge: VirtualBridge) -> Reached:
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(bridge.world.add_order()))
     return _event(bridge, bridge.world.track_event_v2(label))
 
 
-def _again(bridge: Clockwork) -> Reached:
+def _again(bridge: VirtualBridge) -> Reached:
     labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(bridge.world.add_order()))
     bridge.travel(bridge.world.label_created_v2(labels))
     return _event(bridge, bridge.world.ship_notify(labels))
@@ -112,53 +112,53 @@ def _again(bridge: Clockwork) -> Reached:
 # Held
 
 
-def _ambiguous(bridge: Clockwork) -> Reached:
+def _ambiguous(bridge: VirtualBridge) -> Reached:
     other = bridge.world.add_order(lines=TEES_AND_CAP)
     return _label(bridge, custom_fields=(other.reference, None, None))
 
 
-def _not_found(bridge: Clockwork) -> Reached:
+def _not_found(bridge: VirtualBridge) -> Reached:
     shipment = bridge.world.add_shipstation_order("PD730/1", list(TEES_AND_CAP))
     return _delivery(
         bridge, bridge.world.label_created_v2(bridge.world.buy_labels(shipment)), shipment=shipment
     )
 
 
-def _cancelled(bridge: Clockwork) -> Reached:
+def _cancelled(bridge: VirtualBridge) -> Reached:
     order = bridge.world.add_order(status="VOIDED")
     labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
     return _delivery(bridge, bridge.world.ship_notify(labels), order=order)
 
 
-def _elsewhere(bridge: Clockwork) -> Reached:
+def _elsewhere(bridge: VirtualBridge) -> Reached:
     order = bridge.world.add_order()
     bridge.world.fulfill_elsewhere(order)
     labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
     return _delivery(bridge, bridge.world.label_created_v2(labels), order=order)
 
 
-def _nothing_left(bridge: Clockwork) -> Reached:
+def _nothing_left(bridge: VirtualBridge) -> Reached:
     first = _label(bridge, ONE_TEE, lines=(("TEE", 1), ("CAP", 1)))
     assert first.order
     labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(first.order, ONE_TEE))
     return _delivery(bridge, bridge.world.label_created_v2(labels), order=first.order)
 
 
-def _unknown_line(bridge: Clockwork) -> Reached:
+def _unknown_line(bridge: VirtualBridge) -> Reached:
     return _label(bridge, [("SHIRT", 2)])
 
 
-def _no_items(bridge: Clockwork) -> Reached:
+def _no_items(bridge: VirtualBridge) -> Reached:
     order = bridge.world.add_order()
     labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order), items=[])
     return _delivery(bridge, bridge.world.item_ship_notify(labels), order=order)
 
 
-def _too_many(bridge: Clockwork) -> Reached:
+def _too_many(bridge: VirtualBridge) -> Reached:
     return _label(bridge, [("TEE", 3)])
 
 
-def _no_number(bridge: Clockwork) -> Reached:
+def _no_number(bridge: VirtualBridge) -> Reached:
     order = bridge.world.add_order()
     shipment = bridge.world.add_shipstation_order(order)
     mark = bridge.world.mark_shipped(shipment, "FedEx", None)
@@ -167,22 +167,22 @@ def _no_number(bridge: Clockwork) -> Reached:
     )
 
 
-def _lost_part(fault: str) -> Callable[[Clockwork], Reached]:
-    def tell(bridge: Clockwork) -> Reached:
+def _lost_part(fault: str) -> Callable[[VirtualBridge], Reached]:
+    def tell(bridge: VirtualBridge) -> Reached:
         bridge.simulator.inject("purple_dot.create_fulfillment", fault)
         return _label(bridge, ONE_TEE)
 
     return tell
 
 
-def _voided_late(bridge: Clockwork) -> Reached:
+def _voided_late(bridge: VirtualBridge) -> Reached:
     told = _label(bridge)
     bridge.world.void_label(bridge.world.labels[-1])
     assert told.webhook
     return _delivery(bridge, told.webhook, order=told.order)
 
 
-def _replaced_late(bridge: Clockwork) -> Reached:
+def _replaced_late(bridge: VirtualBridge) -> Reached:
     told = _label(bridge)
     assert told.shipment
     return _delivery(
@@ -192,7 +192,7 @@ def _replaced_late(bridge: Clockwork) -> Reached:
     )
 
 
-def _refused_by_the_provider(bridge: Clockwork) -> Reached:
+def _refused_by_the_provider(bridge: VirtualBridge) -> Reached:
     order = bridge.world.add_order()
     mark = bridge.world.mark_shipped(
         bridge.world.add_shipstation_order(order),
@@ -207,7 +207,7 @@ def _refused_by_the_provider(bridge: Clockwork) -> Reached:
 # Dead
 
 
-def _broken(bridge: Clockwork) -> Reached:
+def _broken(bridge: VirtualBridge) -> Reached:
     """Told to wait before the POST, the label must be looked at again; that fails for as long as
     the schedule lasts."""
     bridge.simulator.inject("purple_dot.create_fulfillment", "throttle:90")
@@ -215,14 +215,14 @@ def _broken(bridge: Clockwork) -> Reached:
     return _label(bridge)
 
 
-def _unreadable(bridge: Clockwork) -> Reached:
+def _unreadable(bridge: VirtualBridge) -> Reached:
     bridge.simulator.inject("shipstation.labels", "status:503", ALWAYS)
     labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(bridge.world.add_order()))
     return _event(bridge, bridge.world.label_created_v2(labels))
 
 
-def _refused(fault: str) -> Callable[[Clockwork], Reached]:
-    def tell(bridge: Clockwork) -> Reached:
+def _refused(fault: str) -> Callable[[VirtualBridge], Reached]:
+    def tell(bridge: VirtualBridge) -> Reached:
         bridge.simulator.inject("purple_dot.create_fulfillment", fault, ALWAYS)
         return _label(bridge)
 
@@ -232,8 +232,8 @@ def _refused(fault: str) -> Callable[[Clockwork], Reached]:
 # Rejected at the door
 
 
-def _raw(raw: bytes) -> Callable[[Clockwork], Reached]:
-    def tell(bridge: Clockwork) -> Reached:
+def _raw(raw: bytes) -> Callable[[VirtualBridge], Reached]:
+    def tell(bridge: VirtualBridge) -> Reached:
         assert bridge.post(raw).status_code == 400
         return Reached(bridge.events()[-1]["id"])
 
@@ -247,7 +247,7 @@ ABROAD = json.dumps(
     }
 )
 
-STORIES: dict[Reason, list[Callable[[Clockwork], Reached]]] = {
+STORIES: dict[Reason, list[Callable[[VirtualBridge], Reached]]] = {
     Reason.NOT_A_PURPLE_DOT_ORDER: [_foreign],
     Reason.RETURN_LABEL: [_return],
     Reason.VOIDED: [_voided],
@@ -280,7 +280,7 @@ def test_no_reason_is_without_its_story() -> None:
     assert {*STORIES} == {*Reason} - {Reason.COMBINED_PARCEL}
 
 
-def _stands(bridge: Clockwork, reached: Reached) -> Json:
+def _stands(bridge: VirtualBridge, reached: Reached) -> Json:
     return (
         bridge.event(reached.id)
         if reached.id.startswith("evt_")
@@ -292,35 +292,35 @@ def _stands(bridge: Clockwork, reached: Reached) -> Json:
     ("reason", "tell"), [(reason, tell) for reason, stories in STORIES.items() for tell in stories]
 )
 def test_reason_is_reached_by_a_webhook_and_explained(
-    clockwork: Clockwork, reason: Reason, tell: Callable[[Clockwork], Reached]
+    virtual_bridge: VirtualBridge, reason: Reason, tell: Callable[[VirtualBridge], Reached]
 ) -> None:
-    reached = tell(clockwork)
+    reached = tell(virtual_bridge)
 
-    story = _stands(clockwork, reached)
+    story = _stands(virtual_bridge, reached)
     explained = "\n".join(
         (explain_event if reached.id.startswith("evt_") else explain_delivery)(story)
     )
     assert (story["reason"], story["status"]) == (reason, MEANINGS[reason].verdict)
     assert MEANINGS[reason].sentence in explained
     assert MEANINGS[reason].shell_step in explained
-    assert clockwork.left_without_a_time() == []
+    assert virtual_bridge.left_without_a_time() == []
 
 
 # What a person does next
 
 
-def _retry(bridge: Clockwork, reached: Reached) -> None:
+def _retry(bridge: VirtualBridge, reached: Reached) -> None:
     bridge.simulator.faults.clear()
     bridge.mend(reached.id, repair.retry)
 
 
-def _tell_again(bridge: Clockwork, reached: Reached) -> None:
+def _tell_again(bridge: VirtualBridge, reached: Reached) -> None:
     assert reached.webhook
     bridge.send(reached.webhook)
 
 
-def _resolve(status: str) -> Callable[[Clockwork, Reached], None]:
-    def act(bridge: Clockwork, reached: Reached) -> None:
+def _resolve(status: str) -> Callable[[VirtualBridge, Reached], None]:
+    def act(bridge: VirtualBridge, reached: Reached) -> None:
         bridge.mend(
             reached.id,
             repair.resolve,
@@ -331,25 +331,25 @@ def _resolve(status: str) -> Callable[[Clockwork, Reached], None]:
     return act
 
 
-def _link(bridge: Clockwork, reached: Reached) -> None:
+def _link(bridge: VirtualBridge, reached: Reached) -> None:
     order = reached.order or bridge.world.add_order("PD731/1", TEES_AND_CAP)
     reached.order = order
     bridge.link(reached.id, order)
 
 
-def _order_appears(bridge: Clockwork, reached: Reached) -> None:
+def _order_appears(bridge: VirtualBridge, reached: Reached) -> None:
     reached.order = bridge.world.add_order("PD730/1", TEES_AND_CAP)
     _retry(bridge, reached)
 
 
-def _number_is_corrected(bridge: Clockwork, reached: Reached) -> None:
+def _number_is_corrected(bridge: VirtualBridge, reached: Reached) -> None:
     assert reached.shipment
     reached.order = bridge.world.add_order("PD732/1", TEES_AND_CAP)
     reached.shipment.shipment_number = reached.order.reference
     _retry(bridge, reached)
 
 
-def _sku_is_corrected(bridge: Clockwork, reached: Reached) -> None:
+def _sku_is_corrected(bridge: VirtualBridge, reached: Reached) -> None:
     assert reached.shipment
     assert reached.order
     reached.shipment.items = bridge.world.add_shipstation_order(reached.order).items
@@ -357,24 +357,24 @@ def _sku_is_corrected(bridge: Clockwork, reached: Reached) -> None:
 
 
 def _number_is_added(
-    act: Callable[[Clockwork, Reached], None],
-) -> Callable[[Clockwork, Reached], None]:
-    def add(bridge: Clockwork, reached: Reached) -> None:
+    act: Callable[[VirtualBridge, Reached], None],
+) -> Callable[[VirtualBridge, Reached], None]:
+    def add(bridge: VirtualBridge, reached: Reached) -> None:
         bridge.world.marked_shipped[-1].tracking_number = "794600000017"
         act(bridge, reached)
 
     return add
 
 
-def _retry_is_refused(bridge: Clockwork, reached: Reached) -> None:
+def _retry_is_refused(bridge: VirtualBridge, reached: Reached) -> None:
     with pytest.raises(RefusedError, match="twice"):
         _retry(bridge, reached)
     _resolve("delivered")(bridge, reached)
 
 
-Act = Callable[[Clockwork, Reached], None]
+Act = Callable[[VirtualBridge, Reached], None]
 
-GOES_ON: list[tuple[Callable[[Clockwork], Reached], Act]] = [
+GOES_ON: list[tuple[Callable[[VirtualBridge], Reached], Act]] = [
     (_ambiguous, _link),
     (_not_found, _order_appears),
     (_not_found, _number_is_corrected),
@@ -389,7 +389,7 @@ GOES_ON: list[tuple[Callable[[Clockwork], Reached], Act]] = [
 ]
 """Where the reason says to link, to correct and retry, or to tell again."""
 
-IS_CLOSED: list[tuple[Callable[[Clockwork], Reached], Act, str]] = [
+IS_CLOSED: list[tuple[Callable[[VirtualBridge], Reached], Act, str]] = [
     (_cancelled, _resolve("cancelled"), "cancelled"),
     (_elsewhere, _resolve("delivered"), "delivered"),
     (_nothing_left, _resolve("cancelled"), "cancelled"),
@@ -407,41 +407,41 @@ IS_CLOSED: list[tuple[Callable[[Clockwork], Reached], Act, str]] = [
 
 @pytest.mark.parametrize(("tell", "act"), GOES_ON)
 def test_what_a_person_mended_goes_out(
-    clockwork: Clockwork, tell: Callable[[Clockwork], Reached], act: Act
+    virtual_bridge: VirtualBridge, tell: Callable[[VirtualBridge], Reached], act: Act
 ) -> None:
-    reached = tell(clockwork)
+    reached = tell(virtual_bridge)
 
-    act(clockwork, reached)
-    clockwork.settle()
+    act(virtual_bridge, reached)
+    virtual_bridge.settle()
 
-    delivery = _stands(clockwork, reached)
+    delivery = _stands(virtual_bridge, reached)
     assert (delivery["status"], delivery["reason"]) == ("delivered", None)
-    [body] = clockwork.accepted(reached.order)
+    [body] = virtual_bridge.accepted(reached.order)
     assert body["line_items"] == [
         {"id": line["id"], "quantity": line["quantity"]} for line in delivery["line_items"]
     ]
-    assert len(clockwork.accepted()) == 1
+    assert len(virtual_bridge.accepted()) == 1
 
 
 @pytest.mark.parametrize(("tell", "act", "status"), IS_CLOSED)
 def test_what_a_person_resolved_is_closed_for_good(
-    clockwork: Clockwork, tell: Callable[[Clockwork], Reached], act: Act, status: str
+    virtual_bridge: VirtualBridge, tell: Callable[[VirtualBridge], Reached], act: Act, status: str
 ) -> None:
-    reached = tell(clockwork)
-    before = clockwork.accepted()
+    reached = tell(virtual_bridge)
+    before = virtual_bridge.accepted()
 
-    act(clockwork, reached)
-    clockwork.simulator.faults.clear()
+    act(virtual_bridge, reached)
+    virtual_bridge.simulator.faults.clear()
     if reached.webhook:
-        clockwork.travel(reached.webhook)
+        virtual_bridge.travel(reached.webhook)
 
-    delivery = _stands(clockwork, reached)
+    delivery = _stands(virtual_bridge, reached)
     assert (delivery["status"], delivery["reason"], delivery["next_attempt_at"]) == (
         status,
         None,
         None,
     )
     assert delivery["attempt_history"][-1]["detail"] == "resolved by hand: agreed with the shopper"
-    assert clockwork.accepted() == before
+    assert virtual_bridge.accepted() == before
     with pytest.raises(RefusedError):
-        clockwork.mend(reached.id, repair.retry)
+        virtual_bridge.mend(reached.id, repair.retry)

@@ -32,23 +32,25 @@ def fulfill_remaining(
     return action
 
 
-def mend(ledger: WatchedDatabase, clock: Clock, delivery: Delivery) -> CreateFulfillment:
-    with ledger.begin() as connection:
+def mend(database: WatchedDatabase, clock: Clock, delivery: Delivery) -> CreateFulfillment:
+    with database.begin() as connection:
         return fulfill_remaining(connection, delivery, now=clock.now)
 
 
-def held(ledger: WatchedDatabase, **parcel: Any) -> Delivery:
-    decision = put(ledger, a_parcel(**parcel))[0]
-    with ledger.read() as connection:
+def held(database: WatchedDatabase, **parcel: Any) -> Delivery:
+    decision = put(database, a_parcel(**parcel))[0]
+    with database.read() as connection:
         return repairs.find(connection, decision.delivery_id or "")[0]
 
 
-def test_parcel_without_items_takes_all_that_is_left(ledger: WatchedDatabase, clock: Clock) -> None:
-    delivery = held(ledger, items=())
+def test_parcel_without_items_takes_all_that_is_left(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    delivery = held(database, items=())
 
-    action = mend(ledger, clock, delivery)
+    action = mend(database, clock, delivery)
 
-    stored = rows(ledger)[0]
+    stored = rows(database)[0]
     assert (stored.id, stored.status, stored.reason) == (delivery.id, "pending", None)
     assert [(line.sku, line.quantity) for line in action.lines] == [
         ("SHAWL-RED", 2),
@@ -57,42 +59,42 @@ def test_parcel_without_items_takes_all_that_is_left(ledger: WatchedDatabase, cl
     assert action.tracking.number == delivery.shipment.tracking_number
 
 
-def test_what_another_parcel_took_is_not_left(ledger: WatchedDatabase, clock: Clock) -> None:
-    put(ledger, a_parcel(units(2, "SHAWL-RED"), number="1Z1", record="501"))
-    delivery = held(ledger, number="1Z2", record="502", shipstation_shipment_id="481", items=())
+def test_what_another_parcel_took_is_not_left(database: WatchedDatabase, clock: Clock) -> None:
+    put(database, a_parcel(units(2, "SHAWL-RED"), number="1Z1", record="501"))
+    delivery = held(database, number="1Z2", record="502", shipstation_shipment_id="481", items=())
 
-    action = mend(ledger, clock, delivery)
+    action = mend(database, clock, delivery)
 
     assert [(line.id, line.quantity) for line in action.lines] == [(CAP.id, 1)]
 
 
-def test_nothing_left_is_refused(ledger: WatchedDatabase, clock: Clock) -> None:
-    delivery = held(ledger, number="1Z2", record="502", shipstation_shipment_id="481", items=())
-    put(ledger, a_parcel(number="1Z1", record="501"))
+def test_nothing_left_is_refused(database: WatchedDatabase, clock: Clock) -> None:
+    delivery = held(database, number="1Z2", record="502", shipstation_shipment_id="481", items=())
+    put(database, a_parcel(number="1Z1", record="501"))
 
     with pytest.raises(RefusedError, match="nothing is left"):
-        mend(ledger, clock, delivery)
+        mend(database, clock, delivery)
 
 
-def test_delivery_that_is_not_in_doubt_is_refused(ledger: WatchedDatabase, clock: Clock) -> None:
-    delivery = held(ledger)
+def test_delivery_that_is_not_in_doubt_is_refused(database: WatchedDatabase, clock: Clock) -> None:
+    delivery = held(database)
 
     with pytest.raises(RefusedError, match="pending"):
-        mend(ledger, clock, delivery)
+        mend(database, clock, delivery)
 
 
-def test_unknown_line_may_be_mended_too(ledger: WatchedDatabase, clock: Clock) -> None:
-    delivery = held(ledger, items=(ShipmentItem(quantity=1, sku="NOT-THERE"),))
+def test_unknown_line_may_be_mended_too(database: WatchedDatabase, clock: Clock) -> None:
+    delivery = held(database, items=(ShipmentItem(quantity=1, sku="NOT-THERE"),))
 
     assert delivery.reason == "unknown_line"
-    assert mend(ledger, clock, delivery).lines
+    assert mend(database, clock, delivery).lines
 
 
 def test_parcel_that_a_person_closed_meanwhile_is_refused(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    delivery = held(ledger, items=())
-    with ledger.begin() as connection:
+    delivery = held(database, items=())
+    with database.begin() as connection:
         repair.resolve(
             connection,
             delivery,
@@ -103,5 +105,5 @@ def test_parcel_that_a_person_closed_meanwhile_is_refused(
         )
 
     with pytest.raises(RefusedError):
-        mend(ledger, clock, delivery)
-    assert [stored.status for stored in rows(ledger)] == ["cancelled"]
+        mend(database, clock, delivery)
+    assert [stored.status for stored in rows(database)] == ["cancelled"]

@@ -26,18 +26,18 @@ from tests.support.replays import (
     untried,
 )
 from tests.support.rows import row, rows
-from tests.support.virtual_bridge import OWNER, Clockwork
+from tests.support.virtual_bridge import OWNER, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
 
 @pytest.fixture
 def bridge(
-    ledger_url: str,
+    migrated_url: str,
     clock: Clock,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[Clockwork]:
-    with Clockwork(ledger_url, clock, BRIDGE_NOTIFY_CUSTOMER="true") as bridge:
+) -> Iterator[VirtualBridge]:
+    with VirtualBridge(migrated_url, clock, BRIDGE_NOTIFY_CUSTOMER="true") as bridge:
         yield bridge
 
 
@@ -45,7 +45,7 @@ def bridge(
 
 
 def test_ignored_parcel_goes_out_once_its_order_was_mended_in_shipstation(
-    bridge: Clockwork,
+    bridge: VirtualBridge,
 ) -> None:
     event_id, order, shipment = foreign(bridge)
     shipment.shipment_number = order.reference
@@ -60,7 +60,7 @@ def test_ignored_parcel_goes_out_once_its_order_was_mended_in_shipstation(
     assert len(bridge.accepted(order)) == 1
 
 
-def test_replayed_as_stored_it_is_decided_from_what_was_fetched_then(bridge: Clockwork) -> None:
+def test_replayed_as_stored_it_is_decided_from_what_was_fetched_then(bridge: VirtualBridge) -> None:
     event_id, order, shipment = foreign(bridge)
     shipment.shipment_number = order.reference
 
@@ -70,7 +70,7 @@ def test_replayed_as_stored_it_is_decided_from_what_was_fetched_then(bridge: Clo
     assert bridge.accepted() == []
 
 
-def test_dead_delivery_is_not_taken_for_one_that_was_told(bridge: Clockwork) -> None:
+def test_dead_delivery_is_not_taken_for_one_that_was_told(bridge: VirtualBridge) -> None:
     """A replay must not be swallowed by the check that keeps parcels from going out twice."""
     [event_id] = dead(bridge)
 
@@ -86,7 +86,7 @@ def test_dead_delivery_is_not_taken_for_one_that_was_told(bridge: Clockwork) -> 
     assert len(bridge.accepted()) == 1
 
 
-def test_replay_of_a_dead_delivery_has_the_whole_schedule_again(bridge: Clockwork) -> None:
+def test_replay_of_a_dead_delivery_has_the_whole_schedule_again(bridge: VirtualBridge) -> None:
     bridge.simulator.inject("purple_dot.order", "status:503", ALWAYS)
     order = bridge.world.add_order(lines=ONE_TEE)
     bridge.clock.advance(60)
@@ -110,7 +110,7 @@ def test_replay_of_a_dead_delivery_has_the_whole_schedule_again(bridge: Clockwor
     assert [(one["status"], one["attempts"]) for one in bridge.deliveries()] == [("delivered", 4)]
 
 
-def test_dead_event_is_replayed_and_no_longer_waits_for_a_person(bridge: Clockwork) -> None:
+def test_dead_event_is_replayed_and_no_longer_waits_for_a_person(bridge: VirtualBridge) -> None:
     bridge.simulator.inject("shipstation.labels", "status:404", ALWAYS)
     [label] = bridge.world.buy_labels(
         bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE))
@@ -131,12 +131,12 @@ def test_dead_event_is_replayed_and_no_longer_waits_for_a_person(bridge: Clockwo
     assert bridge.event(event_id)["status"] == "dead"
 
 
-def waiting(bridge: Clockwork) -> int:
+def waiting(bridge: VirtualBridge) -> int:
     with bridge.database.read() as connection:
         return reports.count_exceptions(connection)
 
 
-def test_held_parcel_is_decided_anew(bridge: Clockwork) -> None:
+def test_held_parcel_is_decided_anew(bridge: VirtualBridge) -> None:
     order = bridge.world.add_order(lines=ONE_TEE)
     shipment = bridge.world.add_shipstation_order(order, [("SHIRT", 1)])
     [event_id] = bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(shipment)))
@@ -152,7 +152,7 @@ def test_held_parcel_is_decided_anew(bridge: Clockwork) -> None:
 
 @pytest.mark.parametrize("as_stored", [False, True])
 def test_delivered_parcel_is_left_alone_however_often_it_is_replayed(
-    bridge: Clockwork, as_stored: bool
+    bridge: VirtualBridge, as_stored: bool
 ) -> None:
     event_id, _ = delivered(bridge)
     before = bridge.deliveries()
@@ -170,7 +170,7 @@ def test_delivered_parcel_is_left_alone_however_often_it_is_replayed(
 
 
 def test_what_a_person_closed_or_perhaps_arrived_stays_as_it_stands_and_is_told_so(
-    bridge: Clockwork,
+    bridge: VirtualBridge,
 ) -> None:
     [event_id] = dead(bridge)
     bridge.mend(
@@ -188,7 +188,7 @@ def test_what_a_person_closed_or_perhaps_arrived_stays_as_it_stands_and_is_told_
     assert len(bridge.sent) == 1
 
 
-def test_label_that_was_voided_since_does_not_go_out_as_stored(bridge: Clockwork) -> None:
+def test_label_that_was_voided_since_does_not_go_out_as_stored(bridge: VirtualBridge) -> None:
     bridge.simulator.inject("purple_dot.create_fulfillment", "status:422")
     event_id, label = delivered(bridge)
     bridge.world.void_label(label)
@@ -203,7 +203,7 @@ def test_label_that_was_voided_since_does_not_go_out_as_stored(bridge: Clockwork
 
 
 def test_what_is_stored_never_takes_the_place_of_a_newer_label_of_the_same_number(
-    bridge: Clockwork,
+    bridge: VirtualBridge,
 ) -> None:
     """The older may be void by now: in its place, the newer parcel would be lost."""
     order = bridge.world.add_order(lines=ONE_TEE)
@@ -227,7 +227,7 @@ def test_what_is_stored_never_takes_the_place_of_a_newer_label_of_the_same_numbe
 
 
 @pytest.mark.parametrize("as_stored", [False, True])
-def test_original_stays_to_the_last_byte(bridge: Clockwork, as_stored: bool) -> None:
+def test_original_stays_to_the_last_byte(bridge: VirtualBridge, as_stored: bool) -> None:
     event_id, order, shipment = foreign(bridge)
     shipment.shipment_number = order.reference
     before = (
@@ -243,7 +243,7 @@ def test_original_stays_to_the_last_byte(bridge: Clockwork, as_stored: bool) -> 
     ) == before
 
 
-def test_both_tell_of_each_other(bridge: Clockwork) -> None:
+def test_both_tell_of_each_other(bridge: VirtualBridge) -> None:
     event_id, *_ = foreign(bridge)
     run = replay(bridge, event_id)
     [item] = items(bridge.database, run["id"])
@@ -254,7 +254,7 @@ def test_both_tell_of_each_other(bridge: Clockwork) -> None:
 
 
 def test_replay_of_a_replay_is_one_of_its_original_and_a_range_holds_no_replays(
-    bridge: Clockwork,
+    bridge: VirtualBridge,
 ) -> None:
     event_id, *_ = foreign(bridge)
     [item] = items(bridge.database, replay(bridge, event_id)["id"])
@@ -266,8 +266,8 @@ def test_replay_of_a_replay_is_one_of_its_original_and_a_range_holds_no_replays(
 
 
 @pytest.mark.parametrize("days", [0, 30])
-def test_ledger_that_was_put_back_from_an_old_copy_sends_nothing_by_replay_without_reading(
-    bridge: Clockwork, days: int
+def test_database_that_was_put_back_from_an_old_copy_sends_nothing_by_replay_without_reading(
+    bridge: VirtualBridge, days: int
 ) -> None:
     """However long ago it was put back: the original came before that, and was perhaps told."""
     order = bridge.world.add_order(lines=[("TEE", 2)])
@@ -290,7 +290,7 @@ def test_ledger_that_was_put_back_from_an_old_copy_sends_nothing_by_replay_witho
 # Nobody is e-mailed
 
 
-def test_replay_asks_for_an_email_only_where_that_was_said(bridge: Clockwork) -> None:
+def test_replay_asks_for_an_email_only_where_that_was_said(bridge: VirtualBridge) -> None:
     first, second = dead(bridge, 2)
 
     replay(bridge, first)
@@ -299,7 +299,7 @@ def test_replay_asks_for_an_email_only_where_that_was_said(bridge: Clockwork) ->
     assert [body["notify_customer"] for body in bridge.accepted()] == [False, True]
 
 
-def test_wish_of_an_inline_body_is_not_repeated_by_a_replay(bridge: Clockwork) -> None:
+def test_wish_of_an_inline_body_is_not_repeated_by_a_replay(bridge: VirtualBridge) -> None:
     order = bridge.world.add_order(lines=ONE_TEE)
     row_ = bridge.world.inline_row(
         bridge.world.add_shipstation_order(order), "1ZA00000T03", notify_customer=True
@@ -312,7 +312,7 @@ def test_wish_of_an_inline_body_is_not_repeated_by_a_replay(bridge: Clockwork) -
     assert [body["notify_customer"] for body in bridge.accepted(order)] == [False]
 
 
-def test_order_that_is_found_later_is_told_without_an_email(bridge: Clockwork) -> None:
+def test_order_that_is_found_later_is_told_without_an_email(bridge: VirtualBridge) -> None:
     event_id, order, shipment = foreign(bridge)
     shipment.shipment_number = "PD900/2"
     start(bridge, event_id)
@@ -328,7 +328,7 @@ def test_order_that_is_found_later_is_told_without_an_email(bridge: Clockwork) -
 # Paced, interruptible, cancellable
 
 
-def test_few_begin_at_once_and_live_events_go_first(bridge: Clockwork) -> None:
+def test_few_begin_at_once_and_live_events_go_first(bridge: VirtualBridge) -> None:
     ids = dead(bridge, 12)
     run_id = start(bridge, *ids)
     live = bridge.send(
@@ -352,7 +352,7 @@ def test_few_begin_at_once_and_live_events_go_first(bridge: Clockwork) -> None:
     assert story(bridge.database, run_id)["ended"] == 12
 
 
-def test_events_that_fail_do_not_hold_up_the_others(bridge: Clockwork) -> None:
+def test_events_that_fail_do_not_hold_up_the_others(bridge: VirtualBridge) -> None:
     ids = dead(bridge, 8)
     bridge.simulator.inject("shipstation.labels", "status:500", AT_ONCE)
     start(bridge, *ids)
@@ -362,7 +362,7 @@ def test_events_that_fail_do_not_hold_up_the_others(bridge: Clockwork) -> None:
     assert len(bridge.accepted()) == 8 - AT_ONCE
 
 
-def test_paused_run_goes_on_where_it_stopped_and_takes_each_once(bridge: Clockwork) -> None:
+def test_paused_run_goes_on_where_it_stopped_and_takes_each_once(bridge: VirtualBridge) -> None:
     ids = dead(bridge, 10)
     run_id = start(bridge, *ids)
     bridge.step()
@@ -386,7 +386,7 @@ def test_paused_run_goes_on_where_it_stopped_and_takes_each_once(bridge: Clockwo
 
 
 def test_cancelled_run_stops_and_what_a_worker_has_of_it_comes_to_nothing(
-    bridge: Clockwork,
+    bridge: VirtualBridge,
 ) -> None:
     run_id = start(bridge, *dead(bridge, 10))
     with bridge.database.begin() as connection:
@@ -408,14 +408,16 @@ def test_cancelled_run_stops_and_what_a_worker_has_of_it_comes_to_nothing(
         replays.resume(connection, run_id, now=bridge.clock.now)
 
 
-def cancel(bridge: Clockwork, run_id: str) -> None:
+def cancel(bridge: VirtualBridge, run_id: str) -> None:
     with bridge.database.begin() as connection:
         replays.cancel(connection, run_id, who="alice (shell)", now=bridge.clock.now)
     with bridge.database.begin() as connection:
         replays.withdraw(connection, run_id, now=bridge.clock.now)
 
 
-def test_cancelled_replay_of_a_dead_event_leaves_it_waiting_for_a_person(bridge: Clockwork) -> None:
+def test_cancelled_replay_of_a_dead_event_leaves_it_waiting_for_a_person(
+    bridge: VirtualBridge,
+) -> None:
     bridge.simulator.inject("shipstation.labels", "status:404", ALWAYS)
     [label] = bridge.world.buy_labels(
         bridge.world.add_shipstation_order(bridge.world.add_order(lines=ONE_TEE))
@@ -427,7 +429,7 @@ def test_cancelled_replay_of_a_dead_event_leaves_it_waiting_for_a_person(bridge:
     assert waiting(bridge) == 1
 
 
-def test_process_that_dies_in_the_middle_of_a_replay_does_it_once(bridge: Clockwork) -> None:
+def test_process_that_dies_in_the_middle_of_a_replay_does_it_once(bridge: VirtualBridge) -> None:
     run_id = start(bridge, *dead(bridge, 6))
     for point in ("fetch", "create_fulfillment", "posted"):
         bridge.dies_at = point
@@ -442,7 +444,7 @@ def test_process_that_dies_in_the_middle_of_a_replay_does_it_once(bridge: Clockw
     )
 
 
-def test_live_notification_is_never_counted_on_a_replay(bridge: Clockwork) -> None:
+def test_live_notification_is_never_counted_on_a_replay(bridge: VirtualBridge) -> None:
     """What is stored can't answer for what comes in now."""
     bridge.simulator.inject("shipstation.labels", "status:404", ALWAYS)
     [label] = bridge.world.buy_labels(

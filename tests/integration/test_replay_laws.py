@@ -14,7 +14,7 @@ from bridge.store import replays
 from tests.integration.test_laws import ON_SQLITE, PLANS, SLOW, Plan, _carry_out, _told, bridges
 from tests.support.replays import chosen, items, start, story
 from tests.support.stack import Stack
-from tests.support.virtual_bridge import Clockwork
+from tests.support.virtual_bridge import VirtualBridge
 from tests.support.waiting import wait_until
 
 pytest_plugins = ["tests.support.database_fixtures"]
@@ -32,7 +32,7 @@ REPLAYS = st.lists(
 )
 
 
-def _meanwhile(bridge: Clockwork, what: str | None) -> None:
+def _meanwhile(bridge: VirtualBridge, what: str | None) -> None:
     """What goes on at the vendors while a person replays."""
     if what == "void" and bridge.world.labels:
         bridge.world.void_label(bridge.world.labels[0]) if not bridge.world.labels[
@@ -48,7 +48,7 @@ def _meanwhile(bridge: Clockwork, what: str | None) -> None:
 @settings(SLOW, max_examples=12)
 @given(plan=PLANS, rounds=REPLAYS, first=st.sampled_from([None, "fail", "lose"]))
 def test_replaying_anything_any_number_of_times_never_tells_a_shipment_twice(
-    bridges: Callable[[], Clockwork],
+    bridges: Callable[[], VirtualBridge],
     plan: Plan,
     rounds: list[tuple[bool, bool, int, str | None]],
     first: str | None,

@@ -8,24 +8,24 @@ from tests.support.rows import rows
 pytest_plugins = ["tests.support.database_fixtures"]
 
 
-def note(ledger: Database, subject: str = "dlv_1", **told: str) -> None:
-    with ledger.begin() as connection:
+def note(database: Database, subject: str = "dlv_1", **told: str) -> None:
+    with database.begin() as connection:
         audit.note(
             connection,
             **({"who": "alice (shell)", "what": "retry", "subject": subject} | told),
-            now=ledger.now(connection),
+            now=database.now(connection),
         )  # type: ignore[arg-type]
 
 
 def test_acts_are_told_newest_first_with_who_when_what_and_why(
-    ledger: Database, clock: Clock
+    database: Database, clock: Clock
 ) -> None:
-    note(ledger, why="the SKU was mended", outcome="is tried again now")
+    note(database, why="the SKU was mended", outcome="is tried again now")
     then = clock.now
     clock.advance(60)
-    note(ledger, "dlv_2", what="link")
+    note(database, "dlv_2", what="link")
 
-    with ledger.read() as connection:
+    with database.read() as connection:
         newest, oldest = audit.acts(connection)
 
     assert (newest["what"], newest["subject"], newest["why"]) == ("link", "dlv_2", None)
@@ -37,15 +37,15 @@ def test_acts_are_told_newest_first_with_who_when_what_and_why(
     )
 
 
-def test_acts_are_narrowed_by_subject_and_age_and_paged(ledger: Database, clock: Clock) -> None:
+def test_acts_are_narrowed_by_subject_and_age_and_paged(database: Database, clock: Clock) -> None:
     for subject in ("dlv_1", "dlv_2", "dlv_1"):
-        note(ledger, subject)
+        note(database, subject)
         clock.advance(60)
 
-    with ledger.read() as connection:
+    with database.read() as connection:
         assert [row["id"] for row in audit.acts(connection, subject="dlv_1")] == [
-            rows(ledger, "audit")[2].id,
-            rows(ledger, "audit")[0].id,
+            rows(database, "audit")[2].id,
+            rows(database, "audit")[0].id,
         ]
         assert [row["subject"] for row in audit.acts(connection, since=clock.now)] == []
         [first] = audit.acts(connection, limit=1)
@@ -55,8 +55,8 @@ def test_acts_are_narrowed_by_subject_and_age_and_paged(ledger: Database, clock:
         ]
 
 
-def test_no_text_is_too_odd_or_too_long_to_be_noted(ledger: Database) -> None:
-    note(ledger, "x" * 1000, who="y" * 1000, why="\0 \ud800 " + "z" * 5000, outcome="\0")
+def test_no_text_is_too_odd_or_too_long_to_be_noted(database: Database) -> None:
+    note(database, "x" * 1000, who="y" * 1000, why="\0 \ud800 " + "z" * 5000, outcome="\0")
 
-    [act] = rows(ledger, "audit")
+    [act] = rows(database, "audit")
     assert (len(act.subject), len(act.who), len(act.why)) == (128, 128, 1000)

@@ -38,7 +38,7 @@ def beat(database: Database, name: str, at: datetime) -> None:
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """A SQLite ledger of one event that nobody has open."""
+    """A SQLite database of one event that nobody has open."""
     path = tmp_path / "ledger.db"
     database = Database(f"sqlite:///{path}")
     migrate.upgrade(database)
@@ -55,16 +55,16 @@ def trouble(url: str, *, work: Callable[[Database], Any]) -> StorageError:
     return caught.value
 
 
-def test_failed_transaction_leaves_nothing(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_failed_transaction_leaves_nothing(database: WatchedDatabase, clock: Clock) -> None:
     def break_off() -> None:
-        with ledger.begin() as connection:
+        with database.begin() as connection:
             events.receive(connection, events.Arrival("SHIP_NOTIFY", b"{}"), now=clock.now)
             raise RuntimeError("power cut")
 
     with pytest.raises(RuntimeError):
         break_off()
 
-    assert rows(ledger, "events") == []
+    assert rows(database, "events") == []
 
 
 def test_reading_does_not_wait_for_a_writer(opened: Opener) -> None:
@@ -246,11 +246,11 @@ def test_error_never_tells_statement_or_values(file: Path) -> None:
     assert "INSERT" not in str(error)
 
 
-def test_fault_of_ours_stays_what_it_is(ledger: WatchedDatabase, clock: Clock) -> None:
-    beat(ledger, "worker-1", clock.now)
+def test_fault_of_ours_stays_what_it_is(database: WatchedDatabase, clock: Clock) -> None:
+    beat(database, "worker-1", clock.now)
 
     with pytest.raises(IntegrityError):
-        beat(ledger, "worker-1", clock.now)
+        beat(database, "worker-1", clock.now)
 
 
 @settings(
@@ -261,29 +261,29 @@ def test_fault_of_ours_stays_what_it_is(ledger: WatchedDatabase, clock: Clock) -
     offset=st.integers(-14 * 60, 14 * 60),
 )
 def test_moments_of_any_zone_come_back_as_the_same_aware_utc(
-    ledger: WatchedDatabase, moment: datetime, offset: int
+    database: WatchedDatabase, moment: datetime, offset: int
 ) -> None:
     aware = moment.replace(tzinfo=timezone(timedelta(minutes=offset)))
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         connection.execute(workers.delete())
-    beat(ledger, "worker-1", aware)
+    beat(database, "worker-1", aware)
 
-    [stored] = rows(ledger, "workers")
+    [stored] = rows(database, "workers")
 
     assert stored.beat_at == aware
     assert stored.beat_at.tzinfo is UTC
     assert stored.stopped_at is None
 
 
-def test_moments_sort_by_time_whatever_their_zone(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_moments_sort_by_time_whatever_their_zone(database: WatchedDatabase, clock: Clock) -> None:
     east, west = timezone(timedelta(hours=9)), timezone(timedelta(hours=-7))
     for name, at in (
         ("late", clock.now.astimezone(west)),
         ("early", (clock.now - timedelta(microseconds=1)).astimezone(east)),
     ):
-        beat(ledger, name, at)
+        beat(database, name, at)
 
-    with ledger.read() as connection:
+    with database.read() as connection:
         names = connection.execute(workers.select().order_by(workers.c.beat_at)).scalars().all()
         before = (
             connection.execute(
@@ -296,17 +296,17 @@ def test_moments_sort_by_time_whatever_their_zone(ledger: WatchedDatabase, clock
     assert (names, before) == (["early", "late"], ["early"])
 
 
-def test_clock_given_is_the_clock_used(ledger: WatchedDatabase, clock: Clock) -> None:
-    with ledger.read() as connection:
-        assert ledger.now(connection) == ledger.moment() == clock.now
-
-
-def test_clock_of_the_database_runs_on_within_a_transaction(database: Database) -> None:
+def test_clock_given_is_the_clock_used(database: WatchedDatabase, clock: Clock) -> None:
     with database.read() as connection:
-        first = database.now(connection)
-        second = database.now(connection)
+        assert database.now(connection) == database.moment() == clock.now
 
-    assert first < second <= database.moment()
+
+def test_clock_of_the_database_runs_on_within_a_transaction(own_database: Database) -> None:
+    with own_database.read() as connection:
+        first = own_database.now(connection)
+        second = own_database.now(connection)
+
+    assert first < second <= own_database.moment()
     assert first.tzinfo is UTC
     assert abs(datetime.now(UTC) - first) < timedelta(minutes=1)
 

@@ -1,4 +1,4 @@
-"""The mapping log and its quantity ledger: what counts against an order, what is fenced, what a
+"""The mapping log and its quantity database: what counts against an order, what is fenced, what a
 decision anew replaces."""
 
 from collections.abc import Callable
@@ -89,10 +89,10 @@ def counted(database: Database, *order_ids: str) -> dict[str, list[str]]:
     return {order_id: [delivery.id for delivery in ones] for order_id, ones in found.items()}
 
 
-def test_delivery_comes_back_as_it_was_decided(ledger: WatchedDatabase, clock: Clock) -> None:
-    delivery_id = create(ledger, a_draft(clock, order_seen_at=clock.now, label_seen_at=clock.now))
+def test_delivery_comes_back_as_it_was_decided(database: WatchedDatabase, clock: Clock) -> None:
+    delivery_id = create(database, a_draft(clock, order_seen_at=clock.now, label_seen_at=clock.now))
 
-    delivery = loaded(ledger)
+    delivery = loaded(database)
 
     assert (delivery.id, delivery.status, delivery.reason, delivery.rule) == (
         delivery_id,
@@ -112,29 +112,29 @@ def test_delivery_comes_back_as_it_was_decided(ledger: WatchedDatabase, clock: C
     assert delivery.posting_at is delivery.unclear_at is None
 
 
-def test_lines_keep_their_order(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_lines_keep_their_order(database: WatchedDatabase, clock: Clock) -> None:
     lines = tuple(FulfilledLine(f"line-{number}", number) for number in (9, 1, 5))
-    create(ledger, a_draft(clock, replace(GOES_OUT, lines=lines)))
+    create(database, a_draft(clock, replace(GOES_OUT, lines=lines)))
 
-    assert loaded(ledger).lines == lines
+    assert loaded(database).lines == lines
 
 
-def test_identity_is_unique(ledger: WatchedDatabase, clock: Clock) -> None:
-    create(ledger, a_draft(clock))
+def test_identity_is_unique(database: WatchedDatabase, clock: Clock) -> None:
+    create(database, a_draft(clock))
 
     with pytest.raises(IntegrityError):
-        create(ledger, a_draft(clock))
+        create(database, a_draft(clock))
 
-    assert len(rows(ledger)) == 1
+    assert len(rows(database)) == 1
 
 
 def test_delivery_without_an_order_has_nothing_to_post(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    create(ledger, a_draft(clock, None))
+    create(database, a_draft(clock, None))
 
     with pytest.raises(ValueError, match="not placed yet"):
-        loaded(ledger, "?:1Z1").action()
+        loaded(database, "?:1Z1").action()
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_delivery_without_an_order_has_nothing_to_post(
     ],
 )
 def test_new_delivery_stands_where_its_action_puts_it(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
     clock: Clock,
     action: Any,
     seconds: float | None,
@@ -157,104 +157,104 @@ def test_new_delivery_stands_where_its_action_puts_it(
 ) -> None:
     due_at = None if seconds is None else clock.now + timedelta(seconds=seconds)
 
-    delivery_id = create(ledger, a_draft(clock, action, due_at=due_at))
+    delivery_id = create(database, a_draft(clock, action, due_at=due_at))
 
-    assert row(ledger, delivery_id).status == status
-    assert due_in(ledger, delivery_id) == due
+    assert row(database, delivery_id).status == status
+    assert due_in(database, delivery_id) == due
 
 
-def test_ledger_counts_committed_deliveries_only(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_database_counts_committed_deliveries_only(database: WatchedDatabase, clock: Clock) -> None:
     expected = []
     for status in DeliveryStatus:
-        delivery_id = create(ledger, a_draft(clock, identity=f"{ORDER_ID}:{status}"))
-        force(ledger, delivery_id, status=status)
+        delivery_id = create(database, a_draft(clock, identity=f"{ORDER_ID}:{status}"))
+        force(database, delivery_id, status=status)
         expected += [delivery_id] if status in COMMITTED else []
 
-    assert sorted(counted(ledger, ORDER_ID)[ORDER_ID]) == sorted(expected)
+    assert sorted(counted(database, ORDER_ID)[ORDER_ID]) == sorted(expected)
 
 
 def test_held_counts_where_its_fulfillment_may_stand_all_the_same(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
     never_sent = {
-        reason: create(ledger, a_draft(clock, identity=f"never:{reason}")) for reason in Reason
+        reason: create(database, a_draft(clock, identity=f"never:{reason}")) for reason in Reason
     }
     maybe_sent = {
-        reason: create(ledger, a_draft(clock, identity=f"maybe:{reason}")) for reason in Reason
+        reason: create(database, a_draft(clock, identity=f"maybe:{reason}")) for reason in Reason
     }
     for reason in Reason:
-        force(ledger, never_sent[reason], status="held", reason=reason)
-        force(ledger, maybe_sent[reason], status="held", reason=reason, posting_at=clock.now)
+        force(database, never_sent[reason], status="held", reason=reason)
+        force(database, maybe_sent[reason], status="held", reason=reason, posting_at=clock.now)
 
     stands_for_sure = {
         never_sent[Reason.UNCONFIRMED_PARTIAL],
         never_sent[Reason.VOIDED_AFTER_DELIVERY],
     }
-    assert set(counted(ledger, ORDER_ID)[ORDER_ID]) == stands_for_sure | set(maybe_sent.values())
+    assert set(counted(database, ORDER_ID)[ORDER_ID]) == stands_for_sure | set(maybe_sent.values())
 
 
-def test_deliveries_of_other_orders_do_not_count(ledger: WatchedDatabase, clock: Clock) -> None:
-    mine = create(ledger, a_draft(clock))
-    theirs = create(ledger, a_draft(clock, replace(GOES_OUT, fulfillment_order_id=OTHER_ID)))
+def test_deliveries_of_other_orders_do_not_count(database: WatchedDatabase, clock: Clock) -> None:
+    mine = create(database, a_draft(clock))
+    theirs = create(database, a_draft(clock, replace(GOES_OUT, fulfillment_order_id=OTHER_ID)))
 
-    assert counted(ledger, ORDER_ID) == {ORDER_ID: [mine]}
-    assert counted(ledger, ORDER_ID, OTHER_ID) == {ORDER_ID: [mine], OTHER_ID: [theirs]}
-    assert counted(ledger) == {}
+    assert counted(database, ORDER_ID) == {ORDER_ID: [mine]}
+    assert counted(database, ORDER_ID, OTHER_ID) == {ORDER_ID: [mine], OTHER_ID: [theirs]}
+    assert counted(database) == {}
 
 
 def test_intent_is_marked_with_its_attempt_and_a_new_lease(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    create(ledger, a_draft(clock))
-    delivery = claim_delivery(ledger)
+    create(database, a_draft(clock))
+    delivery = claim_delivery(database)
     clock.advance(20)
 
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         deliveries.intend(
             connection, delivery, owner="worker-1", now=clock.now, lease=timedelta(seconds=60)
         )
 
-    stored = row(ledger, delivery.id)
+    stored = row(database, delivery.id)
     assert (stored.posting_at, stored.unclear_at, stored.attempts, stored.status) == (
         clock.now,
         None,
         1,
         "delivering",
     )
-    assert due_in(ledger, delivery.id) == 60
+    assert due_in(database, delivery.id) == 60
 
 
-def test_late_owner_cannot_intend(ledger: WatchedDatabase, clock: Clock) -> None:
-    create(ledger, a_draft(clock))
-    late = claim_delivery(ledger)
+def test_late_owner_cannot_intend(database: WatchedDatabase, clock: Clock) -> None:
+    create(database, a_draft(clock))
+    late = claim_delivery(database)
     clock.advance(61)
-    claim_delivery(ledger, "worker-2")
+    claim_delivery(database, "worker-2")
 
-    with pytest.raises(LeaseLostError), ledger.begin() as connection:
+    with pytest.raises(LeaseLostError), database.begin() as connection:
         deliveries.intend(
             connection, late, owner="worker-1", now=clock.now, lease=timedelta(seconds=60)
         )
 
-    assert row(ledger, late.id).posting_at is None
+    assert row(database, late.id).posting_at is None
 
 
-def test_lost_lease_leaves_no_attempt_behind(ledger: WatchedDatabase, clock: Clock) -> None:
-    create(ledger, a_draft(clock))
-    late = claim_delivery(ledger)
+def test_lost_lease_leaves_no_attempt_behind(database: WatchedDatabase, clock: Clock) -> None:
+    create(database, a_draft(clock))
+    late = claim_delivery(database)
     clock.advance(61)
-    claim_delivery(ledger, "worker-2")
+    claim_delivery(database, "worker-2")
     attempt = Attempt(1, Trigger.LIVE, clock.now, clock.now, "delivered")
 
     with pytest.raises(LeaseLostError):
-        record(ledger, late, DeliveryStatus.DELIVERED, attempt=attempt)
+        record(database, late, DeliveryStatus.DELIVERED, attempt=attempt)
 
-    assert rows(ledger, "attempts") == []
+    assert rows(database, "attempts") == []
 
 
-def test_attempts_are_appended_whole(ledger: WatchedDatabase, clock: Clock) -> None:
-    create(ledger, a_draft(clock))
+def test_attempts_are_appended_whole(database: WatchedDatabase, clock: Clock) -> None:
+    create(database, a_draft(clock))
     for number in (1, 2):
-        delivery = claim_delivery(ledger)
+        delivery = claim_delivery(database)
         attempt = Attempt(
             number,
             Trigger.RETRY,
@@ -266,9 +266,9 @@ def test_attempts_are_appended_whole(ledger: WatchedDatabase, clock: Clock) -> N
             503,
             '{"e":1}',
         )
-        record(ledger, delivery, DeliveryStatus.RETRYING, attempt=attempt, due_at=clock.now)
+        record(database, delivery, DeliveryStatus.RETRYING, attempt=attempt, due_at=clock.now)
 
-    first, second = rows(ledger, "attempts")
+    first, second = rows(database, "attempts")
     assert (first.number, second.number) == (1, 2)
     assert (second.trigger, second.outcome, second.http_status, second.answer) == (
         "retry",
@@ -282,82 +282,84 @@ def test_attempts_are_appended_whole(ledger: WatchedDatabase, clock: Clock) -> N
 
 
 def test_outcome_without_a_due_time_is_never_claimed_again(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    create(ledger, a_draft(clock))
-    deliver_next(ledger)
+    create(database, a_draft(clock))
+    deliver_next(database)
 
     clock.advance(1e7)
 
-    assert claim_deliveries(ledger) == []
+    assert claim_deliveries(database) == []
 
 
-def test_reason_of_an_earlier_stretch_does_not_stay(ledger: WatchedDatabase, clock: Clock) -> None:
-    create(ledger, a_draft(clock))
-    delivery = claim_delivery(ledger)
+def test_reason_of_an_earlier_stretch_does_not_stay(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    create(database, a_draft(clock))
+    delivery = claim_delivery(database)
     record(
-        ledger,
+        database,
         delivery,
         DeliveryStatus.RETRYING,
         due_at=clock.now,
         reason=Reason.CREDENTIALS_REFUSED,
     )
 
-    record(ledger, claim_delivery(ledger), DeliveryStatus.DELIVERED)
+    record(database, claim_delivery(database), DeliveryStatus.DELIVERED)
 
-    assert row(ledger, delivery.id).reason is None
+    assert row(database, delivery.id).reason is None
 
 
 def test_decided_anew_keeps_row_and_attempts_and_replaces_the_rest(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
     delivery_id = create(
-        ledger, a_draft(clock, Held(Reason.UNKNOWN_LINE, "no such SKU", ORDER_ID, "#PD100"))
+        database, a_draft(clock, Held(Reason.UNKNOWN_LINE, "no such SKU", ORDER_ID, "#PD100"))
     )
-    force(ledger, delivery_id, attempts=3)
+    force(database, delivery_id, attempts=3)
 
     clock.advance(5)
-    place_again(ledger, delivery_id, a_draft(clock), clock)
+    place_again(database, delivery_id, a_draft(clock), clock)
 
-    delivery = loaded(ledger)
+    delivery = loaded(database)
     assert (delivery.id, delivery.status, delivery.reason) == (
         delivery_id,
         DeliveryStatus.PENDING,
         None,
     )
     assert (delivery.lines, delivery.attempts) == (LINES, 3)
-    assert row(ledger, delivery_id).updated_at == clock.now
+    assert row(database, delivery_id).updated_at == clock.now
 
 
-def test_search_that_goes_on_counts_its_tries(ledger: WatchedDatabase, clock: Clock) -> None:
-    delivery_id = create(ledger, a_draft(clock, None, due_at=clock.now))
+def test_search_that_goes_on_counts_its_tries(database: WatchedDatabase, clock: Clock) -> None:
+    delivery_id = create(database, a_draft(clock, None, due_at=clock.now))
 
     place_again(
-        ledger,
+        database,
         delivery_id,
         a_draft(clock, None, attempts=2, due_at=clock.now + timedelta(seconds=60)),
         clock,
     )
 
-    assert (row(ledger, delivery_id).attempts, due_in(ledger, delivery_id)) == (2, 60)
+    assert (row(database, delivery_id).attempts, due_in(database, delivery_id)) == (2, 60)
 
 
-def test_deciding_anew_ends_a_claim(ledger: WatchedDatabase, clock: Clock) -> None:
-    delivery_id = create(ledger, a_draft(clock, None, due_at=clock.now))
-    late = claim_delivery(ledger)
-    place_again(ledger, delivery_id, a_draft(clock), clock)
+def test_deciding_anew_ends_a_claim(database: WatchedDatabase, clock: Clock) -> None:
+    delivery_id = create(database, a_draft(clock, None, due_at=clock.now))
+    late = claim_delivery(database)
+    place_again(database, delivery_id, a_draft(clock), clock)
 
     with pytest.raises(LeaseLostError):
-        record(ledger, late, DeliveryStatus.DEAD)
+        record(database, late, DeliveryStatus.DEAD)
 
 
-def test_lines_of_a_withdrawn_decision_are_gone(ledger: WatchedDatabase, clock: Clock) -> None:
-    delivery_id = create(ledger, a_draft(clock))
+def test_lines_of_a_withdrawn_decision_are_gone(database: WatchedDatabase, clock: Clock) -> None:
+    delivery_id = create(database, a_draft(clock))
     place_again(
-        ledger, delivery_id, a_draft(clock, Held(Reason.NO_ITEMS, "", ORDER_ID, "#PD100")), clock
+        database, delivery_id, a_draft(clock, Held(Reason.NO_ITEMS, "", ORDER_ID, "#PD100")), clock
     )
 
-    assert rows(ledger, "delivery_lines") == []
+    assert rows(database, "delivery_lines") == []
 
 
 DECISIONS = {
@@ -369,23 +371,23 @@ DECISIONS = {
 
 @pytest.mark.parametrize("action", DECISIONS.values(), ids=DECISIONS)
 def test_what_was_just_written_is_what_will_be_read(
-    ledger: WatchedDatabase, clock: Clock, action: CreateFulfillment | Held | None
+    database: WatchedDatabase, clock: Clock, action: CreateFulfillment | Held | None
 ) -> None:
     draft = a_draft(
         clock, action, order_seen_at=clock.now, label_seen_at=clock.now, due_at=clock.now
     )
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         written = deliveries.create(connection, draft, now=clock.now)
-    assert written == loaded(ledger, draft.identity)
+    assert written == loaded(database, draft.identity)
 
     clock.advance(5)
-    assert place_again(ledger, written.id, draft, clock) == loaded(ledger, draft.identity)
+    assert place_again(database, written.id, draft, clock) == loaded(database, draft.identity)
 
 
 def test_delivery_taken_as_it_is_written_is_a_claim_like_any_other(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         mine = deliveries.create(
             connection,
             a_draft(clock),
@@ -393,73 +395,75 @@ def test_delivery_taken_as_it_is_written_is_a_claim_like_any_other(
             claim=Claim("worker-1", clock.now + timedelta(seconds=60)),
         )
 
-    assert mine == loaded(ledger)
-    assert claim_deliveries(ledger) == []
-    record(ledger, mine, DeliveryStatus.DELIVERED)
-    assert loaded(ledger).status is DeliveryStatus.DELIVERED
+    assert mine == loaded(database)
+    assert claim_deliveries(database) == []
+    record(database, mine, DeliveryStatus.DELIVERED)
+    assert loaded(database).status is DeliveryStatus.DELIVERED
 
 
 def test_delivery_that_a_worker_took_up_meanwhile_is_not_decided_anew(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    create(ledger, a_draft(clock))
-    as_read = loaded(ledger)
-    claim_delivery(ledger)
+    create(database, a_draft(clock))
+    as_read = loaded(database)
+    claim_delivery(database)
 
-    with ledger.begin() as connection, pytest.raises(TemporaryError, match="has just moved on"):
+    with database.begin() as connection, pytest.raises(TemporaryError, match="has just moved on"):
         deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
 
 
 def test_event_is_linked_once_however_often_it_is_said(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    event_id, _ = receive(ledger)
-    delivery_id = create(ledger, a_draft(clock))
+    event_id, _ = receive(database)
+    delivery_id = create(database, a_draft(clock))
 
     for _ in range(2):
-        with ledger.begin() as connection:
+        with database.begin() as connection:
             deliveries.link_event(connection, event_id, [delivery_id, delivery_id])
 
-    assert [(link.event_id, link.delivery_id) for link in rows(ledger, "event_deliveries")] == [
+    assert [(link.event_id, link.delivery_id) for link in rows(database, "event_deliveries")] == [
         (event_id, delivery_id)
     ]
 
 
-def test_void_changes_only_what_nobody_moved(ledger: WatchedDatabase, clock: Clock) -> None:
-    create(ledger, a_draft(clock))
-    seen = loaded(ledger)
+def test_void_changes_only_what_nobody_moved(database: WatchedDatabase, clock: Clock) -> None:
+    create(database, a_draft(clock))
+    seen = loaded(database)
     cancelled = {"status": DeliveryStatus.CANCELLED, "reason": Reason.VOIDED, "detail": "voided"}
-    claim_delivery(ledger)
+    claim_delivery(database)
 
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         assert deliveries.void(connection, seen, now=clock.now, **cancelled) is False
-    assert row(ledger, seen.id).status == "delivering"
+    assert row(database, seen.id).status == "delivering"
 
 
 def test_void_takes_back_an_idle_delivery_and_its_shipment_says_so(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    create(ledger, a_draft(clock))
+    create(database, a_draft(clock))
     cancelled = {"status": DeliveryStatus.CANCELLED, "reason": Reason.VOIDED, "detail": "voided"}
 
-    with ledger.begin() as connection:
-        assert deliveries.void(connection, loaded(ledger), now=clock.now, **cancelled) is True
+    with database.begin() as connection:
+        assert deliveries.void(connection, loaded(database), now=clock.now, **cancelled) is True
 
-    assert (loaded(ledger).status, loaded(ledger).reason) == (
+    assert (loaded(database).status, loaded(database).reason) == (
         DeliveryStatus.CANCELLED,
         Reason.VOIDED,
     )
-    assert loaded(ledger).shipment.state is ShipmentState.VOIDED
-    assert claim_deliveries(ledger) == []
+    assert loaded(database).shipment.state is ShipmentState.VOIDED
+    assert claim_deliveries(database) == []
 
 
 def test_deliveries_are_found_by_record_and_by_parcel(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    mine = create(ledger, a_draft(clock))
-    create(ledger, a_draft(clock, identity="other", shipment=a_parcel(number="1Z2", record="777")))
+    mine = create(database, a_draft(clock))
+    create(
+        database, a_draft(clock, identity="other", shipment=a_parcel(number="1Z2", record="777"))
+    )
 
-    with ledger.read() as connection:
+    with database.read() as connection:
         by_record = deliveries.by_record(connection, "v1_shipment", ["501", "999"])
         of_other_kind = deliveries.by_record(connection, "v2_label", ["501"])
         by_parcel = deliveries.by_tracking(connection, "1Z1", order_number="PD100")
@@ -473,15 +477,15 @@ def test_deliveries_are_found_by_record_and_by_parcel(
 
 
 def test_what_a_person_closed_meanwhile_is_not_decided_anew(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
     held = a_draft(
         clock, Held(Reason.NO_ITEMS, "which?", fulfillment_order_id=ORDER_ID, reference="#PD100")
     )
-    create(ledger, held)
-    with ledger.read() as connection:
+    create(database, held)
+    with database.read() as connection:
         [as_read] = repairs.find(connection, "dlv_")
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         repair.resolve(
             connection,
             as_read,
@@ -491,28 +495,28 @@ def test_what_a_person_closed_meanwhile_is_not_decided_anew(
             now=clock.now,
         )
 
-    with pytest.raises(TemporaryError), ledger.begin() as connection:
+    with pytest.raises(TemporaryError), database.begin() as connection:
         deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
-    assert [stored.status for stored in rows(ledger)] == ["delivered"]
+    assert [stored.status for stored in rows(database)] == ["delivered"]
 
 
 def test_void_that_comes_just_after_it_was_told_is_not_noted_in_silence(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    create(ledger, a_draft(clock))
-    as_read = claim_delivery(ledger)
-    record(ledger, as_read, DeliveryStatus.DELIVERED)
+    create(database, a_draft(clock))
+    as_read = claim_delivery(database)
+    record(database, as_read, DeliveryStatus.DELIVERED)
 
-    with pytest.raises(TemporaryError), ledger.begin() as connection:
+    with pytest.raises(TemporaryError), database.begin() as connection:
         deliveries.mark_voided(connection, as_read)
-    assert [stored.shipment["state"] for stored in rows(ledger)] == ["shipped"]
+    assert [stored.shipment["state"] for stored in rows(database)] == ["shipped"]
 
 
 def test_void_that_is_noted_while_the_outcome_is_written_is_seen(
-    ledger: WatchedDatabase, opened: Callable[[], Database], clock: Clock
+    database: WatchedDatabase, opened: Callable[[], Database], clock: Clock
 ) -> None:
-    create(ledger, a_draft(clock))
-    delivery, theirs = claim_delivery(ledger), opened()
+    create(database, a_draft(clock))
+    delivery, theirs = claim_delivery(database), opened()
     with ThreadPoolExecutor(1) as pool:
         with theirs.begin() as connection:
             deliveries.mark_voided(connection, delivery)
@@ -520,6 +524,6 @@ def test_void_that_is_noted_while_the_outcome_is_written_is_seen(
             wait([told], timeout=0.5)
         told.result(10)
 
-    assert [(stored.status, stored.reason) for stored in rows(ledger)] == [
+    assert [(stored.status, stored.reason) for stored in rows(database)] == [
         ("held", "voided_after_delivery")
     ]

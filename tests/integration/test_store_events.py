@@ -42,14 +42,14 @@ def finish(database: Database, event: object, *, owner: str = "worker-1", **fiel
 
 
 def test_same_pointer_is_counted_on_the_first_while_that_waits(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    first, is_duplicate = receive(ledger)
+    first, is_duplicate = receive(database)
     clock.advance(3)
-    second, was_there = receive(ledger)
+    second, was_there = receive(database)
 
     assert (second, is_duplicate, was_there) == (first, False, True)
-    stored = row(ledger, first)
+    stored = row(database, first)
     assert (stored.duplicates, stored.last_duplicate_at) == (1, clock.now)
 
 
@@ -61,18 +61,18 @@ def test_same_pointer_is_counted_on_the_first_while_that_waits(
     ],
 )
 def test_another_type_or_place_is_another_event(
-    ledger: WatchedDatabase, other: dict[str, str]
+    database: WatchedDatabase, other: dict[str, str]
 ) -> None:
-    first, _ = receive(ledger)
-    second, is_duplicate = receive(ledger, **other)
+    first, _ = receive(database)
+    second, is_duplicate = receive(database, **other)
 
     assert not is_duplicate
     assert second != first
 
 
-def test_detail_that_no_database_stores_loses_no_event(ledger: WatchedDatabase) -> None:
+def test_detail_that_no_database_stores_loses_no_event(database: WatchedDatabase) -> None:
     hostile = "half \ud800 and nothing \0."
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         arrival = Arrival("unknown", b"{}")
         rejected = events.shelve(
             connection,
@@ -80,52 +80,52 @@ def test_detail_that_no_database_stores_loses_no_event(ledger: WatchedDatabase) 
             status=EventStatus.REJECTED,
             reason=Reason.BAD_SHAPE,
             detail=hostile,
-            now=ledger.now(connection),
+            now=database.now(connection),
         )
-    put_off, _ = receive(ledger)
-    event = claim_event(ledger)
-    with ledger.begin() as connection:
+    put_off, _ = receive(database)
+    event = claim_event(database)
+    with database.begin() as connection:
         events.postpone(
             connection,
             event,
             owner="worker-1",
-            at=ledger.now(connection),
+            at=database.now(connection),
             attempts=1,
             waits=0,
             detail=hostile,
         )
-    seen = [row(ledger, rejected).detail, row(ledger, put_off).detail]
+    seen = [row(database, rejected).detail, row(database, put_off).detail]
 
-    finish(ledger, claim_event(ledger), detail=hostile)
+    finish(database, claim_event(database), detail=hostile)
 
-    assert [*seen, row(ledger, put_off).detail] == ["half ? and nothing ."] * 3
+    assert [*seen, row(database, put_off).detail] == ["half ? and nothing ."] * 3
 
 
-def test_without_a_url_the_bytes_are_the_pointer(ledger: WatchedDatabase) -> None:
-    first, _ = receive(ledger, resource_url=None, body=b'{"fulfillments": [1]}')
+def test_without_a_url_the_bytes_are_the_pointer(database: WatchedDatabase) -> None:
+    first, _ = receive(database, resource_url=None, body=b'{"fulfillments": [1]}')
 
-    assert receive(ledger, resource_url=None, body=b'{"fulfillments": [1]}') == (first, True)
-    assert receive(ledger, resource_url=None, body=b'{"fulfillments": [2]}')[1] is False
+    assert receive(database, resource_url=None, body=b'{"fulfillments": [1]}') == (first, True)
+    assert receive(database, resource_url=None, body=b'{"fulfillments": [2]}')[1] is False
 
 
 def test_dead_event_is_work_again_from_its_first_try_on(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    event_id, _ = receive(ledger)
-    postpone(ledger, claim_event(ledger), 0, attempts=3)
+    event_id, _ = receive(database)
+    postpone(database, claim_event(database), 0, attempts=3)
     finish(
-        ledger,
-        claim_event(ledger),
+        database,
+        claim_event(database),
         status=EventStatus.DEAD,
         reason=Reason.SCHEDULE_EXHAUSTED,
         detail="down",
     )
     clock.advance(5)
 
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         assert events.revive(connection, event_id, now=clock.now)
 
-    stored = row(ledger, event_id)
+    stored = row(database, event_id)
     assert (stored.status, stored.reason, stored.detail, stored.due_at) == (
         "received",
         None,
@@ -138,66 +138,66 @@ def test_dead_event_is_work_again_from_its_first_try_on(
         Lane.RETRY,
         None,
     )
-    assert claim_event(ledger).id == event_id
+    assert claim_event(database).id == event_id
 
 
 @pytest.mark.parametrize("status", [None, EventStatus.PROCESSED, EventStatus.IGNORED])
 def test_event_that_is_not_dead_is_not_revived(
-    ledger: WatchedDatabase, status: EventStatus | None
+    database: WatchedDatabase, status: EventStatus | None
 ) -> None:
-    event_id, _ = receive(ledger)
+    event_id, _ = receive(database)
     if status is not None:
-        finish(ledger, claim_event(ledger), status=status)
-    before = row(ledger, event_id)
+        finish(database, claim_event(database), status=status)
+    before = row(database, event_id)
 
-    with ledger.begin() as connection:
-        assert not events.revive(connection, event_id, now=ledger.now(connection))
+    with database.begin() as connection:
+        assert not events.revive(connection, event_id, now=database.now(connection))
 
-    assert row(ledger, event_id) == before
+    assert row(database, event_id) == before
 
 
-def test_once_claimed_the_same_pointer_is_a_new_event(ledger: WatchedDatabase) -> None:
-    first, _ = receive(ledger)
-    claim_event(ledger)
+def test_once_claimed_the_same_pointer_is_a_new_event(database: WatchedDatabase) -> None:
+    first, _ = receive(database)
+    claim_event(database)
 
-    second, is_duplicate = receive(ledger)
+    second, is_duplicate = receive(database)
 
     assert not is_duplicate
     assert second != first
 
 
 def test_pointer_that_waits_for_a_retry_takes_duplicates_and_is_due_at_once(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    event_id, _ = receive(ledger)
-    postpone(ledger, claim_event(ledger))
-    assert due_in(ledger, event_id) == 600
+    event_id, _ = receive(database)
+    postpone(database, claim_event(database))
+    assert due_in(database, event_id) == 600
 
-    again = receive(ledger)
+    again = receive(database)
 
     assert again == (event_id, True)
-    assert due_in(ledger, event_id) == 0
+    assert due_in(database, event_id) == 0
 
 
 def test_put_off_event_leaves_the_pointer_to_the_newer_one_that_waits(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    first, _ = receive(ledger)
-    claimed = claim_event(ledger)
-    newer, _ = receive(ledger)
+    first, _ = receive(database)
+    claimed = claim_event(database)
+    newer, _ = receive(database)
 
-    postpone(ledger, claimed)
+    postpone(database, claimed)
 
-    assert receive(ledger) == (newer, True)
-    assert row(ledger, first).duplicates == 0
+    assert receive(database) == (newer, True)
+    assert row(database, first).duplicates == 0
 
 
-def test_finished_event_takes_no_duplicates(ledger: WatchedDatabase) -> None:
-    event_id, _ = receive(ledger)
-    finish(ledger, claim_event(ledger))
+def test_finished_event_takes_no_duplicates(database: WatchedDatabase) -> None:
+    event_id, _ = receive(database)
+    finish(database, claim_event(database))
 
-    assert receive(ledger)[1] is False
-    assert row(ledger, event_id).due_at is None
+    assert receive(database)[1] is False
+    assert row(database, event_id).due_at is None
 
 
 def test_eight_senders_at_once_make_one_event_and_seven_duplicates(
@@ -222,15 +222,15 @@ def test_eight_senders_at_once_make_one_event_and_seven_duplicates(
     max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(body=st.binary(max_size=3000))
-def test_stored_bytes_come_back_identical(ledger: WatchedDatabase, body: bytes) -> None:
+def test_stored_bytes_come_back_identical(database: WatchedDatabase, body: bytes) -> None:
     event_id, _ = receive(
-        ledger,
-        resource_url=f"https://ssapi.shipstation.com/shipments?n={len(rows(ledger, 'events'))}",
+        database,
+        resource_url=f"https://ssapi.shipstation.com/shipments?n={len(rows(database, 'events'))}",
         body=body,
     )
 
-    assert bytes(row(ledger, event_id).body) == body
-    assert claim_event(ledger).body == body
+    assert bytes(row(database, event_id).body) == body
+    assert claim_event(database).body == body
 
 
 @given(st.text(), st.text(), st.binary(), st.binary())
@@ -245,15 +245,15 @@ def test_pointer_is_the_type_and_the_url_whatever_the_bytes(
     )
 
 
-def test_claimed_event_is_what_was_received(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_claimed_event_is_what_was_received(database: WatchedDatabase, clock: Clock) -> None:
     event_id, _ = receive(
-        ledger,
+        database,
         "LABEL_CREATED_V2",
         resource_url="https://api.shipstation.com/v2/labels?batch_id=se-1",
         lane=Lane.SWEEP,
     )
 
-    event = claim_event(ledger)
+    event = claim_event(database)
 
     assert (event.id, event.event_type, event.lane, event.received_at) == (
         event_id,
@@ -264,34 +264,36 @@ def test_claimed_event_is_what_was_received(ledger: WatchedDatabase, clock: Cloc
     assert (event.attempts, event.waits, event.claim) == (0, 0, 1)
 
 
-def test_put_off_event_comes_back_with_what_it_spent(ledger: WatchedDatabase, clock: Clock) -> None:
-    event_id, _ = receive(ledger)
-    postpone(ledger, claim_event(ledger))
-    assert claim_events(ledger) == []
+def test_put_off_event_comes_back_with_what_it_spent(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    event_id, _ = receive(database)
+    postpone(database, claim_event(database))
+    assert claim_events(database) == []
 
     clock.advance(600)
-    event = claim_event(ledger)
+    event = claim_event(database)
 
     assert (event.id, event.attempts, event.waits, event.claim) == (event_id, 1, 2, 2)
-    assert len(row(ledger, event_id).detail) == 1000
+    assert len(row(database, event_id).detail) == 1000
 
 
 def test_finished_event_holds_its_decisions_and_is_never_claimed_again(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    event_id, _ = receive(ledger)
+    event_id, _ = receive(database)
     decisions = [{"verdict": "ignored", "reason": Reason.VOIDED}]
 
     finish(
-        ledger,
-        claim_event(ledger),
+        database,
+        claim_event(database),
         status=EventStatus.IGNORED,
         reason=Reason.VOIDED,
         detail="1 voided",
         decisions=decisions,
     )
 
-    stored = row(ledger, event_id)
+    stored = row(database, event_id)
     assert (stored.status, stored.reason, stored.detail, stored.decisions) == (
         "ignored",
         "voided",
@@ -300,26 +302,26 @@ def test_finished_event_holds_its_decisions_and_is_never_claimed_again(
     )
     assert stored.processed_at == clock.now
     clock.advance(1e6)
-    assert claim_events(ledger) == []
+    assert claim_events(database) == []
 
 
 @pytest.mark.parametrize("outcome", [finish, postpone])
 def test_late_owner_writes_nothing(
-    ledger: WatchedDatabase, clock: Clock, outcome: Callable[..., None]
+    database: WatchedDatabase, clock: Clock, outcome: Callable[..., None]
 ) -> None:
-    event_id, _ = receive(ledger)
-    late = claim_event(ledger)
+    event_id, _ = receive(database)
+    late = claim_event(database)
     clock.advance(61)
-    claim_event(ledger, "worker-2")
-    before = row(ledger, event_id)
+    claim_event(database, "worker-2")
+    before = row(database, event_id)
 
     with pytest.raises(LeaseLostError, match=event_id):
-        outcome(ledger, late)
+        outcome(database, late)
 
-    assert row(ledger, event_id) == before
+    assert row(database, event_id) == before
 
 
-def test_shelved_body_is_no_work(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_shelved_body_is_no_work(database: WatchedDatabase, clock: Clock) -> None:
     arrival = Arrival(
         "unknown",
         b"\xff\x00",
@@ -328,7 +330,7 @@ def test_shelved_body_is_no_work(ledger: WatchedDatabase, clock: Clock) -> None:
         signature="verified",
     )
 
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         shelved = {
             "status": EventStatus.REJECTED,
             "reason": Reason.BAD_JSON,
@@ -336,7 +338,7 @@ def test_shelved_body_is_no_work(ledger: WatchedDatabase, clock: Clock) -> None:
         }
         event_id = events.shelve(connection, arrival, now=clock.now, **shelved)
 
-    stored = row(ledger, event_id)
+    stored = row(database, event_id)
     assert (stored.status, stored.reason, bytes(stored.body), stored.due_at) == (
         "rejected",
         "bad_json",
@@ -348,12 +350,12 @@ def test_shelved_body_is_no_work(ledger: WatchedDatabase, clock: Clock) -> None:
         "192.0.2.1",
         "verified",
     )
-    assert claim_events(ledger) == []
+    assert claim_events(database) == []
 
 
-def test_shelving_the_same_body_twice_keeps_both(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_shelving_the_same_body_twice_keeps_both(database: WatchedDatabase, clock: Clock) -> None:
     for _ in range(2):
-        with ledger.begin() as connection:
+        with database.begin() as connection:
             arrival = Arrival("unknown", b"nonsense")
             events.shelve(
                 connection,
@@ -364,41 +366,41 @@ def test_shelving_the_same_body_twice_keeps_both(ledger: WatchedDatabase, clock:
                 now=clock.now,
             )
 
-    assert len(rows(ledger, "events")) == 2
+    assert len(rows(database, "events")) == 2
 
 
 def test_newer_fetch_replaces_the_records_of_the_older(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    event_id, _ = receive(ledger)
+    event_id, _ = receive(database)
     old, new = (
         Record("v2_label", "se-1", {"n": 1}),
         [Record("v2_label", "se-1", {"n": 2}), Record("v2_shipment", "se-9", {"ü": None})],
     )
 
     for fetched in ([old], new):
-        with ledger.begin() as connection:
+        with database.begin() as connection:
             events.save_records(connection, event_id, fetched, now=clock.now)
 
-    with ledger.read() as connection:
+    with database.read() as connection:
         assert events.records_of(connection, event_id) == new
 
 
-def test_empty_page_leaves_no_records(ledger: WatchedDatabase, clock: Clock) -> None:
-    event_id, _ = receive(ledger)
+def test_empty_page_leaves_no_records(database: WatchedDatabase, clock: Clock) -> None:
+    event_id, _ = receive(database)
 
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         events.save_records(connection, event_id, [], now=clock.now)
 
-    with ledger.read() as connection:
+    with database.read() as connection:
         assert events.records_of(connection, event_id) == []
 
 
 def test_event_is_put_off_while_the_same_notification_comes_in(
-    ledger: WatchedDatabase, opened: Callable[[], Database]
+    database: WatchedDatabase, opened: Callable[[], Database]
 ) -> None:
-    receive(ledger)
-    event, door = claim_event(ledger), opened()
+    receive(database)
+    event, door = claim_event(database), opened()
 
     def put_off() -> None:
         mine = opened()
@@ -416,5 +418,5 @@ def test_event_is_put_off_while_the_same_notification_comes_in(
         job.result(10)
 
     assert {
-        stored.id == event.id: stored.waiting_pointer is None for stored in rows(ledger, "events")
+        stored.id == event.id: stored.waiting_pointer is None for stored in rows(database, "events")
     } == {True: True, False: False}

@@ -29,7 +29,7 @@ Work = Callable[[Connection], str]
 
 @pytest.fixture
 def file(tmp_path: Path) -> Path:
-    """An empty SQLite ledger."""
+    """An empty SQLite database."""
     with closing(Database(f"sqlite:///{tmp_path / 'ledger.db'}")) as database:
         migrate.upgrade(database)
     return tmp_path / "ledger.db"
@@ -195,7 +195,7 @@ def test_error_of_one_is_its_own_and_undoes_its_writes_only(
 
 
 def test_error_of_the_database_in_one_is_its_own(
-    database: Database, pool: ThreadPoolExecutor
+    own_database: Database, pool: ThreadPoolExecutor
 ) -> None:
     """A value that the schema refuses."""
 
@@ -206,7 +206,7 @@ def test_error_of_the_database_in_one_is_its_own(
         return ""
 
     futures = [
-        pool.submit(database.write, work)
+        pool.submit(own_database.write, work)
         for work in (store("a"), wrong, store("b"), wrong, store("c"))
     ]
 
@@ -217,7 +217,7 @@ def test_error_of_the_database_in_one_is_its_own(
         IntegrityError,
         type(None),
     ]
-    assert stored(database) == ["a", "b", "c"]
+    assert stored(own_database) == ["a", "b", "c"]
 
 
 def test_single_statement_that_fails_in_a_group_undoes_itself_only(
@@ -240,12 +240,12 @@ def test_single_statement_that_fails_in_a_group_undoes_itself_only(
     assert len(rows(sqlite, "workers")) == 1
 
 
-def test_alone_it_is_an_ordinary_transaction(database: Database) -> None:
+def test_alone_it_is_an_ordinary_transaction(own_database: Database) -> None:
     with pytest.raises(RuntimeError, match="ours"):
-        database.write(store("bad", then=RuntimeError("a fault of ours")))
-    database.write(store("good"))
+        own_database.write(store("bad", then=RuntimeError("a fault of ours")))
+    own_database.write(store("good"))
 
-    assert stored(database) == ["good"]
+    assert stored(own_database) == ["good"]
 
 
 class FullAtCommit(Database):
@@ -368,11 +368,14 @@ def test_leader_that_is_broken_off_leaves_nobody_waiting(
 
 
 def test_whoever_was_told_is_stored_and_whoever_failed_is_not(
-    database: Database, pool: ThreadPoolExecutor
+    own_database: Database, pool: ThreadPoolExecutor
 ) -> None:
-    """Twice the same ledger, as two processes have it, many threads, a third of the work failing at
+    """Twice the same database, as two processes have it, many threads, a third of the work failing at
     its end."""
-    other, chance = Database(database.url.render_as_string(hide_password=False)), random.Random(4)
+    other, chance = (
+        Database(own_database.url.render_as_string(hide_password=False)),
+        random.Random(4),
+    )
     works = {
         f"w{number}": RuntimeError("a fault") if chance.random() < 1 / 3 else None
         for number in range(200)
@@ -380,7 +383,9 @@ def test_whoever_was_told_is_stored_and_whoever_failed_is_not(
 
     futures = {
         name: pool.submit(
-            (database, other)[number % 2].write, store(name, then=error), durable=bool(number % 3)
+            (own_database, other)[number % 2].write,
+            store(name, then=error),
+            durable=bool(number % 3),
         )
         for number, (name, error) in enumerate(works.items())
     }
@@ -388,5 +393,5 @@ def test_whoever_was_told_is_stored_and_whoever_failed_is_not(
     assert {name for name, one in futures.items() if one.exception(30) is None} == {
         name for name, error in works.items() if error is None
     }
-    assert stored(database) == sorted(name for name, error in works.items() if error is None)
+    assert stored(own_database) == sorted(name for name, error in works.items() if error is None)
     other.close()

@@ -54,64 +54,66 @@ def next_due(database: Database) -> object:
         return leases.next_due(connection)
 
 
-def test_nothing_due_gives_nothing(ledger: WatchedDatabase) -> None:
-    assert claim_events(ledger) == []
-    assert claim_deliveries(ledger) == []
-    assert next_due(ledger) is None
+def test_nothing_due_gives_nothing(database: WatchedDatabase) -> None:
+    assert claim_events(database) == []
+    assert claim_deliveries(database) == []
+    assert next_due(database) is None
 
 
-def test_best_lane_goes_first_whatever_came_earlier(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_best_lane_goes_first_whatever_came_earlier(
+    database: WatchedDatabase, clock: Clock
+) -> None:
     came = {}
     for lane in reversed(Lane):
-        came[lane] = received(ledger, 2, lane=lane)
+        came[lane] = received(database, 2, lane=lane)
         clock.advance(1)
 
-    taken = [event.id for event in claim_events(ledger, limit=5)]
+    taken = [event.id for event in claim_events(database, limit=5)]
 
     assert sorted(taken[:2]) == sorted(came[Lane.LIVE])
     assert sorted(taken[2:4]) == sorted(came[Lane.RETRY])
     assert taken[4] in came[Lane.REPLAY]
 
 
-def test_no_more_than_the_limit_is_claimed(ledger: WatchedDatabase) -> None:
-    received(ledger, 5)
+def test_no_more_than_the_limit_is_claimed(database: WatchedDatabase) -> None:
+    received(database, 5)
 
-    assert len(claim_events(ledger, limit=3)) == 3
-    assert len(claim_events(ledger, limit=3)) == 2
+    assert len(claim_events(database, limit=3)) == 3
+    assert len(claim_events(database, limit=3)) == 2
 
 
-def test_within_a_lane_the_longest_due_goes_first(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_within_a_lane_the_longest_due_goes_first(database: WatchedDatabase, clock: Clock) -> None:
     ids = []
     for number in range(3):
         ids.append(
             receive(
-                ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}"
+                database, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}"
             )[0]
         )
         clock.advance(1)
 
-    assert [claim_event(ledger).id for _ in ids] == ids
+    assert [claim_event(database).id for _ in ids] == ids
 
 
 def test_claimed_work_is_nobody_elses_until_its_lease_ends(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    receive(ledger)
-    claim_event(ledger)
+    receive(database)
+    claim_event(database)
 
     clock.advance(59)
-    assert claim_events(ledger, "worker-2") == []
+    assert claim_events(database, "worker-2") == []
     clock.advance(1)
-    assert len(claim_events(ledger, "worker-2")) == 1
+    assert len(claim_events(database, "worker-2")) == 1
 
 
 def test_expired_lease_is_due_again_under_a_higher_number(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    put(ledger, a_parcel())
+    put(database, a_parcel())
     claims = []
     for owner in ("worker-1", "worker-2", "worker-1"):
-        claims.append(claim_delivery(ledger, owner).claim)
+        claims.append(claim_delivery(database, owner).claim)
         clock.advance(61)
 
     assert claims == [1, 2, 3]
@@ -150,25 +152,25 @@ def test_threads_never_own_the_same_work_at_once(
 
 
 def test_late_owner_is_refused_even_under_its_own_name(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    put(ledger, a_parcel())
-    late = claim_delivery(ledger)
+    put(database, a_parcel())
+    late = claim_delivery(database)
     clock.advance(61)
-    newer = claim_delivery(ledger)
+    newer = claim_delivery(database)
 
     with pytest.raises(LeaseLostError):
-        record(ledger, late, DeliveryStatus.DELIVERED)
+        record(database, late, DeliveryStatus.DELIVERED)
 
-    record(ledger, newer, DeliveryStatus.DELIVERED)
-    assert row(ledger, newer.id).status == "delivered"
+    record(database, newer, DeliveryStatus.DELIVERED)
+    assert row(database, newer.id).status == "delivered"
 
 
-def test_what_has_ended_takes_no_second_outcome(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel())
-    delivery = deliver_next(ledger)
+def test_what_has_ended_takes_no_second_outcome(database: WatchedDatabase) -> None:
+    put(database, a_parcel())
+    delivery = deliver_next(database)
 
-    with pytest.raises(LeaseLostError), ledger.begin() as connection:
+    with pytest.raises(LeaseLostError), database.begin() as connection:
         leases.write(
             connection,
             leases.DELIVERIES,
@@ -179,28 +181,28 @@ def test_what_has_ended_takes_no_second_outcome(ledger: WatchedDatabase) -> None
         )
 
 
-def test_fence_refuses_before_anything_is_written(ledger: WatchedDatabase, clock: Clock) -> None:
-    receive(ledger)
-    late = claim_event(ledger)
-    with ledger.begin() as connection:
+def test_fence_refuses_before_anything_is_written(database: WatchedDatabase, clock: Clock) -> None:
+    receive(database)
+    late = claim_event(database)
+    with database.begin() as connection:
         leases.fence(connection, leases.EVENTS, row_id=late.id, owner="worker-1", claim=late.claim)
     clock.advance(61)
-    claim_event(ledger, "worker-2")
+    claim_event(database, "worker-2")
 
-    with pytest.raises(LeaseLostError), ledger.begin() as connection:
+    with pytest.raises(LeaseLostError), database.begin() as connection:
         leases.fence(connection, leases.EVENTS, row_id=late.id, owner="worker-1", claim=late.claim)
 
 
 def test_late_outcome_takes_its_whole_transaction_back(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    receive(ledger)
-    late = claim_event(ledger)
+    receive(database)
+    late = claim_event(database)
     clock.advance(61)
-    claim_event(ledger, "worker-2")
+    claim_event(database, "worker-2")
 
     def decide_too_late() -> None:
-        with ledger.begin() as connection:
+        with database.begin() as connection:
             draft = Draft(
                 identity="?:1Z",
                 shipment=a_parcel(),
@@ -215,25 +217,25 @@ def test_late_outcome_takes_its_whole_transaction_back(
 
     with pytest.raises(LeaseLostError):
         decide_too_late()
-    assert rows(ledger) == []
+    assert rows(database) == []
 
 
-def test_renewing_keeps_what_runs_and_nothing_else(ledger: WatchedDatabase, clock: Clock) -> None:
-    runs, lost, ended, foreign = received(ledger, 4)
-    held = {event.id: event.claim for event in claim_events(ledger, limit=4)}
-    with ledger.begin() as connection:
+def test_renewing_keeps_what_runs_and_nothing_else(database: WatchedDatabase, clock: Clock) -> None:
+    runs, lost, ended, foreign = received(database, 4)
+    held = {event.id: event.claim for event in claim_events(database, limit=4)}
+    with database.begin() as connection:
         _hand_over(connection, foreign)
-    _finish(ledger, ended, held[ended])
+    _finish(database, ended, held[ended])
     clock.advance(30)
     stale = [(lost, held[lost] - 1)]
 
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         mine = [(runs, held[runs]), (ended, held[ended]), (foreign, held[foreign]), *stale]
         leases.renew(
             connection, leases.EVENTS, held=mine, owner="worker-1", until=clock.now + LEASE
         )
 
-    assert [due_in(ledger, one) for one in (runs, lost, ended, foreign)] == [60, 30, None, 30]
+    assert [due_in(database, one) for one in (runs, lost, ended, foreign)] == [60, 30, None, 30]
 
 
 def _hand_over(connection: object, event_id: str) -> None:
@@ -250,57 +252,59 @@ def _finish(database: Database, event_id: str, claim: int) -> None:
         )
 
 
-def test_restarted_worker_takes_its_rows_back_and_no_others(ledger: WatchedDatabase) -> None:
-    mine, theirs = received(ledger, 2)
-    put(ledger, a_parcel())
-    [first] = claim_events(ledger, "worker-1", limit=1)
-    [second] = claim_events(ledger, "worker-2", limit=1)
+def test_restarted_worker_takes_its_rows_back_and_no_others(database: WatchedDatabase) -> None:
+    mine, theirs = received(database, 2)
+    put(database, a_parcel())
+    [first] = claim_events(database, "worker-1", limit=1)
+    [second] = claim_events(database, "worker-2", limit=1)
     assert {first.id, second.id} == {mine, theirs}
-    delivery = claim_delivery(ledger, "worker-1")
+    delivery = claim_delivery(database, "worker-1")
 
-    assert taken_back(ledger, "worker-1") == 2
+    assert taken_back(database, "worker-1") == 2
 
-    assert [due_in(ledger, one) for one in (first.id, second.id, delivery.id)] == [0, 60, 0]
+    assert [due_in(database, one) for one in (first.id, second.id, delivery.id)] == [0, 60, 0]
     with pytest.raises(LeaseLostError):
-        record(ledger, delivery, DeliveryStatus.DELIVERED)
+        record(database, delivery, DeliveryStatus.DELIVERED)
 
 
-def test_taking_back_leaves_what_waits_for_its_time(ledger: WatchedDatabase, clock: Clock) -> None:
-    put(ledger, a_parcel())
-    delivery = claim_delivery(ledger)
-    record(ledger, delivery, DeliveryStatus.RETRYING, due_at=clock.now + timedelta(hours=2))
+def test_taking_back_leaves_what_waits_for_its_time(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    put(database, a_parcel())
+    delivery = claim_delivery(database)
+    record(database, delivery, DeliveryStatus.RETRYING, due_at=clock.now + timedelta(hours=2))
 
-    assert taken_back(ledger, "worker-1") == 0
-    assert due_in(ledger, delivery.id) == 7200
+    assert taken_back(database, "worker-1") == 0
+    assert due_in(database, delivery.id) == 7200
 
 
 def test_next_due_is_the_earliest_of_both_queues_and_all_lanes(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
     start = clock.now
-    put(ledger, a_parcel(), policy=replace(POLICY, hold=timedelta(seconds=90)))
-    assert next_due(ledger) == start + timedelta(seconds=90)
+    put(database, a_parcel(), policy=replace(POLICY, hold=timedelta(seconds=90)))
+    assert next_due(database) == start + timedelta(seconds=90)
     clock.advance(40)
-    receive(ledger, lane=Lane.SWEEP)
-    assert next_due(ledger) == start + timedelta(seconds=40)
-    claim_event(ledger)
-    assert next_due(ledger) == start + timedelta(seconds=90)
+    receive(database, lane=Lane.SWEEP)
+    assert next_due(database) == start + timedelta(seconds=40)
+    claim_event(database)
+    assert next_due(database) == start + timedelta(seconds=90)
 
 
 @pytest.mark.parametrize("limit", [0, -4])
-def test_claim_asked_for_nothing_takes_nothing(ledger: WatchedDatabase, limit: int) -> None:
-    received(ledger, 1)
+def test_claim_asked_for_nothing_takes_nothing(database: WatchedDatabase, limit: int) -> None:
+    received(database, 1)
 
-    assert claim_events(ledger, limit=limit) == []
+    assert claim_events(database, limit=limit) == []
 
 
 def test_two_processes_share_the_queue(
-    ledger: WatchedDatabase, opened: Callable[[], Database]
+    database: WatchedDatabase, opened: Callable[[], Database]
 ) -> None:
-    received(ledger, 2)
+    received(database, 2)
     other = opened()
 
-    taken = [claim_event(ledger, "worker-1").id, claim_event(other, "worker-2").id]
+    taken = [claim_event(database, "worker-1").id, claim_event(other, "worker-2").id]
 
     assert len(set(taken)) == 2
     assert claim_events(other) == []

@@ -47,9 +47,9 @@ def send(database: Database, result: RowResult) -> None:
     end(database, result)
 
 
-def test_what_was_never_sent_is_not_known_and_may_go(database: Database) -> None:
-    assert known(database) == {}
-    assert begin(database)
+def test_what_was_never_sent_is_not_known_and_may_go(own_database: Database) -> None:
+    assert known(own_database) == {}
+    assert begin(own_database)
 
 
 @pytest.mark.parametrize(
@@ -57,51 +57,53 @@ def test_what_was_never_sent_is_not_known_and_may_go(database: Database) -> None
     [(MARKED, False, False), (REFUSED, True, True), (UNCLEAR, False, True), (NOT_SENT, True, True)],
 )
 def test_what_became_of_a_row_decides_whether_it_goes_again(
-    database: Database, result: RowResult, goes_again: bool, goes_again_unclear: bool
+    own_database: Database, result: RowResult, goes_again: bool, goes_again_unclear: bool
 ) -> None:
-    send(database, result)
+    send(own_database, result)
 
-    assert known(database) == ({} if result is NOT_SENT else {KEY: result.status})
-    assert begin(database) is goes_again
-    end(database, result)
-    assert begin(database, again_unclear=True) is goes_again_unclear
-
-
-def test_row_found_sending_was_interrupted_and_is_unclear(database: Database) -> None:
-    begin(database)
-
-    assert known(database) == {KEY: "unclear"}
-    assert not begin(database)
+    assert known(own_database) == ({} if result is NOT_SENT else {KEY: result.status})
+    assert begin(own_database) is goes_again
+    end(own_database, result)
+    assert begin(own_database, again_unclear=True) is goes_again_unclear
 
 
-@pytest.mark.parametrize("earlier", [begin, lambda database: send(database, UNCLEAR)])
+def test_row_found_sending_was_interrupted_and_is_unclear(own_database: Database) -> None:
+    begin(own_database)
+
+    assert known(own_database) == {KEY: "unclear"}
+    assert not begin(own_database)
+
+
+@pytest.mark.parametrize("earlier", [begin, lambda own_database: send(own_database, UNCLEAR)])
 def test_unclear_row_that_goes_again_and_is_not_sent_is_unclear_still(
-    database: Database, earlier: Callable[[Database], object]
+    own_database: Database, earlier: Callable[[Database], object]
 ) -> None:
-    earlier(database)
+    earlier(own_database)
 
-    assert begin(database, again_unclear=True)
-    end(database, NOT_SENT)
+    assert begin(own_database, again_unclear=True)
+    end(own_database, NOT_SENT)
 
-    assert known(database) == {KEY: "unclear"}
-
-
-def test_refused_row_that_is_sent_again_may_succeed(database: Database) -> None:
-    send(database, REFUSED)
-
-    send(database, MARKED)
-
-    assert known(database) == {KEY: "marked"}
+    assert known(own_database) == {KEY: "unclear"}
 
 
-def test_another_parcel_of_the_shipment_is_another_row(database: Database) -> None:
-    send(database, MARKED)
+def test_refused_row_that_is_sent_again_may_succeed(own_database: Database) -> None:
+    send(own_database, REFUSED)
 
-    assert known(database, ("se-1", "1Z2"), ("se-2", "1Z1")) == {}
-    assert begin(database, ("se-1", "1Z2"))
+    send(own_database, MARKED)
+
+    assert known(own_database) == {KEY: "marked"}
 
 
-def test_a_thousand_rows_are_asked_for_at_once(database: Database) -> None:
-    send(database, MARKED)
+def test_another_parcel_of_the_shipment_is_another_row(own_database: Database) -> None:
+    send(own_database, MARKED)
 
-    assert known(database, *((f"se-{number}", "1Z1") for number in range(1000))) == {KEY: "marked"}
+    assert known(own_database, ("se-1", "1Z2"), ("se-2", "1Z1")) == {}
+    assert begin(own_database, ("se-1", "1Z2"))
+
+
+def test_a_thousand_rows_are_asked_for_at_once(own_database: Database) -> None:
+    send(own_database, MARKED)
+
+    assert known(own_database, *((f"se-{number}", "1Z1") for number in range(1000))) == {
+        KEY: "marked"
+    }

@@ -14,8 +14,8 @@ from bridge.store.engine.database import Database
 from bridge.store.tables import metadata
 
 
-def test_migrated_database_holds_just_the_tables_of_the_code(database: Database) -> None:
-    with database.read() as connection:
+def test_migrated_database_holds_just_the_tables_of_the_code(own_database: Database) -> None:
+    with own_database.read() as connection:
         differences = compare_metadata(
             MigrationContext.configure(connection, opts={"compare_type": True}), metadata
         )
@@ -23,17 +23,17 @@ def test_migrated_database_holds_just_the_tables_of_the_code(database: Database)
     assert differences == []
 
 
-def test_migrating_twice_changes_nothing(database: Database) -> None:
-    migrate.upgrade(database)
+def test_migrating_twice_changes_nothing(own_database: Database) -> None:
+    migrate.upgrade(own_database)
 
-    with database.read() as connection:
+    with own_database.read() as connection:
         assert migrate.current(connection) == migrate.newest()
 
 
-def test_downgrade_to_base_leaves_no_table_of_ours(database: Database) -> None:
-    migrate.downgrade(database, "base")
+def test_downgrade_to_base_leaves_no_table_of_ours(own_database: Database) -> None:
+    migrate.downgrade(own_database, "base")
 
-    with database.read() as connection:
+    with own_database.read() as connection:
         assert set(inspect(connection).get_table_names()) <= {"alembic_version"}
 
 
@@ -51,8 +51,10 @@ def test_versions_are_told_as_alembic_tells_them() -> None:
     assert migrate.newest() == scripts.get_current_head()
 
 
-def test_process_that_finds_its_ledger_up_to_date_never_loads_alembic(database: Database) -> None:
-    url = database.url.render_as_string(hide_password=False)
+def test_process_that_finds_its_database_up_to_date_never_loads_alembic(
+    own_database: Database,
+) -> None:
+    url = own_database.url.render_as_string(hide_password=False)
     look = f"migrate.upgrade(database.Database({url!r})); print('alembic' in sys.modules)"
     code = f"import sys; from bridge.store.engine import database, migrate; {look}"
 

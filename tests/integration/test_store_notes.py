@@ -5,14 +5,14 @@ from bridge.store.engine.database import Database
 from tests.support.fakes import Clock
 
 
-def test_newest_note_of_a_name_stands_until_it_is_dropped(database: Database) -> None:
+def test_newest_note_of_a_name_stands_until_it_is_dropped(own_database: Database) -> None:
     clock = Clock()
-    with database.begin() as connection:
+    with own_database.begin() as connection:
         notes.put(connection, "a", {"problems": ["one"]}, now=clock.now)
         notes.put(connection, "b", [], now=clock.now)
         notes.put(connection, "a", {"problems": []}, now=clock.advance(60))
 
-    with database.begin() as connection:
+    with own_database.begin() as connection:
         assert notes.get(connection, "a") == ({"problems": []}, clock.now)
         notes.drop(connection, "a")
         assert (notes.get(connection, "a"), (notes.get(connection, "b") or ["?"])[0]) == (None, [])

@@ -34,21 +34,21 @@ def bindings(database: Database, *ids: str) -> dict[str, set[str]]:
         return orders.bindings(connection, ids)
 
 
-def test_order_comes_back_as_purple_dot_told_it(ledger: WatchedDatabase) -> None:
+def test_order_comes_back_as_purple_dot_told_it(database: WatchedDatabase) -> None:
     told = an_order(CAP, SHAWL, OrderLine("line-gift", 0, None))
-    remember(ledger, told)
+    remember(database, told)
 
-    assert known(ledger, order_ids=[ORDER_ID]) == [told]
+    assert known(database, order_ids=[ORDER_ID]) == [told]
 
 
 @pytest.mark.parametrize("status", [*OrderStatus, None])
 def test_order_without_lines_or_status_is_remembered_too(
-    ledger: WatchedDatabase, status: OrderStatus | None
+    database: WatchedDatabase, status: OrderStatus | None
 ) -> None:
     told = FulfillmentOrder(ORDER_ID, "PD1", status, ())
-    remember(ledger, told)
+    remember(database, told)
 
-    assert known(ledger, order_ids=[ORDER_ID]) == [told]
+    assert known(database, order_ids=[ORDER_ID]) == [told]
 
 
 @pytest.mark.parametrize(
@@ -61,59 +61,59 @@ def test_order_without_lines_or_status_is_remembered_too(
     ],
 )
 def test_order_is_found_once_by_id_reference_or_line(
-    ledger: WatchedDatabase, asked: dict[str, list[str]]
+    database: WatchedDatabase, asked: dict[str, list[str]]
 ) -> None:
-    remember(ledger, an_order(), an_order(OrderLine("other", 1), id=OTHER_ID, reference="PD200"))
+    remember(database, an_order(), an_order(OrderLine("other", 1), id=OTHER_ID, reference="PD200"))
 
-    assert [order.id for order in known(ledger, **asked)] == [ORDER_ID]
-
-
-def test_nothing_asked_finds_nothing(ledger: WatchedDatabase) -> None:
-    remember(ledger, an_order())
-
-    assert known(ledger) == []
-    assert known(ledger, references=["PD1"], order_ids=[OTHER_ID], line_ids=["line"]) == []
+    assert [order.id for order in known(database, **asked)] == [ORDER_ID]
 
 
-def test_one_reference_may_have_two_orders(ledger: WatchedDatabase) -> None:
-    remember(ledger, an_order(), an_order(OrderLine("x", 1), id=OTHER_ID, reference=" pd100 "))
+def test_nothing_asked_finds_nothing(database: WatchedDatabase) -> None:
+    remember(database, an_order())
 
-    assert {order.id for order in known(ledger, references=["PD100"])} == {ORDER_ID, OTHER_ID}
+    assert known(database) == []
+    assert known(database, references=["PD1"], order_ids=[OTHER_ID], line_ids=["line"]) == []
 
 
-def test_newer_word_replaces_the_older(ledger: WatchedDatabase) -> None:
-    remember(ledger, an_order())
+def test_one_reference_may_have_two_orders(database: WatchedDatabase) -> None:
+    remember(database, an_order(), an_order(OrderLine("x", 1), id=OTHER_ID, reference=" pd100 "))
+
+    assert {order.id for order in known(database, references=["PD100"])} == {ORDER_ID, OTHER_ID}
+
+
+def test_newer_word_replaces_the_older(database: WatchedDatabase) -> None:
+    remember(database, an_order())
     newer = an_order(
         OrderLine("line-scarf", 4, "SCARF"), reference="#PD101", status=OrderStatus.VOIDED
     )
 
-    remember(ledger, newer)
+    remember(database, newer)
 
-    assert known(ledger, order_ids=[ORDER_ID]) == [newer]
-    assert known(ledger, line_ids=["line-cap"]) == []
-    assert known(ledger, references=["PD100"]) == []
+    assert known(database, order_ids=[ORDER_ID]) == [newer]
+    assert known(database, line_ids=["line-cap"]) == []
+    assert known(database, references=["PD100"]) == []
 
 
 def test_order_that_names_a_line_twice_is_remembered_with_all_its_units(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    remember(ledger, an_order(CAP, SHAWL, OrderLine(CAP.id, 2, CAP.sku)))
+    remember(database, an_order(CAP, SHAWL, OrderLine(CAP.id, 2, CAP.sku)))
 
-    [order] = known(ledger, order_ids=[ORDER_ID])
+    [order] = known(database, order_ids=[ORDER_ID])
     assert {line.id: line.quantity for line in order.lines} == {"line-cap": 3, "line-shawl": 2}
 
 
-def test_same_order_twice_on_a_page_is_one(ledger: WatchedDatabase) -> None:
-    remember(ledger, an_order(), an_order())
+def test_same_order_twice_on_a_page_is_one(database: WatchedDatabase) -> None:
+    remember(database, an_order(), an_order())
 
-    assert known(ledger, order_ids=[ORDER_ID]) == [an_order()]
+    assert known(database, order_ids=[ORDER_ID]) == [an_order()]
 
 
-def test_a_thousand_references_are_looked_up_at_once(ledger: WatchedDatabase) -> None:
-    remember(ledger, an_order(reference="PD999"))
+def test_a_thousand_references_are_looked_up_at_once(database: WatchedDatabase) -> None:
+    remember(database, an_order(reference="PD999"))
 
     found = known(
-        ledger,
+        database,
         references=[f"PD{number}" for number in range(1000)],
         line_ids=[f"l{number}" for number in range(1000)],
     )
@@ -129,54 +129,54 @@ def test_a_thousand_references_are_looked_up_at_once(ledger: WatchedDatabase) ->
     before=st.sampled_from(["", " ", "#", " #"]),
 )
 def test_reference_is_found_however_it_is_written(
-    ledger: WatchedDatabase, number: str, before: str
+    database: WatchedDatabase, number: str, before: str
 ) -> None:
-    remember(ledger, an_order(reference=f"{before}{number}"))
+    remember(database, an_order(reference=f"{before}{number}"))
 
-    assert [order.id for order in known(ledger, references=[number.upper()])] == [ORDER_ID]
+    assert [order.id for order in known(database, references=[number.upper()])] == [ORDER_ID]
 
 
 def test_only_what_was_delivered_or_linked_binds_a_shipstation_order(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    put(ledger, a_parcel(shipstation_shipment_id="481"))
-    assert bindings(ledger, "481", "999") == {}
+    put(database, a_parcel(shipstation_shipment_id="481"))
+    assert bindings(database, "481", "999") == {}
 
-    deliver_next(ledger)
+    deliver_next(database)
 
-    assert bindings(ledger, "481", "999") == {"481": {ORDER_ID}}
+    assert bindings(database, "481", "999") == {"481": {ORDER_ID}}
 
 
-def test_a_persons_link_binds_before_anything_is_delivered(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel())
-    with ledger.begin() as connection:
+def test_a_persons_link_binds_before_anything_is_delivered(database: WatchedDatabase) -> None:
+    put(database, a_parcel())
+    with database.begin() as connection:
         connection.execute(deliveries.update().values(rule="linked"))
 
-    assert bindings(ledger, "480") == {"480": {ORDER_ID}}
+    assert bindings(database, "480") == {"480": {ORDER_ID}}
 
 
-def test_combined_order_is_bound_to_each_of_its_orders(ledger: WatchedDatabase) -> None:
+def test_combined_order_is_bound_to_each_of_its_orders(database: WatchedDatabase) -> None:
     for number, order_id in enumerate((ORDER_ID, OTHER_ID)):
         put(
-            ledger,
+            database,
             a_parcel(number=f"1Z{number}", record=str(number)),
             orders=(an_order(id=order_id),),
         )
-        deliver_next(ledger)
+        deliver_next(database)
 
-    assert bindings(ledger, "480") == {"480": {ORDER_ID, OTHER_ID}}
+    assert bindings(database, "480") == {"480": {ORDER_ID, OTHER_ID}}
 
 
-def test_locking_orders_that_are_not_there_is_harmless(ledger: WatchedDatabase) -> None:
-    with ledger.begin() as connection:
+def test_locking_orders_that_are_not_there_is_harmless(database: WatchedDatabase) -> None:
+    with database.begin() as connection:
         orders.lock(connection, [])
         orders.lock(connection, [ORDER_ID])
 
 
 def test_second_decision_about_an_order_waits_for_the_first(
-    ledger: WatchedDatabase, opened: Callable[[], Database]
+    database: WatchedDatabase, opened: Callable[[], Database]
 ) -> None:
-    remember(ledger, an_order())
+    remember(database, an_order())
     other, order_of_things, asked = opened(), [], Event()
 
     def lock_too() -> None:
@@ -185,7 +185,7 @@ def test_second_decision_about_an_order_waits_for_the_first(
             orders.lock(connection, [ORDER_ID])
             order_of_things.append("second")
 
-    with Database.begin(ledger) as connection:
+    with Database.begin(database) as connection:
         orders.lock(connection, [ORDER_ID])
         waiting = Thread(target=lock_too)
         waiting.start()

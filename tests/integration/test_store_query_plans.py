@@ -7,26 +7,26 @@ import pytest
 from bridge.domain.events import Lane
 from bridge.store import deliveries, leases, orders, rate_limits
 from bridge.store.engine.database import Database
-from tests.support.jobs import Desk
+from tests.support.jobs import Jobs
 from tests.support.query_plans import plans_of, reading_through
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
-pytestmark = pytest.mark.parametrize("ledger_url", ["sqlite"], indirect=True)
+pytestmark = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
-def ledger(opened: Callable[[], Database]) -> Database:
+def database(opened: Callable[[], Database]) -> Database:
     """One that runs the product's own statements alone."""
     return opened()
 
 
-def test_what_a_parcel_takes_from_webhook_to_fulfillment_is_found_by_an_index(desk: Desk) -> None:
+def test_what_a_parcel_takes_from_webhook_to_fulfillment_is_found_by_an_index(jobs: Jobs) -> None:
     """By the row's own key, too: an index of statuses holds all that was ever delivered."""
-    with plans_of(desk.ledger) as plans:
-        desk.notify()
-        desk.process()
-        desk.deliver()
+    with plans_of(jobs.database) as plans:
+        jobs.notify()
+        jobs.process()
+        jobs.deliver()
 
     assert len(plans) > 20
     assert reading_through(plans) == {}
@@ -34,9 +34,9 @@ def test_what_a_parcel_takes_from_webhook_to_fulfillment_is_found_by_an_index(de
     assert not [step for step in steps if "MULTI-INDEX" in step or "_status" in step]
 
 
-def test_what_workers_and_other_records_ask_is_found_by_an_index(desk: Desk) -> None:
-    with plans_of(desk.ledger) as plans, desk.ledger.begin() as connection:
-        now = desk.ledger.now(connection)
+def test_what_workers_and_other_records_ask_is_found_by_an_index(jobs: Jobs) -> None:
+    with plans_of(jobs.database) as plans, jobs.database.begin() as connection:
+        now = jobs.database.now(connection)
         leases.next_due(connection)
         leases.renew(connection, leases.EVENTS, held=[("evt_1", 1)], owner="worker-1", until=now)
         rate_limits.take(connection, "purple_dot", per_minute=60, now=now, lane=Lane.LIVE)

@@ -36,12 +36,12 @@ def ask(database: Database, question: Any, *arguments: Any, **options: Any) -> A
 
 
 @pytest.fixture
-def told(ledger: WatchedDatabase, clock: Clock) -> tuple[str, str]:
+def told(database: WatchedDatabase, clock: Clock) -> tuple[str, str]:
     """An event that led to a delivered fulfillment: their ids."""
-    event_id, _ = receive(ledger, lane=Lane.RETRY)
-    event = claim_event(ledger)
-    [decision] = put(ledger, a_parcel(all_tracking_numbers=("1Z1", "1Z2")))
-    with ledger.begin() as connection:
+    event_id, _ = receive(database, lane=Lane.RETRY)
+    event = claim_event(database)
+    [decision] = put(database, a_parcel(all_tracking_numbers=("1Z1", "1Z2")))
+    with database.begin() as connection:
         deliveries.link_event(connection, event_id, [decision.delivery_id])
         events.save_records(
             connection,
@@ -56,7 +56,7 @@ def told(ledger: WatchedDatabase, clock: Clock) -> tuple[str, str]:
         }
         events.finish(connection, event, owner="worker-1", now=clock.now, **processed)
     clock.advance(5)
-    delivery = claim_delivery(ledger)
+    delivery = claim_delivery(database)
     attempt = Attempt(
         1,
         Trigger.LIVE,
@@ -68,7 +68,7 @@ def told(ledger: WatchedDatabase, clock: Clock) -> tuple[str, str]:
         answer="{}",
     )
     record(
-        ledger,
+        database,
         delivery,
         DeliveryStatus.DELIVERED,
         attempt=attempt,
@@ -79,9 +79,9 @@ def told(ledger: WatchedDatabase, clock: Clock) -> tuple[str, str]:
 
 
 def test_event_has_just_the_fields_of_the_contract(
-    ledger: WatchedDatabase, told: tuple[str, str]
+    database: WatchedDatabase, told: tuple[str, str]
 ) -> None:
-    [event] = ask(ledger, reports.list_events, Query())
+    [event] = ask(database, reports.list_events, Query())
 
     fields = {
         "id",
@@ -104,9 +104,9 @@ def test_event_has_just_the_fields_of_the_contract(
 
 
 def test_delivery_has_just_the_fields_of_the_contract(
-    ledger: WatchedDatabase, clock: Clock, told: tuple[str, str]
+    database: WatchedDatabase, clock: Clock, told: tuple[str, str]
 ) -> None:
-    [delivery] = ask(ledger, reports.list_deliveries, Query())
+    [delivery] = ask(database, reports.list_deliveries, Query())
 
     assert delivery == {
         "id": told[1],
@@ -137,8 +137,10 @@ def test_delivery_has_just_the_fields_of_the_contract(
     }
 
 
-def test_story_of_an_event_tells_everything(ledger: WatchedDatabase, told: tuple[str, str]) -> None:
-    story = ask(ledger, reports.event_story, told[0])
+def test_story_of_an_event_tells_everything(
+    database: WatchedDatabase, told: tuple[str, str]
+) -> None:
+    story = ask(database, reports.event_story, told[0])
 
     assert story["body"] == "{}"
     assert [one["kind"] for one in story["records"]] == ["v1_shipment"]
@@ -147,9 +149,9 @@ def test_story_of_an_event_tells_everything(ledger: WatchedDatabase, told: tuple
 
 
 def test_story_of_a_delivery_has_its_attempts_and_its_rule(
-    ledger: WatchedDatabase, told: tuple[str, str]
+    database: WatchedDatabase, told: tuple[str, str]
 ) -> None:
-    story = ask(ledger, reports.delivery_story, told[1])
+    story = ask(database, reports.delivery_story, told[1])
 
     [attempt] = story["attempt_history"]
     assert (attempt["outcome"], attempt["http_status"], attempt["request"]) == (
@@ -161,40 +163,42 @@ def test_story_of_a_delivery_has_its_attempts_and_its_rule(
     assert (story["rule"], story["event_ids"]) == ("orderNumber", [told[0]])
 
 
-def test_body_that_is_no_text_is_shown_all_the_same(ledger: WatchedDatabase) -> None:
-    event_id, _ = receive(ledger, body=b"\xff{")
+def test_body_that_is_no_text_is_shown_all_the_same(database: WatchedDatabase) -> None:
+    event_id, _ = receive(database, body=b"\xff{")
 
-    assert ask(ledger, reports.event_story, event_id)["body"] == "\N{REPLACEMENT CHARACTER}{"
+    assert ask(database, reports.event_story, event_id)["body"] == "\N{REPLACEMENT CHARACTER}{"
 
 
-def test_unknown_id_has_no_story(ledger: WatchedDatabase) -> None:
-    assert ask(ledger, reports.event_story, "evt_x") is None
-    assert ask(ledger, reports.delivery_story, "dlv_x") is None
-    assert ask(ledger, reports.find_ids, "evt_x") == []
+def test_unknown_id_has_no_story(database: WatchedDatabase) -> None:
+    assert ask(database, reports.event_story, "evt_x") is None
+    assert ask(database, reports.delivery_story, "dlv_x") is None
+    assert ask(database, reports.find_ids, "evt_x") == []
 
 
 @pytest.mark.parametrize("text", ["PD100", "#PD100", "1Z1", ORDER_ID, "480"])
 def test_delivery_is_found_by_whatever_a_person_has(
-    ledger: WatchedDatabase, told: tuple[str, str], text: str
+    database: WatchedDatabase, told: tuple[str, str], text: str
 ) -> None:
-    assert ask(ledger, reports.find_ids, text) == [told[1]]
-    assert [one["id"] for one in ask(ledger, reports.list_deliveries, Query(search=text))] == [
+    assert ask(database, reports.find_ids, text) == [told[1]]
+    assert [one["id"] for one in ask(database, reports.list_deliveries, Query(search=text))] == [
         told[1]
     ]
-    assert [one["id"] for one in ask(ledger, reports.list_events, Query(search=text))] == [told[0]]
+    assert [one["id"] for one in ask(database, reports.list_events, Query(search=text))] == [
+        told[0]
+    ]
 
 
-def test_id_is_found_by_its_beginning(ledger: WatchedDatabase, told: tuple[str, str]) -> None:
+def test_id_is_found_by_its_beginning(database: WatchedDatabase, told: tuple[str, str]) -> None:
     event_id, delivery_id = told
 
-    assert ask(ledger, reports.find_ids, event_id[:10]) == [event_id]
-    assert ask(ledger, reports.find_ids, delivery_id) == [delivery_id]
+    assert ask(database, reports.find_ids, event_id[:10]) == [event_id]
+    assert ask(database, reports.find_ids, delivery_id) == [delivery_id]
 
 
-def test_beginning_of_many_ids_gives_the_first_few(ledger: WatchedDatabase) -> None:
-    ids = sorted(receive(ledger, resource_url=f"{URL}{number}")[0] for number in range(7))
+def test_beginning_of_many_ids_gives_the_first_few(database: WatchedDatabase) -> None:
+    ids = sorted(receive(database, resource_url=f"{URL}{number}")[0] for number in range(7))
 
-    assert ask(ledger, reports.find_ids, "evt_", most=3) == ids[:3]
+    assert ask(database, reports.find_ids, "evt_", most=3) == ids[:3]
 
 
 @pytest.mark.parametrize(
@@ -209,51 +213,51 @@ def test_beginning_of_many_ids_gives_the_first_few(ledger: WatchedDatabase) -> N
         (Query(search="nothing"), 0),
     ],
 )
-def test_list_of_events_is_narrowed(ledger: WatchedDatabase, query: Query, count: int) -> None:
+def test_list_of_events_is_narrowed(database: WatchedDatabase, query: Query, count: int) -> None:
     for number, event_type in enumerate(("SHIP_NOTIFY", "SHIP_NOTIFY", "LABEL_CREATED_V2")):
-        receive(ledger, event_type, resource_url=f"{URL}{number}")
+        receive(database, event_type, resource_url=f"{URL}{number}")
 
-    assert len(ask(ledger, reports.list_events, query)) == count
+    assert len(ask(database, reports.list_events, query)) == count
 
 
 def test_since_is_included_until_is_not_and_the_newest_is_first(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
     moments, ids = [], []
     for number in range(3):
         moments.append(clock.now)
-        ids.append(receive(ledger, resource_url=f"{URL}{number}")[0])
+        ids.append(receive(database, resource_url=f"{URL}{number}")[0])
         clock.advance(60)
 
-    listed = ask(ledger, reports.list_events, Query(since=moments[0], until=moments[2]))
+    listed = ask(database, reports.list_events, Query(since=moments[0], until=moments[2]))
 
     assert [event["id"] for event in listed] == [ids[1], ids[0]]
 
 
 def test_deliveries_are_narrowed_by_the_type_of_their_event(
-    ledger: WatchedDatabase, told: tuple[str, str]
+    database: WatchedDatabase, told: tuple[str, str]
 ) -> None:
-    put(ledger, a_parcel(number="1Z9", record="9"), orders=(an_order(id="another"),))
+    put(database, a_parcel(number="1Z9", record="9"), orders=(an_order(id="another"),))
 
     assert [
-        one["id"] for one in ask(ledger, reports.list_deliveries, Query(event_type="SHIP_NOTIFY"))
+        one["id"] for one in ask(database, reports.list_deliveries, Query(event_type="SHIP_NOTIFY"))
     ] == [told[1]]
-    assert len(ask(ledger, reports.list_deliveries, Query())) == 2
-    assert len(ask(ledger, reports.list_deliveries, Query(status="pending"))) == 1
+    assert len(ask(database, reports.list_deliveries, Query())) == 2
+    assert len(ask(database, reports.list_deliveries, Query(status="pending"))) == 1
 
 
 def test_oldest_unprocessed_is_the_age_of_the_first_that_still_is_work(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    assert ask(ledger, reports.oldest_unprocessed, now=clock.now) == 0.0
-    receive(ledger)
+    assert ask(database, reports.oldest_unprocessed, now=clock.now) == 0.0
+    receive(database)
     clock.advance(30)
-    receive(ledger, resource_url=f"{URL}2")
+    receive(database, resource_url=f"{URL}2")
     clock.advance(12)
 
-    assert ask(ledger, reports.oldest_unprocessed, now=clock.now) == 42.0
-    _finish(ledger, claim_event(ledger))
-    assert ask(ledger, reports.oldest_unprocessed, now=clock.now) == 12.0
+    assert ask(database, reports.oldest_unprocessed, now=clock.now) == 42.0
+    _finish(database, claim_event(database))
+    assert ask(database, reports.oldest_unprocessed, now=clock.now) == 12.0
 
 
 def _finish(database: Database, event: Any, status: EventStatus = EventStatus.PROCESSED) -> None:
@@ -261,28 +265,30 @@ def _finish(database: Database, event: Any, status: EventStatus = EventStatus.PR
         events.finish(connection, event, owner="worker-1", status=status, now=database.moment())
 
 
-def test_exceptions_are_what_waits_for_a_person(ledger: WatchedDatabase) -> None:
-    put(ledger, a_parcel(), a_parcel(number=None, record="2"))
-    put(ledger, a_parcel(number="1Z3", record="3"), orders=(an_order(id="another"),))
-    record(ledger, claim_delivery(ledger), DeliveryStatus.DEAD, reason=Reason.SCHEDULE_EXHAUSTED)
-    deliver_next(ledger)
-    receive(ledger)
-    _finish(ledger, claim_event(ledger), EventStatus.DEAD)
-    receive(ledger)
+def test_exceptions_are_what_waits_for_a_person(database: WatchedDatabase) -> None:
+    put(database, a_parcel(), a_parcel(number=None, record="2"))
+    put(database, a_parcel(number="1Z3", record="3"), orders=(an_order(id="another"),))
+    record(
+        database, claim_delivery(database), DeliveryStatus.DEAD, reason=Reason.SCHEDULE_EXHAUSTED
+    )
+    deliver_next(database)
+    receive(database)
+    _finish(database, claim_event(database), EventStatus.DEAD)
+    receive(database)
 
-    assert ask(ledger, reports.count_exceptions) == 3
-    assert ask(ledger, reports.count_deliveries) == {
+    assert ask(database, reports.count_exceptions) == 3
+    assert ask(database, reports.count_deliveries) == {
         DeliveryStatus.HELD: 1,
         DeliveryStatus.DEAD: 1,
         DeliveryStatus.DELIVERED: 1,
     }
-    assert ask(ledger, reports.count_events) == {EventStatus.DEAD: 1, EventStatus.RECEIVED: 1}
+    assert ask(database, reports.count_events) == {EventStatus.DEAD: 1, EventStatus.RECEIVED: 1}
 
 
-def test_held_is_not_a_fault_of_the_report(ledger: WatchedDatabase) -> None:
-    [decision] = put(ledger, a_parcel(number=None))
+def test_held_is_not_a_fault_of_the_report(database: WatchedDatabase) -> None:
+    [decision] = put(database, a_parcel(number=None))
 
-    [listed] = ask(ledger, reports.list_deliveries, Query(status="held"))
+    [listed] = ask(database, reports.list_deliveries, Query(status="held"))
 
     assert (listed["id"], listed["reason"], listed["line_items"]) == (
         decision.delivery_id,

@@ -20,7 +20,7 @@ from bridge.store.deliveries import load
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.store.tables import RESOLVED_DELIVERY, RESOLVED_EVENT
-from tests.support.jobs import Desk
+from tests.support.jobs import Jobs
 from tests.support.rows import claim_delivery, claim_event, receive, record, row, rows
 
 pytest_plugins = ["tests.support.database_fixtures"]
@@ -33,32 +33,32 @@ def forget(database: Database) -> None:
     retention.forget(database, DAYS, threading.Event())
 
 
-def delivered(desk: Desk) -> tuple[str, str]:
+def delivered(jobs: Jobs) -> tuple[str, str]:
     """One webhook, taken to its end; the ids of its event and its delivery."""
-    event_id = desk.notify()
-    desk.process()
-    return event_id, desk.deliver().id
+    event_id = jobs.notify()
+    jobs.process()
+    return event_id, jobs.deliver().id
 
 
 def test_what_was_delivered_long_ago_loses_its_texts_and_keeps_its_mapping_and_decisions(
-    desk: Desk,
+    jobs: Jobs,
 ) -> None:
-    event_id, delivery_id = delivered(desk)
-    before, mapping = row(desk.ledger, event_id), row(desk.ledger, delivery_id)
-    desk.clock.advance(A_QUARTER)
+    event_id, delivery_id = delivered(jobs)
+    before, mapping = row(jobs.database, event_id), row(jobs.database, delivery_id)
+    jobs.clock.advance(A_QUARTER)
 
-    forget(desk.ledger)
+    forget(jobs.database)
 
     event, delivery, [attempt] = (
-        row(desk.ledger, event_id),
-        row(desk.ledger, delivery_id),
-        rows(desk.ledger, "attempts"),
+        row(jobs.database, event_id),
+        row(jobs.database, delivery_id),
+        rows(jobs.database, "attempts"),
     )
     assert (
         bytes(event.body),
         event.headers,
         event.remote_address,
-        rows(desk.ledger, "records"),
+        rows(jobs.database, "records"),
     ) == (b"", {}, None, [])
     assert (attempt.request, attempt.answer, attempt.detail) == (None, None, None)
     assert (delivery.shipment["items"], delivery.shipment["clues"], delivery.detail) == (
@@ -66,7 +66,7 @@ def test_what_was_delivered_long_ago_loses_its_texts_and_keeps_its_mapping_and_d
         [],
         None,
     )
-    assert event.redacted_at == delivery.redacted_at == desk.clock.now
+    assert event.redacted_at == delivery.redacted_at == jobs.clock.now
     untouched = (
         "id",
         "status",
@@ -86,17 +86,21 @@ def test_what_was_delivered_long_ago_loses_its_texts_and_keeps_its_mapping_and_d
         k: v for k, v in mapping._mapping.items() if k not in changed
     }
     assert (attempt.outcome, attempt.http_status, attempt.number) == ("delivered", 200, 1)
-    assert len(rows(desk.ledger, "delivery_lines")) == 2
+    assert len(rows(jobs.database, "delivery_lines")) == 2
 
 
-def test_nothing_is_touched_before_its_time(desk: Desk) -> None:
-    delivered(desk)
-    before = rows(desk.ledger, "events"), rows(desk.ledger, "attempts"), rows(desk.ledger)
-    desk.clock.advance(A_QUARTER - 120)
+def test_nothing_is_touched_before_its_time(jobs: Jobs) -> None:
+    delivered(jobs)
+    before = rows(jobs.database, "events"), rows(jobs.database, "attempts"), rows(jobs.database)
+    jobs.clock.advance(A_QUARTER - 120)
 
-    forget(desk.ledger)
+    forget(jobs.database)
 
-    assert (rows(desk.ledger, "events"), rows(desk.ledger, "attempts"), rows(desk.ledger)) == before
+    assert (
+        rows(jobs.database, "events"),
+        rows(jobs.database, "attempts"),
+        rows(jobs.database),
+    ) == before
 
 
 @pytest.mark.parametrize(
@@ -104,47 +108,50 @@ def test_nothing_is_touched_before_its_time(desk: Desk) -> None:
     [DeliveryStatus.HELD, DeliveryStatus.DEAD, DeliveryStatus.UNCONFIRMED, DeliveryStatus.RETRYING],
 )
 def test_what_is_not_resolved_is_kept_whole_however_old_it_is(
-    desk: Desk, status: DeliveryStatus
+    jobs: Jobs, status: DeliveryStatus
 ) -> None:
-    desk.notify()
-    desk.process()
-    due = {} if status in (DeliveryStatus.HELD, DeliveryStatus.DEAD) else {"due_at": desk.clock.now}
-    record(desk.ledger, claim_delivery(desk.ledger), status, reason=Reason.NO_ITEMS, **due)
-    before = [rows(desk.ledger, name) for name in ("events", "records", "deliveries", "attempts")]
-    desk.clock.advance(10 * A_QUARTER)
+    jobs.notify()
+    jobs.process()
+    due = {} if status in (DeliveryStatus.HELD, DeliveryStatus.DEAD) else {"due_at": jobs.clock.now}
+    record(jobs.database, claim_delivery(jobs.database), status, reason=Reason.NO_ITEMS, **due)
+    before = [rows(jobs.database, name) for name in ("events", "records", "deliveries", "attempts")]
+    jobs.clock.advance(10 * A_QUARTER)
 
-    forget(desk.ledger)
+    forget(jobs.database)
 
     assert [
-        rows(desk.ledger, name) for name in ("events", "records", "deliveries", "attempts")
+        rows(jobs.database, name) for name in ("events", "records", "deliveries", "attempts")
     ] == before
 
 
-def test_event_that_is_dead_or_still_work_is_kept_whole(desk: Desk) -> None:
+def test_event_that_is_dead_or_still_work_is_kept_whole(jobs: Jobs) -> None:
     work, dead = (
-        desk.notify(),
-        desk.notify(body=b"{ }", resource_url="https://ssapi.shipstation.com/shipments?batchId=8"),
+        jobs.notify(),
+        jobs.notify(body=b"{ }", resource_url="https://ssapi.shipstation.com/shipments?batchId=8"),
     )
-    with desk.ledger.begin() as connection:
+    with jobs.database.begin() as connection:
         connection.execute(
             update(tables.events)
             .where(tables.events.c.id == dead)
-            .values(status="dead", processed_at=desk.clock.now)
+            .values(status="dead", processed_at=jobs.clock.now)
         )
-    desk.clock.advance(10 * A_QUARTER)
+    jobs.clock.advance(10 * A_QUARTER)
 
-    forget(desk.ledger)
+    forget(jobs.database)
 
-    assert [bytes(row(desk.ledger, event_id).body) for event_id in (work, dead)] == [b"{}", b"{ }"]
+    assert [bytes(row(jobs.database, event_id).body) for event_id in (work, dead)] == [
+        b"{}",
+        b"{ }",
+    ]
 
 
-def test_exception_that_a_person_closed_is_kept_for_as_long_from_then_on(desk: Desk) -> None:
-    event_id = desk.notify()
-    desk.process()
-    delivery = claim_delivery(desk.ledger)
-    record(desk.ledger, delivery, DeliveryStatus.HELD, reason=Reason.NO_ITEMS)
-    desk.clock.advance(A_QUARTER)
-    with desk.ledger.begin() as connection:
+def test_exception_that_a_person_closed_is_kept_for_as_long_from_then_on(jobs: Jobs) -> None:
+    event_id = jobs.notify()
+    jobs.process()
+    delivery = claim_delivery(jobs.database)
+    record(jobs.database, delivery, DeliveryStatus.HELD, reason=Reason.NO_ITEMS)
+    jobs.clock.advance(A_QUARTER)
+    with jobs.database.begin() as connection:
         [held] = repairs.find(connection, delivery.id)
         repair.resolve(
             connection,
@@ -152,45 +159,45 @@ def test_exception_that_a_person_closed_is_kept_for_as_long_from_then_on(desk: D
             status=DeliveryStatus.DELIVERED,
             reason="by hand",
             actor="alice (shell)",
-            now=desk.clock.now,
+            now=jobs.clock.now,
         )
 
-    forget(desk.ledger)
-    young = row(desk.ledger, event_id).redacted_at
-    desk.clock.advance(A_QUARTER)
-    forget(desk.ledger)
+    forget(jobs.database)
+    young = row(jobs.database, event_id).redacted_at
+    jobs.clock.advance(A_QUARTER)
+    forget(jobs.database)
 
-    assert (young, row(desk.ledger, event_id).redacted_at) == (None, desk.clock.now)
+    assert (young, row(jobs.database, event_id).redacted_at) == (None, jobs.clock.now)
 
 
-def test_ignored_and_rejected_events_are_redacted_too(desk: Desk) -> None:
-    desk.fetcher.records.clear()
-    event_id = desk.notify(remote_address="198.51.100.7")
+def test_ignored_and_rejected_events_are_redacted_too(jobs: Jobs) -> None:
+    jobs.fetcher.records.clear()
+    event_id = jobs.notify(remote_address="198.51.100.7")
     for _look in range(3):
-        desk.process(after=70)
-    desk.clock.advance(A_QUARTER)
+        jobs.process(after=70)
+    jobs.clock.advance(A_QUARTER)
 
-    forget(desk.ledger)
+    forget(jobs.database)
 
-    event = row(desk.ledger, event_id)
+    event = row(jobs.database, event_id)
     assert (event.status, event.reason, event.redacted_at, event.remote_address) == (
         "ignored",
         "nothing_shipped",
-        desk.clock.now,
+        jobs.clock.now,
         None,
     )
 
 
-def test_redacted_event_says_so_in_its_story_and_its_explanation(desk: Desk) -> None:
-    event_id, _ = delivered(desk)
-    desk.clock.advance(A_QUARTER)
-    forget(desk.ledger)
+def test_redacted_event_says_so_in_its_story_and_its_explanation(jobs: Jobs) -> None:
+    event_id, _ = delivered(jobs)
+    jobs.clock.advance(A_QUARTER)
+    forget(jobs.database)
 
-    with desk.ledger.read() as connection:
+    with jobs.database.read() as connection:
         story = reports.event_story(connection, event_id)
     assert story is not None
 
-    assert story["redacted_at"] == desk.clock.now
+    assert story["redacted_at"] == jobs.clock.now
     told = [sentence for sentence in explain_event(story) if "BRIDGE_RETENTION_DAYS" in sentence]
     assert [sentence.partition(" UTC ")[2].partition(" ")[0] for sentence in told] == [
         "Its",
@@ -198,18 +205,18 @@ def test_redacted_event_says_so_in_its_story_and_its_explanation(desk: Desk) -> 
     ]
 
 
-def test_redacted_delivery_still_recognizes_its_parcel_and_its_void(desk: Desk) -> None:
-    delivered(desk)
-    desk.clock.advance(A_QUARTER)
-    forget(desk.ledger)
+def test_redacted_delivery_still_recognizes_its_parcel_and_its_void(jobs: Jobs) -> None:
+    delivered(jobs)
+    jobs.clock.advance(A_QUARTER)
+    forget(jobs.database)
 
-    desk.notify()
-    again = desk.process()
-    desk.notify(resource_url="https://ssapi.shipstation.com/shipments?batchId=9")
-    desk.fetcher.records[:] = [record_as_void(desk)]
-    desk.process()
+    jobs.notify()
+    again = jobs.process()
+    jobs.notify(resource_url="https://ssapi.shipstation.com/shipments?batchId=9")
+    jobs.fetcher.records[:] = [record_as_void(jobs)]
+    jobs.process()
 
-    [delivery] = rows(desk.ledger)
+    [delivery] = rows(jobs.database)
     assert (again.status, again.reason) == ("ignored", "already_delivered")
     assert (delivery.status, delivery.reason, delivery.redacted_at) == (
         "held",
@@ -218,32 +225,32 @@ def test_redacted_delivery_still_recognizes_its_parcel_and_its_void(desk: Desk) 
     )
 
 
-def record_as_void(desk: Desk) -> Any:
-    return type(one := desk.fetcher.records[0])(
+def record_as_void(jobs: Jobs) -> Any:
+    return type(one := jobs.fetcher.records[0])(
         one.kind, one.record_id, one.body | {"voided": True}
     )
 
 
 def test_many_are_redacted_in_batches_and_a_worker_that_stops_ends_between_two(
-    desk: Desk, monkeypatch: pytest.MonkeyPatch
+    jobs: Jobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retention, "_BATCH", 2)
     for number in range(5):
         receive(
-            desk.ledger, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}"
+            jobs.database, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}"
         )
-    with desk.ledger.begin() as connection:
+    with jobs.database.begin() as connection:
         connection.execute(
-            update(tables.events).values(status="ignored", due_at=None, processed_at=desk.clock.now)
+            update(tables.events).values(status="ignored", due_at=None, processed_at=jobs.clock.now)
         )
-    desk.clock.advance(A_QUARTER)
+    jobs.clock.advance(A_QUARTER)
 
-    retention.forget(desk.ledger, DAYS, _StopsAfter(looks=2))
-    after_one = sum(event.redacted_at is not None for event in rows(desk.ledger, "events"))
-    forget(desk.ledger)
+    retention.forget(jobs.database, DAYS, _StopsAfter(looks=2))
+    after_one = sum(event.redacted_at is not None for event in rows(jobs.database, "events"))
+    forget(jobs.database)
 
     assert after_one == 2
-    assert all(event.redacted_at for event in rows(desk.ledger, "events"))
+    assert all(event.redacted_at for event in rows(jobs.database, "events"))
 
 
 class _StopsAfter(threading.Event):
@@ -338,27 +345,27 @@ def test_sqlite_file_without_auto_vacuum_is_redacted_and_left_at_its_size(tmp_pa
     database.close()
 
 
-def test_event_that_is_replayed_meanwhile_is_left_alone(desk: Desk) -> None:
-    event_id = desk.notify()
-    desk.process()
-    desk.deliver()
-    desk.clock.advance(A_QUARTER)
-    with desk.ledger.begin() as connection:
-        connection.execute(update(tables.events).values(status="received", due_at=desk.clock.now))
+def test_event_that_is_replayed_meanwhile_is_left_alone(jobs: Jobs) -> None:
+    event_id = jobs.notify()
+    jobs.process()
+    jobs.deliver()
+    jobs.clock.advance(A_QUARTER)
+    with jobs.database.begin() as connection:
+        connection.execute(update(tables.events).values(status="received", due_at=jobs.clock.now))
 
-    forget(desk.ledger)
+    forget(jobs.database)
 
-    assert bytes(row(desk.ledger, event_id).body) == b"{}"
-    assert claim_event(desk.ledger).id == event_id
+    assert bytes(row(jobs.database, event_id).body) == b"{}"
+    assert claim_event(jobs.database).id == event_id
 
 
-def test_delivery_of_a_redacted_row_can_be_loaded(desk: Desk) -> None:
-    delivered(desk)
-    desk.clock.advance(A_QUARTER)
-    forget(desk.ledger)
+def test_delivery_of_a_redacted_row_can_be_loaded(jobs: Jobs) -> None:
+    delivered(jobs)
+    jobs.clock.advance(A_QUARTER)
+    forget(jobs.database)
 
-    with desk.ledger.read() as connection:
-        [delivery] = load(connection, rows(desk.ledger))
+    with jobs.database.read() as connection:
+        [delivery] = load(connection, rows(jobs.database))
 
     assert (delivery.shipment.tracking_number, delivery.shipment.items, len(delivery.lines)) == (
         "1Z1",

@@ -51,15 +51,15 @@ def arrive(database: Database, now: datetime, count: int = 1, **fields: Any) -> 
 
 
 def test_hours_count_what_came_and_how_its_deliveries_stand(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    arrive(ledger, clock.now - timedelta(hours=3), 2)
-    arrive(ledger, clock.now, 3)
-    arrive(ledger, clock.now - timedelta(hours=30))
-    put(ledger, a_parcel())
-    deliver_next(ledger)
-    put(ledger, a_parcel(record="502", number="1Z2"), orders=(an_order(),))
-    hours = ask(ledger, stats.by_hour, now=clock.now)
+    arrive(database, clock.now - timedelta(hours=3), 2)
+    arrive(database, clock.now, 3)
+    arrive(database, clock.now - timedelta(hours=30))
+    put(database, a_parcel())
+    deliver_next(database)
+    put(database, a_parcel(record="502", number="1Z2"), orders=(an_order(),))
+    hours = ask(database, stats.by_hour, now=clock.now)
 
     assert [hour.received for hour in hours] == [0] * 20 + [2, 0, 0, 3]
     assert (hours[-1].delivered, hours[-1].exceptions + hours[-1].waiting) == (1, 1)
@@ -67,12 +67,12 @@ def test_hours_count_what_came_and_how_its_deliveries_stand(
     assert sum(hour.delivered for hour in hours[:-1]) == 0
 
 
-def test_what_a_sweep_fed_in_is_no_webhook(ledger: WatchedDatabase, clock: Clock) -> None:
-    arrive(ledger, clock.now - timedelta(minutes=10))
-    arrive(ledger, clock.now, source=sweeps.SOURCE)
+def test_what_a_sweep_fed_in_is_no_webhook(database: WatchedDatabase, clock: Clock) -> None:
+    arrive(database, clock.now - timedelta(minutes=10))
+    arrive(database, clock.now, source=sweeps.SOURCE)
 
-    assert ask(ledger, stats.last_event_at) == clock.now - timedelta(minutes=10)
-    assert ask(ledger, stats.by_hour, now=clock.now)[-1].received <= 1
+    assert ask(database, stats.last_event_at) == clock.now - timedelta(minutes=10)
+    assert ask(database, stats.by_hour, now=clock.now)[-1].received <= 1
 
 
 def test_chart_is_as_high_as_its_tallest_hour() -> None:
@@ -94,24 +94,24 @@ def test_chart_is_as_high_as_its_tallest_hour() -> None:
 
 
 def test_usual_rhythm_is_that_of_the_same_hour_of_the_week(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    nothing = ask(ledger, stats.usual_per_hour, now=clock.now)
-    arrive(ledger, clock.now - timedelta(days=3), 50)
-    young = ask(ledger, stats.usual_per_hour, now=clock.now)
+    nothing = ask(database, stats.usual_per_hour, now=clock.now)
+    arrive(database, clock.now - timedelta(days=3), 50)
+    young = ask(database, stats.usual_per_hour, now=clock.now)
     for week in (1, 2):
-        arrive(ledger, clock.now - timedelta(weeks=week, minutes=40), 4)
-        arrive(ledger, clock.now - timedelta(weeks=week, minutes=-40), 2)
-        arrive(ledger, clock.now - timedelta(weeks=week, hours=5), 30)
+        arrive(database, clock.now - timedelta(weeks=week, minutes=40), 4)
+        arrive(database, clock.now - timedelta(weeks=week, minutes=-40), 2)
+        arrive(database, clock.now - timedelta(weeks=week, hours=5), 30)
 
     assert (nothing, young) == (None, None)
-    assert ask(ledger, stats.usual_per_hour, now=clock.now) == 3.0
+    assert ask(database, stats.usual_per_hour, now=clock.now) == 3.0
 
 
 def test_missed_webhooks_of_the_last_sweeps_are_added_up_by_event_type(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         for days in (1, 2, 9):
             number = sweeps.start(
                 connection,
@@ -125,7 +125,7 @@ def test_missed_webhooks_of_the_last_sweeps_are_added_up_by_event_type(
                 {"SHIP_NOTIFY": {"missed": days}, "LABEL_CREATED_V2": {"missed": 0}},
             )
 
-    assert ask(ledger, sweeps.missed, since=clock.now - timedelta(days=7)) == {
+    assert ask(database, sweeps.missed, since=clock.now - timedelta(days=7)) == {
         "SHIP_NOTIFY": 3,
         "LABEL_CREATED_V2": 0,
     }
@@ -193,8 +193,8 @@ def test_database_that_does_not_answer_is_the_only_concern() -> None:
 # Secrets of our own
 
 
-def test_secret_is_made_once_by_whoever_comes_first(ledger: WatchedDatabase) -> None:
-    with ledger.begin() as connection:
+def test_secret_is_made_once_by_whoever_comes_first(database: WatchedDatabase) -> None:
+    with database.begin() as connection:
         made = [
             secret_keys.made_once(connection, "console", candidate=text)
             for text in ("first", "second")
@@ -242,11 +242,11 @@ def test_page_of_events_is_read_off_an_index_without_sorting(
 
 
 def test_text_that_is_searched_for_is_found_in_what_was_decided(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
     """An ignored parcel has no delivery: only its event's decisions name it."""
-    arrive(ledger, clock.now)
-    with ledger.begin() as connection:
+    arrive(database, clock.now)
+    with database.begin() as connection:
         connection.execute(
             event_rows.update().values(
                 decisions=[{"order_number": "100482", "tracking_number": "1Z_9%"}]
@@ -255,8 +255,8 @@ def test_text_that_is_searched_for_is_found_in_what_was_decided(
 
     def found(**fields: Any) -> int:
         query = Query(scan_since=clock.now - timedelta(days=1), **fields)
-        counted = ask(ledger, reports.count_fitting, query, events_wanted=True)
-        assert len(ask(ledger, reports.list_events, query)) == counted
+        counted = ask(database, reports.count_fitting, query, events_wanted=True)
+        assert len(ask(database, reports.list_events, query)) == counted
         return int(counted)
 
     assert [
@@ -265,4 +265,4 @@ def test_text_that_is_searched_for_is_found_in_what_was_decided(
         found(tracking="1Z_9%"),
         found(tracking="1Zx9y"),
     ] == [1, 1, 1, 0]
-    assert ask(ledger, reports.list_events, Query(search="100482")) == []
+    assert ask(database, reports.list_events, Query(search="100482")) == []

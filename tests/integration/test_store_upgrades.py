@@ -237,7 +237,7 @@ FIRST: Rows = {
 
 @pytest.fixture
 def first(database_url: str) -> Iterator[Database]:
-    """A ledger of the first version, with rows in each of its tables."""
+    """A database of the first version, with rows in each of its tables."""
     database = Database(database_url)
     migrate.upgrade(database, steps()[0])
     with database.begin() as connection:
@@ -345,7 +345,9 @@ def test_each_step_up_and_down_keeps_every_row(first: Database) -> None:
     assert all(at_first.values())
 
 
-def test_ledger_of_the_first_version_is_understood_by_the_newest_software(first: Database) -> None:
+def test_database_of_the_first_version_is_understood_by_the_newest_software(
+    first: Database,
+) -> None:
     migrate.upgrade(first)
 
     with first.read() as connection:

@@ -73,13 +73,13 @@ def test_workers_that_start_at_once_never_share_a_name(opened: Opener) -> None:
         one.release()
 
 
-def test_name_of_a_killed_process_is_free_at_once(ledger_url: str, opened: Opener) -> None:
+def test_name_of_a_killed_process_is_free_at_once(migrated_url: str, opened: Opener) -> None:
     program = (
         "import sys\nfrom bridge.store import workers\nfrom bridge.store.engine.database import Database\n"
         "name = workers.take_name(Database(sys.argv[1]))\nprint(name.name, flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen(
-        [sys.executable, "-c", program, ledger_url],
+        [sys.executable, "-c", program, migrated_url],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
@@ -138,14 +138,14 @@ def test_giving_back_a_name_that_broke_frees_it_all_the_same(opened: Opener) -> 
     again.release()
 
 
-def test_heartbeat_says_who_lives_since_when(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_heartbeat_says_who_lives_since_when(database: WatchedDatabase, clock: Clock) -> None:
     started = clock.now
-    beat(ledger, "worker-1", clock)
+    beat(database, "worker-1", clock)
     clock.advance(5)
-    with ledger.begin() as connection:
+    with database.begin() as connection:
         workers.beat(connection, "worker-1", started_at=started, now=clock.now)
 
-    [stored] = rows(ledger, "workers")
+    [stored] = rows(database, "workers")
     assert (stored.name, stored.started_at, stored.beat_at, stored.stopped_at) == (
         "worker-1",
         started,
@@ -156,25 +156,27 @@ def test_heartbeat_says_who_lives_since_when(ledger: WatchedDatabase, clock: Clo
     assert stored.host
 
 
-def test_last_beat_is_the_newest_of_those_that_live(ledger: WatchedDatabase, clock: Clock) -> None:
-    assert last_beat(ledger) is None
-    beat(ledger, "worker-1", clock)
+def test_last_beat_is_the_newest_of_those_that_live(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    assert last_beat(database) is None
+    beat(database, "worker-1", clock)
     living = clock.now
     clock.advance(5)
-    beat(ledger, "worker-2", clock)
-    with ledger.begin() as connection:
+    beat(database, "worker-2", clock)
+    with database.begin() as connection:
         workers.stopped(connection, "worker-2", now=clock.now)
 
-    assert last_beat(ledger) == living
+    assert last_beat(database) == living
 
 
-def test_restarted_worker_lives_again(ledger: WatchedDatabase, clock: Clock) -> None:
-    beat(ledger, "worker-1", clock)
-    with ledger.begin() as connection:
+def test_restarted_worker_lives_again(database: WatchedDatabase, clock: Clock) -> None:
+    beat(database, "worker-1", clock)
+    with database.begin() as connection:
         workers.stopped(connection, "worker-1", now=clock.now)
-    assert last_beat(ledger) is None
+    assert last_beat(database) is None
 
     clock.advance(9)
-    beat(ledger, "worker-1", clock)
+    beat(database, "worker-1", clock)
 
-    assert last_beat(ledger) == clock.now
+    assert last_beat(database) == clock.now

@@ -18,7 +18,7 @@ from bridge.store import retention, sweeps
 from bridge.store.engine.database import Database
 from tests.support.fakes import Clock
 from tests.support.rows import rows
-from tests.support.virtual_bridge import Clockwork, Json
+from tests.support.virtual_bridge import Json, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -29,14 +29,14 @@ Made = tuple[PurpleDotOrder, Any, Json]
 
 @pytest.fixture
 def bridges(
-    ledger_url: str,
+    migrated_url: str,
     clock: Clock,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[Callable[..., Clockwork]]:
-    made: list[Clockwork] = []
+) -> Iterator[Callable[..., VirtualBridge]]:
+    made: list[VirtualBridge] = []
 
-    def make(**settings: str) -> Clockwork:
-        made.append(Clockwork(ledger_url, clock, **settings))
+    def make(**settings: str) -> VirtualBridge:
+        made.append(VirtualBridge(migrated_url, clock, **settings))
         return made[-1]
 
     yield make
@@ -45,18 +45,18 @@ def bridges(
 
 
 @pytest.fixture
-def bridge(bridges: Callable[..., Clockwork]) -> Clockwork:
+def bridge(bridges: Callable[..., VirtualBridge]) -> VirtualBridge:
     """With the keys of both APIs."""
     return bridges()
 
 
 @pytest.fixture
-def world(bridge: Clockwork) -> World:
+def world(bridge: VirtualBridge) -> World:
     return bridge.world
 
 
 def sweep(
-    bridge: Clockwork,
+    bridge: VirtualBridge,
     *,
     since: timedelta = 6 * HOUR,
     after: timedelta = 15 * MINUTE,
@@ -107,8 +107,8 @@ SOURCES = {
 
 @pytest.fixture(params=SOURCES)
 def source(
-    request: pytest.FixtureRequest, bridges: Callable[..., Clockwork]
-) -> tuple[Clockwork, str, Callable[[World], Made]]:
+    request: pytest.FixtureRequest, bridges: Callable[..., VirtualBridge]
+) -> tuple[VirtualBridge, str, Callable[[World], Made]]:
     """A bridge with the keys of one API, and how something is shipped there."""
     name = request.param
     return bridges(**({} if name.endswith("V2") else V1_ALONE)), name, SOURCES[name]
@@ -118,7 +118,7 @@ def source(
 
 
 def test_lost_webhook_is_made_up_for_once(
-    source: tuple[Clockwork, str, Callable[[World], Made]],
+    source: tuple[VirtualBridge, str, Callable[[World], Made]],
 ) -> None:
     bridge, event_type, ship = source
     order, thing, _lost = ship(bridge.world)
@@ -139,7 +139,7 @@ def test_lost_webhook_is_made_up_for_once(
 
 
 def test_webhook_that_comes_after_the_sweep_doubles_nothing(
-    source: tuple[Clockwork, str, Callable[[World], Made]],
+    source: tuple[VirtualBridge, str, Callable[[World], Made]],
 ) -> None:
     bridge, _event_type, ship = source
     order, _thing, late = ship(bridge.world)
@@ -154,7 +154,7 @@ def test_webhook_that_comes_after_the_sweep_doubles_nothing(
 
 
 def test_what_a_webhook_told_is_not_missed_and_costs_no_further_call(
-    source: tuple[Clockwork, str, Callable[[World], Made]],
+    source: tuple[VirtualBridge, str, Callable[[World], Made]],
 ) -> None:
     bridge, _event_type, ship = source
     bridge.travel(*(ship(bridge.world)[2] for _ in range(3)))
@@ -175,7 +175,7 @@ def test_what_a_webhook_told_is_not_missed_and_costs_no_further_call(
 
 
 def test_what_is_younger_than_ten_minutes_is_left_to_its_webhook(
-    source: tuple[Clockwork, str, Callable[[World], Made]],
+    source: tuple[VirtualBridge, str, Callable[[World], Made]],
 ) -> None:
     bridge, event_type, ship = source
     ship(bridge.world)
@@ -185,14 +185,14 @@ def test_what_is_younger_than_ten_minutes_is_left_to_its_webhook(
 
 
 def test_parcel_that_one_api_told_is_not_missed_on_the_other(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     bridge.travel(*(ship(world)[2] for ship in SOURCES.values()))
 
     assert sweep(bridge) == {}
 
 
-def test_parcel_that_was_told_inline_is_not_missed(bridge: Clockwork, world: World) -> None:
+def test_parcel_that_was_told_inline_is_not_missed(bridge: VirtualBridge, world: World) -> None:
     order = world.add_order()
     parcel = world.add_shipstation_order(order)
     mark = world.mark_shipped(parcel, "UPS")
@@ -202,7 +202,7 @@ def test_parcel_that_was_told_inline_is_not_missed(bridge: Clockwork, world: Wor
 
 
 def test_second_of_two_orders_in_one_box_is_found_though_the_number_is_known(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     first, second = world.add_order(), world.add_order()
     marks = [
@@ -219,7 +219,7 @@ def test_second_of_two_orders_in_one_box_is_found_though_the_number_is_known(
 
 
 def test_what_was_delivered_is_known_though_its_records_were_redacted(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     bridge.travel(_label(world)[2], _mark(world)[2])
     bridge.clock.advance(30 * 24 * 3600)
@@ -230,7 +230,7 @@ def test_what_was_delivered_is_known_though_its_records_were_redacted(
 
 
 def test_label_that_was_not_finished_when_it_was_told_goes_in_when_it_is(
-    bridges: Callable[..., Clockwork],
+    bridges: Callable[..., VirtualBridge],
 ) -> None:
     bridge = bridges(BRIDGE_WAIT_SCHEDULE="15s,1m")
     order = bridge.world.add_order()
@@ -251,13 +251,13 @@ def test_label_that_was_not_finished_when_it_was_told_goes_in_when_it_is(
 # What it costs
 
 
-def _calls(bridge: Clockwork, since: int) -> dict[str, int]:
+def _calls(bridge: VirtualBridge, since: int) -> dict[str, int]:
     made = [f"{system}.{operation}" for system, operation in bridge.world.calls[since:]]
     return {name: made.count(name) for name in sorted(set(made))}
 
 
 def test_batch_of_strangers_costs_two_calls_once_and_then_none(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     world.buy_labels([world.add_shipstation_order(str(90_000 + n)) for n in range(60)])
     counts = sweep(bridge)
@@ -272,7 +272,7 @@ def test_batch_of_strangers_costs_two_calls_once_and_then_none(
     assert len(bridge.events()) == 1
 
 
-def test_run_of_v1_labels_costs_one_call(bridges: Callable[..., Clockwork]) -> None:
+def test_run_of_v1_labels_costs_one_call(bridges: Callable[..., VirtualBridge]) -> None:
     bridge = bridges(**V1_ALONE)
     orders = []
     for _ in range(10):
@@ -289,7 +289,7 @@ def test_run_of_v1_labels_costs_one_call(bridges: Callable[..., Clockwork]) -> N
 
 
 def test_missed_v1_label_between_known_ones_does_not_bring_them_again(
-    bridges: Callable[..., Clockwork],
+    bridges: Callable[..., VirtualBridge],
 ) -> None:
     bridge = bridges(**V1_ALONE)
     for place in range(5):
@@ -306,7 +306,7 @@ def test_missed_v1_label_between_known_ones_does_not_bring_them_again(
     assert len(bridge.accepted()) == 5
 
 
-def test_everything_goes_in_through_the_lowest_lane(bridge: Clockwork, world: World) -> None:
+def test_everything_goes_in_through_the_lowest_lane(bridge: VirtualBridge, world: World) -> None:
     for ship in SOURCES.values():
         ship(world)
     sweep(bridge)
@@ -322,7 +322,7 @@ VOIDABLE = {"LABEL_CREATED_V2": _label, "FULFILLMENT_SHIPPED_V2": _mark, "SHIP_N
 
 @pytest.mark.parametrize("event_type", VOIDABLE)
 def test_void_after_delivery_is_found_however_old_the_label_is(
-    bridges: Callable[..., Clockwork], event_type: str
+    bridges: Callable[..., VirtualBridge], event_type: str
 ) -> None:
     bridge = bridges(**({} if event_type.endswith("V2") else V1_ALONE))
     order, thing, told = VOIDABLE[event_type](bridge.world)
@@ -346,7 +346,7 @@ def test_void_after_delivery_is_found_however_old_the_label_is(
 
 
 def test_void_of_what_v1_told_is_found_on_v2_and_goes_in_once(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     order, label, told = _v1_label(world)
     bridge.travel(told)
@@ -360,7 +360,7 @@ def test_void_of_what_v1_told_is_found_on_v2_and_goes_in_once(
 
 
 def test_void_of_a_stranger_or_of_what_nobody_told_does_nothing(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     [stranger] = world.buy_labels(world.add_shipstation_order("90001"))
     bridge.travel(world.label_created_v2(stranger))
@@ -375,7 +375,7 @@ def test_void_of_a_stranger_or_of_what_nobody_told_does_nothing(
 
 
 def test_every_page_is_read_though_labels_are_bought_meanwhile(
-    bridge: Clockwork, world: World, monkeypatch: pytest.MonkeyPatch
+    bridge: VirtualBridge, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(210):
         _label(world)
@@ -393,7 +393,7 @@ def test_every_page_is_read_though_labels_are_bought_meanwhile(
 
 
 def test_batch_over_two_pages_is_one_event_and_counts_whole(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     world.buy_labels([world.add_shipstation_order(str(90_000 + n)) for n in range(130)])
 
@@ -402,7 +402,7 @@ def test_batch_over_two_pages_is_one_event_and_counts_whole(
 
 
 def test_filter_that_is_not_heeded_does_not_dig_up_what_is_old(
-    bridge: Clockwork, world: World, monkeypatch: pytest.MonkeyPatch
+    bridge: VirtualBridge, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for _ in range(3):
         _label(world)
@@ -418,7 +418,7 @@ def test_filter_that_is_not_heeded_does_not_dig_up_what_is_old(
 
 
 def test_error_midway_keeps_what_went_in_and_the_next_sweep_goes_on(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     label_order, _, _ = _label(world)
     mark_order, _, _ = _mark(world)
@@ -440,7 +440,7 @@ def test_error_midway_keeps_what_went_in_and_the_next_sweep_goes_on(
     assert len(bridge.accepted(label_order)) == len(bridge.accepted(mark_order)) == 1
 
 
-def test_vendor_that_says_wait_is_waited_for(bridge: Clockwork, world: World) -> None:
+def test_vendor_that_says_wait_is_waited_for(bridge: VirtualBridge, world: World) -> None:
     _label(world)
     bridge.simulator.inject("shipstation.labels", "throttle:0")
 
@@ -448,7 +448,7 @@ def test_vendor_that_says_wait_is_waited_for(bridge: Clockwork, world: World) ->
 
 
 def test_row_that_can_not_be_read_stops_no_other(
-    bridge: Clockwork, world: World, logged: list[MutableMapping[str, Any]]
+    bridge: VirtualBridge, world: World, logged: list[MutableMapping[str, Any]]
 ) -> None:
     _label(world)
     _order, broken, _ = _label(world)
@@ -458,7 +458,7 @@ def test_row_that_can_not_be_read_stops_no_other(
     assert any(entry["event"] == "row_unreadable" for entry in logged)
 
 
-def _last(bridge: Clockwork) -> Json:
+def _last(bridge: VirtualBridge) -> Json:
     with bridge.database.read() as connection:
         found = sweeps.last(connection)
     assert found is not None
@@ -466,7 +466,7 @@ def _last(bridge: Clockwork) -> Json:
 
 
 def test_second_sweep_while_the_first_still_waits_feeds_nothing_again(
-    source: tuple[Clockwork, str, Callable[[World], Made]],
+    source: tuple[VirtualBridge, str, Callable[[World], Made]],
 ) -> None:
     bridge, event_type, ship = source
     order, _, _ = ship(bridge.world)
@@ -479,7 +479,7 @@ def test_second_sweep_while_the_first_still_waits_feeds_nothing_again(
 
 
 def test_two_sweeps_at_once_feed_each_parcel_in_once(
-    bridge: Clockwork, world: World, opened: Callable[[], Database]
+    bridge: VirtualBridge, world: World, opened: Callable[[], Database]
 ) -> None:
     orders = [ship(world)[0] for ship in (_label, _label, _mark)]
     bridge.clock.advance(900)
@@ -498,7 +498,7 @@ def test_two_sweeps_at_once_feed_each_parcel_in_once(
 
 
 def test_webhook_that_is_received_and_still_waits_is_not_missed_and_keeps_its_schedule(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     for ship in (_label, _mark):
         bridge.send(ship(world)[2])
@@ -508,7 +508,7 @@ def test_webhook_that_is_received_and_still_waits_is_not_missed_and_keeps_its_sc
     assert rows(bridge.database, "events") == before
 
 
-def test_dry_run_tells_and_writes_nothing(bridge: Clockwork, world: World) -> None:
+def test_dry_run_tells_and_writes_nothing(bridge: VirtualBridge, world: World) -> None:
     for ship in (_label, _mark):
         ship(world)
 
@@ -518,7 +518,7 @@ def test_dry_run_tells_and_writes_nothing(bridge: Clockwork, world: World) -> No
     assert rows(bridge.database, "events") == rows(bridge.database, "sweeps") == []
 
 
-def test_stopped_sweep_says_so_and_the_next_goes_on(bridge: Clockwork, world: World) -> None:
+def test_stopped_sweep_says_so_and_the_next_goes_on(bridge: VirtualBridge, world: World) -> None:
     _label(world)
     stopping = threading.Event()
     stopping.set()
@@ -530,7 +530,7 @@ def test_stopped_sweep_says_so_and_the_next_goes_on(bridge: Clockwork, world: Wo
     assert sweep(bridge) == {"LABEL_CREATED_V2": {"missed": 1}}
 
 
-def test_missed_are_added_up_over_all_sweeps(bridge: Clockwork, world: World) -> None:
+def test_missed_are_added_up_over_all_sweeps(bridge: VirtualBridge, world: World) -> None:
     for ship in (_label, _label, _mark):
         ship(world)
         sweep(bridge)
@@ -545,7 +545,7 @@ def test_missed_are_added_up_over_all_sweeps(bridge: Clockwork, world: World) ->
 
 
 def test_old_sweeps_are_forgotten_unless_they_missed_something(
-    bridge: Clockwork, world: World
+    bridge: VirtualBridge, world: World
 ) -> None:
     sweep(bridge)
     _label(world)
@@ -589,7 +589,7 @@ def test_looks_back_twice_the_interval_and_over_any_gap(
     assert look_back(NOW, every=every, covered_until=covered) == expected
 
 
-def test_worker_that_was_down_for_two_days_sweeps_them(bridge: Clockwork, world: World) -> None:
+def test_worker_that_was_down_for_two_days_sweeps_them(bridge: VirtualBridge, world: World) -> None:
     routine = Sweep(bridge.database, bridge.fetcher).routine
     routine(15 * MINUTE, threading.Event())
     bridge.clock.advance(3600)

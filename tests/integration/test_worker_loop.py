@@ -53,9 +53,9 @@ class Job:
 
 
 @pytest.fixture
-def real(ledger_url: str, logged: list[Any]) -> Iterator[Database]:  # noqa: ARG001  # keeps the log quiet
-    """The ledger under its own clock, as a worker has it."""
-    database = Database(ledger_url)
+def real(migrated_url: str, logged: list[Any]) -> Iterator[Database]:  # noqa: ARG001  # keeps the log quiet
+    """The database under its own clock, as a worker has it."""
+    database = Database(migrated_url)
     yield database
     database.close()
 
@@ -203,10 +203,10 @@ def test_deliveries_never_take_all_threads(real: Database) -> None:
         go_on.set()
 
 
-def test_event_that_arrives_wakes_the_waiting_worker(real: Database, ledger_url: str) -> None:
+def test_event_that_arrives_wakes_the_waiting_worker(real: Database, migrated_url: str) -> None:
     done = threading.Event()
     with running(a_worker(real, work=lambda _: done.set())):
-        outside = Database(ledger_url)
+        outside = Database(migrated_url)
         with outside.begin() as connection:
             arrival = events.Arrival("SHIP_NOTIFY", b"{}", URL)
             events.receive(connection, arrival, now=outside.now(connection))
@@ -291,9 +291,11 @@ def test_lease_of_what_runs_is_renewed(real: Database) -> None:
     assert statuses(real) == ["processed"]
 
 
-def test_two_workers_share_the_work_and_do_each_piece_once(real: Database, ledger_url: str) -> None:
+def test_two_workers_share_the_work_and_do_each_piece_once(
+    real: Database, migrated_url: str
+) -> None:
     expected = received(real, 24)
-    other = Database(ledger_url)
+    other = Database(migrated_url)
     both = [a_worker(real, threads=3), a_worker(other, threads=3)]
     threads = [threading.Thread(target=worker.run, kwargs={"once": True}) for worker in both]
     for thread in threads:
@@ -308,10 +310,10 @@ def test_two_workers_share_the_work_and_do_each_piece_once(real: Database, ledge
 
 
 def test_database_that_is_away_at_the_start_is_waited_for(
-    ledger_url: str, logged: list[Any], monkeypatch: pytest.MonkeyPatch
+    migrated_url: str, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(loop, "_BROKEN_WAIT", 0.001)
-    database = WatchedDatabase(ledger_url)
+    database = WatchedDatabase(migrated_url)
     received(database, 2)
     database.fail(times=3)
 

@@ -158,7 +158,7 @@ def test_image_is_made_of_what_is_there_and_not_ignored(project: Path) -> None:
     assert [name for name in copied if not (project / name).exists()] == []
 
 
-def test_image_runs_as_nobody_and_keeps_its_ledger_where_the_volume_is() -> None:
+def test_image_runs_as_nobody_and_keeps_its_database_where_the_volume_is() -> None:
     dockerfile = text("Dockerfile")
 
     assert re.findall(r"^USER (\d+):\d+$", dockerfile, re.MULTILINE) == ["10001"]

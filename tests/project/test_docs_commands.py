@@ -1,5 +1,5 @@
 """Every command line that the pages show is run, against both vendors' simulators and a
-ledger with a parcel in it."""
+database with a parcel in it."""
 
 import logging
 import shlex
@@ -14,7 +14,7 @@ from bridge.cli import main
 from tests.project.test_docs import command_lines
 from tests.support.commands import COMMANDS
 from tests.support.fakes import Clock
-from tests.support.virtual_bridge import Clockwork
+from tests.support.virtual_bridge import VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -53,13 +53,13 @@ def lines() -> list[str]:
 
 
 @pytest.fixture
-def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clockwork]:
+def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[VirtualBridge]:
     """A parcel is held: its item stands on no line of its order."""
     handlers = list(logging.getLogger().handlers)
     (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
     with (
         structlog.testing.capture_logs(),
-        Clockwork(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
+        VirtualBridge(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
     ):
         order = bridge.world.add_order("PD800/1", [("TEE", 1)])
         [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, [("SHIRT", 1)]))
@@ -70,7 +70,7 @@ def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[Clock
 
 
 @pytest.mark.parametrize("line", lines())
-def test_command_line_of_the_pages_runs(bridge: Clockwork, line: str, tmp_path: Path) -> None:
+def test_command_line_of_the_pages_runs(bridge: VirtualBridge, line: str, tmp_path: Path) -> None:
     [delivery], [event] = bridge.deliveries(), bridge.events()
     (tmp_path / "rows.csv").write_text(
         "shipment_id,tracking_number,carrier_code\nse-404,1ZB7X0410366666666,ups\n"

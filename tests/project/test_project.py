@@ -86,7 +86,7 @@ def test_nothing_unexpected_stands_at_the_top(tracked_files: list[str]) -> None:
     assert {name for name in top if not name.startswith(".")} <= ALLOWED_AT_THE_TOP
 
 
-def test_no_secret_and_no_ledger_is_tracked(tracked_files: list[str]) -> None:
+def test_no_secret_and_no_database_is_tracked(tracked_files: list[str]) -> None:
     assert [name for name in tracked_files if re.search(r"(^|/)\.env$|\.db(-|$)", name)] == []
 
 

@@ -1,5 +1,5 @@
-"""A ledger on each kind of database, under a clock of the test's own. Migrated once, then emptied:
-a test costs milliseconds."""
+"""An empty database of each kind, under a clock of the test's own. It is migrated once and then
+only emptied, so that a test costs milliseconds."""
 
 import shutil
 from collections.abc import Callable, Iterator, MutableMapping
@@ -15,7 +15,7 @@ from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from tests.conftest import BOTH_DATABASES
 from tests.support.fakes import Clock, FakeFetcher, FakePurpleDot, WatchedDatabase
-from tests.support.jobs import Desk
+from tests.support.jobs import Jobs
 from tests.support.rows import an_order, v1_label
 
 
@@ -26,14 +26,14 @@ def clock() -> Clock:
 
 @pytest.fixture(scope="session")
 def _migrated_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("ledger") / "bridge.db"
+    path = tmp_path_factory.mktemp("database") / "bridge.db"
     _migrate(f"sqlite:///{path}")
     return path
 
 
 @pytest.fixture(scope="session")
 def _migrated_server(request: pytest.FixtureRequest) -> str:
-    url: str = request.getfixturevalue("postgres_server").url("ledger")
+    url: str = request.getfixturevalue("postgres_server").url("bridge_tests")
     _migrate(url)
     return url
 
@@ -45,8 +45,8 @@ def _migrate(url: str) -> None:
 
 
 @pytest.fixture(params=BOTH_DATABASES)
-def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    """An empty ledger of each kind: a test that takes it runs on both."""
+def migrated_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """An empty database of each kind: a test that takes it runs on both."""
     if request.param == "sqlite":
         shutil.copy(request.getfixturevalue("_migrated_file"), tmp_path / "bridge.db")
         return f"sqlite:///{tmp_path / 'bridge.db'}"
@@ -60,12 +60,12 @@ def ledger_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 
 @pytest.fixture
-def opened(ledger_url: str, clock: Clock) -> Iterator[Callable[[], Database]]:
-    """Opens the ledger once more, as another process would; safe to use from many threads."""
+def opened(migrated_url: str, clock: Clock) -> Iterator[Callable[[], Database]]:
+    """Opens the database once more, as another process would; safe to use from many threads."""
     with ExitStack() as stack:
 
         def open_it() -> Database:
-            database = Database(ledger_url, clock=clock)
+            database = Database(migrated_url, clock=clock)
             stack.callback(database.close)
             return database
 
@@ -73,10 +73,10 @@ def opened(ledger_url: str, clock: Clock) -> Iterator[Callable[[], Database]]:
 
 
 @pytest.fixture
-def ledger(ledger_url: str, clock: Clock) -> Iterator[WatchedDatabase]:
-    """The ledger for a test of one thread: every transaction is held against the arrows of
+def database(migrated_url: str, clock: Clock) -> Iterator[WatchedDatabase]:
+    """The database for a test of one thread: every transaction is held against the arrows of
     events.py."""
-    watched = WatchedDatabase(ledger_url, clock=clock)
+    watched = WatchedDatabase(migrated_url, clock=clock)
     yield watched
     watched.close()
 
@@ -89,10 +89,10 @@ def logged() -> Iterator[list[MutableMapping[str, Any]]]:
 
 
 @pytest.fixture
-def desk(
-    ledger: WatchedDatabase,
+def jobs(
+    database: WatchedDatabase,
     clock: Clock,
     logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Desk:
+) -> Jobs:
     """Purple Dot has one order, ShipStation one label with all of it."""
-    return Desk(ledger, clock, FakePurpleDot(an_order()), FakeFetcher(v1_label()))
+    return Jobs(database, clock, FakePurpleDot(an_order()), FakeFetcher(v1_label()))

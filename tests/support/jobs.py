@@ -1,5 +1,4 @@
-"""A desk: the worker's two jobs on a ledger, one piece of work at a time, with both vendors
-faked."""
+"""The worker's two jobs on a database, one piece of work at a time, with both vendors faked."""
 
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -26,10 +25,10 @@ from tests.support.rows import (
 
 
 @dataclass
-class Desk:
+class Jobs:
     """Where one piece of work at a time is claimed and done."""
 
-    ledger: WatchedDatabase
+    database: WatchedDatabase
     clock: Clock
     purple_dot: FakePurpleDot
     fetcher: FakeFetcher
@@ -37,40 +36,46 @@ class Desk:
 
     @property
     def resolver(self) -> Resolver:
-        return Resolver(self.ledger, self.purple_dot, self.policy.pattern)
+        return Resolver(self.database, self.purple_dot, self.policy.pattern)
 
     def parcel(self, **fields: Any) -> str:
         """A placed delivery of a parcel with the whole order in it; its id."""
-        [decision] = put(self.ledger, a_parcel(**fields), policy=self.policy)
+        [decision] = put(self.database, a_parcel(**fields), policy=self.policy)
         return str(decision.delivery_id)
 
     def deliver(self, *, after: float = 0) -> Any:
         """Claim the due delivery, take it one step, and tell how it stands."""
         self.clock.advance(after)
-        delivery = claim_delivery(self.ledger)
+        delivery = claim_delivery(self.database)
         self.run(delivery)
-        return row(self.ledger, delivery.id)
+        return row(self.database, delivery.id)
 
     def run(self, delivery: Delivery) -> None:
         job = DeliveryJob(
-            self.ledger, self.purple_dot, self.fetcher, self.resolver, self.policy, SCHEDULES, LEASE
+            self.database,
+            self.purple_dot,
+            self.fetcher,
+            self.resolver,
+            self.policy,
+            SCHEDULES,
+            LEASE,
         )
         job.run(delivery, owner="worker-1")
 
     def notify(self, event_type: str = "SHIP_NOTIFY", **fields: Any) -> str:
-        return receive(self.ledger, event_type, **fields)[0]
+        return receive(self.database, event_type, **fields)[0]
 
     def process(self, *, after: float = 0) -> Any:
         """Claim the due event, do it, and tell how it stands."""
         self.clock.advance(after)
-        event = claim_event(self.ledger)
-        EventJob(self.ledger, self.fetcher, self.resolver, self.policy, SCHEDULES, LEASE).run(
+        event = claim_event(self.database)
+        EventJob(self.database, self.fetcher, self.resolver, self.policy, SCHEDULES, LEASE).run(
             event, owner="worker-1"
         )
-        return row(self.ledger, event.id)
+        return row(self.database, event.id)
 
     def attempts(self) -> list[tuple[int, str]]:
-        return [(attempt.number, attempt.outcome) for attempt in rows(self.ledger, "attempts")]
+        return [(attempt.number, attempt.outcome) for attempt in rows(self.database, "attempts")]
 
     def order_becomes(self, **fields: Any) -> None:
         for order_id, order in self.purple_dot.orders.items():

@@ -1,4 +1,4 @@
-"""What SQLite does for each statement that a ledger runs, by its own account."""
+"""What SQLite does for each statement that a database runs, by its own account."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

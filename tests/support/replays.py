@@ -1,5 +1,5 @@
 """What the replay tests share: stored events of a real journey, a run over some of them, and what
-stands in the ledger."""
+stands in the database."""
 
 from typing import Any
 
@@ -7,14 +7,14 @@ from bridge.store import replays
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from tests.support.rows import rows
-from tests.support.virtual_bridge import Clockwork, Json
+from tests.support.virtual_bridge import Json, VirtualBridge
 
 ALWAYS = 99
 ONE_TEE = [("TEE", 1)]
 
 
 def start(
-    bridge: Clockwork, *ids: str, as_stored: bool = False, notify_customer: bool = False
+    bridge: VirtualBridge, *ids: str, as_stored: bool = False, notify_customer: bool = False
 ) -> str:
     """A run of these events, begun."""
     with bridge.database.begin() as connection:
@@ -29,7 +29,7 @@ def start(
         )  # type: ignore[arg-type]
 
 
-def replay(bridge: Clockwork, *ids: str, **how: bool) -> Json:
+def replay(bridge: VirtualBridge, *ids: str, **how: bool) -> Json:
     """A run to its end, its deliveries included."""
     run_id = start(bridge, *ids, **how)
     bridge.settle()
@@ -70,7 +70,7 @@ def everything(database: Database) -> dict[str, list[Any]]:
     return {table: rows(database, table) for table in tables}
 
 
-def foreign(bridge: Clockwork) -> tuple[str, Any, Any]:
+def foreign(bridge: VirtualBridge) -> tuple[str, Any, Any]:
     """A parcel of a pre-order whose ShipStation order doesn't say so: ignored. The event, the order
     on both sides."""
     order = bridge.world.add_order("PD900/1", ONE_TEE)
@@ -79,7 +79,7 @@ def foreign(bridge: Clockwork) -> tuple[str, Any, Any]:
     return event_id, order, shipment
 
 
-def dead(bridge: Clockwork, count: int = 1) -> list[str]:
+def dead(bridge: VirtualBridge, count: int = 1) -> list[str]:
     """Events whose delivery Purple Dot refused: dead, never told."""
     bridge.simulator.inject("purple_dot.create_fulfillment", "status:422", count)
     told = [
@@ -93,7 +93,7 @@ def dead(bridge: Clockwork, count: int = 1) -> list[str]:
     return ids
 
 
-def delivered(bridge: Clockwork, **named: Any) -> tuple[str, Any]:
+def delivered(bridge: VirtualBridge, **named: Any) -> tuple[str, Any]:
     order = bridge.world.add_order(lines=ONE_TEE)
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, **named))
     [event_id] = bridge.travel(bridge.world.label_created_v2(label))

@@ -1,4 +1,4 @@
-"""What tests put into a ledger and read out of it: orders, parcels, claims, rows."""
+"""What tests put into a database and read out of it: orders, parcels, claims, rows."""
 
 import re
 from dataclasses import replace

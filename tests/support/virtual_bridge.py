@@ -1,4 +1,4 @@
-"""A whole bridge in one thread and in virtual time: the real door, ledger and jobs, the real
+"""A whole bridge in one thread and in virtual time: the real receiver, database and jobs, the real
 simulator over HTTP, a clock that is set."""
 
 import re
@@ -50,31 +50,31 @@ class Crash(BaseException):
 
 
 class Mortal:
-    """A vendor's client; the process dies at the point that `Clockwork.dies_at` names, once: before
+    """A vendor's client; the process dies at the point that `VirtualBridge.dies_at` names, once: before
     a call of that name, or, as `posted`, when a fulfillment was accepted but nobody has read it
     yet. A call that was given up may be under way still: no virtual time passes before the vendor
     is done with it."""
 
-    def __init__(self, client: Any, clockwork: "Clockwork") -> None:
-        self._client, self._clockwork = client, clockwork
+    def __init__(self, client: Any, virtual_bridge: "VirtualBridge") -> None:
+        self._client, self._bridge = client, virtual_bridge
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         def call(*arguments: Any) -> Any:
-            self._clockwork.reach(name)
+            self._bridge.reach(name)
             if name == "create_fulfillment":
-                self._clockwork.sent.append(arguments[0]["fulfillment"])
-                self._clockwork.sent_at.append(self._clockwork.clock.now)
+                self._bridge.sent.append(arguments[0]["fulfillment"])
+                self._bridge.sent_at.append(self._bridge.clock.now)
             try:
                 answer = getattr(self._client, name)(*arguments)
             except BridgeError:
                 wait_until(
-                    self._clockwork.simulator.is_idle,
+                    self._bridge.simulator.is_idle,
                     60,
                     "the vendors to be done with what was given up",
                 )
                 raise
             if name == "create_fulfillment":
-                self._clockwork.reach("posted")
+                self._bridge.reach("posted")
             return answer
 
         return call
@@ -85,7 +85,7 @@ POINTS = ("fetch", "current", "order", "orders_by_reference", "create_fulfillmen
 between the request and its record."""
 
 
-class Clockwork:
+class VirtualBridge:
     """Everything real except the threads and the time. `sent` are the bodies that left for Purple
     Dot, answered or not, `sent_at` when."""
 
@@ -105,7 +105,7 @@ class Clockwork:
         self._jobs = self._hire(read)
 
     def _open_door(self, settings: Settings) -> Any:
-        app = Flask("clockwork", static_folder=None)
+        app = Flask("virtual_bridge", static_folder=None)
         app.register_blueprint(blueprint(Services(settings, self.database)))
         return app.test_client()
 
@@ -139,7 +139,7 @@ class Clockwork:
         return {deliveries: delivery_job, events: event_job}
 
     def forget(self) -> None:
-        """The ledger is empty again."""
+        """The database is empty again."""
         with Database.begin(self.database) as connection:
             for table in reversed(tables.metadata.sorted_tables):
                 connection.execute(table.delete())

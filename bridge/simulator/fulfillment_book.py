@@ -46,7 +46,7 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-class Ledger:
+class FulfillmentBook:
     """Strict, and it never de-duplicates: what is asked twice is done twice, as long as units are
     left.
 

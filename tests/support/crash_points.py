@@ -1,8 +1,10 @@
-"""A command of the bridge with a saboteur in its process, who sits where no rewriting of the
-insides drives him out: at the database's driver, and at the standard library's HTTP.
+"""Runs a command of the bridge that dies, or whose disk fails, at a named point.
 
-`python saboteur.py die-at POINT COMMAND…` kills the whole process group when it reaches a named
-point. `python saboteur.py sick-while FILE COMMAND…` makes SQLite sick for as long as FILE says how:
+The points lie at the database's driver and at the standard library's HTTP, so that they stay where
+they are when the bridge's own code is rewritten.
+
+`python crash_points.py die-at POINT COMMAND…` kills the whole process group when it reaches a named
+point. `python crash_points.py sick-while FILE COMMAND…` makes SQLite sick for as long as FILE says how:
 `full`, as on a full disk (SQLITE_FULL), or `read_only` (SQLITE_READONLY). The errors are SQLite's
 own. https://www.sqlite.org/pragma.html#pragma_max_page_count"""
 
