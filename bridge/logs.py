@@ -5,7 +5,7 @@ import json
 import logging
 import re
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from typing import Any, Literal, TextIO
 
@@ -29,6 +29,8 @@ _SECRET_TEXT = (
 _SECRET_TEXTS = [re.compile(pattern, re.IGNORECASE) for pattern in _SECRET_TEXT]
 _PLAIN_WORD = re.compile(r"[\w.-]*", re.ASCII)
 """Such as an id or a status: no pattern above can fit it, and most of what is logged is one."""
+_OWN_SECRETS: dict[str, str] = {}
+_SHORTEST_SECRET = 8
 _FIRST: tuple[Processor, ...] = (structlog.contextvars.merge_contextvars, add_log_level)
 _TIME = TimeStamper(fmt="iso", utc=True)
 # `mask_secrets` leaves nothing in a line that JSON doesn't have.
@@ -125,8 +127,19 @@ def mask_secrets(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
     return {key: _masked(value, name=key) for key, value in event_dict.items()}
 
 
+def mask_values(secrets: Iterable[str]) -> None:
+    """From now on mask these wherever they stand, whatever is around them. Short ones are left out:
+    they would blot out words."""
+    for secret in secrets:
+        if len(secret) >= _SHORTEST_SECRET:
+            _OWN_SECRETS[secret] = "***"
+
+
 def masked_text(text: str) -> str:
     """The text with everything that looks like a secret as `***`."""
+    for secret, mask in _OWN_SECRETS.items():
+        if secret in text:
+            text = text.replace(secret, mask)
     if _PLAIN_WORD.fullmatch(text):
         return text
     for pattern in _SECRET_TEXTS:

@@ -19,3 +19,9 @@ DELIVERY_SECONDS = Histogram(
     "Seconds from the notification's arrival to Purple Dot's answer; replays and what a person mended don't count",
     buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 6 * 3600, 24 * 3600),
 )
+HTTP_SECONDS = Histogram(
+    "bridge_http_request_seconds",
+    "Seconds that requests took",
+    ["route", "status"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)

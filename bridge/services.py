@@ -1,14 +1,17 @@
 """The wiring: settings in, running parts out. It knows no Flask, which a worker need not load."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import cached_property, partial
 from typing import Any, Self
 
+from pydantic import SecretStr
+
 from bridge.domain.errors import SettingsError, StorageError
 from bridge.domain.orders import FulfillmentOrder
+from bridge.logs import mask_values
 from bridge.operations import alert_check, health, subscriptions
 from bridge.operations.sweep import Sweep
 from bridge.pipeline import find_orders
@@ -33,6 +36,14 @@ from bridge.worker.loop import Worker
 from bridge.worker.periodic import Chore, Chores
 
 _RETENTION_EVERY = timedelta(hours=1)
+
+
+def _secrets_of(settings: Settings) -> Iterator[str]:
+    for _name, value in settings:
+        values = value if isinstance(value, tuple) else (value,)
+        for secret in values:
+            if isinstance(secret, SecretStr):
+                yield secret.get_secret_value()
 
 
 def _as_it_is(api: ApiClient) -> ApiClient:
@@ -60,6 +71,7 @@ class Services:
             settings.database_url, pool_size=settings.worker_threads + 4, busy_timeout=busy_timeout
         )
         services = cls(settings, database)
+        mask_values(_secrets_of(settings))
         try:
             _ = services.carriers  # A wrong carriers file is found at the start, not at a parcel.
             if database.is_sqlite:

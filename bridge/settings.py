@@ -186,7 +186,9 @@ Credential = Annotated[
     ),
 ]
 ConsolePassword = Annotated[
-    SecretStr, _like(".{12,}", f"is shorter than 12 characters; {_MAKE_ONE}")
+    # A hash is written as werkzeug.security writes it: method$salt$hash.
+    SecretStr,
+    _like(".{12,}", f"is shorter than 12 characters; {_MAKE_ONE}"),
 ]
 SecretKey = Annotated[SecretStr, _like(".{16,}", f"is shorter than 16 characters; {_MAKE_ONE}")]
 _APPRISE = AfterValidator(_with_apprise)
@@ -310,13 +312,22 @@ class Settings(BaseModel):
     operations_bind: Bind | None = _optional(
         None, "address of `/console/`, `/metrics` and `/readyz`, which then leave BRIDGE_BIND"
     )
+    trusted_proxies: int = _optional(
+        1,
+        "how many proxies before the receiver add to X-Forwarded-For; who is believed is set by"
+        " gunicorn's FORWARDED_ALLOW_IPS (this machine by default)",
+        ge=0,
+        le=10,
+    )
     web_workers: int = _optional(2, "processes of the receiver", ge=1, le=64)
     worker_threads: int = _optional(8, "threads of the worker", ge=1, le=128)
     reconcile_every: Duration = _optional(
         "15m", "how often the worker looks for shipments that no webhook reported (`0`: never)"
     )
     console_password: ConsolePassword | None = _optional(
-        None, "the operator's password, at least 12 characters; without one the console is off"
+        None,
+        "the operator's password, at least 12 characters, or a hash of it by werkzeug.security;"
+        " without one the console is off",
     )
     console_readonly_password: ConsolePassword | None = _optional(
         None, "a viewer's password, for the console without its buttons"
@@ -485,9 +496,12 @@ def _contradictions(provided: Mapping[str, str]) -> Iterator[str]:
         yield f"{viewer}: opens nothing while the console is off; set {operator} too"
     elif viewer_password and viewer_password == operator_password:
         yield f"{viewer}: is the operator's password as well; choose another"
-    if provided.get("operations_bind") == provided.get("bind", _as_written("bind")):
+    # The port alone says which pages answer: an address may be a name, or stand for all of them.
+    operations_port = provided.get("operations_bind", "").rpartition(":")[2]
+    port = provided.get("bind", _as_written("bind")).rpartition(":")[2]
+    if operations_port and operations_port == port:
         bind, operations_bind = _name("bind"), _name("operations_bind")
-        yield f"{operations_bind}: is the address of {bind} as well; choose another port"
+        yield f"{operations_bind}: has the port of {bind} as well; choose another port"
 
 
 def _unknown_names(provided: Mapping[str, str]) -> Iterator[str]:

@@ -2,11 +2,9 @@
 
 import ctypes
 import os
-import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -19,34 +17,15 @@ import structlog
 from gunicorn.app.base import BaseApplication
 
 from bridge.cli.context import load_settings, open_services
-from bridge.logs import configure_logs, gunicorn_logging
+from bridge.logs import configure_logs
 from bridge.store.engine import migrate as migrations
 from bridge.store.engine.database import Database
+from bridge.web import gunicorn
 
 log = structlog.get_logger(__name__)
 
 _RESTART_AFTER = 1.0
 _PR_SET_PDEATHSIG = 1
-_GUNICORN = {
-    "worker_class": "bridge.web.gunicorn.Threads",
-    "threads": 8,
-    "timeout": 30,
-    "graceful_timeout": 25,
-    "keepalive": 5,
-}
-_GUNICORN |= {
-    "logger_class": "bridge.web.gunicorn.Log",
-    "preload_app": True,
-}  # What is loaded before it forks is in memory once.
-_GUNICORN |= {
-    "limit_request_line": 2048,
-    "limit_request_fields": 64,
-    "control_socket_disable": True,
-}
-_GUNICORN |= (
-    {"worker_tmp_dir": "/dev/shm"} if os.path.isdir("/dev/shm") else {}  # noqa: PTH112, S108  # memory, as gunicorn advises
-)
-
 _bind = click.option("--bind", help="Address of the receiver, host:port.")
 _workers = click.option(
     "--workers", "web_workers", type=click.IntRange(1, 64), help="Processes of the receiver."
@@ -57,22 +36,6 @@ _threads = click.option(
     type=click.IntRange(1, 128),
     help="Threads of the worker: how many jobs at a time.",
 )
-
-
-@contextmanager
-def _metrics_folder() -> Iterator[None]:
-    """Where all processes count together. Only who made it takes it away: a worker that gunicorn
-    forked leaves this block, too."""
-    if "PROMETHEUS_MULTIPROC_DIR" in os.environ:
-        yield
-        return
-    os.environ["PROMETHEUS_MULTIPROC_DIR"] = folder = tempfile.mkdtemp(prefix="bridge-metrics-")
-    maker = os.getpid()
-    try:
-        yield
-    finally:
-        if os.getpid() == maker:
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 @click.command()
@@ -86,7 +49,7 @@ def run(**given: object) -> None:
     with closing(Database(settings.database_url)) as database:
         if database.is_sqlite:  # On PostgreSQL a person or a job runs `bridge migrate`.
             migrations.upgrade(database)
-    with _metrics_folder():
+    with gunicorn.metrics_folder():
         _supervise("serve", "work")
 
 
@@ -96,14 +59,12 @@ def run(**given: object) -> None:
 def serve(**given: object) -> None:
     """The receiver alone, under gunicorn."""
     settings = load_settings(**given)
-    with _metrics_folder():
+    with gunicorn.metrics_folder():
         from bridge.web.app import (
             create_app,
         )  # Its counters look for that folder when they are made.
 
-        logs = gunicorn_logging(settings.log_format, settings.log_level)
-        options = {"bind": settings.bind, "workers": settings.web_workers, "logconfig_dict": logs}
-        _Gunicorn(partial(create_app, settings), _GUNICORN | options).run()
+        _Gunicorn(partial(create_app, settings), gunicorn.options(settings)).run()
 
 
 @click.command()

@@ -17,6 +17,7 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from bridge import __version__
 from bridge.domain.errors import StorageError
 from bridge.domain.events import DeliveryStatus
 from bridge.store import rate_limits, reports, stats, sweeps, workers
@@ -105,6 +106,13 @@ class Ledger(Collector):
         )
 
 
+class BuildInfo(Collector):
+    """Which version runs, as a label of a figure that is always 1."""
+
+    def collect(self) -> Iterator[Metric]:
+        yield _gauge("bridge_build_info", "The version that runs", "version", {__version__: 1})
+
+
 def _gauge(
     name: str,
     told: str,
@@ -121,6 +129,7 @@ def _gauge(
 def page(ledger: Ledger) -> bytes:
     """The answer to a scrape of the receiver."""
     registry = _counted()
+    registry.register(BuildInfo())
     registry.register(ledger)
     return generate_latest(registry)
 

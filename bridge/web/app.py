@@ -1,10 +1,20 @@
 """The receiver as a WSGI application: webhooks, health, the console where it is on, and how errors
 are answered."""
 
+from collections.abc import Mapping
+from typing import TypeAlias
+
 import structlog
-from flask import Flask, Response, jsonify
+from flask import Flask, Response, jsonify, request
+from gunicorn.http.errors import ParseException
 from prometheus_client import CONTENT_TYPE_LATEST
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import (
+    ClientDisconnected,
+    HTTPException,
+    NotFound,
+    RequestTimeout,
+    TooManyRequests,
+)
 
 from bridge import __version__, metrics
 from bridge.domain.errors import AuthenticationError, KeysUnavailableError, StorageError
@@ -13,8 +23,13 @@ from bridge.operations import metrics_exporter
 from bridge.services import Services
 from bridge.settings import Settings
 from bridge.web import console, webhooks
+from bridge.web.addresses import ProxyTrust, client_of
+from bridge.web.front import Front
+from bridge.web.throttle import FailedAttemptLimiter
 
 log = structlog.get_logger(__name__)
+
+Answer: TypeAlias = tuple[Response, int, Mapping[str, str]]
 
 _BUSY_TIMEOUT = 5.0
 """ShipStation waits ten seconds for its answer; a lock that lasts longer is answered with 503, and
@@ -31,11 +46,17 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask("bridge", static_folder=None)
     app.extensions["database"] = services.database
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
-    app.register_blueprint(webhooks.blueprint(services))
+    # Flask would redirect to a tidier path, by a page in HTML and before it knows who asks.
+    app.url_map.merge_slashes = False
+    app.url_map.strict_slashes = False
+    limiter = FailedAttemptLimiter()
+    app.register_blueprint(webhooks.blueprint(services, limiter))
     _add_health(app, services)
-    _add_error_answers(app)
+    _add_error_answers(app, services, limiter)
     if settings.console_password is not None:
         console.add_to(app, services)
+    operations_port = (settings.operations_bind or "").rpartition(":")[2] or None
+    app.wsgi_app = Front(app.wsgi_app, operations_port)  # type: ignore[method-assign]  # Flask's own way to put something around it
     # gunicorn may fork now, and a connection is for one process.
     # https://www.sqlite.org/howtocorrupt.html
     services.close()
@@ -60,40 +81,60 @@ def _add_health(app: Flask, services: Services) -> None:
         return Response(metrics_exporter.page(ledger), content_type=CONTENT_TYPE_LATEST)
 
 
-def _add_error_answers(app: Flask) -> None:
+def _add_error_answers(app: Flask, services: Services, limiter: FailedAttemptLimiter) -> None:
     """Errors are JSON: a code, a sentence, never a stack trace, never a secret."""
+    trust = ProxyTrust.from_environment(services.settings.trusted_proxies)
 
     @app.errorhandler(AuthenticationError)
-    def refused(error: AuthenticationError) -> tuple[Response, int]:
+    def refused(error: AuthenticationError) -> Answer:
         metrics.REJECTIONS.labels(cause=error.cause).inc()
-        log.warning("request_refused", cause=error.cause)
-        return jsonify(error="unauthorized", message=f"Not accepted: {error}."), 401
+        log.warning("request_refused", cause=error.cause, address=client_of(request, trust))
+        answer = jsonify(error="unauthorized", message=f"Not accepted: {error}.")
+        return answer, 401, {"WWW-Authenticate": 'X-Bridge-Token realm="webhooks"'}
 
     @app.errorhandler(StorageError)
     @app.errorhandler(KeysUnavailableError)
-    def unavailable(
-        error: StorageError | KeysUnavailableError,
-    ) -> tuple[Response, int, dict[str, str]]:
+    def unavailable(error: StorageError | KeysUnavailableError) -> Answer:
         log.error("request_put_off", error=str(error))
+        message = "This can't be stored now; please send it again."
         wait = str(int(error.retry_after or 5))
-        return (
-            jsonify(error="unavailable", message="This can't be stored now; please send it again."),
-            503,
-            {"Retry-After": wait},
-        )
+        return jsonify(error="unavailable", message=message), 503, {"Retry-After": wait}
 
-    @app.errorhandler(HTTPException)
-    def http_error(error: HTTPException) -> tuple[Response, int]:
-        name = (error.name or "error").lower().replace(" ", "_")
-        answer = jsonify(error=name, message=error.description or error.name)
-        answer.headers.extend(
-            header for header in error.get_headers() if header[0] != "Content-Type"
-        )  # A 405 says what is allowed.
-        return answer, error.code or 500
+    @app.errorhandler(ParseException)
+    def unreadable(error: ParseException) -> Answer:
+        # gunicorn reads a chunked body while we ask for it, and what it quotes may be a token.
+        log.warning("request_unreadable", problem=type(error).__name__)
+        message = "The body's chunks are not as HTTP has them."
+        return jsonify(error="bad_request", message=message), 400, {"Connection": "close"}
+
+    @app.errorhandler(ClientDisconnected)
+    def cut_off(_error: ClientDisconnected) -> Answer:
+        return _http_error(RequestTimeout("The body ended before it was complete; send it again."))
+
+    @app.errorhandler(NotFound)
+    def not_found(error: NotFound) -> Answer:
+        if request.path.startswith("/webhooks/"):
+            try:
+                webhooks.limit_failed_attempts(limiter, request.remote_addr or "")
+            except TooManyRequests as exc:
+                return _http_error(exc)
+            # A slip in a subscription's address. The path may hold the token, so it isn't logged.
+            metrics.REJECTIONS.labels(cause="unknown_path").inc()
+            log.warning("webhook_at_unknown_path", address=client_of(request, trust))
+        return _http_error(error)
+
+    app.register_error_handler(HTTPException, _http_error)
 
     @app.errorhandler(Exception)
-    def unforeseen(error: Exception) -> tuple[Response, int]:
+    def unforeseen(error: Exception) -> Answer:
         log.error("request_failed_unforeseen", exc_info=error)
-        return jsonify(
-            error="internal_error", message="This failed and was logged; please send it again."
-        ), 500
+        message = "This failed and was logged; please send it again."
+        return jsonify(error="internal_error", message=message), 500, {}
+
+
+def _http_error(error: HTTPException) -> Answer:
+    name = (error.name or "error").lower().replace(" ", "_")
+    answer = jsonify(error=name, message=error.description or error.name)
+    # A 405 says what is allowed.
+    headers = {key: value for key, value in error.get_headers() if key != "Content-Type"}
+    return answer, error.code or 500, headers

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
 import structlog
-from flask import Blueprint, Response, request
-from werkzeug.exceptions import TooManyRequests
+from flask import Blueprint, Request, Response, request
+from werkzeug.exceptions import ClientDisconnected, TooManyRequests
 
 from bridge import metrics
 from bridge.domain.errors import AuthenticationError, PayloadError
@@ -44,10 +44,9 @@ class Answer:
     body: Mapping[str, str]
 
 
-def blueprint(services: Services) -> Blueprint:
+def blueprint(services: Services, limiter: FailedAttemptLimiter) -> Blueprint:
     """The two forms of the route: the token in the path, or in the header `X-Bridge-Token`."""
     routes = Blueprint("receive", __name__)
-    limiter = FailedAttemptLimiter()
     tokens = [token.get_secret_value().encode() for token in services.settings.webhook_tokens]
 
     @routes.post("/webhooks/shipstation")
@@ -57,17 +56,27 @@ def blueprint(services: Services) -> Blueprint:
         try:
             _check_token(token or webhook_request.headers.get("X-Bridge-Token", ""), tokens)
         except AuthenticationError:
-            _limit_failed_attempts(limiter, webhook_request.remote_addr or "")
+            limit_failed_attempts(limiter, webhook_request.remote_addr or "")
             raise
-        raw = webhook_request.get_data(cache=False)
-        # A chunked body is cut at the limit in silence; asking for more of it is answered with 413.
-        webhook_request.stream.read(1)
+        raw = _body_of(webhook_request)
         headers = _kept_headers(webhook_request.headers)
         answer = accept(services, raw, headers, remote_address=webhook_request.remote_addr)
         body = json.dumps(answer.body) + "\n"
         return Response(body, answer.code, content_type="application/json")
 
     return routes
+
+
+def _body_of(webhook_request: Request) -> bytes:
+    """All of it. ClientDisconnected when the sender stopped in the middle, RequestEntityTooLarge
+    past the limit."""
+    raw = webhook_request.get_data(cache=False)
+    length = webhook_request.content_length
+    if length is not None and len(raw) < length:
+        raise ClientDisconnected
+    # A chunked body is cut at the limit in silence; asking for more of it is answered with 413.
+    webhook_request.stream.read(1)
+    return raw
 
 
 def _kept_headers(headers: Mapping[str, str]) -> dict[str, str]:
@@ -118,13 +127,14 @@ def _check_token(given: str, tokens: Sequence[bytes]) -> None:
         raise AuthenticationError("the webhook token is missing or wrong", cause=cause)
 
 
-def _limit_failed_attempts(limiter: FailedAttemptLimiter, address: str) -> None:
-    """No line of log once an address is over the limit: there would be no end of them."""
+def limit_failed_attempts(limiter: FailedAttemptLimiter, address: str) -> None:
+    """TooManyRequests once an address is over the limit; without a line of log, as there would be
+    no end of them."""
     wait = limiter.wait(address, now=time.monotonic())
     if wait:
         metrics.REJECTIONS.labels(cause="throttled").inc()
         raise TooManyRequests(
-            "Too many wrong webhook tokens from this address.", retry_after=math.ceil(wait)
+            "Too many wrong requests from this address.", retry_after=math.ceil(wait)
         )
 
 

@@ -146,3 +146,94 @@ def test_name_that_a_sender_gives_our_host_leads_nobody_there(door: Stack) -> No
 
     assert (answer.status, answer.headers["Location"]) == (303, "/console/sign-in?next=/console/")
     assert b"evil.example" not in answer.raw
+
+
+def spoken(stack: Stack, raw: bytes) -> tuple[int, bytes]:
+    """The status and the whole answer to these bytes, after which the sender says no more."""
+    with socket.create_connection(("127.0.0.1", stack.port), timeout=20) as connection:
+        connection.sendall(raw)
+        answer = b""
+        while piece := connection.recv(65536):
+            answer += piece
+    return int(answer.split()[1]), answer
+
+
+def request(path: str, *headers: str, body: str = "") -> bytes:
+    lines = (f"POST {path} HTTP/1.1", "Host: x", "Connection: close", *headers, "", body)
+    return "\r\n".join(lines).encode()
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        "SCRIPT_NAME: /webhooks/shipstation",
+        "script_name: /webhooks/shipstation",
+        "SCRIPT-NAME: /webhooks/shipstation",
+        "PATH_INFO: /readyz",
+        "Path-Info: /readyz",
+        "X-Forwarded-Prefix: /webhooks/shipstation",
+        "X-Script-Name: /webhooks/shipstation",
+        "X-Original-URL: /readyz",
+        "X-Rewrite-URL: /readyz",
+    ],
+)
+@pytest.mark.parametrize("page", ["readyz", "metrics", "console/sign-in"])
+def test_no_header_moves_a_path(door: Stack, header: str, page: str) -> None:
+    name, _, value = header.partition(": ")
+    path = f"{WEBHOOKS}/{page}"
+
+    moved, plain = (door.ask("GET", path, headers=sent) for sent in ({name: value}, {}))
+
+    assert (moved.status, moved.raw) == (plain.status, plain.raw)
+    assert moved.status in (404, 405, 429)
+
+
+def test_body_that_is_cut_off_is_asked_for_again_and_nothing_is_stored(door: Stack) -> None:
+    stored = len(door.events())
+    started = request(f"{WEBHOOKS}/{TOKEN}", "Content-Length: 2000", body='{"resource_type": ')
+    in_chunks = request(
+        f"{WEBHOOKS}/{TOKEN}", "Transfer-Encoding: chunked", body='12\r\n{"resource_type": \r\n'
+    )
+
+    answers = [spoken(door, started), spoken(door, in_chunks)]
+
+    assert [status for status, _ in answers] == [408, 408]
+    assert len(door.events()) == stored
+
+
+@pytest.mark.parametrize("path", [f"{WEBHOOKS}/{TOKEN}", "/console/sign-in"])
+def test_bad_chunk_is_400_without_a_trace_in_the_log(door: Stack, path: str) -> None:
+    form = "Content-Type: application/x-www-form-urlencoded"
+    raw = request(path, form, "Transfer-Encoding: chunked", body="xyz\r\n{}\r\n0\r\n\r\n")
+    logged = len(door.processes[0].output())
+
+    status, _answer = spoken(door, raw)
+
+    assert status == 400
+    assert "Traceback" not in door.processes[0].output()[logged:]
+
+
+def test_token_stands_in_no_log_whatever_is_wrong_with_the_request(door: Stack) -> None:
+    for raw in (
+        f"POST {WEBHOOKS}/{TOKEN} HTTP/9.9\r\n\r\n",
+        f"POST  //webhooks//shipstation/{TOKEN}\r\n\r\n",
+        f"POST {WEBHOOKS} HTTP/1.1\r\nHost: x\r\nX-Bridge-Token {TOKEN}\r\n\r\n",
+        f"POST /webhooks%2Fshipstation/{TOKEN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+        f"POST /Webhooks//shipstation/{TOKEN} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ):
+        spoken(door, raw.encode())
+
+    assert TOKEN not in door.processes[0].output()
+
+
+def test_health_is_answered_while_every_thread_is_busy(door: Stack) -> None:
+    drips = [Drip(door.port, BODY_FOR_EVER) for _ in range(THREADS * 3)]
+    try:
+        answer = door.ask("GET", "/healthz")
+        still_busy = sum(not drip.is_over for drip in drips)
+    finally:
+        for drip in drips:
+            drip.close()
+
+    assert (answer.status, answer.json["status"]) == (200, "ok")
+    assert still_busy > THREADS

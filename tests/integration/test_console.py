@@ -218,7 +218,10 @@ def test_session_holds_in_every_process_of_the_database(opened_app: Open) -> Non
 
 @pytest.mark.parametrize(
     "change",
-    [{"BRIDGE_CONSOLE_PASSWORD": "another-one"}, {"BRIDGE_SECRET_KEY": "a-key-of-sixteen-or-more"}],
+    [
+        {"BRIDGE_CONSOLE_PASSWORD": "another-password"},
+        {"BRIDGE_SECRET_KEY": "a-key-of-sixteen-or-more"},
+    ],
     ids=lambda c: next(iter(c)),
 )
 def test_another_password_or_key_ends_the_sessions(

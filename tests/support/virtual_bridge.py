@@ -25,6 +25,7 @@ from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
 from bridge.translate.placement import Policy
+from bridge.web.throttle import FailedAttemptLimiter
 from bridge.web.webhooks import blueprint
 from tests.support.fakes import Clock, WatchedDatabase
 from tests.support.waiting import wait_until
@@ -106,7 +107,8 @@ class VirtualBridge:
 
     def _open_door(self, settings: Settings) -> Any:
         app = Flask("virtual_bridge", static_folder=None)
-        app.register_blueprint(blueprint(Services(settings, self.database)))
+        services = Services(settings, self.database)
+        app.register_blueprint(blueprint(services, FailedAttemptLimiter()))
         return app.test_client()
 
     def _hire(self, settings: Settings) -> Mapping[Any, Any]:

@@ -11,8 +11,9 @@ from typing import Any, TypeAlias
 
 import structlog
 from flask import Blueprint, Flask, Response, abort, request, url_for
+from gunicorn.http.errors import ParseException
 from jinja2 import StrictUndefined
-from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import BadRequest, HTTPException
 from werkzeug.wrappers import Response as BaseResponse
 
 from bridge import __version__
@@ -47,6 +48,7 @@ ROUTES = (
     Route("sign_in_with", "POST", "/sign-in", auth.sign_in, None),
     Route("sign_out", "POST", "/sign-out", auth.sign_out),
     Route("overview", "GET", "/", overview.show),
+    Route("overview_without_slash", "GET", "", overview.lead_here, None),
     Route("counts", "GET", "/counts", overview.counts),
     Route("event", "GET", "/events/<event_id>", story.event),
     Route("delivery", "GET", "/deliveries/<delivery_id>", story.delivery),
@@ -114,6 +116,7 @@ def add_to(app: Flask, services: Services) -> None:
         )
     routes.after_request(_protect)
     routes.register_error_handler(HTTPException, _http_problem)
+    routes.register_error_handler(ParseException, _unreadable)
     routes.register_error_handler(StorageError, _storage_problem)
     routes.register_error_handler(Exception, _unforeseen)
     routes.context_processor(_common)
@@ -157,6 +160,11 @@ def _http_problem(error: HTTPException) -> Answer:
     return page(
         "problem.html", title=error.name or "Error", sentence=error.description or ""
     ), error.code or 500
+
+
+def _unreadable(error: ParseException) -> Answer:
+    log.warning("request_unreadable", problem=type(error).__name__)
+    return _http_problem(BadRequest("The form's chunks are not as HTTP has them."))
 
 
 def _storage_problem(error: StorageError) -> Answer:

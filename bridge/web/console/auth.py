@@ -67,7 +67,7 @@ class Sessions(SecureCookieSessionInterface):
         self._services = services
 
     def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
-        if not request.path.startswith("/console/"):
+        if not request.path.startswith("/console"):
             return None
         try:
             app.secret_key = app.secret_key or _key(self._services)

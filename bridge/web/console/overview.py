@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from flask import Response, jsonify
+from flask import jsonify, redirect, url_for
+from werkzeug.wrappers import Response
 
 from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.operations import alert_check
@@ -28,6 +29,12 @@ class Concern:
     level: str
     sentence: str
     leads_to: str | None = None
+
+
+def lead_here(services: Services) -> Response:
+    """The cookie and every link are below /console/, so `/console` is not enough."""
+    _ = services
+    return redirect(url_for("console.overview"), 308)
 
 
 def show(services: Services) -> str:
