@@ -33,7 +33,7 @@ from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
 from bridge.vendors.shipstation.webhook import is_shipstation_origin
 from bridge.worker.loop import Worker
-from bridge.worker.periodic import Chore, Chores
+from bridge.worker.periodic import PeriodicTask, PeriodicTasks
 
 _RETENTION_EVERY = timedelta(hours=1)
 
@@ -236,28 +236,28 @@ class Services:
             delivery_job=self.delivery_job,
             threads=self.settings.worker_threads,
             lease=self.lease,
-            chores=Chores(self.database, table=self._periodic_tasks()),
+            periodic_tasks=PeriodicTasks(self.database, self._periodic_tasks()),
             stopping=self.stopping,
         )
 
-    def _periodic_tasks(self) -> list[Chore]:
+    def _periodic_tasks(self) -> list[PeriodicTask]:
         keep = timedelta(days=self.settings.retention_days)
         forget = partial(retention.forget, self.database, keep)
         check = self.subscription_check.do
         tasks = [
-            Chore("retention", _RETENTION_EVERY, forget),
-            Chore(subscriptions.CHECK, subscriptions.CHECK_EVERY, check),
+            PeriodicTask("retention", _RETENTION_EVERY, forget),
+            PeriodicTask(subscriptions.CHECK, subscriptions.CHECK_EVERY, check),
         ]
         if self.settings.alert_urls:
             has_console = self.settings.console_password is not None
             watch = alert_check.Watch(
                 self.database, self.settings.alert_urls, self.rates, has_console=has_console
             )
-            tasks.append(Chore("alerts", alert_check.EVERY, watch.do))
+            tasks.append(PeriodicTask("alerts", alert_check.EVERY, watch.do))
         every = self.settings.reconcile_every
         if every:
             sweep = Sweep(self.database, self.fetcher)
-            tasks.append(Chore("sweep", every, partial(sweep.routine, every)))
+            tasks.append(PeriodicTask("sweep", every, partial(sweep.routine, every)))
         return tasks
 
     @cached_property

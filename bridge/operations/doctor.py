@@ -290,7 +290,7 @@ def sweep(last: datetime | None, *, every: timedelta, now: datetime) -> Finding:
         "sweep",
         "warn" if late else "ok",
         found,
-        "see the worker's log for `chore_failed`" if late else None,
+        "see the worker's log for `periodic_task_failed`" if late else None,
     )
 
 

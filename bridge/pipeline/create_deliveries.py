@@ -111,11 +111,11 @@ def _write(connection: Connection, change: Change, *, now: datetime) -> None:
             connection, change.draft, now=now, claim=change.claim, delivery_id=change.delivery.id
         )
         if change.is_doubtful:
-            restores.doubt(connection, written, now=now)
+            restores.mark_unclear(connection, written, now=now)
     elif isinstance(change, Redecide):
         written = deliveries.place(connection, change.known, change.draft, now=now)
         if change.is_doubtful:
-            restores.doubt(connection, written, now=now)
+            restores.mark_unclear(connection, written, now=now)
     elif isinstance(change, NoteVoided):
         deliveries.mark_voided(connection, change.known)
     else:

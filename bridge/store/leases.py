@@ -143,7 +143,7 @@ def renew(
     connection.execute(_WRITE[queue.name], rows)
 
 
-def take_back(connection: Connection, *, owner: str, now: datetime) -> int:
+def release_claims(connection: Connection, *, owner: str, now: datetime) -> int:
     """Make due at once whatever an earlier process of this name still held; returns how many
     rows."""
     count = 0

@@ -1,5 +1,5 @@
-"""When each chore is due: one row a chore, so that of many workers only one does it, and a restart
-does not do it again at once."""
+"""When each periodic task is due: one row a task, so that of many workers only one runs it, and a
+restart does not run it again at once."""
 
 from datetime import datetime, timedelta
 
@@ -12,7 +12,7 @@ _DUE_TIMES = select(chores.c.name, chores.c.due_at)
 
 
 def take(connection: Connection, name: str, *, every: timedelta, now: datetime) -> bool:
-    """True for the one worker that shall do the chore now; its next time is set by the same
+    """True for the one worker that shall run the task now; its next time is set by the same
     statement."""
     again = now + every
     first = insert_on_conflict(connection, chores).values(name=name, due_at=now, done_at=None)
@@ -28,22 +28,22 @@ def take(connection: Connection, name: str, *, every: timedelta, now: datetime) 
 
 
 def due_times(connection: Connection) -> dict[str, datetime]:
-    """When each chore that was ever taken is next due."""
+    """When each task that was ever taken is next due."""
     return {row.name: row.due_at for row in connection.execute(_DUE_TIMES)}
 
 
-def done(connection: Connection, name: str, *, now: datetime) -> None:
-    """Remember that the chore came to its end."""
+def note_done(connection: Connection, name: str, *, now: datetime) -> None:
+    """Remember that the task came to its end."""
     connection.execute(update(chores).where(chores.c.name == name).values(done_at=now))
 
 
-def put_off(connection: Connection, name: str, *, until: datetime) -> None:
-    """Try a chore that failed again at `until`, rather than a whole interval later."""
+def postpone(connection: Connection, name: str, *, until: datetime) -> None:
+    """Try a task that failed again at `until`, rather than a whole interval later."""
     connection.execute(update(chores).where(chores.c.name == name).values(due_at=until))
 
 
 def last_done(connection: Connection, name: str) -> datetime | None:
-    """When the chore last came to its end, on whatever machine."""
+    """When the task last came to its end, on whatever machine."""
     return connection.execute(
         select(chores.c.done_at).where(chores.c.name == name)
     ).scalar_one_or_none()

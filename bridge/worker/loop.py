@@ -1,5 +1,5 @@
-"""The loop: claim → do → record. Threads work, one keeper renews leases and beats, one listener
-wakes. Holds no rules of its own."""
+"""The loop: claim → do → record. Threads work, one renews leases and beats, one listens for news.
+Holds no rules of its own."""
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -17,16 +17,16 @@ from bridge.store import deliveries, events, leases, restores, workers
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection, Database
 from bridge.vendors.rate_limit import calls_in
-from bridge.worker.periodic import Chores
+from bridge.worker.periodic import PeriodicTasks
 
 log = structlog.get_logger(__name__)
 
 _BEAT_EVERY = 5.0
-_LONGEST_WAIT = 5.0
-_BROKEN_WAIT = 1.0
-_TAKEN_WAIT = 0.05
-_BREATH = 0.02
-_TAKES = 4
+_MAX_POLL_SECONDS = 5.0
+MIN_POLL_SECONDS = 0.02
+_CLAIMED_POLL_SECONDS = 0.05
+_DATABASE_RETRY_SECONDS = 1.0
+_DELIVERIES_TAKEN = 4
 """How many of an event's new deliveries the worker that placed them takes at once; the others are
 for whoever is free."""
 
@@ -51,7 +51,7 @@ class Worker:
     delivery_job: DeliveryJob
     threads: int
     lease: timedelta
-    chores: Chores | None = None
+    periodic_tasks: PeriodicTasks | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _changed: threading.Event = field(default_factory=threading.Event)
@@ -59,6 +59,7 @@ class Worker:
     _held: dict[Key, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _name: workers.WorkerName | None = None
+    _renewed_at: datetime | None = None
 
     def stop(self) -> None:
         """Claim nothing more, finish what is in flight, then return from `run`. May be called from
@@ -71,81 +72,92 @@ class Worker:
         if self._name is None:
             return
         log.info("worker_started", worker=self._name.name, threads=self.threads)
-        helpers = [
-            threading.Thread(target=target, daemon=True) for target in (self._keep, self._listen)
+        background = [
+            threading.Thread(target=self._renew_leases, daemon=True),
+            threading.Thread(target=self._listen, daemon=True),
         ]
-        if self.chores is not None and not once:
-            helpers.append(
-                threading.Thread(target=self.chores.run, args=(self.stopping,), daemon=True)
+        if self.periodic_tasks is not None and not once:
+            run_tasks = self.periodic_tasks.run
+            background.append(
+                threading.Thread(target=run_tasks, args=(self.stopping,), daemon=True)
             )
-        for helper in helpers:
-            helper.start()
+        for thread in background:
+            thread.start()
         try:
             with ThreadPoolExecutor(self.threads, thread_name_prefix="job") as pool:
                 self._loop(pool, once=once)
         finally:
             self._stopped.set()
-            for helper in helpers:
-                helper.join()
-            self._leave()
+            for thread in background:
+                thread.join()
+            self._shut_down()
 
     def _loop(self, pool: ThreadPoolExecutor, *, once: bool) -> None:
         while not self.stopping.is_set():
             self._changed.clear()
-            idle = not self._tasks
+            was_idle = not self._tasks
             try:
                 # While all threads are busy nothing is asked: the end of a task wakes us.
-                waits = {} if self._is_busy() else self._waits()
-                started = self._start(pool, {queue for queue, wait in waits.items() if wait <= 0})
+                seconds_until_due = {} if self._is_busy() else self._seconds_until_due()
+                due = {queue for queue, seconds in seconds_until_due.items() if seconds <= 0}
+                started = self._claim_and_submit(pool, due)
             except StorageError as exc:
                 log.warning("worker_waits_for_database", error=str(exc))
-                self._changed.wait(_BROKEN_WAIT)
+                self._changed.wait(_DATABASE_RETRY_SECONDS)
                 continue
-            if once and idle and not started:
+            if started:
+                continue
+            if once and was_idle:
                 return
-            if not started:
-                # What is due and yet not claimed waits for a thread of ours, whose end wakes us, or
-                # another worker has it already.
-                self._changed.wait(
-                    min(max(min(waits.values(), default=_LONGEST_WAIT), _TAKEN_WAIT), _LONGEST_WAIT)
-                )
+            # What is due and yet not claimed waits for a thread of ours, whose end wakes us, or
+            # another worker has it already.
+            soonest = min(seconds_until_due.values(), default=_MAX_POLL_SECONDS)
+            self._changed.wait(min(max(soonest, _CLAIMED_POLL_SECONDS), _MAX_POLL_SECONDS))
 
-    def _waits(self) -> dict[str, float]:
-        """Seconds until each queue has something due, where there is anything to wait for."""
+    def _seconds_until_due(self) -> dict[str, float]:
+        """By queue, where there is anything to wait for."""
         with self.database.read() as connection:
-            now, waits = self.database.now(connection), dict[str, float]()
-            for (queue, _lane), due in leases.earliest(connection).items():
-                waits[queue] = min((due - now).total_seconds(), waits.get(queue, _LONGEST_WAIT))
-        return waits
+            now = self.database.now(connection)
+            earliest = leases.earliest(connection)
+        seconds: dict[str, float] = {}
+        for (queue, _lane), due_at in earliest.items():
+            wait = (due_at - now).total_seconds()
+            seconds[queue] = min(wait, seconds.get(queue, _MAX_POLL_SECONDS))
+        return seconds
 
-    def _start(self, pool: ThreadPoolExecutor, due: set[str]) -> int:
+    def _claim_and_submit(self, pool: ThreadPoolExecutor, due: set[str]) -> int:
         """Claim more than there are threads for, so that none stands idle until the next claim:
         deliveries first, as they finish what was begun, but only for half of the threads, so that a
         backlog of them does not keep new events out."""
         if not due:
             return 0
         with self._lock:
-            room, posting = (
-                2 * self.threads - len(self._tasks),
-                sum(isinstance(work, Delivery) for work in self._tasks.values()),
-            )
+            room = 2 * self.threads - len(self._tasks)
+            posting = sum(isinstance(work, Delivery) for work in self._tasks.values())
         owner = self._name.name if self._name else ""
+        delivery_room = max(0, max(1, self.threads // 2) - posting)
         with self.database.begin(durable=False) as connection:
             now = self.database.now(connection)
-            most = (
-                max(0, max(1, self.threads // 2) - posting) if leases.DELIVERIES.name in due else 0
-            )
+            self._renew_if_late(connection, now)
             due_deliveries = deliveries.claim(
-                connection, owner=owner, limit=most, lease=self.lease, now=now
+                connection,
+                owner=owner,
+                limit=delivery_room if leases.DELIVERIES.name in due else 0,
+                lease=self.lease,
+                now=now,
             )
-            left = room - len(due_deliveries) if leases.EVENTS.name in due else 0
+            event_room = room - len(due_deliveries)
             due_events = events.claim(
-                connection, owner=owner, limit=left, lease=self.lease, now=now
+                connection,
+                owner=owner,
+                limit=event_room if leases.EVENTS.name in due else 0,
+                lease=self.lease,
+                now=now,
             )
-        works: list[Work] = [*due_deliveries, *due_events]
-        for work in works:
+        claimed: list[Work] = [*due_deliveries, *due_events]
+        for work in claimed:
             self._submit(pool, work, owner)
-        return len(works)
+        return len(claimed)
 
     def _is_busy(self) -> bool:
         return len(self._tasks) >= self.threads
@@ -174,18 +186,18 @@ class Worker:
 
     def _do(self, work: Work, owner: str) -> list[Delivery]:
         taken: list[Delivery] = []
-        about = {"delivery_id" if isinstance(work, Delivery) else "event_id": work.id}
+        subject = {"delivery_id" if isinstance(work, Delivery) else "event_id": work.id}
         try:
-            with structlog.contextvars.bound_contextvars(**about), calls_in(work.lane):
-                taken = (
-                    [] if self.stopping.is_set() else self._run(work, owner)
-                )  # What was not begun is given back when we leave.
+            with structlog.contextvars.bound_contextvars(**subject), calls_in(work.lane):
+                # What was not begun is released when we shut down.
+                if not self.stopping.is_set():
+                    taken = self._run(work, owner)
         except LeaseLostError as exc:
-            log.warning("lease_lost", **about, error=str(exc))
+            log.warning("lease_lost", **subject, error=str(exc))
         except StorageError as exc:
-            log.warning("work_left_to_its_lease", **about, error=str(exc))
+            log.warning("work_left_to_its_lease", **subject, error=str(exc))
         except Exception:  # The last net: the row's lease runs out and it is tried again.
-            log.exception("work_failed_unforeseen", **about)
+            log.exception("work_failed_unforeseen", **subject)
         with self._lock:
             self._held.pop(_key(work), None)
             self._held.update({_key(delivery): owner for delivery in taken})
@@ -193,58 +205,63 @@ class Worker:
 
     def _run(self, work: Work, owner: str) -> list[Delivery]:
         if isinstance(work, Event):
-            return self.event_job.run(work, owner=owner, takes=_TAKES)
+            return self.event_job.run(work, owner=owner, takes=_DELIVERIES_TAKEN)
         self.delivery_job.run(work, owner=owner)
         return []
 
     def _take_name(self) -> workers.WorkerName | None:
-        """Wait for the database if need be; take back at once what an earlier process of this name
+        """Wait for the database if need be; release at once what an earlier process of this name
         held."""
         while not self.stopping.is_set():
             name = None
             try:
                 name = workers.take_name(self.database)
-                with self.database.begin() as connection:
-                    now = self.database.now(connection)
-                    doubtful = restores.take_into_use(connection, now=now)
-                    count = leases.take_back(connection, owner=name.name, now=now)
-                    workers.beat(connection, name.name, started_at=now, now=now)
+                self._begin_as(name)
             except StorageError as exc:
                 log.warning("worker_waits_for_database", error=str(exc))
                 if name is not None:
                     name.release()  # Else the next round would find it taken, by ourselves.
-                self._changed.wait(_BROKEN_WAIT)
+                self._changed.wait(_DATABASE_RETRY_SECONDS)
                 continue
-            if doubtful is not None:
-                log.warning(
-                    "ledger_was_put_back",
-                    in_doubt=doubtful,
-                    next_step="see docs/operate.md, After a restore",
-                )
-            if count:
-                log.info("work_taken_back", worker=name.name, rows=count)
             return name
         return None
 
-    def _keep(self) -> None:
+    def _begin_as(self, name: workers.WorkerName) -> None:
+        with self.database.begin() as connection:
+            now = self.database.now(connection)
+            unclear = restores.detect_restored_backup(connection, now=now)
+            released = leases.release_claims(connection, owner=name.name, now=now)
+            workers.beat(connection, name.name, started_at=now, now=now)
+        if unclear is not None:
+            log.warning(
+                "restored_backup_found",
+                unclear_deliveries=unclear,
+                next_step="see docs/operate.md, After a restore",
+            )
+        if released:
+            log.info("claims_released", worker=name.name, rows=released)
+
+    def _renew_leases(self) -> None:
         """Renew the leases of what really runs here, and say that we live."""
         started_at: datetime | None = None
         pause = min(_BEAT_EVERY, self.lease.total_seconds() / 3)
         while not self._stopped.wait(pause):
             try:
                 self._hold_name()
+                name = self._name.name if self._name else ""
                 with self.database.begin(durable=False) as connection:
                     now = self.database.now(connection)
                     started_at = started_at or now
                     self._renew(connection, now)
-                    workers.beat(
-                        connection,
-                        self._name.name if self._name else "",
-                        started_at=started_at,
-                        now=now,
-                    )
+                    workers.beat(connection, name, started_at=started_at, now=now)
             except StorageError as exc:
                 log.warning("heartbeat_failed", error=str(exc))
+
+    def _renew_if_late(self, connection: Connection, now: datetime) -> None:
+        # When the clock jumps ahead, or this machine slept, what we hold looks like a dead worker's.
+        # Renewed before anything is claimed, it can't become due to ourselves.
+        if self._renewed_at is None or now - self._renewed_at > self.lease / 2:
+            self._renew(connection, now)
 
     def _renew(self, connection: Connection, now: datetime) -> None:
         with self._lock:
@@ -257,6 +274,7 @@ class Worker:
                     if name == queue.name and holder == owner
                 ]
                 leases.renew(connection, queue, held=mine, owner=owner, until=now + self.lease)
+        self._renewed_at = now
 
     def _hold_name(self) -> None:
         """A database restart frees our name on PostgreSQL. Take one again; what runs keeps the old
@@ -273,17 +291,17 @@ class Worker:
                 self._changed.set()
                 # Our own commits wake us as well: threads that spin would keep the working ones
                 # from running.
-                self._stopped.wait(_BREATH)
+                self._stopped.wait(MIN_POLL_SECONDS)
         finally:
             waker.close()
 
-    def _leave(self) -> None:
+    def _shut_down(self) -> None:
         if self._name is None:
             return
         try:
             with self.database.begin() as connection:
                 now = self.database.now(connection)
-                leases.take_back(connection, owner=self._name.name, now=now)
+                leases.release_claims(connection, owner=self._name.name, now=now)
                 workers.stopped(connection, self._name.name, now=now)
         except StorageError as exc:
             log.warning("heartbeat_failed", error=str(exc))

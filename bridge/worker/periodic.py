@@ -1,9 +1,10 @@
-"""What the worker does now and then, beside the journey: a table of chores, each done by one worker
+"""What the worker does now and then, beside the journey: a table of tasks, each run by one worker
 of all that share the database."""
 
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
 from datetime import timedelta
 
 import structlog
@@ -19,56 +20,80 @@ _AGAIN_AFTER = timedelta(minutes=1)
 
 
 @dataclass(frozen=True, slots=True)
-class Chore:
-    """`do` gets the event that is set when the worker stops: long work looks at it between its
+class PeriodicTask:
+    """`run` gets the event that is set when the worker stops: long work looks at it between its
     steps, and returns."""
 
     name: str
     every: timedelta
-    do: Callable[[threading.Event], None]
+    run: Callable[[threading.Event], None]
 
 
-@dataclass(frozen=True, slots=True)
-class Chores:
-    """Runs in a thread of its own, so that a long sweep holds up no delivery. A chore that fails is
-    tried again a minute later."""
+@dataclass(slots=True)
+class PeriodicTasks:
+    """Each task has a thread of its own, so that a long sweep holds up neither a delivery nor an
+    alert. A task that fails is tried again a minute later."""
 
     database: Database
-    table: Sequence[Chore] = ()
+    tasks: Sequence[PeriodicTask] = ()
+    _running: dict[str, Future[None]] = field(default_factory=dict)
 
     def run(self, stopping: threading.Event) -> None:
-        """Do what is due until `stopping` is set."""
-        while self.table and not stopping.wait(_LOOK_EVERY):
-            self.do_due(stopping)
+        """Run what is due until `stopping` is set; returns when the last task has ended."""
+        if not self.tasks:
+            return
+        with ThreadPoolExecutor(len(self.tasks), thread_name_prefix="periodic") as pool:
+            while not stopping.wait(_LOOK_EVERY):
+                self.start_due(pool, stopping)
 
-    def do_due(self, stopping: threading.Event) -> None:
-        """One look at the table: a single read, as nearly always nothing is due."""
+    def start_due(
+        self, pool: ThreadPoolExecutor, stopping: threading.Event
+    ) -> Sequence[Future[None]]:
+        """Start what is due and not under way here. One look is a single read, as nearly always
+        nothing is due."""
+        if stopping.is_set():
+            return []
         try:
-            with self.database.read() as connection:
-                now, times = self.database.now(connection), periodic.due_times(connection)
-            for chore in self.table:
-                is_due = not now < times.get(chore.name, now) <= now + chore.every
-                if is_due and not stopping.is_set():
-                    self._do_if_due(chore, stopping)
+            due = self._due()
         except StorageError as exc:
-            log.warning("chores_wait_for_database", error=str(exc))
+            log.warning("periodic_tasks_wait_for_database", error=str(exc))
+            return []
+        started = {task.name: pool.submit(self._run_if_due, task, stopping) for task in due}
+        self._running |= started
+        return list(started.values())
 
-    def _do_if_due(self, chore: Chore, stopping: threading.Event) -> None:
-        with self.database.begin(durable=False) as connection:
-            if not periodic.take(
-                connection, chore.name, every=chore.every, now=self.database.now(connection)
-            ):
-                return
+    def _due(self) -> list[PeriodicTask]:
+        with self.database.read() as connection:
+            now = self.database.now(connection)
+            times = periodic.due_times(connection)
+        due = []
+        for task in self.tasks:
+            # A due time beyond the interval was set under a longer one, or by a clock that was off.
+            waits = now < times.get(task.name, now) <= now + task.every
+            earlier = self._running.get(task.name)
+            if not waits and (earlier is None or earlier.done()):
+                due.append(task)
+        return due
+
+    def _run_if_due(self, task: PeriodicTask, stopping: threading.Event) -> None:
         try:
-            chore.do(stopping)
-        except Exception:  # A chore must never end the worker; it is logged, and tried again.
-            log.exception("chore_failed", chore=chore.name)
             with self.database.begin(durable=False) as connection:
-                periodic.put_off(
-                    connection,
-                    chore.name,
-                    until=self.database.now(connection) + min(chore.every, _AGAIN_AFTER),
-                )
+                now = self.database.now(connection)
+                is_ours = periodic.take(connection, task.name, every=task.every, now=now)
+            if is_ours:
+                self._run(task, stopping)
+        except StorageError as exc:
+            log.warning("periodic_tasks_wait_for_database", task=task.name, error=str(exc))
+
+    def _run(self, task: PeriodicTask, stopping: threading.Event) -> None:
+        try:
+            task.run(stopping)
+        except Exception:  # A task must never end the worker; it is logged, and tried again.
+            log.exception("periodic_task_failed", task=task.name)
+            again_after = min(task.every, _AGAIN_AFTER)
+            with self.database.begin(durable=False) as connection:
+                until = self.database.now(connection) + again_after
+                periodic.postpone(connection, task.name, until=until)
         else:
             with self.database.begin(durable=False) as connection:
-                periodic.done(connection, chore.name, now=self.database.now(connection))
+                periodic.note_done(connection, task.name, now=self.database.now(connection))

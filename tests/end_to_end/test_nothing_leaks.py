@@ -106,7 +106,7 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
                 stack.travel(act.stage(stack.world))
             _knock(stack)
             with stack.database.begin() as connection:
-                periodic.put_off(
+                periodic.postpone(
                     connection, "alerts", until=stack.database.now(connection)
                 )  # Not only in a minute.
             wait_until(lambda: came, 20, "the worker to try an alert")

@@ -289,7 +289,7 @@ def test_old_copy_is_put_back_and_nothing_is_told_twice(site: Site) -> None:
     def start() -> None:
         site.receiver, site.worker = stack.start_receiver(workers=1), stack.start_worker()
         stack.database = Database(stack.database_url)
-        assert site.worker.logged("ledger_was_put_back")
+        assert site.worker.logged("restored_backup_found")
 
     def sweep() -> None:
         assert site.run("reconcile", "--since", "3d").exit_code in (0, 1)

@@ -71,7 +71,7 @@ def test_worker_killed_at_each_named_point_loses_nothing_and_tells_nothing_twice
     last = stack.start_worker()
     stack.settle(60)
 
-    assert last.logged("work_taken_back")
+    assert last.logged("claims_released")
     found = assert_balanced(
         world, stack.database, numbers_of(parcels), may_be={"unconfirmed_partial"}
     )

@@ -179,7 +179,7 @@ def test_restarted_worker_has_its_old_name_and_takes_its_work_back_at_once(stack
     stack.settle(10)
 
     assert restarted.logged("worker_started")[0]["worker"] == "worker-1"
-    assert restarted.logged("work_taken_back")[0]["rows"] == 1
+    assert restarted.logged("claims_released")[0]["rows"] == 1
     _assert_all_told_once(stack, [label])
 
 

@@ -196,7 +196,7 @@ def test_file_of_backup_is_noticed_once_by_the_first_worker_and_a_living_databas
     for file in (live, tmp_path / "backup.db", tmp_path / "backup.db"):
         database = Database(f"sqlite:///{file}")
         with database.begin() as connection:
-            noticed = restores.take_into_use(connection, now=database.now(connection))
+            noticed = restores.detect_restored_backup(connection, now=database.now(connection))
             told.append((noticed, restores.last(connection) is not None))
         database.close()
 
@@ -325,7 +325,7 @@ def test_copy_put_back_over_a_database_that_went_on_tells_no_parcel_twice(tmp_pa
         leftover.unlink()
     again = Database(f"sqlite:///{tmp_path / 'bridge.db'}")
     with again.begin() as connection:
-        restores.take_into_use(connection, now=again.now(connection))
+        restores.detect_restored_backup(connection, now=again.now(connection))
     decisions = [
         *put(again, parcels[0], lane=Lane.SWEEP),
         *put(again, parcels[1], orders=(whole,), lane=Lane.SWEEP),

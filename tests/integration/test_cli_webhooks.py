@@ -376,13 +376,13 @@ def test_remove_that_failed_forgets_nothing(run: Run, simulator: Simulator) -> N
 
 @pytest.fixture
 def look(env: dict[str, str]) -> Iterator[Callable[[], list[str] | None]]:
-    """What the chore of a worker of its own notes."""
+    """What the periodic task of a worker of its own notes."""
 
     def look() -> list[str] | None:
         with Services.open(Settings.load(env)) as services:
-            tasks = services.worker.chores.table
+            tasks = services.worker.periodic_tasks.tasks
             [check] = [task for task in tasks if task.name == "check_subscriptions"]
-            check.do(services.stopping)
+            check.run(services.stopping)
             with services.database.read() as connection:
                 note = notes.get(connection, notes.LOST)
         return note and note[0]["problems"]

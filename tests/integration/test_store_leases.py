@@ -46,7 +46,7 @@ def received(database: Database, count: int, *, lane: Lane = Lane.LIVE) -> list[
 
 def taken_back(database: Database, owner: str) -> int:
     with database.begin() as connection:
-        return leases.take_back(connection, owner=owner, now=database.now(connection))
+        return leases.release_claims(connection, owner=owner, now=database.now(connection))
 
 
 def next_due(database: Database) -> object:

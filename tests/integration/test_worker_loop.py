@@ -4,7 +4,7 @@ whatever a job throws."""
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -312,7 +312,7 @@ def test_two_workers_share_the_work_and_do_each_piece_once(
 def test_database_that_is_away_at_the_start_is_waited_for(
     migrated_url: str, logged: list[Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(loop, "_BROKEN_WAIT", 0.001)
+    monkeypatch.setattr(loop, "_DATABASE_RETRY_SECONDS", 0.001)
     database = WatchedDatabase(migrated_url)
     received(database, 2)
     database.fail(times=3)
@@ -323,3 +323,35 @@ def test_database_that_is_away_at_the_start_is_waited_for(
     assert [worker.name for worker in rows(database, "workers")] == ["worker-1"]
     assert [entry["event"] for entry in logged].count("worker_waits_for_database") == 3
     database.close()
+
+
+def test_clock_that_jumps_ahead_never_makes_a_worker_claim_what_it_holds(
+    migrated_url: str,
+    logged: list[Any],
+) -> None:
+    ahead = [timedelta(0)]
+    database = Database(migrated_url, clock=lambda: datetime.now(UTC) + ahead[0])
+    is_running, may_end = threading.Event(), threading.Event()
+    [first] = received(database, 1)
+
+    def work(claimed: Any) -> None:
+        if claimed.id == first:
+            is_running.set()
+            assert may_end.wait(SOON)
+
+    worker = a_worker(database, work=work, threads=2, lease=60)
+    with running(worker):
+        assert is_running.wait(SOON)
+        ahead[0] = timedelta(hours=1)
+        second, _ = receive(database, resource_url=f"{URL}second")
+        wait_until(lambda: second in worker.event_job.seen, SOON, "the second event")
+        third, _ = receive(database, resource_url=f"{URL}third")
+        wait_until(lambda: third in worker.event_job.seen, SOON, "the third event")
+        may_end.set()
+        wait_until(
+            lambda: statuses(database) == ["processed"] * 3, SOON, "all three to be processed"
+        )
+    database.close()
+
+    assert worker.event_job.seen.count(first) == 1
+    assert not [entry for entry in logged if entry["event"] == "lease_lost"]

@@ -208,7 +208,7 @@ class VirtualBridge:
     def restart(self) -> None:
         """A process of the same name starts, and takes back what the dead one held."""
         with self.database.begin() as connection:
-            leases.take_back(connection, owner=OWNER, now=self.clock.now)
+            leases.release_claims(connection, owner=OWNER, now=self.clock.now)
 
     def settle(self) -> None:
         """Let the time pass until nothing is work any more."""
