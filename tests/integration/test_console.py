@@ -1,7 +1,7 @@
 """The console's door: who comes in, what a page may do, and that no form can be sent by another
 site or by a viewer."""
 
-import hmac
+import hashlib
 import re
 import shutil
 import time
@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from werkzeug.security import generate_password_hash
 
 from bridge.settings import Settings
 from bridge.store import tables
@@ -118,7 +119,7 @@ def test_password_opens_the_console_in_its_role(
 def test_wrong_password_opens_nothing(client: FlaskClient, password: str) -> None:
     answer = sign_in(client, password.encode(errors="surrogatepass").decode(errors="replace"))
 
-    assert (answer.status_code, "This password opens nothing here." in answer.text) == (401, True)
+    assert (answer.status_code, "Wrong password." in answer.text) == (401, True)
     assert not is_in(client)
 
 
@@ -245,7 +246,8 @@ def test_key_of_the_sessions_opens_nothing_without_the_password(client: FlaskCli
     serializer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
 
     def opens(password: str) -> bool:
-        proof = hmac.new(key, f"operator\n{password}".encode(), "sha256").hexdigest()
+        material = f"operator\n{password}".encode()
+        proof = hashlib.pbkdf2_hmac("sha256", material, key, 200_000).hex()
         session = {"role": "operator", "name": "x", "until": time.time() + 1000, "proof": proof}
         client.set_cookie("bridge_console", serializer.dumps(session), path="/console/")
         return is_in(client)
@@ -273,6 +275,61 @@ def test_signing_out_forgets_the_session(client: FlaskClient) -> None:
 
     assert answer.status_code == 303
     assert not is_in(client)
+
+
+def test_signing_out_ends_the_session_for_whoever_copied_its_cookie(opened_app: Open) -> None:
+    owner, thief = opened_app().test_client(), opened_app().test_client()
+    sign_in(owner)
+    cookie = owner.get_cookie("bridge_console", path="/console/")
+    assert cookie is not None
+    thief.set_cookie("bridge_console", cookie.value, path="/console/")
+    before = is_in(thief)
+    other = opened_app().test_client()
+    sign_in(other)
+
+    owner.post("/console/sign-out", data={"csrf": token_in(owner.get("/console/").text)})
+    thief.set_cookie("bridge_console", cookie.value, path="/console/")
+
+    assert (before, is_in(thief), is_in(other)) == (True, False, True)
+
+
+@pytest.mark.parametrize("method", ["scrypt:1024:8:1", "pbkdf2:sha256:1000"])
+def test_password_may_be_given_as_a_hash(opened_app: Open, method: str) -> None:
+    hashed = generate_password_hash(OPERATOR, method=method)
+    client = opened_app(BRIDGE_CONSOLE_PASSWORD=hashed).test_client()
+
+    statuses = [sign_in(client, given).status_code for given in (hashed, "wrong", OPERATOR)]
+
+    assert statuses == [401, 401, 303]
+    assert is_in(client)
+
+
+def test_refused_sign_in_names_the_address_and_throttled_ones_are_only_counted(
+    client: FlaskClient, capfd: pytest.CaptureFixture[str]
+) -> None:
+    client.environ_base["HTTP_X_FORWARDED_FOR"] = "203.0.113.77"
+
+    statuses = [sign_in(client, "guess").status_code for _ in range(20)]
+
+    lines = capfd.readouterr().err.splitlines()
+    refused = [line for line in lines if "console_sign_in_refused" in line]
+    assert set(statuses) == {401, 429}
+    assert len(refused) == statuses.count(401)
+    assert all('"address": "203.0.113.77"' in line for line in refused)
+    assert not [line for line in lines if "throttled" in line]
+
+
+def test_browser_that_signed_in_before_is_not_locked_out_by_guesses_from_its_address(
+    client: FlaskClient,
+) -> None:
+    sign_in(client)
+    stranger = client.application.test_client()
+    while sign_in(stranger, "guess").status_code != 429:
+        pass
+    client.delete_cookie("bridge_console", path="/console/")
+
+    assert sign_in(stranger).status_code == 429
+    assert sign_in(client).status_code == 303
 
 
 # Every form

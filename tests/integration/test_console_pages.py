@@ -646,7 +646,7 @@ def test_nothing_from_outside_becomes_a_part_of_a_page(bridge: VirtualBridge, an
     bridge.travel(
         world.label_created_v2(
             world.buy_labels(
-                world.add_shipstation_order(f"PD{EVIL}", [(EVIL, 1)]), tracking=f"1Z{EVIL}"
+                world.add_shipstation_order(f"PD9{EVIL}", [(EVIL, 1)]), tracking=f"1Z{EVIL}"
             )
         )
     )

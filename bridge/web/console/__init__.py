@@ -21,7 +21,7 @@ from bridge.domain.errors import StorageError
 from bridge.services import Services
 from bridge.web.console import actions, auth, lists, overview, pages, replaying, story
 from bridge.web.console.auth import Role
-from bridge.web.console.pages import page
+from bridge.web.console.pages import render
 
 __all__ = ["add_to"]
 
@@ -126,7 +126,7 @@ def add_to(app: Flask, services: Services) -> None:
 
 def _answer(route: Route, services: Services, **parts: str) -> Answer:
     """Who asks, with which token, and may they? Only then the view."""
-    if not auth.enter(services) and route.role is not None:
+    if not auth.is_signed_in(services) and route.role is not None:
         return auth.to_sign_in()
     if any("\0" in text for text in (*parts.values(), *request.values.values())):
         abort(
@@ -157,7 +157,7 @@ def _protect(response: Response) -> Response:
 def _http_problem(error: HTTPException) -> Answer:
     if error.code is not None and error.code < 400:
         return error.get_response()
-    return page(
+    return render(
         "problem.html", title=error.name or "Error", sentence=error.description or ""
     ), error.code or 500
 
@@ -169,7 +169,7 @@ def _unreadable(error: ParseException) -> Answer:
 
 def _storage_problem(error: StorageError) -> Answer:
     log.error("console_without_database", error=str(error))
-    return page(
+    return render(
         "problem.html",
         title="The database can't be reached",
         sentence=f"{error}. Try again in a moment.",
@@ -178,7 +178,7 @@ def _storage_problem(error: StorageError) -> Answer:
 
 def _unforeseen(error: Exception) -> Answer:
     log.error("console_failed_unforeseen", exc_info=error)
-    return page(
+    return render(
         "problem.html",
         title="This went wrong",
         sentence="It was logged, and nothing was changed. Try again.",

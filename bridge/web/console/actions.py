@@ -17,7 +17,7 @@ from bridge.store import repairs
 from bridge.store.engine.database import Connection
 from bridge.web.console import auth
 from bridge.web.console.lists import chosen_deliveries
-from bridge.web.console.pages import page
+from bridge.web.console.pages import render
 
 log = structlog.get_logger(__name__)
 
@@ -87,7 +87,7 @@ def plan_many(services: Services) -> Any:
         return back("Nothing was chosen, or nothing fits any more.", "bad")
     refused = _rehearse(services, what, [row["id"] for row in found])
     rows = [row for row in found if row["id"] not in refused]
-    return page(
+    return render(
         "many.html",
         what=what,
         label=BULK[what],

@@ -1,10 +1,11 @@
-"""Who comes in: a password for each role, a signed session cookie, a token in each form, and a
-brake on guessing."""
+"""Who is signed in: a password for each role, a signed session cookie that sign-out ends, a token in
+each form, and a limit on guessing."""
 
 import hashlib
 import hmac
 import secrets
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -13,20 +14,31 @@ from typing import Any
 import structlog
 from flask import Flask, Request, abort, current_app, flash, g, redirect, request, session, url_for
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface
+from itsdangerous import BadSignature, Signer
+from pydantic import SecretStr
+from werkzeug.security import check_password_hash
 from werkzeug.wrappers import Response
 
+from bridge import metrics
 from bridge.domain.errors import StorageError
 from bridge.services import Services
-from bridge.store import rate_limits, secret_keys
-from bridge.web.console.pages import page
+from bridge.store import notes, rate_limits, secret_keys
+from bridge.store.engine.database import Connection
+from bridge.web.addresses import ProxyTrust, client_of
+from bridge.web.console.pages import render
 
 log = structlog.get_logger(__name__)
 
 LIFETIME = timedelta(hours=12)
 TRIES_PER_MINUTE = 10
-_BUCKETS = 64
-"""Addresses share so many brakes, so that a stranger with many addresses fills no table."""
+_BUCKETS = 256
+"""Addresses share so many limits, so that somebody with many addresses fills no table."""
 _LONGEST_NAME = 40
+_SIGNED_OUT = "console_signed_out"
+"""The note of the sessions that were ended before their time: {session's id: when it is over}."""
+_DEVICE_COOKIE = "bridge_console_device"
+_DEVICE_LIFETIME = timedelta(days=365)
+_HASH_METHODS = ("scrypt:", "pbkdf2:")
 
 COOKIE = {
     "SESSION_COOKIE_NAME": "bridge_console",
@@ -70,40 +82,41 @@ class Sessions(SecureCookieSessionInterface):
         if not request.path.startswith("/console"):
             return None
         try:
-            app.secret_key = app.secret_key or _key(self._services)
+            app.secret_key = app.secret_key or _signing_key(self._services)
         except StorageError:
-            return None  # `enter` tells it, where it can be answered with a page.
+            return None  # `is_signed_in` raises it, where it can be answered with a page.
         return super().open_session(app, request)
 
     def get_cookie_secure(self, app: Flask) -> bool:  # noqa: ARG002  # the signature is Flask's
         return request.is_secure
 
 
-def _key(services: Services) -> str:
+def _signing_key(services: Services) -> str:
     """The setting, or a key that was made once and is kept in the database for all processes."""
     if services.settings.secret_key is not None:
         return services.settings.secret_key.get_secret_value()
+    candidate = secrets.token_urlsafe(48)
     with services.database.begin() as connection:
-        return secret_keys.made_once(connection, "console", candidate=secrets.token_urlsafe(48))
+        return secret_keys.made_once(connection, "console", candidate=candidate)
 
 
-def enter(services: Services) -> bool:
-    """Let in whom the session says it is, while its time lasts and the password it was opened with
-    still holds."""
+def is_signed_in(services: Services) -> bool:
+    """Whether the session says who asks, its time lasts, nobody has signed it out, and the password
+    it was opened with still holds."""
     if not current_app.secret_key:
         raise StorageError("the key of the sessions can't be read")
     role = session.get("role")
     if role not in list(Role) or session.get("until", 0) < time.time():
         return False
-    proof = _proof(services, Role(role))
-    if proof is None or not hmac.compare_digest(proof, str(session.get("proof"))):
+    if not _has_todays_proof(services, Role(role)) or _is_signed_out(services):
+        session.clear()
         return False
     g.person = Person(str(session.get("name", "")), Role(role))
     return True
 
 
 def person() -> Person | None:
-    """Who asks, once `enter` has let them in."""
+    """Who asks, once `is_signed_in` has said so."""
     return g.get("person")  # type: ignore[no-any-return]  # Flask's `g` holds anything
 
 
@@ -122,11 +135,13 @@ def token() -> str:
 
 def check_token() -> None:
     """403 for a form that this session did not get from us."""
-    given, own = request.form.get("csrf", ""), session.get("csrf")
+    given = request.form.get("csrf", "")
+    own = session.get("csrf")
     if not own or not hmac.compare_digest(given.encode(), str(own).encode()):
         abort(
             403,
-            "This form is too old, or was not opened here. Nothing was changed; open the page again and repeat it.",
+            "This form is too old, or was not opened here. Nothing was changed; open the page again "
+            "and repeat it.",
         )
 
 
@@ -135,45 +150,51 @@ def check_role(least: Role | None) -> None:
     if least is Role.OPERATOR and getattr(person(), "role", None) is not Role.OPERATOR:
         abort(
             403,
-            "You are signed in as a viewer, who may look but not act. Sign in with the operator's password.",
+            "You are signed in as a viewer, who may look but not act. Sign in with the operator's "
+            "password.",
         )
 
 
 def show_sign_in(services: Services, problem: str = "") -> str:
     """The form, empty."""
     _ = services
-    return page("sign_in.html", problem=problem, next=own_page(request.values.get("next", "")))
+    wanted = own_page(request.values.get("next", ""))
+    return render("sign_in.html", problem=problem, next=wanted)
 
 
 def sign_in(services: Services) -> Any:
     """Open a session for whoever knows a password; wrong ones are slowed down over all
     processes."""
-    wait = _brake(services)
+    wait = _seconds_until_next_try(services)
     if wait:
-        log.warning("console_sign_in_throttled")
-        sentence = f"Too many tries. Wait {wait:.0f} seconds, then try again."
-        return show_sign_in(services, sentence), 429, {"Retry-After": f"{wait:.0f}"}
+        # Counted, not logged: there would be no end of the lines.
+        metrics.REJECTIONS.labels(cause="sign_in_throttled").inc()
+        problem = f"Too many tries. Wait {wait:.0f} seconds, then try again."
+        return show_sign_in(services, problem), 429, {"Retry-After": f"{wait:.0f}"}
     role = _role_of(services, request.form.get("password", ""))
     if role is None:
-        log.warning("console_sign_in_refused")
-        return show_sign_in(services, "This password opens nothing here."), 401
-    name = " ".join(request.form.get("name", "").split())[:_LONGEST_NAME]
+        metrics.REJECTIONS.labels(cause="password_wrong").inc()
+        log.warning("console_sign_in_refused", address=_address(services))
+        answer = show_sign_in(services, "Wrong password.")
+        return answer, 401, {"WWW-Authenticate": 'Form realm="console"'}
     wanted = own_page(request.form.get("next", ""))
     session.clear()
     session.permanent = True
     session.update(
         role=role,
-        name=name,
+        name=" ".join(request.form.get("name", "").split())[:_LONGEST_NAME],
+        id=secrets.token_urlsafe(16),
         until=time.time() + LIFETIME.total_seconds(),
         proof=_proof(services, role),
     )
-    log.info("console_signed_in", role=role)
-    return redirect(wanted or url_for("console.overview"), 303)
+    log.info("console_signed_in", role=role, address=_address(services))
+    return _with_device_cookie(redirect(wanted or url_for("console.overview"), 303))
 
 
 def sign_out(services: Services) -> Response:
-    """Forget the session in this browser."""
-    _ = services
+    """End the session, in this browser and for whoever may have copied its cookie."""
+    with services.database.begin() as connection:
+        _note_signed_out(connection, services)
     session.clear()
     flash("You are signed out.")
     return redirect(url_for("console.sign_in"), 303)
@@ -181,66 +202,129 @@ def sign_out(services: Services) -> Response:
 
 def own_page(text: str) -> str:
     """Never another site, whatever a link says."""
-    return (
-        text
-        if text.startswith("/console/")
-        and text.isascii()
-        and text.isprintable()
-        and "\\" not in text
-        else ""
-    )
+    is_plain = text.isascii() and text.isprintable() and "\\" not in text
+    return text if is_plain and text.startswith("/console/") else ""
+
+
+def _is_signed_out(services: Services) -> bool:
+    with services.database.read() as connection:
+        note = notes.get(connection, _SIGNED_OUT)
+    return note is not None and session.get("id") in note[0]
+
+
+def _note_signed_out(connection: Connection, services: Services) -> None:
+    now = time.time()
+    note = notes.get(connection, _SIGNED_OUT)
+    ended: Mapping[str, float] = note[0] if note else {}
+    standing = {name: until for name, until in ended.items() if until > now}
+    standing[str(session.get("id"))] = session["until"]
+    notes.put(connection, _SIGNED_OUT, standing, now=services.database.now(connection))
 
 
 def _role_of(services: Services, password: str) -> Role | None:
-    """Both are compared, each in constant time."""
-    given = _digest(password)
-    fits = [
-        role
-        for role, own in _passwords(services).items()
-        if hmac.compare_digest(_digest(own), given)
+    """Each role's password is compared, whichever fits first."""
+    fitting = [
+        role for role, own in _passwords(services).items() if _is_password(own, given=password)
     ]
-    return fits[0] if fits else None
+    return fitting[0] if fitting else None
+
+
+def _is_password(own: str, *, given: str) -> bool:
+    if own.startswith(_HASH_METHODS):
+        return check_password_hash(own, given)
+    return hmac.compare_digest(_digest(own), _digest(given))
 
 
 def _passwords(services: Services) -> dict[Role, str]:
-    own = {
+    """As the settings have them, which may be as a hash."""
+    configured: dict[Role, SecretStr | None] = {
         Role.OPERATOR: services.settings.console_password,
         Role.VIEWER: services.settings.console_readonly_password,
     }
     return {
-        role: password.get_secret_value() for role, password in own.items() if password is not None
+        role: password.get_secret_value()
+        for role, password in configured.items()
+        if password is not None
     }
+
+
+def _has_todays_proof(services: Services, role: Role) -> bool:
+    """A cookie with a right signature and a wrong proof was made by somebody who has the key, or
+    before the password was changed: it counts as a try."""
+    proof = _proof(services, role)
+    if proof is not None and hmac.compare_digest(proof, str(session.get("proof"))):
+        return True
+    metrics.REJECTIONS.labels(cause="session_outdated").inc()
+    if not _seconds_until_next_try(services):
+        log.warning("console_session_outdated", address=_address(services))
+    return False
 
 
 def _proof(services: Services, role: Role) -> str | None:
     """Ties a session to the password of its day: with another one, it is over."""
     password = _passwords(services).get(role)
+    if password is None:
+        return None
     key = str(current_app.secret_key).encode()
-    return (
-        hmac.new(key, f"{role}\n{password}".encode(), "sha256").hexdigest()
-        if password is not None
-        else None
-    )
+    # Whoever has stolen the key must not find the password by making cookies, so it takes its time.
+    material = f"{role}\n{password}".encode()
+    return _slow_digest(key, material)
+
+
+_PROOFS: dict[tuple[bytes, bytes], str] = {}
+
+
+def _slow_digest(key: bytes, material: bytes) -> str:
+    """PBKDF2, worked out once for each password of this process."""
+    known = _PROOFS.get((key, material))
+    if known is None:
+        known = hashlib.pbkdf2_hmac("sha256", material, key, 200_000).hex()
+        _PROOFS[key, material] = known
+    return known
 
 
 def _digest(text: str) -> bytes:
     return hashlib.sha256(text.encode(errors="surrogatepass")).digest()
 
 
-def _brake(services: Services) -> float:
-    """Seconds to wait before the next try from this address; 0.0 when it may be made."""
-    bucket = int.from_bytes(_digest(_address())[:4]) % _BUCKETS
+def _seconds_until_next_try(services: Services) -> float:
+    """0.0 when a password may be tried now, which counts. A browser that has signed in before has a
+    limit of its own, so strangers can't use it up."""
+    name = _known_device() or _address(services)
+    kind = "device" if _known_device() else "address"
+    bucket = int.from_bytes(_digest(name)[:4]) % _BUCKETS
     with services.database.begin(durable=False) as connection:
         now = services.database.now(connection)
-        return rate_limits.take(
-            connection, f"console:{bucket}", per_minute=TRIES_PER_MINUTE, now=now
-        ).wait
+        system = f"console:{kind}:{bucket}"
+        return rate_limits.take(connection, system, per_minute=TRIES_PER_MINUTE, now=now).wait
 
 
-def _address() -> str:
-    """The sender's; behind a proxy on this machine, what that proxy says it was."""
-    told, direct = (
-        request.headers.get("X-Forwarded-For", "").rpartition(",")[2].strip(),
-        request.remote_addr or "",
+def _device_signer() -> Signer:
+    return Signer(str(current_app.secret_key), salt="device", digest_method=hashlib.sha256)
+
+
+def _known_device() -> str | None:
+    try:
+        signed = request.cookies.get(_DEVICE_COOKIE, "")
+        return _device_signer().unsign(signed).decode("ascii")
+    except (BadSignature, UnicodeDecodeError):
+        return None
+
+
+def _with_device_cookie(response: Response) -> Response:
+    device = _known_device() or secrets.token_urlsafe(16)
+    response.set_cookie(
+        _DEVICE_COOKIE,
+        _device_signer().sign(device).decode("ascii"),
+        max_age=_DEVICE_LIFETIME,
+        path="/console/",
+        secure=request.is_secure,
+        httponly=True,
+        samesite="Strict",
     )
-    return told if told and direct in ("127.0.0.1", "::1") else direct
+    return response
+
+
+def _address(services: Services) -> str:
+    trust = ProxyTrust.from_environment(services.settings.trusted_proxies)
+    return client_of(request, trust)

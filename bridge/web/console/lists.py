@@ -19,7 +19,7 @@ from bridge.store import audit, repairs, replays, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate
 from bridge.store.reports import Query
-from bridge.web.console.pages import page
+from bridge.web.console.pages import render
 
 Rows: TypeAlias = Sequence[dict[str, Any]]
 Turned: TypeAlias = tuple[Rows, str | None, str | None]
@@ -50,7 +50,7 @@ def exceptions(services: Services) -> str:
             }
             for status, reason, count, events_wanted in reports.exceptions_by_reason(connection)
         ]
-        return page(
+        return render(
             "exceptions.html",
             groups=groups,
             shown_most=OLDEST,
@@ -90,7 +90,7 @@ def acts(services: Services) -> str:
     )
     with services.database.read() as connection:
         found = audit.acts(connection, subject=subject, before=before, limit=A_PAGE + 1)
-    return page(
+    return render(
         "audit.html",
         rows=found[:A_PAGE],
         older=found[A_PAGE - 1]["id"] if len(found) > A_PAGE else None,
@@ -170,7 +170,7 @@ def _list(
         else:
             turned = _turned(connection, read, query)
     facts = {**dict(zip(("rows", "newer", "older"), turned, strict=True)), "at": now}
-    return page(
+    return render(
         "list.html",
         name=name,
         line=line,

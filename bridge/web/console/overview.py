@@ -15,7 +15,7 @@ from bridge.services import Services
 from bridge.store import reports, stats, sweeps, workers
 from bridge.store.engine.database import Connection
 from bridge.vendors.http import SYSTEMS
-from bridge.web.console.pages import page, span
+from bridge.web.console.pages import render, span
 
 _WORKER_IS_SILENT = timedelta(seconds=30)
 _CHART_HEIGHT = 120
@@ -61,7 +61,7 @@ def show(services: Services) -> str:
         "systems": SYSTEMS,
         "at": now,
     }
-    return page(
+    return render(
         "overview.html",
         concerns=concerns,
         numbers=numbers,

@@ -17,7 +17,7 @@ from bridge.services import Services
 LONGEST = 60_000
 """Characters of one text that a page shows; the rest is counted."""
 
-page = render_template
+render = render_template
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 
 

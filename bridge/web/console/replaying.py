@@ -15,7 +15,7 @@ from bridge.services import Services
 from bridge.store import audit, replays
 from bridge.web.console import actions
 from bridge.web.console.lists import A_PAGE, a_number, chosen_events
-from bridge.web.console.pages import page
+from bridge.web.console.pages import render
 
 SHOWN, LOOK_SECONDS = 20, 12.0
 """How many events a page of the dry run holds, and how long it may read from the vendors for
@@ -68,7 +68,7 @@ def run(services: Services, run_id: str) -> str:
             abort(404, f"There is no replay run {run_id[:40]}. It may have been typed wrongly.")
         rows = replays.items(connection, run_id, after=after - 1, limit=A_PAGE)
         acts = audit.acts(connection, subject=run_id)
-    return page(
+    return render(
         "replay_run.html",
         run=story,
         rows=rows,
@@ -81,7 +81,7 @@ def run(services: Services, run_id: str) -> str:
 def runs(services: Services) -> str:
     """The newest runs."""
     with services.database.read() as connection:
-        return page("replays.html", runs=replays.runs(connection))
+        return render("replays.html", runs=replays.runs(connection))
 
 
 def counts(services: Services, run_id: str) -> Response:
@@ -142,7 +142,7 @@ def _planned(services: Services, chosen: Plan, how: dict[str, bool], problem: st
         "all": request.form.get("all", ""),
         "ids": request.form.getlist("id"),
     }
-    return page(
+    return render(
         "replay_plan.html",
         plan=told,
         how=how,

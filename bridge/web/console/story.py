@@ -20,7 +20,7 @@ from bridge.store.engine.database import Connection
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.web.console.lists import ways
-from bridge.web.console.pages import page
+from bridge.web.console.pages import render
 
 Story = Mapping[str, Any]
 _LONGEST_SEARCH = 200
@@ -39,7 +39,7 @@ def event(services: Services, event_id: str) -> str:
         "meaning": known.meaning if known else "a type that tells nothing of shipped goods",
         "fetch_curl": fetch_curl(story),
     }
-    return page(
+    return render(
         "event.html",
         story=story,
         stories=stories,
@@ -69,7 +69,7 @@ def delivery(services: Services, delivery_id: str) -> str:
         "at": now,
         "sentences": explain_delivery(story),
     }
-    return page("delivery.html", one=told, rule=rule_in_words, **facts)
+    return render("delivery.html", one=told, rule=rule_in_words, **facts)
 
 
 def _told(services: Services, connection: Connection, story: Story) -> dict[str, Any]:
