@@ -6,6 +6,7 @@ import json
 import re
 import shlex
 import shutil
+import socket
 import subprocess
 import sys
 import threading
@@ -22,8 +23,9 @@ import yaml
 
 from bridge.cli import main
 from bridge.settings import PREFIX, Settings
+from bridge.simulator import Simulator
 from tests.support.commands import COMMANDS
-from tests.support.stack import free_port
+from tests.support.stack import Stack, free_port
 from tests.support.waiting import wait_until
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
@@ -34,7 +36,11 @@ FILES = sorted(
     for path in DEPLOY.rglob("*")
     if path.is_file() and path.suffix != ".png" and "__pycache__" not in path.parts
 )
-UNITS = sorted((DEPLOY / "systemd").iterdir())
+UNITS = sorted(
+    path
+    for path in (DEPLOY / "systemd").iterdir()
+    if path.suffix in (".service", ".socket", ".timer")
+)
 Json = dict[str, Any]
 
 
@@ -95,7 +101,7 @@ def commands() -> Iterator[tuple[str, str]]:
             for found in re.findall(r"/opt/bridge/bin/(bridge [^'\n]*)", unit.read_text())
         )
     for found in re.findall(
-        r"(?:`|bridge |^ +| -- )(?:b|bridge) ([a-z][^`\n#…]*)", text("README.md"), re.MULTILINE
+        r"(?:`|bridge |^ +| -- )(?:pd)?bridge ([a-z][^`\n#…]*)", text("README.md"), re.MULTILINE
     ):
         yield "README.md", f"bridge {found}"
 
@@ -105,7 +111,8 @@ def commands() -> Iterator[tuple[str, str]]:
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: path.name)
 def test_every_setting_that_is_named_exists(path: Path) -> None:
-    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    names = [PREFIX + name.upper() for name in Settings.model_fields]
+    known = {*names, *(f"{name}_FILE" for name in names)}
 
     assert (
         set(re.findall(r"\bBRIDGE_[A-Z][A-Z0-9_]*[A-Z0-9]", path.read_text(encoding="utf-8")))
@@ -200,7 +207,8 @@ def test_each_container_of_ours_may_write_nowhere_else_and_has_the_settings(prof
 
     assert all(
         one["read_only"]
-        and one["tmpfs"] == "/tmp"
+        and one["tmpfs"] == "/tmp:size=64m"
+        and one["init"]
         and one["cap_drop"] == ["ALL"]
         and one["env_file"] == "../.env"
         for one in ours
@@ -346,6 +354,7 @@ def nginx(folder: Path, port: int, upstream: int) -> tuple[list[str], dict[str, 
     ours = (
         text("nginx.conf")
         .replace("127.0.0.1:8000", f"127.0.0.1:{upstream}")
+        .replace("127.0.0.1:8001", f"127.0.0.1:{upstream}")
         .replace("/var/log/nginx", str(folder))
     )
     ours = re.sub(r"listen (\[::\]:)?\d+( ssl http2)?;", "", re.sub(r"\n +ssl_.*", "", ours))
@@ -381,6 +390,7 @@ def caddy(folder: Path, port: int, upstream: int) -> tuple[list[str], dict[str, 
     told = {
         "SITE": f"http://127.0.0.1:{port}",
         "UPSTREAM": f"127.0.0.1:{upstream}",
+        "OPERATIONS": f"127.0.0.1:{upstream}",
         "HOME": str(folder),
     }
     return ["caddy", "run", "--adapter", "caddyfile", "--config", str(folder / "Caddyfile")], told
@@ -406,16 +416,25 @@ def running(proxy: Any, folder: Path, upstream: int) -> Iterator[int]:
             process.terminate()
 
 
-def ask(port: int, method: str, path: str, body: bytes = b"") -> int | None:
+def ask(
+    port: int, method: str, path: str, body: bytes = b"", headers: dict[str, str] | None = None
+) -> int | None:
     """The status; None when nobody answers."""
-    door = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
     try:
-        door.request(method, path, body, {"X-Bridge-Token": TOKEN})
-        return door.getresponse().status
+        connection.request(method, path, body, {"X-Bridge-Token": TOKEN, **(headers or {})})
+        return connection.getresponse().status
     except OSError:
         return None
     finally:
-        door.close()
+        connection.close()
+
+
+def raw_answer(port: int, request: bytes) -> bytes:
+    """All that a server says to these very bytes, until it closes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(request)
+        return b"".join(iter(lambda: connection.recv(65536), b""))
 
 
 PROXIES = pytest.mark.parametrize("proxy", [nginx, caddy], ids=["nginx", "caddy"])
@@ -508,3 +527,94 @@ def test_token_stands_in_no_log_of_the_proxy_even_when_the_receiver_is_gone(
         for file in tmp_path.rglob("*")
         if file.is_file() and TOKEN in file.read_text(errors="replace")
     ] == []
+
+
+GATEWAY_HEADERS = [
+    {name: "/webhooks/shipstation"}
+    for name in (
+        "SCRIPT_NAME",
+        "script_name",
+        "Script_Name",
+        "PATH_INFO",
+        "path_info",
+        "X_SCRIPT_NAME",
+    )
+]
+
+
+@pytest.fixture(scope="module")
+def receiver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
+    """The port of a real receiver, whose pages all answer there."""
+    folder = tmp_path_factory.mktemp("receiver")
+    url = f"sqlite:///{folder / 'bridge.db'}"
+    with Simulator() as simulator, Stack(simulator, url, folder) as stack:
+        stack.settings = {"BRIDGE_CONSOLE_PASSWORD": "a console password"}
+        stack.start_receiver(workers=1)
+        yield stack.port
+
+
+@PROXIES
+@pytest.mark.parametrize("headers", GATEWAY_HEADERS, ids=lambda headers: next(iter(headers)))
+def test_no_header_moves_a_path_past_the_proxy(
+    proxy: Any, headers: dict[str, str], receiver: int, tmp_path: Path
+) -> None:
+    """gunicorn believes such headers of a peer that it trusts, and the proxy is one."""
+    hidden = ("readyz", "metrics", "console/sign-in")
+    with running(proxy, tmp_path, receiver) as port:
+        answers = {
+            ask(port, method, f"/webhooks/shipstation/{page}", headers=headers)
+            for page in hidden
+            for method in ("GET", "POST")
+        }
+
+    assert answers <= {400, 401, 404, 405}
+
+
+def test_port_80_of_nginx_repeats_nothing_of_the_request(tmp_path: Path) -> None:
+    """A decoded line break in a redirect's address would begin a header of the sender's own."""
+    with backend() as (upstream, _), running(nginx, tmp_path, upstream):
+        plain = re.findall(r"listen 127\.0\.0\.1:(\d+);", (tmp_path / "bridge.conf").read_text())[0]
+        line = b"GET /x%0d%0aSet-Cookie:%20bridge_console=evil HTTP/1.1"
+        answer = raw_answer(int(plain), line + b"\r\nHost: a\r\nConnection: close\r\n\r\n")
+
+    assert answer.startswith(b"HTTP/1.1 404")
+    assert b"evil" not in answer
+
+
+@PROXIES
+def test_browser_is_told_to_come_by_https(proxy: Any, tmp_path: Path) -> None:
+    with backend() as (upstream, _), running(proxy, tmp_path, upstream) as port:
+        answer = raw_answer(
+            port, b"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n"
+        )
+
+    assert b"strict-transport-security: max-age=31536000" in answer.lower()
+
+
+# What each recipe keeps apart
+
+
+@pytest.mark.parametrize(
+    "name", ["compose.yaml", "fly.toml", "render.yaml", "kubernetes/receiver.yaml"]
+)
+def test_recipe_keeps_the_console_and_the_figures_on_an_address_of_their_own(name: str) -> None:
+    found = re.findall(r"BRIDGE_OPERATIONS_BIND\W+(?:value\W+)?([\w.:\[\]]+)", text(name))
+
+    assert found
+    assert {bind.rpartition(":")[2] for bind in found} == {"8001"}
+
+
+def test_socket_of_systemd_listens_where_the_receiver_would() -> None:
+    bind = Settings.model_fields["bind"].default
+
+    for unit in ("bridge", "bridge-receiver"):
+        assert f"ListenStream={bind}" in text(f"systemd/{unit}.socket")
+        service = text(f"systemd/{unit}.service")
+        assert f"Requires={unit}.socket" in service
+        assert "Type=notify" in service
+
+
+def test_no_unit_leaves_a_core_dump() -> None:
+    services = [unit for unit in UNITS if unit.suffix == ".service"]
+
+    assert [unit.name for unit in services if "LimitCORE=0" not in unit.read_text()] == []
