@@ -107,23 +107,24 @@ def _add_error_answers(app: Flask, services: Services, limiter: FailedAttemptLim
         message = "The body's chunks are not as HTTP has them."
         return jsonify(error="bad_request", message=message), 400, {"Connection": "close"}
 
-    @app.errorhandler(ClientDisconnected)
-    def cut_off(_error: ClientDisconnected) -> Answer:
-        return _http_error(RequestTimeout("The body ended before it was complete; send it again."))
+    # One handler for all of them: one for a code of its own would come before the console's pages.
+    @app.errorhandler(HTTPException)
+    def http_error(error: HTTPException) -> Answer:
+        if isinstance(error, ClientDisconnected):
+            error = RequestTimeout("The body ended before it was complete; send it again.")
+        if isinstance(error, NotFound) and request.path.startswith("/webhooks/"):
+            error = _note_unknown_path(error)
+        return _http_answer(error)
 
-    @app.errorhandler(NotFound)
-    def not_found(error: NotFound) -> Answer:
-        if request.path.startswith("/webhooks/"):
-            try:
-                webhooks.limit_failed_attempts(limiter, request.remote_addr or "")
-            except TooManyRequests as exc:
-                return _http_error(exc)
-            # A slip in a subscription's address. The path may hold the token, so it isn't logged.
-            metrics.REJECTIONS.labels(cause="unknown_path").inc()
-            log.warning("webhook_at_unknown_path", address=client_of(request, trust))
-        return _http_error(error)
-
-    app.register_error_handler(HTTPException, _http_error)
+    def _note_unknown_path(error: NotFound) -> HTTPException:
+        try:
+            webhooks.limit_failed_attempts(limiter, request.remote_addr or "")
+        except TooManyRequests as exc:
+            return exc
+        # A slip in a subscription's address. The path may hold the token, so it isn't logged.
+        metrics.REJECTIONS.labels(cause="unknown_path").inc()
+        log.warning("webhook_at_unknown_path", address=client_of(request, trust))
+        return error
 
     @app.errorhandler(Exception)
     def unforeseen(error: Exception) -> Answer:
@@ -132,7 +133,7 @@ def _add_error_answers(app: Flask, services: Services, limiter: FailedAttemptLim
         return jsonify(error="internal_error", message=message), 500, {}
 
 
-def _http_error(error: HTTPException) -> Answer:
+def _http_answer(error: HTTPException) -> Answer:
     name = (error.name or "error").lower().replace(" ", "_")
     answer = jsonify(error=name, message=error.description or error.name)
     # A 405 says what is allowed.
