@@ -90,9 +90,15 @@ class VirtualBridge:
     """Everything real except the threads and the time. `sent` are the bodies that left for Purple
     Dot, answered or not, `sent_at` when."""
 
-    def __init__(self, database_url: str, clock: Clock, **settings: str) -> None:
+    def __init__(
+        self,
+        database_url: str,
+        clock: Clock,
+        simulator: Simulator | None = None,
+        **settings: str,
+    ) -> None:
         self.clock = clock
-        self.simulator = Simulator(World(now=clock)).start()
+        self.simulator = (simulator or Simulator(World(now=clock))).start()
         self.world = self.simulator.world
         self.database = WatchedDatabase(database_url, clock=clock)
         self.dies_at: str | None = None
@@ -102,16 +108,16 @@ class VirtualBridge:
             self.simulator.env() | SETTINGS | {"BRIDGE_DATABASE_URL": database_url} | settings
         )
         read = Settings.load(self.environ)
-        self._door = self._open_door(read)
-        self._jobs = self._hire(read)
+        self._receiver = self._start_receiver(read)
+        self._jobs = self._create_jobs(read)
 
-    def _open_door(self, settings: Settings) -> Any:
+    def _start_receiver(self, settings: Settings) -> Any:
         app = Flask("virtual_bridge", static_folder=None)
         services = Services(settings, self.database)
         app.register_blueprint(blueprint(services, FailedAttemptLimiter()))
         return app.test_client()
 
-    def _hire(self, settings: Settings) -> Mapping[Any, Any]:
+    def _create_jobs(self, settings: Settings) -> Mapping[Any, Any]:
         """A call that would have to wait for the budget gives up at once, as at the end of a
         worker: virtual time passes meanwhile."""
         hurried = threading.Event()
@@ -158,12 +164,15 @@ class VirtualBridge:
 
     # What comes in
 
-    def post(self, raw: bytes, headers: Mapping[str, str] | None = None) -> Any:
-        """Bytes at the door; its answer."""
+    def post(
+        self,
+        raw: bytes,
+        headers: Mapping[str, str] | None = None,
+        path: str = f"/webhooks/shipstation/{TOKEN}",
+    ) -> Any:
+        """Bytes for the receiver; its answer."""
         self.clock.advance(0.001)
-        return self._door.post(
-            f"/webhooks/shipstation/{TOKEN}", data=raw, headers=dict(headers or {})
-        )
+        return self._receiver.post(path, data=raw, headers=dict(headers or {}))
 
     def send(self, body: Json) -> str:
         """A webhook as ShipStation sends it; the event it became."""
