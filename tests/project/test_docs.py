@@ -11,7 +11,7 @@ import pytest
 from flask import Flask
 
 from bridge.cli import main
-from bridge.domain.reasons import MEANINGS
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.settings import Settings, env_example
 from bridge.vendors.shipstation import webhook
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
@@ -103,13 +103,15 @@ def test_table_of_event_types_is_the_codes() -> None:
     ]
 
 
-def test_table_of_reasons_is_the_codes() -> None:
-    expected = [
-        [f"`{reason}`", meaning.verdict, meaning.title, meaning.sentence, meaning.shell_step]
-        for reason, meaning in MEANINGS.items()
-    ]
+@pytest.mark.parametrize("reason", Reason)
+def test_reasons_page_says_what_the_console_and_the_commands_say(reason: Reason) -> None:
+    meaning = MEANINGS[reason]
+    paragraphs = section("docs/reasons.md", f"### {meaning.title}").split("\n\n")
 
-    assert table("docs/reasons.md", "# Reasons") == expected
+    assert f"`{reason}`: {meaning.sentence}" in [text.strip() for text in paragraphs]
+    assert any(text.startswith("*Usual cause:* ") for text in paragraphs)
+    for step in (meaning.console_step, meaning.shell_step):
+        assert any(text.strip().endswith(f":* {step}") for text in paragraphs), step
 
 
 @pytest.fixture
