@@ -41,8 +41,8 @@ def restored(as_json: bool) -> None:
         count = restores.note(connection, copied_at=None, now=database.now(connection))
         audit.note(
             connection,
-            who=who(),
-            what="restored",
+            actor=who(),
+            action="restored",
             subject="the ledger",
             now=database.now(connection),
         )

@@ -104,8 +104,8 @@ def show(id_: str, as_json: bool) -> None:
 def audit(subject: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
     """What people did by hand, newest first: who, when, what, to what, why."""
     with opened() as database, database.read() as connection:
-        rows = audit_list.acts(connection, subject=subject, since=since, limit=limit)
-    columns = ("at", "who", "what", "subject", "why", "outcome")
+        rows = audit_list.entries(connection, subject=subject, since=since, limit=limit)
+    columns = ("at", "actor", "action", "subject", "reason", "outcome")
     tell(rows, table(rows, columns) if rows else ["Nothing was done by hand."], as_json=as_json)
 
 

@@ -106,7 +106,7 @@ def _own_metrics(bind: str | None) -> Iterator[None]:
 @click.option(
     "--down-to",
     metavar="VERSION",
-    help="Take it back to an older version, such as 0007, before older software runs again.",
+    help="Take it back to an older version, such as 0001, before older software runs again.",
 )
 def migrate(down_to: str | None) -> None:
     """Create or upgrade the database. Safe to call from several machines at once."""

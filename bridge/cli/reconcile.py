@@ -42,8 +42,8 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
             with database.begin() as connection:
                 audit.note(
                     connection,
-                    who=who(),
-                    what="reconcile",
+                    actor=who(),
+                    action="reconcile",
                     subject=f"since {since:%Y-%m-%d %H:%M}",
                     now=database.now(connection),
                 )

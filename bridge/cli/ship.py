@@ -110,7 +110,7 @@ def ship(
             with database.begin() as connection:
                 told, now = f"{len(todo)} rows to send", database.now(connection)
                 audit.note(
-                    connection, who=who(), what="ship", subject=file.name, outcome=told, now=now
+                    connection, actor=who(), action="ship", subject=file.name, outcome=told, now=now
                 )
             intent = partial(
                 marked_shipments.begin, file_name=file.name, again_unclear=again_unclear

@@ -14,7 +14,7 @@ from bridge.cli.output import json_option, table, tell
 from bridge.domain.errors import RefusedError
 from bridge.operations import subscriptions
 from bridge.settings import Settings, Url
-from bridge.store import audit, notes
+from bridge.store import audit, shared_state
 from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.subscriptions import Subscription, Subscriptions, is_ours, masked
 
@@ -154,7 +154,7 @@ def _report(done: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
 
 def _remembered(database: Database) -> dict[str, Any]:
     with database.read() as connection:
-        note = notes.get(connection, notes.SUBSCRIBED)
+        note = shared_state.get(connection, shared_state.SUBSCRIBED)
     return dict(note[0]) if note else {}
 
 
@@ -171,8 +171,13 @@ def _note(
             or "nothing to do"
         )
         audit.note(
-            connection, who=who(), what="webhooks", subject=masked(address), outcome=told, now=now
+            connection,
+            actor=who(),
+            action="webhooks",
+            subject=masked(address),
+            outcome=told,
+            now=now,
         )
         if set(outcomes) != {"failed"}:
-            notes.drop(connection, notes.LOST)
-            notes.put(connection, notes.SUBSCRIBED, wanted, now=now)
+            shared_state.drop(connection, shared_state.LOST)
+            shared_state.put(connection, shared_state.SUBSCRIBED, wanted, now=now)

@@ -11,7 +11,7 @@ from pydantic import SecretStr
 
 from bridge.operations import alerts, notify
 from bridge.operations.alerts import Facts, Key, Trouble
-from bridge.store import notes, rate_limits, stats, sweeps, watching
+from bridge.store import rate_limits, shared_state, stats, sweeps, watching
 from bridge.store.engine.database import Connection, Database
 
 log = structlog.get_logger(__name__)
@@ -40,7 +40,7 @@ class Watch:
             standing = list(
                 alerts.troubles(facts(connection, self.rates, now=self.database.now(connection)))
             )
-            subscribed = notes.get(connection, notes.SUBSCRIBED)
+            subscribed = shared_state.get(connection, shared_state.SUBSCRIBED)
         console = (
             alerts.console_address(subscribed[0] if subscribed else None)
             if self.has_console
@@ -50,9 +50,9 @@ class Watch:
             self._tell(url, standing, console)
 
     def _tell(self, url: SecretStr, standing: list[Trouble], console: str | None) -> None:
-        name = f"{notes.TOLD}{hashlib.sha256(url.get_secret_value().encode()).hexdigest()[:16]}"
+        name = f"{shared_state.NOTIFIED}{hashlib.sha256(url.get_secret_value().encode()).hexdigest()[:16]}"
         with self.database.read() as connection:
-            kept = notes.get(connection, name)
+            kept = shared_state.get(connection, name)
         told = {Key(*key) for key in kept[0]} if kept else set()
         message = alerts.news(told, standing, console=console)
         problem = self.send(url, title=message.title, body=message.body) if message else None
@@ -69,7 +69,9 @@ class Watch:
         now_known = message.told if message else told & {trouble.key for trouble in standing}
         if now_known != told:
             with self.database.begin() as connection:
-                notes.put(connection, name, sorted(now_known), now=self.database.now(connection))
+                shared_state.put(
+                    connection, name, sorted(now_known), now=self.database.now(connection)
+                )
 
 
 def facts(connection: Connection, rates: Mapping[str, int], *, now: datetime) -> Facts:
@@ -84,12 +86,16 @@ def facts(connection: Connection, rates: Mapping[str, int], *, now: datetime) ->
     usual: list[int] = []
     if last and quiet >= alerts.SILENT_AT_LEAST:
         usual = stats.in_earlier_weeks(connection, last, until, weeks=alerts.WEEKS, most=200)
-    lost = notes.get(connection, notes.LOST)
+    lost = shared_state.get(connection, shared_state.LOST)
     return Facts(
         now=now,
         exceptions=watching.exceptions(connection),
         vendors=[(vendor.system, vendor.state, vendor.since, vendor.until) for vendor in vendors],
-        refused=[system for system in rates if notes.get(connection, notes.REFUSED + system)],
+        refused=[
+            system
+            for system in rates
+            if shared_state.get(connection, shared_state.REFUSED + system)
+        ],
         last_event_at=last,
         usual=usual,
         stalled=watching.next_since(connection),

@@ -13,7 +13,6 @@ from typing import Any, Literal
 
 from bridge.domain.errors import BridgeError, CredentialsError, StorageError, ThrottledError
 from bridge.operations.vendor_drift import VendorField, changes, has_rows, unreadable
-from bridge.store.condition import journal_mode
 from bridge.store.engine.database import Database
 from bridge.vendors.http import SYSTEMS, ApiClient
 
@@ -196,7 +195,7 @@ def database_file(database: Database) -> Iterator[Finding]:
             f"chmod 600 {file}",
         )
     try:
-        if (mode := journal_mode(database)) != "wal":
+        if (mode := database.journal_mode()) != "wal":
             yield Finding(
                 "database",
                 "warn",

@@ -36,10 +36,10 @@ def retry_event(
     outcome = "is tried again now"
     audit.note(
         connection,
-        who=actor,
-        what="retry",
+        actor=actor,
+        action="retry",
         subject=event_id,
-        why=reason,
+        reason=reason,
         outcome=outcome,
         now=now,
     )
@@ -296,10 +296,10 @@ def _noted(
 ) -> str:
     audit.note(
         connection,
-        who=actor,
-        what=action,
+        actor=actor,
+        action=action,
         subject=delivery.id,
-        why=reason,
+        reason=reason,
         outcome=outcome,
         now=now,
     )

@@ -9,7 +9,7 @@ from typing import Any
 import structlog
 
 from bridge.domain.errors import BridgeError, PermanentError
-from bridge.store import notes
+from bridge.store import shared_state
 from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.subscriptions import (
     Step,
@@ -129,8 +129,11 @@ class SubscriptionCheck:
         """Look, note and log. Raises what the vendor's client raises."""
         found = self.look()
         with self.database.begin() as connection:
-            notes.put(
-                connection, notes.LOST, {"problems": found or []}, now=self.database.now(connection)
+            shared_state.put(
+                connection,
+                shared_state.LOST,
+                {"problems": found or []},
+                now=self.database.now(connection),
             )
         for problem in found or []:
             log.error("subscription_lost", problem=problem, next_step="bridge webhooks ensure URL")
@@ -138,7 +141,7 @@ class SubscriptionCheck:
     def look(self) -> list[str] | None:
         """The problems; None before `ensure` was used, as nothing can be compared then."""
         with self.database.read() as connection:
-            wanted = notes.get(connection, notes.SUBSCRIBED)
+            wanted = shared_state.get(connection, shared_state.SUBSCRIBED)
         if wanted is None or not wanted[0]:
             return None
         to = {"address": wanted[0]["url"], "store": wanted[0]["store"], "tokens": self.tokens}

@@ -155,7 +155,7 @@ class Sweep:
     ) -> Tally:
         """Sweep from `since` until now. With `dry_run` nothing is written. Raises what the clients
         raise, and StoppedError."""
-        now, number = self.database.moment(), None
+        now, number = self.database.now(), None
         if not dry_run:
             with self.database.begin() as connection:
                 number = sweeps.start(

@@ -62,7 +62,7 @@ class DeliveryJob:
     lease: timedelta
 
     def run(self, delivery: Delivery, *, owner: str) -> None:
-        step = _Step(self, delivery, owner, self.database.moment())
+        step = _Step(self, delivery, owner, self.database.now())
         if delivery.posting_at is not None and delivery.unclear_at is None:
             step.mark_unconfirmed(
                 "a process was killed between the request and its record", number=delivery.attempts

@@ -131,7 +131,7 @@ class EventJob:
     def gather(self, event: Event, options: Wish | None) -> EventFacts:
         """What the vendors say now about an event, or what was stored of it where a replay asks for
         that. Writes nothing; raises what the clients raise."""
-        fetched_at = self.database.moment()
+        fetched_at = self.database.now()
         unread: PermanentError | None = None
         if options is not None and options.as_stored:
             with self.database.read() as connection:

@@ -1,5 +1,5 @@
-"""The audit list: who did what by hand, when, on what, why, and what came of it. Written in the
-act's own transaction; never changed."""
+"""The audit log: what a person did, when, to what, why, and what came of it. Written in the same
+transaction; never changed."""
 
 from datetime import datetime
 from typing import Any
@@ -12,27 +12,28 @@ from bridge.store.tables import audit
 def note(
     connection: Connection,
     *,
-    who: str,
-    what: str,
+    actor: str,
+    action: str,
     subject: str,
     now: datetime,
-    why: str | None = None,
+    reason: str | None = None,
     outcome: str | None = None,
 ) -> None:
-    """Append one act. `who` is a person and the way in (`alice (shell)`, `operator (console)`),
-    `what` one word such as retry, link, resolve, replay, reconcile or ship, `subject` the id of
+    """Append one entry. `actor` is a person and the way in (`alice (shell)`, `operator (console)`),
+    `action` one word such as retry, link, resolve, replay, reconcile or ship, `subject` the id of
     what it was done to, or a file's name."""
-    told = {"why": why and _storable(why)[:1000], "outcome": outcome and _storable(outcome)[:1000]}
     row = {
         "at": now,
-        "who": _storable(who)[:128],
-        "what": what,
+        "actor": _storable(actor)[:128],
+        "action": action,
         "subject": _storable(subject)[:128],
-    } | told
-    connection.execute(insert(audit).values(row))
+        "reason": _storable(reason)[:1000] if reason else None,
+        "outcome": _storable(outcome)[:1000] if outcome else None,
+    }
+    connection.execute(insert(audit), row)
 
 
-def acts(
+def entries(
     connection: Connection,
     *,
     subject: str | None = None,
@@ -40,8 +41,8 @@ def acts(
     before: int | None = None,
     limit: int = 50,
 ) -> list[dict[str, Any]]:
-    """The newest first: id, at, who, what, subject, why, outcome. `before` is the last id of the
-    page before this one."""
+    """The newest first: id, at, actor, action, subject, reason, outcome. `before` is the last id of
+    the page before this one."""
     chosen = select(audit).order_by(audit.c.id.desc()).limit(limit)
     if subject is not None:
         chosen = chosen.where(audit.c.subject == subject)
@@ -53,5 +54,5 @@ def acts(
 
 
 def _storable(text: str) -> str:
-    """No database stores a NUL or half a character; for such a text an act must not fail."""
+    """No database stores a NUL or half a character; for such a text nothing must fail."""
     return text.encode(errors="replace").decode().replace("\0", "")

@@ -6,22 +6,24 @@ from datetime import datetime, timedelta
 from sqlalchemy import Connection, select, update
 
 from bridge.store.engine.upsert import insert_on_conflict
-from bridge.store.tables import chores
+from bridge.store.tables import periodic_tasks
 
-_DUE_TIMES = select(chores.c.name, chores.c.due_at)
+_DUE_TIMES = select(periodic_tasks.c.name, periodic_tasks.c.due_at)
 
 
 def take(connection: Connection, name: str, *, every: timedelta, now: datetime) -> bool:
     """True for the one worker that shall run the task now; its next time is set by the same
     statement."""
     again = now + every
-    first = insert_on_conflict(connection, chores).values(name=name, due_at=now, done_at=None)
+    first = insert_on_conflict(connection, periodic_tasks).values(
+        name=name, due_at=now, done_at=None
+    )
     connection.execute(first.on_conflict_do_nothing())
     # A shorter interval in the settings brings a time forward that was set under a longer one.
-    due = (chores.c.due_at <= now) | (chores.c.due_at > again)
+    due = (periodic_tasks.c.due_at <= now) | (periodic_tasks.c.due_at > again)
     return (
         connection.execute(
-            update(chores).where(chores.c.name == name, due).values(due_at=again)
+            update(periodic_tasks).where(periodic_tasks.c.name == name, due).values(due_at=again)
         ).rowcount
         == 1
     )
@@ -34,16 +36,20 @@ def due_times(connection: Connection) -> dict[str, datetime]:
 
 def note_done(connection: Connection, name: str, *, now: datetime) -> None:
     """Remember that the task came to its end."""
-    connection.execute(update(chores).where(chores.c.name == name).values(done_at=now))
+    connection.execute(
+        update(periodic_tasks).where(periodic_tasks.c.name == name).values(done_at=now)
+    )
 
 
 def postpone(connection: Connection, name: str, *, until: datetime) -> None:
     """Try a task that failed again at `until`, rather than a whole interval later."""
-    connection.execute(update(chores).where(chores.c.name == name).values(due_at=until))
+    connection.execute(
+        update(periodic_tasks).where(periodic_tasks.c.name == name).values(due_at=until)
+    )
 
 
 def last_done(connection: Connection, name: str) -> datetime | None:
     """When the task last came to its end, on whatever machine."""
     return connection.execute(
-        select(chores.c.done_at).where(chores.c.name == name)
+        select(periodic_tasks.c.done_at).where(periodic_tasks.c.name == name)
     ).scalar_one_or_none()

@@ -18,7 +18,7 @@ from sqlalchemy import Connection, Float, Row, bindparam, case, not_, select, up
 
 from bridge.domain.events import Lane
 from bridge.store.engine.upsert import insert_on_conflict
-from bridge.store.tables import budgets
+from bridge.store.tables import rate_limits as limits
 
 FAILURES_IN_A_ROW = 5
 FAILING_SECONDS = 60.0
@@ -35,31 +35,31 @@ and nobody waits for it."""
 
 _WELL = {"failures": 0, "failing_since": 0.0, "opened_at": 0.0, "open_until": 0.0}
 _now, _span, _ahead = (bindparam(name, type_=Float) for name in ("now", "span", "ahead"))
-_start = case((budgets.c.free_at.between(_now, _now + _FURTHEST), budgets.c.free_at), else_=_now)
-_is_shut = budgets.c.open_until.between(_now + _ROUNDING, _now + _PROBE_LATEST)
+_start = case((limits.c.free_at.between(_now, _now + _FURTHEST), limits.c.free_at), else_=_now)
+_is_shut = limits.c.open_until.between(_now + _ROUNDING, _now + _PROBE_LATEST)
 _TAKE = (
-    update(budgets)
-    .where(budgets.c.system == bindparam("name"), budgets.c.paused_until <= _now, not_(_is_shut))
+    update(limits)
+    .where(limits.c.system == bindparam("name"), limits.c.paused_until <= _now, not_(_is_shut))
     .where(_start + _span <= _now + _ahead + _ROUNDING)
     .values(
         free_at=_start + _span,
-        open_until=case((budgets.c.opened_at > 0, _now + _PROBE_SOONEST), else_=0.0),
+        open_until=case((limits.c.opened_at > 0, _now + _PROBE_SOONEST), else_=0.0),
     )
-    .returning(budgets.c.failures, budgets.c.told_per_minute)
+    .returning(limits.c.failures, limits.c.allowed_per_minute)
 )
-_ROW = select(budgets).where(budgets.c.system == bindparam("name"))
+_ROW = select(limits).where(limits.c.system == bindparam("name"))
 
 
 @dataclass(frozen=True, slots=True)
 class Turn:
     """`wait` is 0.0 when `calls` may start now, else the seconds until it is worth asking again;
-    nothing was taken then. `is_failing`: the vendor's last call failed; `told_per_minute` is what
+    nothing was taken then. `is_failing`: the vendor's last call failed; `allowed_per_minute` is what
     the vendor itself said that it allows."""
 
     wait: float
     calls: int = 0
     is_failing: bool = False
-    told_per_minute: int | None = None
+    allowed_per_minute: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def take(
         values = {"name": system, "now": moment, "span": interval * count, "ahead": ahead}
         taken = connection.execute(_TAKE, values).one_or_none()
         if taken is not None:
-            return Turn(0.0, count, taken.failures > 0, taken.told_per_minute)
+            return Turn(0.0, count, taken.failures > 0, taken.allowed_per_minute)
     row = connection.execute(_ROW, {"name": system}).one_or_none()
     if row is None:
         _open(connection, system, moment)
@@ -129,9 +129,9 @@ def pause(connection: Connection, system: str, *, seconds: float, now: datetime)
     stays."""
     _open(connection, system, now.timestamp())
     until = now.timestamp() + seconds
-    longer = budgets.c.paused_until < until
+    longer = limits.c.paused_until < until
     connection.execute(
-        update(budgets).where(budgets.c.system == system, longer).values(paused_until=until)
+        update(limits).where(limits.c.system == system, longer).values(paused_until=until)
     )
 
 
@@ -149,12 +149,12 @@ def learn(
     moment, (interval, ahead) = now.timestamp(), _pace(per_minute)
     if allowed is not None:
         connection.execute(
-            update(budgets).where(budgets.c.system == system).values(told_per_minute=allowed)
+            update(limits).where(limits.c.system == system).values(allowed_per_minute=allowed)
         )
     if remaining is not None:
         at_least = moment + ahead - remaining * interval
-        lower = (budgets.c.system == system, budgets.c.free_at < at_least)
-        connection.execute(update(budgets).where(*lower).values(free_at=at_least))
+        lower = (limits.c.system == system, limits.c.free_at < at_least)
+        connection.execute(update(limits).where(*lower).values(free_at=at_least))
 
 
 def failed(connection: Connection, system: str, *, now: datetime) -> float | None:
@@ -175,13 +175,13 @@ def failed(connection: Connection, system: str, *, now: datetime) -> float | Non
         "opened_at": opened,
         "open_until": moment + wait if is_down else 0.0,
     }
-    connection.execute(update(budgets).where(budgets.c.system == system).values(values))
+    connection.execute(update(limits).where(limits.c.system == system).values(values))
     return wait if is_down else None
 
 
 def worked(connection: Connection, system: str) -> None:
     """A call was answered: the vendor is well again."""
-    connection.execute(update(budgets).where(budgets.c.system == system).values(_WELL))
+    connection.execute(update(limits).where(limits.c.system == system).values(_WELL))
 
 
 def state(connection: Connection, system: str, *, per_minute: int, now: datetime) -> VendorState:
@@ -191,7 +191,7 @@ def state(connection: Connection, system: str, *, per_minute: int, now: datetime
     if row is None:
         interval, ahead = _pace(per_minute)
         return VendorState(system, round(ahead / interval), "ok")
-    per_minute = min(per_minute, row.told_per_minute or per_minute)
+    per_minute = min(per_minute, row.allowed_per_minute or per_minute)
     return VendorState(system, _left(row, per_minute, moment), *_standing(row, moment))
 
 
@@ -223,5 +223,5 @@ def _date(moment: float) -> datetime:
 
 def _open(connection: Connection, system: str, moment: float) -> None:
     row = {"system": system, "free_at": moment, "paused_until": 0.0, **_WELL}
-    first = insert_on_conflict(connection, budgets).values(row)
+    first = insert_on_conflict(connection, limits).values(row)
     connection.execute(first.on_conflict_do_nothing())

@@ -143,7 +143,7 @@ def start(
     )
     outcome = f"{len(ids)} event(s), {'as stored' if as_stored else 'fetched again'}, shoppers {'told' if notify_customer else 'not told'}"
     audit.note(
-        connection, who=who, what="replay", subject=run_id, why=why, outcome=outcome, now=now
+        connection, actor=who, action="replay", subject=run_id, reason=why, outcome=outcome, now=now
     )
     feed(connection, run_id, now=now)
     return run_id
@@ -267,7 +267,7 @@ def cancel(connection: Connection, run_id: str, *, who: str, now: datetime) -> N
         .where(replay_runs.c.id == run_id)
         .values(status=RunStatus.CANCELLED, finished_at=now)
     )
-    audit.note(connection, who=who, what="cancel_replay", subject=run_id, now=now)
+    audit.note(connection, actor=who, action="cancel_replay", subject=run_id, now=now)
 
 
 def withdraw(connection: Connection, run_id: str, *, now: datetime) -> None:

@@ -8,7 +8,7 @@ from sqlalchemy import Connection, exists, select, update
 
 from bridge.domain.deliveries import Attempt, Delivery
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, Trigger
-from bridge.store import attempts, notes
+from bridge.store import attempts, shared_state
 from bridge.store.tables import deliveries, delivery_lines
 
 _NOTE = "put_back"
@@ -31,7 +31,7 @@ def note(connection: Connection, *, copied_at: datetime | None, now: datetime) -
     """Remember that the database was restored now. What waits in it to be posted may have been
     posted meanwhile: returns how many those are."""
     value = {"copied_at": copied_at.isoformat() if copied_at else None}
-    notes.put(connection, _NOTE, value, now=now)
+    shared_state.put(connection, _NOTE, value, now=now)
     has_lines = exists().where(delivery_lines.c.delivery_id == deliveries.c.id)
     query = select(deliveries.c.id).where(deliveries.c.status.in_(list(CLAIMABLE)), has_lines)
     waiting = connection.execute(query).scalars().all()
@@ -42,7 +42,7 @@ def note(connection: Connection, *, copied_at: datetime | None, now: datetime) -
 
 def last(connection: Connection) -> datetime | None:
     """When this database was last restored from a copy."""
-    restored = notes.get(connection, _NOTE)
+    restored = shared_state.get(connection, _NOTE)
     return restored[1] if restored else None
 
 

@@ -276,13 +276,13 @@ workers = Table(
     Column("stopped_at", UtcDateTime),
 )
 
-budgets = Table(
-    "budgets",
+rate_limits = Table(
+    "rate_limits",
     metadata,
     Column("system", String(32), primary_key=True),
     Column("free_at", Float, nullable=False),
     Column("paused_until", Float, nullable=False),
-    Column("told_per_minute", Integer),
+    Column("allowed_per_minute", Integer),
     Column("failures", Integer, nullable=False, server_default="0"),
     Column("failing_since", Float, nullable=False, server_default="0"),
     Column("opened_at", Float, nullable=False, server_default="0"),
@@ -291,8 +291,8 @@ budgets = Table(
 """One row per vendor, in epoch seconds (0: not so): `free_at` is when the budget would be whole
 again if nobody called; the last four say whether it fails, and when the next probe may go."""
 
-chores = Table(
-    "chores",
+periodic_tasks = Table(
+    "periodic_tasks",
     metadata,
     Column("name", String(64), primary_key=True),
     Column("due_at", UtcDateTime, nullable=False),
@@ -305,23 +305,23 @@ audit = Table(
     metadata,
     Column("id", _Serial, primary_key=True),
     Column("at", UtcDateTime, nullable=False),
-    Column("who", String(128), nullable=False),
-    Column("what", String(40), nullable=False),
+    Column("actor", String(128), nullable=False),
+    Column("action", String(40), nullable=False),
     Column("subject", String(128), nullable=False, index=True),
-    Column("why", Text),
+    Column("reason", Text),
     Column("outcome", Text),
 )
-"""Append-only: each act of a person, by command or in the console."""
+"""Append-only: what a person did, by command or in the console."""
 
-notes = Table(
-    "notes",
+shared_state = Table(
+    "shared_state",
     metadata,
     Column("name", String(64), primary_key=True),
     Column("value", JSON, nullable=False),
     Column("noted_at", UtcDateTime, nullable=False),
 )
-"""What one process found or was told and others want to know, such as where the webhooks shall go;
-never a secret."""
+"""What one process learned and others want to know, such as where the webhooks shall go; never a
+secret."""
 
 secret_keys = Table(
     "secret_keys",

@@ -5,7 +5,7 @@ from datetime import datetime
 from sqlalchemy import Connection, Table, select
 
 from bridge.domain.events import EXCEPTIONS, EventStatus, Lane
-from bridge.store import notes
+from bridge.store import shared_state
 from bridge.store.reports import replayed_well
 from bridge.store.tables import deliveries, events
 
@@ -41,16 +41,16 @@ def note_next(connection: Connection, *, now: datetime) -> None:
         ),
         None,
     )
-    known = notes.get(connection, _NEXT)
+    known = shared_state.get(connection, _NEXT)
     if head is None and known is not None:
-        notes.drop(connection, _NEXT)
+        shared_state.drop(connection, _NEXT)
     elif head is not None and (known is None or known[0] != head):
-        notes.put(connection, _NEXT, head, now=now)
+        shared_state.put(connection, _NEXT, head, now=now)
 
 
 def next_since(connection: Connection) -> tuple[str, datetime] | None:
     """What `note_next` saw, and since when."""
-    return notes.get(connection, _NEXT)
+    return shared_state.get(connection, _NEXT)
 
 
 def _due(connection: Connection, table: Table, lane: Lane, now: datetime) -> str | None:

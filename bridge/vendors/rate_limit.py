@@ -15,7 +15,7 @@ import structlog
 from bridge import metrics
 from bridge.domain.errors import StorageError, ThrottledError
 from bridge.domain.events import Lane
-from bridge.store import notes, rate_limits
+from bridge.store import rate_limits, shared_state
 from bridge.store.engine.database import Database
 from bridge.vendors.http import retry_after_of
 
@@ -156,7 +156,7 @@ class Budget:
                     calls=calls,
                 )
             if turn.calls:
-                self._is_failing, self._told = turn.is_failing, turn.told_per_minute
+                self._is_failing, self._told = turn.is_failing, turn.allowed_per_minute
                 self._block, self._block_until = turn.calls - 1, time.monotonic() + _BLOCK_LASTS
             return turn.wait
 
@@ -183,11 +183,14 @@ class Budget:
             return
         with self.database.begin(durable=False) as connection:
             if is_refused:
-                notes.put(
-                    connection, notes.REFUSED + self.system, True, now=self.database.now(connection)
+                shared_state.put(
+                    connection,
+                    shared_state.REFUSED + self.system,
+                    True,
+                    now=self.database.now(connection),
                 )
             else:
-                notes.drop(connection, notes.REFUSED + self.system)
+                shared_state.drop(connection, shared_state.REFUSED + self.system)
         self._is_refused = is_refused
 
     def _failed(self) -> float | None:

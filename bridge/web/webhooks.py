@@ -192,7 +192,7 @@ def _receive(services: Services, arrival: Arrival) -> Answer:
         wakeup.announce(connection)
         return stored
 
-    event_id, is_duplicate = services.database.write(store, is_one_statement=True)
+    event_id, is_duplicate = services.database.write(store)
     return _accepted(arrival, "duplicate" if is_duplicate else "received", event_id)
 
 

@@ -19,7 +19,7 @@ from bridge.domain.events import DeliveryStatus
 from bridge.operations import notify, repair
 from bridge.operations.alert_check import Watch
 from bridge.settings import Settings
-from bridge.store import notes, rate_limits, repairs
+from bridge.store import rate_limits, repairs, shared_state
 from bridge.store.engine.database import Database
 from bridge.vendors.rate_limit import Budget
 from tests.integration.test_metrics_exporter import sweep
@@ -123,7 +123,7 @@ def test_no_url_is_kept_in_the_database(watch: Watch, database: WatchedDatabase)
     put(database, a_parcel(number=None))
     look(watch)
 
-    assert "chat" not in str(rows(database, "notes"))
+    assert "chat" not in str(rows(database, "shared_state"))
 
 
 def test_vendor_that_fails_and_recovers_is_told(
@@ -164,9 +164,9 @@ def test_missed_webhooks_and_lost_subscriptions_are_told(
 ) -> None:
     sweep(database, missed=2)
     with database.begin() as connection:
-        notes.put(
+        shared_state.put(
             connection,
-            notes.LOST,
+            shared_state.LOST,
             {"problems": ["ShipStation V1 SHIP_NOTIFY is not subscribed"]},
             now=clock.now,
         )
@@ -249,7 +249,7 @@ def test_link_leads_to_where_the_webhooks_come_in(
             "store": None,
             "apis": ["v2"],
         }
-        notes.put(connection, notes.SUBSCRIBED, value, now=database.now(connection))
+        shared_state.put(connection, shared_state.SUBSCRIBED, value, now=database.now(connection))
     look(watch)
 
     assert "See https://bridge.example.com/console/exceptions" in post.sent[0][2]

@@ -113,7 +113,7 @@ def test_copy_is_consistent_while_others_write(live: Path, tmp_path: Path) -> No
         while not stop.is_set():
             with database.begin(durable=False) as connection:
                 for half in "ab":
-                    insert = "INSERT INTO notes (name, value, noted_at) VALUES (?, ?, '2026-01-01')"
+                    insert = "INSERT INTO shared_state (name, value, noted_at) VALUES (?, ?, '2026-01-01')"
                     connection.exec_driver_sql(insert, (f"{number}{half}", '"' + "y" * 5_000 + '"'))
             number += 1
 
@@ -127,8 +127,10 @@ def test_copy_is_consistent_while_others_write(live: Path, tmp_path: Path) -> No
     database.close()
 
     assert [result.exit_code for result in results] == [0] * 5
-    assert all(count_of(tmp_path / f"backup-{number}.db", "notes") % 2 == 0 for number in range(5))
-    assert count_of(live, "notes") > 0
+    assert all(
+        count_of(tmp_path / f"backup-{number}.db", "shared_state") % 2 == 0 for number in range(5)
+    )
+    assert count_of(live, "shared_state") > 0
 
 
 def test_copy_that_can_not_be_finished_leaves_nothing_behind(live: Path, tmp_path: Path) -> None:
@@ -363,7 +365,7 @@ def test_database_is_taken_back_to_an_older_version_with_what_is_in_it(live: Pat
     result = run("migrate", "--down-to", "0001", database=live)
 
     assert (result.exit_code, count_of(live)) == (0, 1), result.output
-    assert "to 0001" in result.output
+    assert "at version 0001" in result.output
 
 
 @pytest.mark.parametrize("command", ["events", "migrate", "restored"])

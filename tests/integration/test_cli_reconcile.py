@@ -96,7 +96,7 @@ def test_who_swept_by_hand_is_in_the_audit_list(run: Run) -> None:
     run("reconcile", "--dry-run")
     run("reconcile", "--since", "3h")
 
-    assert [act["what"] for act in json.loads(run("audit", "--json").stdout)] == ["reconcile"]
+    assert [act["action"] for act in json.loads(run("audit", "--json").stdout)] == ["reconcile"]
 
 
 def test_difference_is_told_with_what_to_do_and_exit_code_1(run: Run, world: World) -> None:

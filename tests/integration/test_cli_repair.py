@@ -527,7 +527,7 @@ def test_every_act_by_hand_is_in_the_audit_list_and_what_was_refused_is_not(
 
     assert refused.exit_code == 1
     [act] = json.loads(told.stdout)
-    assert (act["who"], act["what"], act["subject"], act["why"]) == (
+    assert (act["actor"], act["action"], act["subject"], act["reason"]) == (
         "alice (shell)",
         "link",
         delivery["id"],

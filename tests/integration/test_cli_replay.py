@@ -328,7 +328,9 @@ def test_run_is_in_the_audit_list_with_who_and_why(
 
     run("--cancel", run_id(bridge))
 
-    acts = [(act.who, act.what, act.subject, act.why) for act in rows(bridge.database, "audit")]
+    acts = [
+        (act.actor, act.action, act.subject, act.reason) for act in rows(bridge.database, "audit")
+    ]
     assert acts == [
         ("alice (shell)", "replay", run_id(bridge), "Purple Dot mended the order"),
         ("alice (shell)", "cancel_replay", run_id(bridge), None),

@@ -462,4 +462,4 @@ def test_who_marked_from_which_file_is_in_the_audit_list(run: Run, simulator: Si
         env=simulator.env() | {"BRIDGE_WEBHOOK_TOKENS": "token-of-these-tests"},
     )
     [act] = json.loads(told.stdout)
-    assert (act["what"], act["subject"], act["outcome"]) == ("ship", "rows.csv", "2 rows to send")
+    assert (act["action"], act["subject"], act["outcome"]) == ("ship", "rows.csv", "2 rows to send")

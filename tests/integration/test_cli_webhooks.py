@@ -14,7 +14,7 @@ from bridge.cli import main
 from bridge.services import Services
 from bridge.settings import Settings
 from bridge.simulator import Simulator, Subscription, World
-from bridge.store import notes
+from bridge.store import shared_state
 from tests.support.stack import Stack
 
 pytest_plugins = ["tests.support.simulator_fixtures"]
@@ -355,7 +355,7 @@ def test_who_did_it_stands_in_the_audit_list(run: Run, env: Mapping[str, str]) -
 
     acts = told(CliRunner().invoke(main, ["audit", "--json"], env=dict(env)))
 
-    assert [(act["what"], act["subject"], act["outcome"]) for act in acts] == [
+    assert [(act["action"], act["subject"], act["outcome"]) for act in acts] == [
         ("webhooks", HOME, "6 removed"),
         ("webhooks", HOME, "6 created"),
     ]
@@ -384,7 +384,7 @@ def look(env: dict[str, str]) -> Iterator[Callable[[], list[str] | None]]:
             [check] = [task for task in tasks if task.name == "check_subscriptions"]
             check.run(services.stopping)
             with services.database.read() as connection:
-                note = notes.get(connection, notes.LOST)
+                note = shared_state.get(connection, shared_state.LOST)
         return note and note[0]["problems"]
 
     return look

@@ -62,7 +62,7 @@ def _app(_migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def client(_app: Flask) -> FlaskClient:
     """A browser that was never here, where nobody has guessed lately."""
     with _app.extensions["database"].begin() as connection:
-        connection.execute(tables.budgets.delete())
+        connection.execute(tables.rate_limits.delete())
     return _app.test_client()
 
 

@@ -92,7 +92,8 @@ def delivered(bridge: VirtualBridge, reference: str = "PD100/1") -> Json:
 def acts(bridge: VirtualBridge) -> list[tuple[str, str, str, str | None]]:
     with bridge.database.read() as connection:
         return [
-            (act["who"], act["what"], act["subject"], act["why"]) for act in audit.acts(connection)
+            (act["actor"], act["action"], act["subject"], act["reason"])
+            for act in audit.entries(connection)
         ]
 
 

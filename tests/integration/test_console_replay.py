@@ -163,7 +163,7 @@ def test_all_that_match_are_replayed_with_a_reason_to_the_end(
     assert story(bridge.database, run.id)["deliveries"] == [
         {"status": "delivered", "reason": None, "before": False, "count": 3}
     ]
-    assert [(act.what, act.subject, act.why) for act in rows(bridge.database, "audit")] == [
+    assert [(act.action, act.subject, act.reason) for act in rows(bridge.database, "audit")] == [
         ("replay", run.id, run.reason)
     ]
 

@@ -536,7 +536,7 @@ def test_void_that_a_person_has_dealt_with_stays_closed(database: WatchedDatabas
             status=DeliveryStatus.DELIVERED,
             reason="the number was replaced",
             actor="alice (shell)",
-            now=database.moment(),
+            now=database.now(),
         )
 
     decision = only(put(database, a_parcel(**VOIDED)))
@@ -683,7 +683,7 @@ def test_order_known_from_the_cache_alone_is_read_again_before_posting(
     database: WatchedDatabase,
 ) -> None:
     with database.begin() as connection:
-        now = database.moment()
+        now = database.now()
         origin = PageContext(Lane.LIVE, Trigger.LIVE, received_at=now, fetched_at=now, now=now)
         create_deliveries(
             connection,

@@ -52,7 +52,7 @@ def with_id(order_id: str = ORDER_ID, **fields: Any) -> Shipment:
 
 def remember(database: Database, *found: Any) -> None:
     with database.begin() as connection:
-        order_store.remember(connection, found, now=database.moment())
+        order_store.remember(connection, found, now=database.now())
 
 
 def test_foreign_parcels_cost_no_call(database: WatchedDatabase) -> None:

@@ -12,7 +12,7 @@ def note(database: Database, subject: str = "dlv_1", **told: str) -> None:
     with database.begin() as connection:
         audit.note(
             connection,
-            **({"who": "alice (shell)", "what": "retry", "subject": subject} | told),
+            **({"actor": "alice (shell)", "action": "retry", "subject": subject} | told),
             now=database.now(connection),
         )  # type: ignore[arg-type]
 
@@ -20,17 +20,17 @@ def note(database: Database, subject: str = "dlv_1", **told: str) -> None:
 def test_acts_are_told_newest_first_with_who_when_what_and_why(
     database: Database, clock: Clock
 ) -> None:
-    note(database, why="the SKU was mended", outcome="is tried again now")
+    note(database, reason="the SKU was mended", outcome="is tried again now")
     then = clock.now
     clock.advance(60)
-    note(database, "dlv_2", what="link")
+    note(database, "dlv_2", action="link")
 
     with database.read() as connection:
-        newest, oldest = audit.acts(connection)
+        newest, oldest = audit.entries(connection)
 
-    assert (newest["what"], newest["subject"], newest["why"]) == ("link", "dlv_2", None)
+    assert (newest["action"], newest["subject"], newest["reason"]) == ("link", "dlv_2", None)
     assert oldest["at"] == then
-    assert (oldest["who"], oldest["why"], oldest["outcome"]) == (
+    assert (oldest["actor"], oldest["reason"], oldest["outcome"]) == (
         "alice (shell)",
         "the SKU was mended",
         "is tried again now",
@@ -43,20 +43,20 @@ def test_acts_are_narrowed_by_subject_and_age_and_paged(database: Database, cloc
         clock.advance(60)
 
     with database.read() as connection:
-        assert [row["id"] for row in audit.acts(connection, subject="dlv_1")] == [
+        assert [row["id"] for row in audit.entries(connection, subject="dlv_1")] == [
             rows(database, "audit")[2].id,
             rows(database, "audit")[0].id,
         ]
-        assert [row["subject"] for row in audit.acts(connection, since=clock.now)] == []
-        [first] = audit.acts(connection, limit=1)
-        assert [row["subject"] for row in audit.acts(connection, before=first["id"])] == [
+        assert [row["subject"] for row in audit.entries(connection, since=clock.now)] == []
+        [first] = audit.entries(connection, limit=1)
+        assert [row["subject"] for row in audit.entries(connection, before=first["id"])] == [
             "dlv_2",
             "dlv_1",
         ]
 
 
 def test_no_text_is_too_odd_or_too_long_to_be_noted(database: Database) -> None:
-    note(database, "x" * 1000, who="y" * 1000, why="\0 \ud800 " + "z" * 5000, outcome="\0")
+    note(database, "x" * 1000, actor="y" * 1000, reason="\0 \ud800 " + "z" * 5000, outcome="\0")
 
     [act] = rows(database, "audit")
-    assert (len(act.subject), len(act.who), len(act.why)) == (128, 128, 1000)
+    assert (len(act.subject), len(act.actor), len(act.reason)) == (128, 128, 1000)

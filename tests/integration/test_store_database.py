@@ -298,7 +298,7 @@ def test_moments_sort_by_time_whatever_their_zone(database: WatchedDatabase, clo
 
 def test_clock_given_is_the_clock_used(database: WatchedDatabase, clock: Clock) -> None:
     with database.read() as connection:
-        assert database.now(connection) == database.moment() == clock.now
+        assert database.now(connection) == database.now() == clock.now
 
 
 def test_clock_of_the_database_runs_on_within_a_transaction(own_database: Database) -> None:
@@ -306,7 +306,7 @@ def test_clock_of_the_database_runs_on_within_a_transaction(own_database: Databa
         first = own_database.now(connection)
         second = own_database.now(connection)
 
-    assert first < second <= own_database.moment()
+    assert first < second <= own_database.now()
     assert first.tzinfo is UTC
     assert abs(datetime.now(UTC) - first) < timedelta(minutes=1)
 

@@ -63,7 +63,7 @@ def a_draft(
 
 def create(database: Database, draft: Draft) -> str:
     with database.begin() as connection:
-        return deliveries.create(connection, draft, now=database.moment()).id
+        return deliveries.create(connection, draft, now=database.now()).id
 
 
 def place_again(database: Database, delivery_id: str, draft: Draft, clock: Clock) -> Delivery:

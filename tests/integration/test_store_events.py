@@ -23,7 +23,7 @@ pytest_plugins = ["tests.support.database_fixtures"]
 
 def postpone(database: Database, event: object, seconds: float = 600, *, attempts: int = 1) -> None:
     with database.begin() as connection:
-        at = database.moment() if seconds == 0 else Clock(database.moment()).advance(seconds)
+        at = database.now() if seconds == 0 else Clock(database.now()).advance(seconds)
         events.postpone(
             connection,
             event,
@@ -38,7 +38,7 @@ def postpone(database: Database, event: object, seconds: float = 600, *, attempt
 def finish(database: Database, event: object, *, owner: str = "worker-1", **fields: object) -> None:
     with database.begin() as connection:
         given = {"status": EventStatus.PROCESSED} | fields
-        events.finish(connection, event, owner=owner, now=database.moment(), **given)
+        events.finish(connection, event, owner=owner, now=database.now(), **given)
 
 
 def test_same_pointer_is_counted_on_the_first_while_that_waits(

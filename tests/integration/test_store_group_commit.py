@@ -133,10 +133,8 @@ def test_group_is_bounded_and_each_is_served_in_its_order(
     assert "".join(order) == "|ab|cd|e|"
 
 
-def test_what_must_survive_a_power_cut_is_never_in_a_commit_that_does_not(
-    sqlite: Database, pool: ThreadPoolExecutor
-) -> None:
-    group, synchronous = a_group(sqlite), dict[str, int]()
+def test_every_group_survives_a_power_cut(sqlite: Database, pool: ThreadPoolExecutor) -> None:
+    synchronous = dict[str, int]()
 
     def noted(name: str) -> Work:
         def work(connection: Connection) -> str:
@@ -145,25 +143,15 @@ def test_what_must_survive_a_power_cut_is_never_in_a_commit_that_does_not(
 
         return work
 
-    for name, durable in (("claim", False), ("event", True)):
-        assert group.run(noted(f"lone {name}"), durable=durable)
+    with sqlite.begin(durable=False) as connection:
+        noted("claim")(connection)
+    assert sqlite.write(noted("alone"))
+    group = a_group(sqlite)
     with held_up(group, pool):
-        futures = []
-        for name, durable in (("claim", False), ("event", True), ("another claim", False)):
-            before = group.waiting()
-            futures.append(pool.submit(group.run, noted(name), durable=durable))
-            wait_until(
-                lambda before=before: group.waiting() > before, seconds=10, what="a thread to wait"
-            )
+        futures = queued(group, pool, [noted("event"), noted("another event")])
 
     assert all(one.result(10) for one in futures)
-    assert synchronous == {
-        "lone claim": 1,
-        "lone event": 2,
-        "claim": 2,
-        "event": 2,
-        "another claim": 2,
-    }
+    assert synchronous == {"claim": 1, "alone": 2, "event": 2, "another event": 2}
 
 
 def test_nobody_hears_of_it_before_the_commit(sqlite: Database, pool: ThreadPoolExecutor) -> None:
@@ -232,7 +220,7 @@ def test_single_statement_that_fails_in_a_group_undoes_itself_only(
 
     with held_up(group, pool):
         works = (store("a"), taken, store("b"), taken, store("c"))
-        futures = [pool.submit(group.run, work, is_one_statement=True) for work in works]
+        futures = [pool.submit(group.run, work) for work in works]
         wait_until(lambda: group.waiting() == len(works), seconds=10, what="all to wait")
 
     assert sum(isinstance(one.exception(10), IntegrityError) for one in futures) == 1
@@ -385,7 +373,6 @@ def test_whoever_was_told_is_stored_and_whoever_failed_is_not(
         name: pool.submit(
             (own_database, other)[number % 2].write,
             store(name, then=error),
-            durable=bool(number % 3),
         )
         for number, (name, error) in enumerate(works.items())
     }

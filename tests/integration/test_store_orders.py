@@ -21,7 +21,7 @@ pytest_plugins = ["tests.support.database_fixtures"]
 
 def remember(database: Database, *found: FulfillmentOrder) -> None:
     with database.begin() as connection:
-        orders.remember(connection, found, now=database.moment())
+        orders.remember(connection, found, now=database.now())
 
 
 def known(database: Database, **asked: Any) -> list[FulfillmentOrder]:

@@ -55,7 +55,7 @@ def test_no_minute_sees_more_calls_than_allowed(
 ) -> None:
     clock, calls = Clock(), []
     with Database.begin(database) as connection:
-        connection.execute(rate_limits.budgets.delete())
+        connection.execute(rate_limits.limits.delete())
         for gap in gaps:
             clock.advance(gap)
             for _ in range(6):
@@ -159,7 +159,7 @@ def test_what_is_left_can_be_taken_and_no_more(
 ) -> None:
     clock = Clock()
     with Database.begin(database) as connection:
-        connection.execute(rate_limits.budgets.delete())
+        connection.execute(rate_limits.limits.delete())
         for gap in gaps:
             clock.advance(gap)
             for _ in range(burst):
@@ -282,7 +282,8 @@ def test_rate_that_the_vendor_told_is_handed_on(database: WatchedDatabase, clock
         )
 
         assert (
-            rate_limits.take(connection, "x", per_minute=120, now=clock.now).told_per_minute == 40
+            rate_limits.take(connection, "x", per_minute=120, now=clock.now).allowed_per_minute
+            == 40
         )
 
 

@@ -262,7 +262,7 @@ def test_oldest_unprocessed_is_the_age_of_the_first_that_still_is_work(
 
 def _finish(database: Database, event: Any, status: EventStatus = EventStatus.PROCESSED) -> None:
     with database.begin() as connection:
-        events.finish(connection, event, owner="worker-1", status=status, now=database.moment())
+        events.finish(connection, event, owner="worker-1", status=status, now=database.now())
 
 
 def test_exceptions_are_what_waits_for_a_person(database: WatchedDatabase) -> None:

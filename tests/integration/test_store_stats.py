@@ -11,7 +11,7 @@ from sqlalchemy.event import listen
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import Reason
 from bridge.operations.alerts import Key, Trouble
-from bridge.store import events, reports, secret_keys, stats, sweeps
+from bridge.store import events, reports, shared_state, stats, sweeps
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
 from bridge.store.reports import Query
@@ -196,7 +196,7 @@ def test_database_that_does_not_answer_is_the_only_concern() -> None:
 def test_secret_is_made_once_by_whoever_comes_first(database: WatchedDatabase) -> None:
     with database.begin() as connection:
         made = [
-            secret_keys.made_once(connection, "console", candidate=text)
+            shared_state.get_or_create_secret(connection, "console", candidate=text)
             for text in ("first", "second")
         ]
 

@@ -230,7 +230,7 @@ FIRST: Rows = {
     "workers": [
         {"name": "worker-1", "host": "alder", "pid": 7, "started_at": NOON, "beat_at": NOON}
     ],
-    "budgets": [{"system": "shipstation", "free_at": 1793793600.5, "paused_until": 0.0}],
+    "rate_limits": [{"system": "shipstation", "free_at": 1793793600.5, "paused_until": 0.0}],
 }
 """What the first version held, one parcel told and one webhook waiting."""
 

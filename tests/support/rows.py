@@ -156,7 +156,7 @@ def deliver_next(database: Database) -> Delivery:
         deliveries.intend(
             connection, delivery, owner="worker-1", now=database.now(connection), lease=LEASE
         )
-    record(database, delivery, DeliveryStatus.DELIVERED, delivered_at=database.moment())
+    record(database, delivery, DeliveryStatus.DELIVERED, delivered_at=database.now())
     return delivery
 
 
@@ -177,7 +177,7 @@ def row(database: Database, row_id: str) -> Any:
 def due_in(database: Database, row_id: str) -> float | None:
     """Seconds until a row is due."""
     due: datetime | None = row(database, row_id).due_at
-    return None if due is None else (due - database.moment()).total_seconds()
+    return None if due is None else (due - database.now()).total_seconds()
 
 
 def a_delivery(*lines: FulfilledLine, shipment: Shipment | None = None, **fields: Any) -> Delivery:

@@ -1,1 +1,2 @@
-"""How SQL is run: database, transactions and group commit, migrations, wakeup, ids."""
+"""How SQL is run: database (connections, transactions), group_commit, driver_errors, upsert,
+migrate, wakeup, ids."""

@@ -89,42 +89,35 @@ class Database:
         with storage_errors(), self.engine.begin() as connection:
             yield connection
 
-    def write(
-        self,
-        work: Callable[[Connection], T],
-        *,
-        durable: bool = True,
-        is_one_statement: bool = False,
-    ) -> T:
+    def write(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, once its writes are committed: on SQLite together with those of
         other threads that wait at this moment. PostgreSQL groups commits by itself, and work that
         locks rows must not wait for other work's locks in a common transaction."""
         if self._group is not None:
-            return self._group.run(work, durable=durable, is_one_statement=is_one_statement)
-        with self.begin(durable=durable) as connection:
+            return self._group.run(work)
+        with self.begin() as connection:
             return work(connection)
 
-    def now(self, connection: Connection) -> datetime:
-        """The database's clock: leases of many machines must not depend on whose watch is right.
-        SQLite is one machine."""
-        if self._clock is not None:
-            return self._clock()
-        if self.is_sqlite:
-            return datetime.now(UTC)
-        moment: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
-        return moment.astimezone(UTC)
+    def now(self, connection: Connection | None = None) -> datetime:
+        """The database's clock, in the caller's transaction or in one of its own: the leases of
+        many machines must not depend on whose clock is right. SQLite is one machine."""
+        if self._clock is not None or self.is_sqlite:
+            return self.wall_clock()
+        if connection is None:
+            with self.read() as own:
+                return self.now(own)
+        now: datetime = connection.execute(text("SELECT clock_timestamp()")).scalar_one()
+        return now.astimezone(UTC)
 
     def wall_clock(self) -> datetime:
         """This machine's clock: for what others wrote on theirs, such as the time of a signature.
         It costs no question."""
         return self._clock() if self._clock else datetime.now(UTC)
 
-    def moment(self) -> datetime:
-        """The database's clock outside any transaction."""
-        if self._clock is None and self.is_sqlite:
-            return datetime.now(UTC)
+    def journal_mode(self) -> str:
+        """SQLite's way of writing: `wal` is ours. StorageError when the file can't be read."""
         with self.read() as connection:
-            return self.now(connection)
+            return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
 
     def close(self) -> None:
         """End all connections; a later transaction opens new ones."""

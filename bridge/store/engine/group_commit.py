@@ -1,5 +1,5 @@
-"""Many threads, one durable commit: whoever waits at that moment is written and synced together,
-and hears of it only after that."""
+"""Many threads, one durable commit: whatever waits at that moment is written and synced together,
+and its callers return only after that."""
 
 import threading
 from collections import deque
@@ -22,90 +22,83 @@ class GroupCommit:
 
     def __init__(
         self,
-        begin: Callable[..., AbstractContextManager[Connection]],
+        begin: Callable[[], AbstractContextManager[Connection]],
         *,
         patience: float,
         most: int = 64,
     ) -> None:
-        """`begin(durable=…)` opens a transaction; `patience` is how many seconds a thread waits for
+        """`begin()` opens a durable transaction; `patience` is how many seconds a thread waits for
         its turn. `most` is how many may share a commit; whoever is too late for one is in the next,
         in the order of coming."""
-        self._begin, self._patience, self._most = begin, patience, most
-        self._mutex, self._waiting, self._is_led = threading.Lock(), deque["_Turn[Any]"](), False
+        self._begin = begin
+        self._patience = patience
+        self._most = most
+        self._mutex = threading.Lock()
+        self._waiting: deque[_QueuedWrite[Any]] = deque()
+        self._is_led = False
 
-    def run(
-        self,
-        work: Callable[[Connection], T],
-        *,
-        durable: bool = True,
-        is_one_statement: bool = False,
-    ) -> T:
+    def run(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, once it is committed; or what it raised, with its own writes undone
         and nobody else's.
 
         Raises StorageError when the database can't take it; nothing is kept then. `work` runs in
         any of the threads, and never calls `run`."""
-        turn = _Turn(work, durable, is_one_statement)
-        if not self._must_lead(turn) and not turn.called.acquire(timeout=self._patience):
-            self._give_up(turn)
-        if not turn.is_over:
+        write = _QueuedWrite(work)
+        if not self._must_lead(write) and not write.called.acquire(timeout=self._patience):
+            self._give_up(write)
+        if not write.is_over:
             self._lead()
-        return turn.outcome()
+        return write.outcome()
 
     def waiting(self) -> int:
         """How many wait for the next commit."""
         return len(self._waiting)
 
-    def _must_lead(self, turn: "_Turn[Any]") -> bool:
+    def _must_lead(self, write: "_QueuedWrite[Any]") -> bool:
         with self._mutex:
-            self._waiting.append(turn)
-            is_first, self._is_led = not self._is_led, True
+            self._waiting.append(write)
+            is_first = not self._is_led
+            self._is_led = True
         return is_first
 
-    def _give_up(self, turn: "_Turn[Any]") -> None:
-        """Out of the queue; but whose work is being done by now must hear how it ends."""
+    def _give_up(self, write: "_QueuedWrite[Any]") -> None:
+        """Leave the queue; but whoever's work is being done by now must wait for how it ends."""
         with self._mutex:
-            if turn.called.acquire(blocking=False):
+            if write.called.acquire(blocking=False):
                 return
-            if turn in self._waiting:
-                self._waiting.remove(turn)
+            if write in self._waiting:
+                self._waiting.remove(write)
                 raise StorageError(
                     "the database can't take it: another writer of this process holds it",
                     retry_after=5,
                 )
-        turn.called.acquire()
+        write.called.acquire()
 
     def _lead(self) -> None:
-        group: list[_Turn[Any]] = []
+        group: list[_QueuedWrite[Any]] = []
         try:
-            with self._mutex:
-                durable = any(turn.durable for turn in self._waiting)
-            with self._begin(durable=durable) as connection:
-                group = self._take(
-                    self._most, durable
-                )  # Now, as waiting for the database's lock may have brought more.
-                for turn in group:
-                    turn.do(connection, alone=len(group) == 1)
-            for turn in group:
-                turn.is_committed = True
+            with self._begin() as connection:
+                # Taken only now, as waiting for the database's lock may have brought more.
+                group = self._take(self._most)
+                for write in group:
+                    write.do(connection, alone=len(group) == 1)
+            for write in group:
+                write.is_committed = True
         except Exception as exc:  # noqa: BLE001  # each of the group raises it in its own thread
             group = group or self._take(1)
-            for turn in group:
-                turn.error = exc
+            for write in group:
+                write.error = exc
         finally:
             group = group or self._take(1)
             self._hand_over()
-            for turn in group:
-                turn.end()
+            for write in group:
+                write.end()
 
-    def _take(self, most: int, durable: bool = True) -> "list[_Turn[Any]]":
-        """Who leads is the first in the queue. What must be durable is not taken into a commit that
-        isn't."""
-        group: list[_Turn[Any]] = []
+    def _take(self, most: int) -> "list[_QueuedWrite[Any]]":
+        """The next of the queue; its leader is the first of them."""
         with self._mutex:
-            while self._waiting and len(group) < most and (durable or not self._waiting[0].durable):
-                group.append(self._waiting.popleft())
-        return group
+            count = min(most, len(self._waiting))
+            return [self._waiting.popleft() for _place in range(count)]
 
     def _hand_over(self) -> None:
         """The first who waits leads next, so that nobody works for others without end."""
@@ -115,44 +108,32 @@ class GroupCommit:
                 self._waiting[0].called.release()
 
 
-class _Turn(Generic[T]):
+class _QueuedWrite(Generic[T]):
     """One caller's work, and how it ended."""
 
-    __slots__ = (
-        "called",
-        "durable",
-        "error",
-        "is_committed",
-        "is_one_statement",
-        "is_over",
-        "result",
-        "work",
-    )
+    __slots__ = ("called", "error", "is_committed", "is_over", "result", "work")
 
     result: T
 
-    def __init__(
-        self, work: Callable[[Connection], T], durable: bool, is_one_statement: bool
-    ) -> None:
-        self.work, self.durable, self.is_one_statement = work, durable, is_one_statement
+    def __init__(self, work: Callable[[Connection], T]) -> None:
+        self.work = work
         self.error: Exception | None = None
-        self.is_committed = self.is_over = False
+        self.is_committed = False
+        self.is_over = False
         self.called = threading.Lock()
         self.called.acquire()
 
     def do(self, connection: Connection, *, alone: bool) -> None:
         """In a savepoint of its own, so that an error undoes this work only. Work that is alone
-        needs none, nor does a single statement, which SQLite undoes by itself when it fails."""
+        needs none."""
         if alone:
             self.result = self.work(connection)
-        elif self.is_one_statement:
-            self._try(connection)
-        else:
-            connection.exec_driver_sql("SAVEPOINT turn")
-            self._try(connection)
-            if self.error is not None:
-                connection.exec_driver_sql("ROLLBACK TO turn")
-            connection.exec_driver_sql("RELEASE turn")
+            return
+        connection.exec_driver_sql("SAVEPOINT queued_write")
+        self._try(connection)
+        if self.error is not None:
+            connection.exec_driver_sql("ROLLBACK TO queued_write")
+        connection.exec_driver_sql("RELEASE queued_write")
 
     def _try(self, connection: Connection) -> None:
         try:
@@ -171,9 +152,8 @@ class _Turn(Generic[T]):
         self.called.release()
 
     def outcome(self) -> T:
-        if isinstance(
-            self.error, StorageError
-        ):  # One error may be that of many threads, so each raises its own.
+        if isinstance(self.error, StorageError):
+            # One error may be that of many threads, so each raises its own.
             raise StorageError(str(self.error), retry_after=self.error.retry_after) from self.error
         if self.error is not None:
             raise self.error

@@ -22,7 +22,7 @@ from werkzeug.wrappers import Response
 from bridge import metrics
 from bridge.domain.errors import StorageError
 from bridge.services import Services
-from bridge.store import notes, rate_limits, secret_keys
+from bridge.store import rate_limits, shared_state
 from bridge.store.engine.database import Connection
 from bridge.web.addresses import ProxyTrust, client_of
 from bridge.web.console.pages import render
@@ -97,7 +97,7 @@ def _signing_key(services: Services) -> str:
         return services.settings.secret_key.get_secret_value()
     candidate = secrets.token_urlsafe(48)
     with services.database.begin() as connection:
-        return secret_keys.made_once(connection, "console", candidate=candidate)
+        return shared_state.get_or_create_secret(connection, "console", candidate=candidate)
 
 
 def is_signed_in(services: Services) -> bool:
@@ -208,17 +208,17 @@ def own_page(text: str) -> str:
 
 def _is_signed_out(services: Services) -> bool:
     with services.database.read() as connection:
-        note = notes.get(connection, _SIGNED_OUT)
+        note = shared_state.get(connection, _SIGNED_OUT)
     return note is not None and session.get("id") in note[0]
 
 
 def _note_signed_out(connection: Connection, services: Services) -> None:
     now = time.time()
-    note = notes.get(connection, _SIGNED_OUT)
+    note = shared_state.get(connection, _SIGNED_OUT)
     ended: Mapping[str, float] = note[0] if note else {}
     standing = {name: until for name, until in ended.items() if until > now}
     standing[str(session.get("id"))] = session["until"]
-    notes.put(connection, _SIGNED_OUT, standing, now=services.database.now(connection))
+    shared_state.put(connection, _SIGNED_OUT, standing, now=services.database.now(connection))
 
 
 def _role_of(services: Services, password: str) -> Role | None:

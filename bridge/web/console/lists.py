@@ -89,7 +89,7 @@ def acts(services: Services) -> str:
         request.args.get("subject", "").strip()[:_LONGEST_LINE] or None,
     )
     with services.database.read() as connection:
-        found = audit.acts(connection, subject=subject, before=before, limit=A_PAGE + 1)
+        found = audit.entries(connection, subject=subject, before=before, limit=A_PAGE + 1)
     return render(
         "audit.html",
         rows=found[:A_PAGE],

@@ -67,7 +67,7 @@ def run(services: Services, run_id: str) -> str:
         if story is None:
             abort(404, f"There is no replay run {run_id[:40]}. It may have been typed wrongly.")
         rows = replays.items(connection, run_id, after=after - 1, limit=A_PAGE)
-        acts = audit.acts(connection, subject=run_id)
+        acts = audit.entries(connection, subject=run_id)
     return render(
         "replay_run.html",
         run=story,

@@ -33,7 +33,7 @@ def event(services: Services, event_id: str) -> str:
         if story is None:
             abort(404, f"There is no event {event_id[:40]}. It may have been typed wrongly.")
         stories = [_told(services, connection, one) for one in story["delivery_stories"]]
-        acts, now = audit.acts(connection, subject=event_id), services.database.now(connection)
+        acts, now = audit.entries(connection, subject=event_id), services.database.now(connection)
     known = EVENT_TYPES.get(story["event_type"])
     facts = {
         "meaning": known.meaning if known else "a type that tells nothing of shipped goods",
@@ -81,7 +81,7 @@ def _told(services: Services, connection: Connection, story: Story) -> dict[str,
     told["curl"] = (
         post_curl(services.settings.purple_dot_base_url, told["body"]) if told["body"] else None
     )
-    told["acts"] = audit.acts(connection, subject=story["id"])
+    told["acts"] = audit.entries(connection, subject=story["id"])
     return told
 
 

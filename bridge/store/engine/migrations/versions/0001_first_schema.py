@@ -19,32 +19,32 @@ def upgrade() -> None:
         "audit",
         sa.Column("id", SERIAL, nullable=False),
         sa.Column("at", sa.DateTime(timezone=True), nullable=False),
-        sa.Column("who", sa.String(length=128), nullable=False),
-        sa.Column("what", sa.String(length=40), nullable=False),
+        sa.Column("actor", sa.String(length=128), nullable=False),
+        sa.Column("action", sa.String(length=40), nullable=False),
         sa.Column("subject", sa.String(length=128), nullable=False),
-        sa.Column("why", sa.Text()),
+        sa.Column("reason", sa.Text()),
         sa.Column("outcome", sa.Text()),
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
     op.create_index("ix_audit_subject", "audit", ["subject"])
     op.create_table(
-        "budgets",
+        "rate_limits",
         sa.Column("system", sa.String(length=32), nullable=False),
         sa.Column("free_at", sa.Float(), nullable=False),
         sa.Column("paused_until", sa.Float(), nullable=False),
-        sa.Column("told_per_minute", sa.Integer()),
+        sa.Column("allowed_per_minute", sa.Integer()),
         sa.Column("failures", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("failing_since", sa.Float(), nullable=False, server_default="0"),
         sa.Column("opened_at", sa.Float(), nullable=False, server_default="0"),
         sa.Column("open_until", sa.Float(), nullable=False, server_default="0"),
-        sa.PrimaryKeyConstraint("system", name="pk_budgets"),
+        sa.PrimaryKeyConstraint("system", name="pk_rate_limits"),
     )
     op.create_table(
-        "chores",
+        "periodic_tasks",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("due_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("done_at", sa.DateTime(timezone=True)),
-        sa.PrimaryKeyConstraint("name", name="pk_chores"),
+        sa.PrimaryKeyConstraint("name", name="pk_periodic_tasks"),
     )
     op.create_table(
         "deliveries",
@@ -180,11 +180,11 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("shipment_id", "tracking_key", name="pk_marked_shipments"),
     )
     op.create_table(
-        "notes",
+        "shared_state",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.JSON(), nullable=False),
         sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False),
-        sa.PrimaryKeyConstraint("name", name="pk_notes"),
+        sa.PrimaryKeyConstraint("name", name="pk_shared_state"),
     )
     op.create_table(
         "replay_runs",
@@ -337,13 +337,13 @@ def downgrade() -> None:
         "sweeps",
         "secret_keys",
         "replay_runs",
-        "notes",
+        "shared_state",
         "marked_shipments",
         "fulfillment_orders",
         "events",
         "deliveries",
-        "chores",
-        "budgets",
+        "periodic_tasks",
+        "rate_limits",
         "audit",
     ):
         op.drop_table(table)
