@@ -54,7 +54,7 @@ class Act:
 
 
 def _story(name: str) -> Callable[[World], Json]:
-    return lambda world: SCENARIOS[name].tell(world)[0]
+    return lambda world: SCENARIOS[name].play(world)[0]
 
 
 def _replaced(world: World) -> Json:

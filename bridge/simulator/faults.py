@@ -35,19 +35,21 @@ class Fault:
 
 def refusal(error: RefusedError) -> Response:
     """A no in the words of the system that was called; V2's 500 has none."""
-    system = (
-        "shipstation"
-        if request.path.startswith("/v2/")
-        else "purple_dot"
-        if request.path.startswith("/admin/")
-        else "shipstation_v1"
-    )
+    system = _system()
     body = row(f"{system}_error", error)
     if system == "shipstation":
         body = {"request_id": str(uuid4()), "errors": [body["errors"][0] | error.field]}
-    answer = Response() if system == "shipstation" and error.status == 500 else jsonify(body)
+    is_silent = system == "shipstation" and error.status == 500
+    answer = Response() if is_silent else jsonify(body)
     answer.status_code = error.status
     return answer
+
+
+def _system() -> str:
+    """The system that was called."""
+    if request.path.startswith("/v2/"):
+        return "shipstation"
+    return "purple_dot" if request.path.startswith("/admin/") else "shipstation_v1"
 
 
 def redirect_to_login(*_: object) -> Response:
@@ -72,13 +74,61 @@ def _throttle(fault: Fault, _response: Response) -> Response:
     answer = refusal(
         RefusedError(429, "rate_limit_exceeded", "You've exceeded your rate limit.", kind="system")
     )
-    until = datetime.now(UTC) + timedelta(seconds=fault.argument)
-    answer.headers["Retry-After"] = (
-        format_datetime(until, usegmt=True)
-        if fault.name == "throttle_date"
-        else f"{fault.argument:g}"
+    is_date = fault.name == "throttle_date"
+    answer.headers["Retry-After"] = _wish(fault.argument, is_date=is_date)
+    return answer
+
+
+def _unavailable(fault: Fault, _response: Response) -> Response:
+    answer = refusal(RefusedError(503, "unavailable", "Back soon.", kind="system"))
+    is_past = fault.name == "unavailable_past"
+    answer.headers["Retry-After"] = _wish(
+        -fault.argument if is_past else fault.argument, is_date=is_past
     )
     return answer
+
+
+def _wish(seconds: float, *, is_date: bool) -> str:
+    """A Retry-After, in seconds or as the date that is so far from now."""
+    if not is_date:
+        return f"{seconds:.0f}"
+    return format_datetime(datetime.now(UTC) + timedelta(seconds=seconds), usegmt=True)
+
+
+def _spent(fault: Fault, response: Response) -> Response:
+    """V1's headers on whatever answer, the reset as a point in time."""
+    response.headers["X-Rate-Limit-Limit"] = "10"
+    response.headers["X-Rate-Limit-Remaining"] = "0"
+    reset = datetime.now(UTC) + timedelta(seconds=fault.argument)
+    response.headers["X-Rate-Limit-Reset"] = f"{reset.timestamp():.0f}"
+    return response
+
+
+NO_IN_A_SUCCESS: list[Json] = [
+    {"error": "The fulfillment could not be created"},
+    {"errors": [{"message": "Invalid request"}]},
+    {"success": False},
+    {"meta": {"success": "false"}},
+    {"meta": {"success": 0}},
+    {"meta": {"error": {"code": "INTERNAL_ERROR"}}},
+    {"meta": {"status": "error"}},
+    {"data": {"success": False}},
+    {"message": "Unauthorized"},
+    {},
+]
+"""Bodies that a 200 may have though nothing was done."""
+
+
+def _no_in_a_success(fault: Fault, _response: Response) -> Response:
+    return jsonify(NO_IN_A_SUCCESS[int(fault.argument) % len(NO_IN_A_SUCCESS)])
+
+
+def _redirect(fault: Fault, _response: Response) -> Response:
+    return Response(status=int(fault.argument), headers={"Location": "/admin/login"})
+
+
+def _no_data(*_: object) -> Response:
+    return jsonify({"meta": {"success": True}, "data": None})
 
 
 def _delay(fault: Fault, _response: Response) -> None:
@@ -180,6 +230,31 @@ FAULTS: dict[str, FaultKind] = {
         1,
     ),
     "error_after_commit": FaultKind(True, "does it, then answers 500", _status),
+    "unavailable": FaultKind(
+        False, "unavailable:SECONDS answers 503 with Retry-After in seconds", _unavailable, 0
+    ),
+    "unavailable_past": FaultKind(
+        False,
+        "unavailable_past:SECONDS answers 503 with Retry-After as a date so long ago",
+        _unavailable,
+        3600,
+    ),
+    "spent": FaultKind(
+        True,
+        "spent:SECONDS does it; headers say that no call is left until a point in time",
+        _spent,
+        60,
+    ),
+    "no_in_a_success": FaultKind(
+        False,
+        "no_in_a_success:N answers 200 with the Nth body that means no, nothing done",
+        _no_in_a_success,
+        0,
+    ),
+    "redirect_after_commit": FaultKind(
+        True, "redirect_after_commit:CODE does it, then answers with a redirect", _redirect, 303
+    ),
+    "no_data": FaultKind(False, "answers 200 with data null, nothing done", _no_data),
     "empty_first": FaultKind(True, "answers a list without rows", _empty),
     "redirect_login": FaultKind(
         False, "redirects to a login page, nothing done", redirect_to_login
@@ -214,10 +289,13 @@ def parse_fault(text: str) -> Fault:
     argument = FAULTS[name].default
     if argument is not None and rest and rest[0].replace(".", "", 1).isdigit():
         argument = float(rest.pop(0))
-    operation, count, *too_much = [*rest, *["*", "1"][len(rest) :]]
-    if too_much or (count != "always" and not (count.isdigit() and int(count))):
+    defaults = ["*", "1"]
+    operation, count, *too_much = [*rest, *defaults[len(rest) :]]
+    is_count = count == "always" or (count.isdigit() and int(count) > 0)
+    if too_much or not is_count:
         raise ValueError(
-            f"{text!r} is not NAME[:argument][:operation[:count]] with a count from 1 up, or 'always'."
+            f"{text!r} is not NAME[:argument][:operation[:count]] "
+            "with a count from 1 up, or 'always'."
         )
     return Fault(name, argument or 0, operation, None if count == "always" else int(count))
 
@@ -236,14 +314,11 @@ class FaultBox(list[Fault]):
     def take(self, operation: str) -> list[Fault]:
         """The faults that this call meets: every delay, and the first of all others."""
         with self._lock:
-            met = [
-                fault
-                for fault in self
-                if fault.operation in ("*", operation, f"{operation.partition('.')[0]}.*")
-            ]
-            taken = [fault for fault in met if fault.name == "delay"] + [
-                fault for fault in met if fault.name != "delay"
-            ][:1]
+            aims = ("*", operation, f"{operation.partition('.')[0]}.*")
+            met = [fault for fault in self if fault.operation in aims]
+            delays = [fault for fault in met if fault.name == "delay"]
+            others = [fault for fault in met if fault.name != "delay"]
+            taken = [*delays, *others[:1]]
             for fault in taken:
                 fault.count = fault.count and fault.count - 1
                 if fault.count == 0:
@@ -263,19 +338,18 @@ def install(app: Flask, world: World, box: FaultBox, stopping: threading.Event) 
             operation = "purple_dot.orders_by_reference"
         system, _, name = operation.partition(".")
         world.calls.append((system, name or system))
-        g.world, g.stopping, met = world, stopping, box.take(operation)
+        g.world, g.stopping = world, stopping
+        met = box.take(operation)
         g.after = [fault for fault in met if FAULTS[fault.name].is_after]
-        answers = [
-            FAULTS[fault.name].act(fault, Response()) for fault in met if fault not in g.after
-        ]
+        before = [fault for fault in met if fault not in g.after]
+        answers = [FAULTS[fault.name].act(fault, Response()) for fault in before]
         return answers[-1] if answers else None
 
     def strike_after(response: Response) -> Response:
-        return (
-            FAULTS[g.after[0].name].act(g.after[0], response) or response
-            if g.get("after")
-            else response
-        )
+        if not g.get("after"):
+            return response
+        fault = g.after[0]
+        return FAULTS[fault.name].act(fault, response) or response
 
     app.before_request(strike_before)
     app.after_request(strike_after)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from types import SimpleNamespace
-from typing import NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 from urllib.parse import quote
 
 from bridge.simulator.shapes import SHAPES, Json, pacific
@@ -72,26 +72,30 @@ class PurpleDotOrder:
     status: str
     created_at: datetime
     lines: list[PurpleDotLine]
+    overrides: Json = field(default_factory=dict)
 
     units = property(lambda order: sum(line.quantity for line in order.lines))
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """`line_id` and `order_id` are Purple Dot's, where whoever made the order wrote them in. V1
-    lists an `adjustment`, which is a discount or a fee, among the items. The world gives the
-    number."""
+    """`line_id` and `order_id` are Purple Dot's, where whoever made the order wrote them in;
+    `order_id` may be a reference as well. V1 lists an `adjustment`, which is a discount or a fee,
+    among the items. A component of a bundle names it in `bundle_sku`. The world gives the number.
+    A quantity may be anything that a vendor has ever sent."""
 
     sku: str | None
-    quantity: float
+    quantity: Any
     line_id: str | None = None
     order_id: str | None = None
     name: str | None = None
     adjustment: bool = False
     number: int = 0
+    bundle_sku: str | None = None
+    sales_order_id: str | None = None
 
 
-ItemLike: TypeAlias = Item | tuple[str | None, float]
+ItemLike: TypeAlias = Item | tuple[str | None, Any]
 
 
 @dataclass(slots=True, eq=False)
@@ -114,7 +118,19 @@ class ShipStationOrder:
     is_split: bool = False
     batch_ids: list[str] = field(default_factory=list)
     marks: "list[MarkedShipped]" = field(default_factory=list)
+    source: PurpleDotOrder | None = None
+    """The fulfillment order that it was made from."""
+    merged: "list[ShipStationOrder]" = field(default_factory=list)
+    """The orders that were merged into this one; neither API shows them any more."""
+    overrides: Json = field(default_factory=dict)
+    """Fields that its rows show in place of the true ones, as a vendor's whim."""
 
+    merged_ids = property(lambda order: [other.v1_order_id for other in order.merged])
+    is_merged_or_split = property(lambda order: order.is_split or bool(order.merged))
+    sales_order_id = property(lambda order: f"so-{order.number}")
+    sales_order_ids = property(
+        lambda order: [whole.sales_order_id for whole in (order, *order.merged)]
+    )
     shipment_id = property(lambda order: f"se-{810000000 + order.number}")
     v1_order_id = property(lambda order: 660000000 + order.number)
     store_id = property(lambda order: f"se-{order.store}")
@@ -153,6 +169,8 @@ class Label:
     is_return: bool = False
     tracking_numbers: list[str] = field(default_factory=list)
     voided_at: datetime | None = None
+    touched_at: datetime | None = None
+    overrides: Json = field(default_factory=dict)
 
     label_id = property(lambda label: f"se-{520000000 + label.number}")
     v1_shipment_id = property(lambda label: 770000000 + label.number)
@@ -163,7 +181,7 @@ class Label:
     ship_date = property(lambda label: pacific(label.created_at).date())
     shipper = property(lambda label: CARRIERS[label.carrier])
     voided = property(lambda label: label.voided_at is not None)
-    modified_at = property(lambda label: label.voided_at or label.created_at)
+    modified_at = property(lambda label: label.touched_at or label.voided_at or label.created_at)
     contents = property(lambda label: label.order.items if label.items is None else label.items)
     tracking_url = property(
         lambda label: (
@@ -201,6 +219,9 @@ class MarkedShipped:
     provider_code: str = "external"
     rejection: str | None = None
     voided_at: datetime | None = None
+    void_requested: bool = False
+    touched_at: datetime | None = None
+    overrides: Json = field(default_factory=dict)
 
     fulfillment_id = property(lambda shipped: f"se-{340000000 + shipped.number}")
     v1_fulfillment_id = property(lambda shipped: 88000000 + shipped.number)
@@ -211,7 +232,9 @@ class MarkedShipped:
     )
     ship_date = property(lambda shipped: pacific(shipped.created_at).date())
     voided = property(lambda shipped: shipped.voided_at is not None)
-    modified_at = property(lambda shipped: shipped.voided_at or shipped.created_at)
+    modified_at = property(
+        lambda shipped: shipped.touched_at or shipped.voided_at or shipped.created_at
+    )
 
 
 @dataclass(slots=True, eq=False)

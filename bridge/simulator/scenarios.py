@@ -12,10 +12,10 @@ from bridge.simulator.world import World
 @dataclass(frozen=True, slots=True)
 class Scenario:
     summary: str
-    tell: Callable[[World], list[Json]]
+    play: Callable[[World], list[Json]]
 
 
-def _tell(story: Json, world: World) -> list[Json]:
+def _play(story: Json, world: World) -> list[Json]:
     """What the verbs `add_order`, `add_shipstation_order`, `buy_labels` or `mark_shipped` are asked
     for stands under their names."""
     orders = [
@@ -40,6 +40,6 @@ def _tell(story: Json, world: World) -> list[Json]:
 
 
 SCENARIOS = {
-    name: Scenario(story["summary"], partial(_tell, story))
+    name: Scenario(story["summary"], partial(_play, story))
     for name, story in SHAPES["scenarios"].items()
 }

@@ -211,7 +211,7 @@ class Simulator:
             return {"message": f"There are: {', '.join(SCENARIOS)}."}, 404
         return {
             "scenario": name,
-            "webhooks": [self._send(body) for body in SCENARIOS[name].tell(self.world)],
+            "webhooks": [self._send(body) for body in SCENARIOS[name].play(self.world)],
         }
 
 

@@ -1,5 +1,5 @@
-"""The simulated world: Purple Dot's books, ShipStation's warehouse, and the webhooks that tell of
-it; safe to use from many threads."""
+"""The simulated world: Purple Dot's books, ShipStation's warehouse, and the webhooks that
+report it; safe to use from many threads."""
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
@@ -26,47 +26,45 @@ _V2_FULFILLMENT = (
 )
 
 
-def _tells(resource_type: str, target: str) -> Callable[["World", Any], Json]:
-    """Of a thing or the first of a batch. It points at the simulator, or, while none serves the
-    world, at the vendor."""
+def _notifies(resource_type: str, target: str) -> Callable[["World", Any], Json]:
+    """The webhook of this type, about a thing or the first of a batch. It points at the simulator,
+    or, while none serves the world, at the vendor."""
 
-    def tell(world: "World", about: Any) -> Json:
-        home = (
-            world.origin
-            or f"https://{'api' if target.startswith('v2/') else 'ssapi'}.shipstation.com"
-        )
-        return {
-            "resource_url": f"{home}/{target.format(about[0] if isinstance(about, list) else about)}",
-            "resource_type": resource_type,
-        }
+    host = "api" if target.startswith("v2/") else "ssapi"
 
-    return tell
+    def notify(world: "World", about: Any) -> Json:
+        home = world.origin or f"https://{host}.shipstation.com"
+        thing = about[0] if isinstance(about, list) else about
+        resource_url = f"{home}/{target.format(thing)}"
+        return {"resource_url": resource_url, "resource_type": resource_type}
+
+    return notify
 
 
 class World(FulfillmentBook):
     """Whatever a person in the warehouse does in ShipStation's own screens, and the body of each
     webhook."""
 
-    label_created_v2 = _tells("LABEL_CREATED_V2", "v2/labels?batch_id={0.batch_id}")
-    batch_processed_v2 = _tells("BATCH_PROCESSED_V2", "v2/batches/{0.batch_id}")
-    fulfillment_shipped_v2 = _tells("FULFILLMENT_SHIPPED_V2", _V2_FULFILLMENT)
+    label_created_v2 = _notifies("LABEL_CREATED_V2", "v2/labels?batch_id={0.batch_id}")
+    batch_processed_v2 = _notifies("BATCH_PROCESSED_V2", "v2/batches/{0.batch_id}")
+    fulfillment_shipped_v2 = _notifies("FULFILLMENT_SHIPPED_V2", _V2_FULFILLMENT)
     # Where this one points is documented nowhere; this is the likeliest.
-    fulfillment_rejected_v2 = _tells("FULFILLMENT_REJECTED_V2", _V2_FULFILLMENT)
-    shipment_created_v2 = _tells(
+    fulfillment_rejected_v2 = _notifies("FULFILLMENT_REJECTED_V2", _V2_FULFILLMENT)
+    shipment_created_v2 = _notifies(
         "SHIPMENT_CREATED_V2", "v2/shipments?import_batch_id={0.import_batch_id}"
     )
-    track_event_v2 = _tells("TRACK_EVENT_V2", "v2/labels/{0.label_id}/track")
-    ship_notify = _tells("SHIP_NOTIFY", "shipments?batchId={0.batch}&includeShipmentItems=False")
-    item_ship_notify = _tells(
+    track_event_v2 = _notifies("TRACK_EVENT_V2", "v2/labels/{0.label_id}/track")
+    ship_notify = _notifies("SHIP_NOTIFY", "shipments?batchId={0.batch}&includeShipmentItems=False")
+    item_ship_notify = _notifies(
         "ITEM_SHIP_NOTIFY", "shipments?batchId={0.batch}&includeShipmentItems=True"
     )
-    v1_fulfillment_shipped = _tells(
+    v1_fulfillment_shipped = _notifies(
         "FULFILLMENT_SHIPPED", "fulfillments?fulfillmentId={0.v1_fulfillment_id}"
     )
-    v1_fulfillment_rejected = _tells(
+    v1_fulfillment_rejected = _notifies(
         "FULFILLMENT_REJECTED", "fulfillments?fulfillmentId={0.v1_fulfillment_id}"
     )
-    v1_order_notify = _tells("ORDER_NOTIFY", "orders?orderNumber={0.quoted_number}")
+    v1_order_notify = _notifies("ORDER_NOTIFY", "orders?orderNumber={0.quoted_number}")
 
     known_orders = property(lambda world: list(world.orders.values()))
 
@@ -117,51 +115,39 @@ class World(FulfillmentBook):
         external_shipment_id and V1 orderKey as well; `custom_field` is a shop's number with id and
         reference in custom fields 1 and 2; `none` is a shop's number and nothing else. A field
         `named` outright wins. Without `items` it holds all lines of the fulfillment order."""
+        source = order if isinstance(order, PurpleDotOrder) else named.pop("source", None)
+        number = order if isinstance(order, str) else order.reference
         with self.lock:
-            number = self.next_number("shipment")
-            known = (
-                order
-                if isinstance(order, PurpleDotOrder)
-                else PurpleDotOrder("", str(order), "", self.now(), [])
+            counter = self.next_number("shipment")
+            tied = _ties(source, number, counter, style, named.get("external_shipment_id"))
+            lines = order.lines if isinstance(order, PurpleDotOrder) else []
+            goods: Sequence[ItemLike] = [(line.sku, line.quantity) for line in lines]
+            packed = items if items is not None else goods or [("SHOP-MUG", 1)]
+            shipment = ShipStationOrder(
+                counter,
+                self.uuid("import"),
+                self._own_items(packed, lines if with_line_ids else ()),
+                self.now(),
+                self.now(),
+                source=source,
+                **tied | named,
             )
-            key = named.get("external_shipment_id") or (known.id if style == "id" else None)
-            tied: Json = {
-                "shipment_number": f"#{1000 + number}"
-                if style in ("custom_field", "none")
-                else known.reference,
-                "order_key": key or f"manual-{number:08d}",
-                "external_shipment_id": key,
-                "custom_fields": (known.id, known.reference, None)
-                if style == "custom_field"
-                else (None, None, None),
-            }
-            lines: Sequence[ItemLike] = [(line.sku, line.quantity) for line in known.lines] or [
-                ("SHOP-MUG", 1)
-            ]
-            own_items = self._own_items(
-                lines if items is None else items, known.lines if with_line_ids else ()
-            )
-            made = ShipStationOrder(
-                number, self.uuid("import"), own_items, self.now(), self.now(), **tied | named
-            )
-            self.shipstation_orders.append(made)
-            return made
+            self.shipstation_orders.append(shipment)
+            return shipment
 
     def _own_items(self, items: Sequence[ItemLike], lines: Iterable[Any]) -> list[Item]:
         """Two lines may have one SKU: each id is given once while others are left."""
-        made, free = [], list(lines)
+        own: list[Item] = []
+        free = list(lines)
         for item in as_items(items):
             same = [line for line in free if line.sku == item.sku]
             if len(same) > 1:
                 free.remove(same[0])
-            number, line_id = (
-                self.next_number("item", above=912000000),
-                item.line_id or (same[0].id if same else None),
-            )
-            made.append(
-                replace(item, number=number, line_id=line_id, name=item.name or f"Item {item.sku}")
-            )
-        return made
+            number = self.next_number("item", above=912000000)
+            line_id = item.line_id or (same[0].id if same else None)
+            name = item.name or f"Item {item.sku}"
+            own.append(replace(item, number=number, line_id=line_id, name=name))
+        return own
 
     def split(
         self, order: ShipStationOrder, parts: Sequence[Sequence[ItemLike]]
@@ -174,6 +160,7 @@ class World(FulfillmentBook):
                 "store": order.store,
                 "parent_id": order.v1_order_id,
                 "is_split": True,
+                "source": order.source,
             }
             first, *others = [_like(part, order.items) for part in parts]
             order.items, order.is_split, order.modified_at = first, True, self.now()
@@ -184,6 +171,50 @@ class World(FulfillmentBook):
                     for items in others
                 ),
             ]
+
+    def merge(
+        self,
+        survivor: ShipStationOrder,
+        *others: ShipStationOrder,
+        names_orders: str = "",
+        keeps_line_ids: bool = True,
+    ) -> ShipStationOrder:
+        """All goods go into the survivor, which keeps its number; the others are gone from both
+        APIs. `names_orders` says how each item names the order it came from: not at all, by its
+        `id`, or by its `reference`."""
+        with self.lock:
+            moved = [
+                _moved(item, order, names_orders, keeps_line_ids)
+                for order in (survivor, *others)
+                for item in order.items
+            ]
+            survivor.items, survivor.modified_at = moved, self.now()
+            survivor.merged += others
+            for other in others:
+                self.shipstation_orders.remove(other)
+            return survivor
+
+    def swap_line(self, order: ShipStationOrder, sku: str, other: str) -> None:
+        """Somebody puts other goods into the order, in ShipStation alone."""
+        with self.lock:
+            order.items = [
+                replace(item, sku=other, line_id=None) if item.sku == sku else item
+                for item in order.items
+            ]
+
+    def correct_number(self, parcel: Label | MarkedShipped, number: str) -> None:
+        """The same record gets another tracking number."""
+        with self.lock:
+            if isinstance(parcel, Label):
+                parcel.tracking_numbers = [number, *parcel.tracking_numbers[1:]]
+            else:
+                parcel.tracking_number = number
+            parcel.touched_at = self.now()
+
+    def touch(self, *parcels: Label | MarkedShipped) -> None:
+        """ShipStation changes something of no matter, and the rows count as modified."""
+        for parcel in parcels:
+            parcel.touched_at = self.now()
 
     def buy_labels(
         self,
@@ -264,8 +295,53 @@ class World(FulfillmentBook):
             return made
 
     def void_fulfillment(self, shipped: MarkedShipped) -> MarkedShipped:
-        shipped.voided_at = self.now()
+        shipped.voided_at, shipped.void_requested = self.now(), False
         return shipped
+
+    def request_void(self, shipped: MarkedShipped) -> MarkedShipped:
+        """A provider is asked not to ship; whether it still can, nobody knows yet."""
+        shipped.void_requested = True
+        return shipped
+
+    def deny_void(self, shipped: MarkedShipped) -> MarkedShipped:
+        """It was too late: the parcel leaves."""
+        shipped.void_requested = False
+        return shipped
+
+
+def _ties(
+    source: PurpleDotOrder | None,
+    number: str,
+    counter: int,
+    style: str,
+    external_id: str | None,
+) -> Json:
+    """The fields by which a ShipStation order may be known as one of Purple Dot's."""
+    is_own_number = style in ("custom_field", "none")
+    if external_id is None and source and style == "id":
+        external_id = source.id
+    custom_fields: tuple[str | None, ...] = (None, None, None)
+    if source and style == "custom_field":
+        custom_fields = (source.id, source.reference, None)
+    return {
+        "shipment_number": f"#{1000 + counter}" if is_own_number else number,
+        "order_key": external_id or f"manual-{counter:08d}",
+        "external_shipment_id": external_id,
+        "custom_fields": custom_fields,
+    }
+
+
+def _moved(item: Item, order: ShipStationOrder, names_orders: str, keeps_line_ids: bool) -> Item:
+    """An item as it stands in the order that it was merged into."""
+    order_id = item.order_id
+    if order.source and names_orders:
+        order_id = order.source.id if names_orders == "id" else order.source.reference
+    return replace(
+        item,
+        order_id=order_id,
+        line_id=item.line_id if keeps_line_ids else None,
+        sales_order_id=order.sales_order_id,
+    )
 
 
 def _like(items: Sequence[ItemLike], known: Sequence[Item]) -> list[Item]:

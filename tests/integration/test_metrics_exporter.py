@@ -212,7 +212,7 @@ def test_scrape_reads_no_table_of_the_journey_from_end_to_end(
 
 def test_receiver_and_worker_count_together_under_bridge_run(stack: Stack) -> None:
     stack.start_both()
-    stack.travel(SCENARIOS["v1_label"].tell(stack.world)[0])
+    stack.travel(SCENARIOS["v1_label"].play(stack.world)[0])
 
     wait_until(
         lambda: stack.metric("bridge_delivery_seconds_count") == 1,
@@ -238,7 +238,7 @@ def test_worker_alone_tells_its_own_counters_where_it_is_told_to(stack: Stack) -
     port = free_port()
     stack.start_receiver()
     worker = stack.start_worker("--metrics-bind", f"127.0.0.1:{port}")
-    stack.travel(SCENARIOS["v1_label"].tell(stack.world)[0])
+    stack.travel(SCENARIOS["v1_label"].play(stack.world)[0])
 
     def counted() -> bool:
         with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as answer:

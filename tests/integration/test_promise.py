@@ -33,6 +33,7 @@ from bridge.domain.shipments import normalize_tracking
 from bridge.operations import repair
 from bridge.pipeline.preflight import LABEL_IS_FRESH
 from bridge.simulator import FAULTS, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder
+from bridge.simulator.faults import NO_IN_A_SUCCESS
 from tests.support.fakes import Clock
 from tests.support.virtual_bridge import POINTS, VirtualBridge
 
@@ -61,11 +62,15 @@ AFTER_IT_IS_DONE = [
     "drip:0",
     "delay:0.01",
 ]
-BEFORE_IT_IS_DONE += ["throttle_date:3"]
+BEFORE_IT_IS_DONE += ["unavailable:0", "unavailable:5", "unavailable_past:60", "no_data"]
+AFTER_IT_IS_DONE += ["spent:60"]
+NO_OR_YES = [f"no_in_a_success:{number}" for number in range(len(NO_IN_A_SUCCESS))]
+NO_OR_YES += ["redirect_after_commit:302", "redirect_after_commit:303"]
 REFUSALS = ["status:422", "status:404", "success_false"]
 ON_ANY = [*BEFORE_IT_IS_DONE, *AFTER_IT_IS_DONE, *REFUSALS]
 ON_READS = [*ON_ANY, "empty_first"]
 ON_POSTS = [*ON_ANY, "commit_late:1", "commit_late:2"]
+"""`NO_OR_YES` joins them when the bridge takes neither for an answer."""
 LISTS = [
     "shipstation.labels",
     "shipstation.fulfillments",
@@ -693,4 +698,4 @@ def test_promise_is_kept(
 
 
 def test_every_named_fault_is_among_them() -> None:
-    assert {fault.partition(":")[0] for fault in (*ON_READS, *ON_POSTS)} == set(FAULTS)
+    assert {fault.partition(":")[0] for fault in (*ON_READS, *ON_POSTS, *NO_OR_YES)} == set(FAULTS)

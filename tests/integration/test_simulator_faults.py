@@ -46,6 +46,13 @@ def _attempt(fulfill: Any, order_id: str) -> str:
         ("success_false", "200 no", False),
         ("huge", "200 no", True),
         ("drip:0.0001", "200 yes", True),
+        ("unavailable:0", "503 no", False),
+        ("unavailable_past", "503 no", False),
+        ("spent", "200 yes", True),
+        ("no_in_a_success", "200 no", False),
+        ("no_in_a_success:9", "200 no", False),
+        ("redirect_after_commit:302", "302 unreadable", True),
+        ("no_data", "200 yes", False),
     ],
 )
 def test_each_fault_shows_what_it_says_and_the_next_call_is_whole(
@@ -75,6 +82,29 @@ def test_simulator_is_not_idle_before_it_is_done_with_what_its_client_no_longer_
     wait_until(simulator.is_idle, 20, "the simulator to be done")
 
     assert (was_idle, order.status) == (False, "FULFILLED")
+
+
+@pytest.mark.parametrize(
+    ("fault", "seconds"), [("unavailable:0", 0), ("throttle:315360000", 3.2e8)]
+)
+def test_wish_to_wait_may_be_anything(
+    simulator: Simulator, world: World, fulfill: Any, fault: str, seconds: float
+) -> None:
+    simulator.inject("purple_dot.create_fulfillment", fault)
+
+    wish = float(fulfill(world.add_order().id).headers["Retry-After"])
+
+    assert wish == pytest.approx(seconds, rel=0.02)
+
+
+def test_wish_to_wait_may_be_a_date_that_has_passed(
+    simulator: Simulator, world: World, fulfill: Any
+) -> None:
+    simulator.inject("purple_dot.create_fulfillment", "unavailable_past:60")
+
+    wish = fulfill(world.add_order().id).headers["Retry-After"]
+
+    assert parsedate_to_datetime(wish) < datetime.now(UTC)
 
 
 def test_every_fault_is_tested_above() -> None:

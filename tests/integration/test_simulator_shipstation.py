@@ -171,6 +171,97 @@ def test_mark_as_shipped_is_a_fulfillment_and_no_label(world: World, get: Any) -
     assert get("/v2/labels")["total"] == 0
 
 
+def test_merged_orders_are_gone_and_the_survivor_says_whom_it_took(
+    world: World, session: requests.Session, simulator: Simulator, get: Any
+) -> None:
+    first, second = world.add_order(lines=[("TEE", 1)]), world.add_order(lines=[("CAP", 1)])
+    survivor = world.add_shipstation_order(first)
+    other = world.add_shipstation_order(second, with_line_ids=True)
+    world.merge(survivor, other, names_orders="reference")
+
+    v2 = get(f"/v2/shipments/{survivor.shipment_id}")
+    v1 = get(f"/orders/{survivor.v1_order_id}")
+    gone = [
+        session.get(simulator.url + path, timeout=5).status_code
+        for path in (f"/v2/shipments/{other.shipment_id}", f"/orders/{other.v1_order_id}")
+    ]
+
+    assert v1["orderNumber"] == v2["shipment_number"] == first.reference
+    assert v1["advancedOptions"]["mergedIds"] == [other.v1_order_id]
+    assert v1["advancedOptions"]["mergedOrSplit"] is True
+    assert v2["sales_order_ids"] == [survivor.sales_order_id, other.sales_order_id]
+    assert [item["external_order_id"] for item in v2["items"]] == [
+        first.reference,
+        second.reference,
+    ]
+    assert [item["sales_order_id"] for item in v2["items"]] == v2["sales_order_ids"]
+    assert v1["items"][1]["lineItemKey"] == second.lines[0].id
+    assert gone == [404, 404]
+
+
+def test_merged_order_may_survive_under_a_number_of_the_shop(world: World, get: Any) -> None:
+    shop = world.add_shipstation_order("100482")
+    world.merge(shop, world.add_shipstation_order(world.add_order()), keeps_line_ids=False)
+
+    shown = get(f"/orders/{shop.v1_order_id}")
+
+    assert shown["orderNumber"] == "100482"
+    assert len(shown["items"]) == 3
+    assert {item["lineItemKey"] for item in shown["items"]} == {None}
+
+
+def test_corrected_number_stands_on_the_same_record(world: World, get: Any) -> None:
+    [label] = world.buy_labels(world.add_shipstation_order(world.add_order()))
+    world.correct_number(label, "1ZRIGHT002")
+
+    assert get(f"/v2/labels/{label.label_id}")["tracking_number"] == "1ZRIGHT002"
+    rows = get(f"/shipments?shipmentId={label.v1_shipment_id}")["shipments"]
+    assert [row["trackingNumber"] for row in rows] == ["1ZRIGHT002"]
+
+
+def test_void_is_requested_and_denied_before_it_is_one(world: World, get: Any) -> None:
+    mark = world.mark_shipped(world.add_shipstation_order(world.add_order()))
+    path = f"/v2/fulfillments?fulfillment_id={mark.fulfillment_id}"
+
+    world.request_void(mark)
+    requested = get(path)["fulfillments"][0]
+    world.deny_void(mark)
+    denied = get(path)["fulfillments"][0]
+
+    assert (requested["void_requested"], requested["voided"]) == (True, False)
+    assert (denied["void_requested"], denied["voided"]) == (False, False)
+
+
+def test_row_may_show_anything_in_place_of_the_truth(world: World, get: Any) -> None:
+    [label] = world.buy_labels(world.add_shipstation_order(world.add_order()))
+    label.overrides = {"packages": [None], "status": "in_transit"}
+
+    shown = get(f"/v2/labels/{label.label_id}")
+
+    assert (shown["packages"], shown["status"]) == ([None], "in_transit")
+    assert shown["tracking_number"] == label.tracking_number
+
+
+def test_swapped_line_is_other_goods_in_shipstation_alone(world: World, get: Any) -> None:
+    order = world.add_order(lines=[("TEE", 1), ("CAP", 1)])
+    shipment = world.add_shipstation_order(order, with_line_ids=True)
+    world.swap_line(shipment, "TEE", "TEE-L")
+
+    items = get(f"/v2/shipments/{shipment.shipment_id}")["items"]
+
+    assert [item["sku"] for item in items] == ["TEE-L", "CAP"]
+    assert [item["external_order_item_id"] for item in items] == [None, order.lines[1].id]
+
+
+def test_touched_row_is_modified_and_nothing_else(world: World, get: Any) -> None:
+    [label] = world.buy_labels(world.add_shipstation_order(world.add_order()))
+    before = get(f"/v2/labels/{label.label_id}")
+    world.touch(label)
+
+    assert get(f"/v2/labels/{label.label_id}") == before
+    assert label.modified_at == label.touched_at
+
+
 def test_fulfillments_are_created_row_by_row(
     simulator: Simulator, world: World, session: requests.Session
 ) -> None:
