@@ -16,7 +16,7 @@ from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
 from bridge.store import replays, reports, workers
 from bridge.store.engine.database import Database
-from bridge.store.replays import RunStatus
+from bridge.store.replays import ReplayStatus
 from bridge.store.reports import Query
 
 Story = Mapping[str, Any]
@@ -130,7 +130,9 @@ def replay(
     )
     with job.database.begin() as connection:
         now, ids = job.database.now(connection), [event.id for event in chosen.events]
-        run_id = replays.start(connection, ids, chosen=by, who=who(), why=why, **given, now=now)
+        run_id = replays.start(
+            connection, ids, chosen=by, actor=who(), reason=why, **given, now=now
+        )
     _watch(job.database, run_id, as_json=as_json)
 
 
@@ -139,10 +141,7 @@ def _turn(database: Database, resume: str | None, cancel: str | None) -> None:
         if resume:
             replays.resume(connection, resume, now=database.now(connection))
         elif cancel:
-            replays.cancel(connection, cancel, who=who(), now=database.now(connection))
-    if cancel:
-        with database.begin() as connection:
-            replays.withdraw(connection, cancel, now=database.now(connection))
+            replays.cancel(connection, cancel, actor=who(), now=database.now(connection))
 
 
 def _watch(database: Database, run_id: str, *, as_json: bool) -> None:
@@ -169,7 +168,7 @@ def _watch(database: Database, run_id: str, *, as_json: bool) -> None:
             f"Paused. Go on: bridge replay --resume {run_id}; or end it: bridge replay --cancel {run_id}",
         )
     tell(story, [*run_lines(story), said] if said else run_lines(story), as_json=as_json)
-    if story["status"] != RunStatus.DONE or any(
+    if story["status"] != ReplayStatus.DONE or any(
         row["status"] in EXCEPTIONS for row in (*story["events"], *story["deliveries"])
     ):
         raise SystemExit(1)
@@ -185,8 +184,8 @@ def _story(database: Database, run_id: str) -> dict[str, Any]:
 
 def _moves(story: Story) -> bool:
     """What a retry waits for hours for is not waited for here."""
-    return story["status"] == RunStatus.RUNNING or (
-        story["status"] == RunStatus.DONE
+    return story["status"] == ReplayStatus.RUNNING or (
+        story["status"] == ReplayStatus.DONE
         and any(row["status"] in _SOON for row in story["deliveries"])
     )
 

@@ -148,4 +148,3 @@ class EventOutcome:
     records: Sequence[Record] | None = None
     fetched_at: datetime | None = None
     delivery_ids: Sequence[str] = ()
-    replay_run_id: str | None = None

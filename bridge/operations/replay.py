@@ -14,7 +14,7 @@ from bridge.pipeline import settle
 from bridge.pipeline.process_event import EventFacts, EventJob
 from bridge.store import deliveries, events, repairs, reports
 from bridge.store.engine.database import Connection
-from bridge.store.replays import Candidate, Wish
+from bridge.store.replays import Candidate, ReplayOptions
 from bridge.translate.placement import Decision, OrderLookup
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.rate_limit import calls_in
@@ -99,7 +99,7 @@ def look(job: EventJob, event_id: str, *, as_stored: bool, notify_customer: bool
     try:
         with calls_in(Lane.REPLAY):
             return event, job.gather(
-                event, Wish("", event_id, as_stored, notify_customer, event.received_at)
+                event, ReplayOptions("", event_id, as_stored, notify_customer, event.received_at)
             )
     except BridgeError as exc:
         return event, str(exc)

@@ -34,7 +34,7 @@ from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.retry import RetryAt, Schedules, decide, next_look
 from bridge.store import events, replays
 from bridge.store.engine.database import Connection, Database
-from bridge.store.replays import Wish
+from bridge.store.replays import ReplayOptions
 from bridge.translate.placement import (
     ClaimAllowance,
     Decision,
@@ -71,7 +71,7 @@ class EventFacts:
     lookup: OrderLookup
     fetched_at: datetime
     unread: PermanentError | None
-    options: Wish | None
+    options: ReplayOptions | None
 
     @property
     def is_stored(self) -> bool:
@@ -120,15 +120,15 @@ class EventJob:
             self._failed(event, owner, facts.unread)
         return list(plan.taken)
 
-    def _options(self, event: Event) -> Wish | None:
+    def _options(self, event: Event) -> ReplayOptions | None:
         if not event.is_replay:
             return None
         with self.database.read() as connection:
-            return replays.wish_of(connection, event.id)
+            return replays.options_of(connection, event.id)
 
     # What an event is about
 
-    def gather(self, event: Event, options: Wish | None) -> EventFacts:
+    def gather(self, event: Event, options: ReplayOptions | None) -> EventFacts:
         """What the vendors say now about an event, or what was stored of it where a replay asks for
         that. Writes nothing; raises what the clients raise."""
         fetched_at = self.database.now()
@@ -231,7 +231,6 @@ class EventJob:
             records=facts.records,
             fetched_at=facts.fetched_at,
             delivery_ids=_delivery_ids(decisions),
-            replay_run_id=facts.options.run_id if facts.options else None,
         )
         if facts.unread is not None:
             return unfinished
@@ -265,13 +264,11 @@ class EventJob:
             retriable = TemporaryError(str(error))
         with self.database.begin() as connection:
             now = self.database.now(connection)
-            options = replays.wish_of(connection, event.id) if event.is_replay else None
             outcome = EventOutcome(
                 status=EventStatus.RECEIVED,
                 attempts=event.attempts,
                 waits=event.waits,
                 detail=str(error)[:1000],
-                replay_run_id=options.run_id if options else None,
             )
             decision = decide(
                 retriable, attempt=event.attempts + 1, schedule=self.schedules.retry, now=now

@@ -24,7 +24,7 @@ from sqlalchemy.exc import IntegrityError
 
 from bridge.domain.events import Event, EventOutcome, EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
-from bridge.store import deliveries, leases, replays
+from bridge.store import deliveries, leases
 from bridge.store.engine import wakeup
 from bridge.store.engine.ids import new_id
 from bridge.store.engine.upsert import insert_on_conflict
@@ -181,7 +181,7 @@ def end(
     connection: Connection, event: Event, outcome: EventOutcome, *, owner: str, now: datetime
 ) -> None:
     """Write all that one try of an event led to: what was fetched, its deliveries, its end or its
-    next time; then let its replay go on, and wake whoever waits for work. Fenced: raises
+    next time; then wake whoever waits for work. Fenced: raises
     LeaseLostError, and the transaction must be rolled back, when another worker took it over."""
     if outcome.records is not None:
         save_records(connection, event.id, outcome.records, now=outcome.fetched_at or now)
@@ -209,8 +209,6 @@ def end(
         )
     else:
         leases.fence(connection, leases.EVENTS, row_id=event.id, owner=owner, claim=event.claim)
-    if outcome.replay_run_id is not None:
-        replays.feed(connection, outcome.replay_run_id, now=now)
     wakeup.announce(connection)
 
 

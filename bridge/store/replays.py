@@ -1,4 +1,4 @@
-"""Replay runs as stored: what was chosen, how far a run has come, what it led to. Every function
+"""Replays as stored: what was chosen, how far a replay has come, what it led to. Every function
 works inside the caller's transaction."""
 
 from collections.abc import Collection, Mapping, Sequence
@@ -7,31 +7,22 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import Connection, Row, and_, exists, func, insert, or_, select, update
+from sqlalchemy import Connection, Row, exists, func, insert, or_, select, update
 
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus, EventStatus, Lane
 from bridge.store import audit, reports
 from bridge.store.engine import wakeup
 from bridge.store.engine.ids import new_id
-from bridge.store.tables import (
-    REPLAY,
-    deliveries,
-    event_deliveries,
-    events,
-    records,
-    replay_items,
-    replay_runs,
-)
+from bridge.store.tables import REPLAY, deliveries, event_deliveries, events, records, replays
 
-AT_ONCE = 4
-"""How many of a run's events may stand in the queue untried: the worker's other threads stay free
-for what comes in."""
-_LOOK_BACK = 50
+_COPIED = ("event_type", "resource_url", "body", "headers", "remote_address", "signature")
+_MOST_IDS = 500
 
 
-class RunStatus(StrEnum):
-    """`done`: each event came to its end; its deliveries may still be on their way, or held."""
+class ReplayStatus(StrEnum):
+    """`done`: each event came to its end; its deliveries may still be on their way, or held. That
+    is not stored, but read off the events."""
 
     RUNNING = "running"
     PAUSED = "paused"
@@ -40,17 +31,17 @@ class RunStatus(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
-    """What a replay of `event_id` shall use: its stored records or what ShipStation says now; and
-    whether shoppers are told."""
+class ReplayOptions:
+    """What a replay of `event_id` uses: its stored records or what ShipStation says now; and
+    whether shoppers are notified."""
 
-    run_id: str
+    replay_id: str
     event_id: str
     as_stored: bool
     notify_customer: bool
     received_at: datetime
-    """When the original came: what is asked of it since, such as whether an old copy of the ledger
-    has forgotten it, depends on that."""
+    """When the original came: whether an old copy of the database has forgotten it depends on
+    that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,38 +68,37 @@ def candidates(
     standing: str | None = None,
 ) -> list[Candidate]:
     """The events of these ids, or those that fit `query` and are no replays themselves, the oldest
-    first; with `standing` only those that stand so themselves, or of whose deliveries one does. The
-    id of a replay stands for its original's."""
-    stored = exists(select(records.c.id).where(records.c.event_id == events.c.id)).label(
-        "has_records"
+    first; with `standing` only those that have that status, or of whose deliveries one has. The id
+    of a replay stands for its original's."""
+    has_records = exists(select(records.c.id).where(records.c.event_id == events.c.id))
+    linked = select(deliveries.c.id).join_from(event_deliveries, deliveries)
+    linked = linked.where(event_deliveries.c.event_id == events.c.id)
+    was_delivered = exists(linked.where(deliveries.c.status == DeliveryStatus.DELIVERED))
+    chosen = select(
+        events.c.id,
+        events.c.event_type,
+        events.c.status,
+        events.c.reason,
+        events.c.resource_url,
+        events.c.received_at,
+        has_records.label("has_records"),
+        (func.length(events.c.body) > 0).label("has_body"),
+        was_delivered.label("was_delivered"),
     )
-    linked = (
-        select(deliveries.c.id)
-        .join_from(event_deliveries, deliveries)
-        .where(event_deliveries.c.event_id == events.c.id)
-    )
-    told = exists(linked.where(deliveries.c.status == DeliveryStatus.DELIVERED)).label(
-        "was_delivered"
-    )
-    head = (
-        events.c[name]
-        for name in ("id", "event_type", "status", "reason", "resource_url", "received_at")
-    )
-    found = select(*head, stored, (func.length(events.c.body) > 0).label("has_body"), told)
     if query is None:
-        again = select(replay_items.c.replay_event_id, replay_items.c.event_id).where(
-            replay_items.c.replay_event_id.in_(ids)
-        )
-        originals = {row.replay_event_id: row.event_id for row in connection.execute(again)}
-        found = found.where(events.c.id.in_({originals.get(id_, id_) for id_ in ids}))
+        chosen = chosen.where(events.c.id.in_(_originals(connection, ids)))
     else:
-        found = found.where(*reports.fitting_events(query), events.c.source != REPLAY)
+        chosen = chosen.where(*reports.fitting_events(query), events.c.source != REPLAY)
     if standing is not None:
-        found = found.where(
-            or_(events.c.status == standing, exists(linked.where(deliveries.c.status == standing)))
-        )
-    rows = connection.execute(found.order_by(events.c.id)).mappings()
+        has_status = exists(linked.where(deliveries.c.status == standing))
+        chosen = chosen.where(or_(events.c.status == standing, has_status))
+    rows = connection.execute(chosen.order_by(events.c.id)).mappings()
     return [Candidate(**{**row, "status": EventStatus(row["status"])}) for row in rows]
+
+
+def _originals(connection: Connection, ids: Collection[str]) -> set[str]:
+    query = select(events.c.id, events.c.replayed_event_id).where(events.c.id.in_(ids))
+    return {row.replayed_event_id or row.id for row in connection.execute(query)}
 
 
 def start(
@@ -116,254 +106,241 @@ def start(
     ids: Sequence[str],
     *,
     chosen: Mapping[str, Any],
-    who: str,
-    why: str | None,
+    actor: str,
+    reason: str | None,
     as_stored: bool,
     notify_customer: bool,
     now: datetime,
 ) -> str:
-    """Write a run of these events and begin it; returns its id. `chosen` is what they were chosen
-    by, as JSON, for those who read it. RefusedError where there are none."""
+    """Begin a replay of these events, each as an event of its own; returns the replay's id.
+    `chosen` is what they were chosen by, as JSON, for those who read it. RefusedError where there
+    are none."""
     if not ids:
         raise RefusedError("there is nothing to replay")
-    run_id = new_id("rpl", now)
-    run = {
-        "id": run_id,
+    replay_id = new_id("rpl", now)
+    row = {
+        "id": replay_id,
         "created_at": now,
-        "created_by": who,
-        "reason": why,
+        "created_by": actor,
+        "reason": reason,
         "as_stored": as_stored,
         "notify_customer": notify_customer,
+        "chosen": dict(chosen),
+        "status": ReplayStatus.RUNNING,
+        "total": len(ids),
     }
-    began = {"chosen": dict(chosen), "status": RunStatus.RUNNING, "total": len(ids), "fed": 0}
-    connection.execute(insert(replay_runs).values(run | began))
-    connection.execute(
-        insert(replay_items),
-        [{"run_id": run_id, "position": n, "event_id": id_} for n, id_ in enumerate(ids)],
-    )
-    outcome = f"{len(ids)} event(s), {'as stored' if as_stored else 'fetched again'}, shoppers {'told' if notify_customer else 'not told'}"
+    connection.execute(insert(replays), row)
+    for at in range(0, len(ids), _MOST_IDS):
+        originals = select(events).where(events.c.id.in_(ids[at : at + _MOST_IDS]))
+        copies = [_copy(original, replay_id, now) for original in connection.execute(originals)]
+        connection.execute(insert(events), copies)
+    source = "as stored" if as_stored else "fetched again"
+    notified = "notified" if notify_customer else "not notified"
     audit.note(
-        connection, actor=who, action="replay", subject=run_id, reason=why, outcome=outcome, now=now
+        connection,
+        actor=actor,
+        action="replay",
+        subject=replay_id,
+        reason=reason,
+        outcome=f"{len(ids)} event(s), {source}, shoppers {notified}",
+        now=now,
     )
-    feed(connection, run_id, now=now)
-    return run_id
+    wakeup.announce(connection)
+    return replay_id
 
 
-def feed(connection: Connection, run_id: str, *, now: datetime) -> None:
-    """Let as many of the run's events begin as there is room for, and end the run with its last
-    one. Called whenever one of them moved, in the same transaction, so a run goes on wherever a
-    worker does."""
-    run = connection.execute(
-        select(replay_runs).where(replay_runs.c.id == run_id).with_for_update()
-    ).one()
-    fed, mine = run.fed, replay_items.c.run_id == run_id
-    if run.status == RunStatus.RUNNING:
-        untried = (events.c.status == EventStatus.RECEIVED, events.c.attempts + events.c.waits == 0)
-        recent = select(func.count()).select_from(
-            replay_items.join(events, events.c.id == replay_items.c.replay_event_id)
-        )
-        waiting = connection.execute(
-            recent.where(mine, replay_items.c.position >= fed - _LOOK_BACK, *untried)
-        ).scalar_one()
-        joined = select(events, replay_items.c.position).join(
-            replay_items, replay_items.c.event_id == events.c.id
-        )
-        for original in connection.execute(
-            joined.where(mine, replay_items.c.position >= fed)
-            .order_by("position")
-            .limit(AT_ONCE - waiting)
-        ).all():
-            item = (mine, replay_items.c.position == original.position)
-            connection.execute(
-                update(replay_items)
-                .where(*item)
-                .values(replay_event_id=_begin(connection, original, now))
-            )
-            fed += 1
-        wakeup.announce(connection)
-        connection.execute(update(replay_runs).where(replay_runs.c.id == run_id).values(fed=fed))
-    if (
-        run.status in (RunStatus.RUNNING, RunStatus.PAUSED)
-        and fed == run.total
-        and not _is_moving(connection, run_id)
-    ):
-        connection.execute(
-            update(replay_runs)
-            .where(replay_runs.c.id == run_id)
-            .values(status=RunStatus.DONE, finished_at=now)
-        )
-
-
-def _begin(connection: Connection, original: Row[Any], now: datetime) -> str:
+def _copy(original: Row[Any], replay_id: str, now: datetime) -> dict[str, Any]:
     """An event of its own for the journey again; what the original holds stays as it was."""
-    kept = ("event_type", "resource_url", "body", "headers", "remote_address", "signature")
-    began = {
+    row: dict[str, Any] = {name: getattr(original, name) for name in _COPIED}
+    row |= {
         "id": new_id("evt", now),
         "source": REPLAY,
+        "replay_id": replay_id,
+        "replayed_event_id": original.id,
         "status": EventStatus.RECEIVED,
         "received_at": now,
         "due_at": now,
+        "lane": int(Lane.REPLAY),
+        "duplicates": 0,
+        "claims": 0,
+        "attempts": 0,
+        "waits": 0,
     }
-    zeros = dict.fromkeys(("duplicates", "claims", "attempts", "waits"), 0) | {
-        "lane": int(Lane.REPLAY)
-    }
-    connection.execute(
-        insert(events).values({name: getattr(original, name) for name in kept} | began | zeros)
+    return row
+
+
+def options_of(connection: Connection, event_id: str) -> ReplayOptions | None:
+    """What the replay that an event belongs to asks for; None for any other event."""
+    original = events.alias()
+    columns = (
+        replays.c.id.label("replay_id"),
+        original.c.id.label("event_id"),
+        replays.c.as_stored,
+        replays.c.notify_customer,
+        original.c.received_at,
     )
-    return str(began["id"])
+    joined = events.join(replays, replays.c.id == events.c.replay_id)
+    joined = joined.join(original, original.c.id == events.c.replayed_event_id)
+    query = select(*columns).select_from(joined).where(events.c.id == event_id)
+    row = connection.execute(query).one_or_none()
+    return ReplayOptions(**row._mapping) if row else None
 
 
-def _is_moving(connection: Connection, run_id: str) -> bool:
-    moving = select(events.c.id).join(replay_items, replay_items.c.replay_event_id == events.c.id)
-    return (
-        connection.execute(
-            moving.where(
-                replay_items.c.run_id == run_id, events.c.status == EventStatus.RECEIVED
-            ).limit(1)
-        ).first()
-        is not None
+def pause(connection: Connection, replay_id: str) -> None:
+    """Let nothing more of the replay begin; what began goes on."""
+    running = (replays.c.id == replay_id, replays.c.status == ReplayStatus.RUNNING)
+    paused = update(replays).where(*running).values(status=ReplayStatus.PAUSED)
+    if connection.execute(paused).rowcount != 1:
+        return
+    not_begun = (
+        events.c.replay_id == replay_id,
+        events.c.status == EventStatus.RECEIVED,
+        events.c.owner.is_(None),
+        events.c.attempts + events.c.waits == 0,
     )
+    connection.execute(update(events).where(*not_begun).values(due_at=None))
 
 
-def wish_of(connection: Connection, event_id: str) -> Wish | None:
-    """What the run of a replay asks for; None for any other event."""
-    told = (
-        replay_items.c.run_id,
-        replay_items.c.event_id,
-        replay_runs.c.as_stored,
-        replay_runs.c.notify_customer,
-        events.c.received_at,
+def resume(connection: Connection, replay_id: str, *, now: datetime) -> None:
+    """Go on with a replay that was paused; one that runs or is done is left as it is. RefusedError
+    for one that was cancelled."""
+    if _status(connection, replay_id) == ReplayStatus.CANCELLED:
+        raise RefusedError(
+            f"{replay_id} was cancelled; what it left out can be replayed by a new one"
+        )
+    paused = (replays.c.id == replay_id, replays.c.status == ReplayStatus.PAUSED)
+    connection.execute(update(replays).where(*paused).values(status=ReplayStatus.RUNNING))
+    put_off = (
+        events.c.replay_id == replay_id,
+        events.c.status == EventStatus.RECEIVED,
+        events.c.due_at.is_(None),
     )
-    joined = select(*told).select_from(
-        replay_items.join(replay_runs).join(events, events.c.id == replay_items.c.event_id)
-    )
-    row = connection.execute(joined.where(replay_items.c.replay_event_id == event_id)).one_or_none()
-    return Wish(**row._mapping) if row else None
+    connection.execute(update(events).where(*put_off).values(due_at=now))
+    wakeup.announce(connection)
 
 
-def pause(connection: Connection, run_id: str) -> None:
-    """Let nothing more of the run begin; what began goes on."""
-    running = (replay_runs.c.id == run_id, replay_runs.c.status == RunStatus.RUNNING)
-    connection.execute(update(replay_runs).where(*running).values(status=RunStatus.PAUSED))
-
-
-def resume(connection: Connection, run_id: str, *, now: datetime) -> None:
-    """Go on with a run that was paused; one that runs or is done is left as it is. RefusedError for
-    one that was cancelled."""
-    if _standing(connection, run_id) == RunStatus.CANCELLED:
-        raise RefusedError(f"{run_id} was cancelled; what it left out can be replayed by a new run")
-    paused = (replay_runs.c.id == run_id, replay_runs.c.status == RunStatus.PAUSED)
-    connection.execute(update(replay_runs).where(*paused).values(status=RunStatus.RUNNING))
-    feed(connection, run_id, now=now)
-
-
-def cancel(connection: Connection, run_id: str, *, who: str, now: datetime) -> None:
-    """End a run: nothing more of it begins. RefusedError once it is over. Then, in a transaction of
-    its own, `withdraw`."""
-    if (stands := _standing(connection, run_id)) not in (RunStatus.RUNNING, RunStatus.PAUSED):
-        raise RefusedError(f"{run_id} is {stands} already")
-    connection.execute(
-        update(replay_runs)
-        .where(replay_runs.c.id == run_id)
-        .values(status=RunStatus.CANCELLED, finished_at=now)
-    )
-    audit.note(connection, actor=who, action="cancel_replay", subject=run_id, now=now)
-
-
-def withdraw(connection: Connection, run_id: str, *, now: datetime) -> None:
-    """What a cancelled run began and did not end is ended; a worker that has it finds its claim
-    gone. Deliveries it led to go on."""
-    began = select(replay_items.c.replay_event_id).where(replay_items.c.run_id == run_id)
-    ended = {
+def cancel(connection: Connection, replay_id: str, *, actor: str, now: datetime) -> None:
+    """End a replay: nothing more of it begins, and a worker that has an event of it finds its claim
+    gone. Deliveries it led to go on. RefusedError once it is over."""
+    status = _status(connection, replay_id)
+    if status not in (ReplayStatus.RUNNING, ReplayStatus.PAUSED):
+        raise RefusedError(f"{replay_id} is {status} already")
+    ended = {"status": ReplayStatus.CANCELLED, "finished_at": now}
+    connection.execute(update(replays).where(replays.c.id == replay_id).values(ended))
+    unfinished = (events.c.replay_id == replay_id, events.c.status == EventStatus.RECEIVED)
+    withdrawn = {
         "status": EventStatus.IGNORED,
-        "detail": f"replay run {run_id} was cancelled",
+        "detail": f"replay {replay_id} was cancelled",
         "processed_at": now,
+        "due_at": None,
+        "owner": None,
     }
-    moving = and_(events.c.id.in_(began), events.c.status == EventStatus.RECEIVED)
-    connection.execute(update(events).where(moving).values(ended | {"due_at": None, "owner": None}))
+    connection.execute(update(events).where(*unfinished).values(withdrawn))
+    audit.note(connection, actor=actor, action="cancel_replay", subject=replay_id, now=now)
 
 
-def _standing(connection: Connection, run_id: str) -> str:
-    status = connection.execute(
-        select(replay_runs.c.status).where(replay_runs.c.id == run_id).with_for_update()
-    ).scalar_one_or_none()
+def _status(connection: Connection, replay_id: str) -> str:
+    query = select(replays.c.status).where(replays.c.id == replay_id).with_for_update()
+    status = connection.execute(query).scalar_one_or_none()
     if status is None:
-        raise RefusedError(f"there is no replay run {run_id}")
-    return str(status)
+        raise RefusedError(f"there is no replay {replay_id}")
+    return _shown_status(connection, replay_id, status)
+
+
+def _shown_status(connection: Connection, replay_id: str, status: str) -> str:
+    if status == ReplayStatus.CANCELLED or _is_unfinished(connection, replay_id):
+        return status
+    return ReplayStatus.DONE
+
+
+def _is_unfinished(connection: Connection, replay_id: str) -> bool:
+    unfinished = (events.c.replay_id == replay_id, events.c.status == EventStatus.RECEIVED)
+    return connection.execute(select(events.c.id).where(*unfinished).limit(1)).first() is not None
 
 
 def runs(connection: Connection, *, limit: int = 20) -> list[dict[str, Any]]:
-    """The newest runs."""
+    """The newest replays."""
+    rows = connection.execute(select(replays).order_by(replays.c.id.desc()).limit(limit)).mappings()
     return [
-        dict(row)
-        for row in connection.execute(
-            select(replay_runs).order_by(replay_runs.c.id.desc()).limit(limit)
-        ).mappings()
+        {**row, "status": _shown_status(connection, row["id"], row["status"])} for row in rows.all()
     ]
 
 
-def run_story(connection: Connection, run_id: str) -> dict[str, Any] | None:
-    """A run with what came of it: how many events have `ended`, how its `events` and its
-    `deliveries` stand, each as rows with a count. A delivery that Purple Dot had before the run
-    says so: a replay sends nothing twice."""
-    run = (
-        connection.execute(select(replay_runs).where(replay_runs.c.id == run_id))
-        .mappings()
-        .one_or_none()
-    )
-    if run is None:
+def run_story(connection: Connection, replay_id: str) -> dict[str, Any] | None:
+    """A replay with what came of it: how many events have `ended`, how its `events` and its
+    `deliveries` stand, each as rows with a count. A delivery that Purple Dot had before the replay
+    says so: a replay posts nothing twice."""
+    query = select(replays).where(replays.c.id == replay_id)
+    replay = connection.execute(query).mappings().one_or_none()
+    if replay is None:
         return None
-    began = replay_items.c.replay_event_id
-    stand = select(events.c.status, events.c.reason, func.count().label("count")).join(
-        replay_items, began == events.c.id
-    )
-    ends = stand.where(replay_items.c.run_id == run_id).group_by(events.c.status, events.c.reason)
-    mine = (
-        select(event_deliveries.c.delivery_id)
-        .join(replay_items, began == event_deliveries.c.event_id)
-        .where(replay_items.c.run_id == run_id)
-    )
-    before = func.coalesce(deliveries.c.delivered_at < run["created_at"], False).label("before")
-    led = select(
-        deliveries.c.status, deliveries.c.reason, before, func.count().label("count")
-    ).where(deliveries.c.id.in_(mine))
-    stands = [dict(row) for row in connection.execute(ends).mappings()]
-    told = connection.execute(
-        led.group_by(deliveries.c.status, deliveries.c.reason, before)
-    ).mappings()
-    ended = sum(row["count"] for row in stands if row["status"] != EventStatus.RECEIVED)
+    by_status = _events_by_status(connection, replay_id)
+    ended = sum(row["count"] for row in by_status if row["status"] != EventStatus.RECEIVED)
     return {
-        **run,
+        **replay,
+        "status": _shown_status(connection, replay_id, replay["status"]),
         "ended": ended,
-        "events": stands,
-        "deliveries": [{**row, "before": bool(row["before"])} for row in told],
+        "events": by_status,
+        "deliveries": _deliveries_by_status(connection, replay_id, replay["created_at"]),
     }
 
 
-def items(
-    connection: Connection, run_id: str, *, after: int = -1, limit: int = 50
+def _events_by_status(connection: Connection, replay_id: str) -> list[dict[str, Any]]:
+    counted = select(events.c.status, events.c.reason, func.count().label("count"))
+    counted = counted.where(events.c.replay_id == replay_id)
+    rows = connection.execute(counted.group_by(events.c.status, events.c.reason)).mappings()
+    return [dict(row) for row in rows]
+
+
+def _deliveries_by_status(
+    connection: Connection, replay_id: str, created_at: datetime
 ) -> list[dict[str, Any]]:
-    """A run's events in their order: position, event_id (the original), replay_event_id, status,
-    reason, detail; `deliveries` are (id, status, reason) of each that its replay led to or
-    found."""
-    item, event = replay_items.c, events.c
-    told = select(
-        item.position, item.event_id, item.replay_event_id, event.status, event.reason, event.detail
+    led_to = select(event_deliveries.c.delivery_id).join(
+        events, events.c.id == event_deliveries.c.event_id
     )
-    joined = told.join_from(replay_items, events, event.id == item.replay_event_id, isouter=True)
-    chosen = (
-        joined.where(item.run_id == run_id, item.position > after)
-        .order_by(item.position)
-        .limit(limit)
+    led_to = led_to.where(events.c.replay_id == replay_id)
+    before = func.coalesce(deliveries.c.delivered_at < created_at, False).label("before")
+    counted = select(
+        deliveries.c.status, deliveries.c.reason, before, func.count().label("count")
+    ).where(deliveries.c.id.in_(led_to))
+    grouped = counted.group_by(deliveries.c.status, deliveries.c.reason, before)
+    rows = connection.execute(grouped).mappings()
+    return [{**row, "before": bool(row["before"])} for row in rows]
+
+
+def items(
+    connection: Connection, replay_id: str, *, after: int = 0, limit: int = 50
+) -> list[dict[str, Any]]:
+    """The events of a replay, those of the oldest originals first, without the first `after`:
+    event_id (the original), replay_event_id, status, reason, detail; `deliveries` are (id, status,
+    reason) of each that the event led to or found."""
+    columns = (
+        events.c.replayed_event_id.label("event_id"),
+        events.c.id.label("replay_event_id"),
+        events.c.status,
+        events.c.reason,
+        events.c.detail,
     )
-    rows = [dict(row) for row in connection.execute(chosen).mappings()]
-    link = select(
-        event_deliveries.c.event_id, deliveries.c.id, deliveries.c.status, deliveries.c.reason
-    ).join(deliveries)
-    begun = link.where(event_deliveries.c.event_id.in_([row["replay_event_id"] for row in rows]))
-    led: dict[str, list[dict[str, Any]]] = {}
-    for row in connection.execute(begun.order_by(deliveries.c.id)).all():
-        led.setdefault(row.event_id, []).append(
-            {"id": row.id, "status": row.status, "reason": row.reason}
-        )
-    return [row | {"deliveries": led.get(row["replay_event_id"], [])} for row in rows]
+    query = select(*columns).where(events.c.replay_id == replay_id)
+    page = query.order_by(events.c.replayed_event_id).offset(after).limit(limit)
+    rows = [dict(row) for row in connection.execute(page).mappings()]
+    linked = _linked_deliveries(connection, [row["replay_event_id"] for row in rows])
+    return [row | {"deliveries": linked.get(row["replay_event_id"], [])} for row in rows]
+
+
+def _linked_deliveries(
+    connection: Connection, event_ids: Sequence[str]
+) -> dict[str, list[dict[str, Any]]]:
+    columns = (
+        event_deliveries.c.event_id,
+        deliveries.c.id,
+        deliveries.c.status,
+        deliveries.c.reason,
+    )
+    query = select(*columns).join_from(event_deliveries, deliveries)
+    query = query.where(event_deliveries.c.event_id.in_(event_ids)).order_by(deliveries.c.id)
+    linked: dict[str, list[dict[str, Any]]] = {}
+    for row in connection.execute(query):
+        delivery = {"id": row.id, "status": row.status, "reason": row.reason}
+        linked.setdefault(row.event_id, []).append(delivery)
+    return linked

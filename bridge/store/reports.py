@@ -31,7 +31,6 @@ from bridge.store.tables import (
     event_deliveries,
     events,
     records,
-    replay_items,
 )
 
 _USUAL = 2000
@@ -113,14 +112,8 @@ def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
         select(records).where(records.c.event_id == event_id).order_by(records.c.id)
     ).all()
     linked = _links(connection, [event_id], by="event_id", wanted="delivery_id").get(event_id, [])
-    replayed = select(
-        replay_items.c.run_id, replay_items.c.event_id, replay_items.c.replay_event_id
-    ).where(or_(replay_items.c.event_id == event_id, replay_items.c.replay_event_id == event_id))
     return _event(row, linked) | {
-        "replays": [
-            dict(one)
-            for one in connection.execute(replayed.order_by(replay_items.c.run_id)).mappings()
-        ],
+        "replays": _replays_of(connection, row),
         "body": bytes(row.body).decode(errors="replace"),
         "headers": row.headers,
         "signature": row.signature,
@@ -213,24 +206,26 @@ def count_exceptions(connection: Connection) -> int:
 def replayed_well() -> ColumnElement[bool]:
     """Whether an event, or the one that it is a replay of, came to a good end in a replay: then its
     death needs nobody any more."""
-    item, again, ended = replay_items.alias(), replay_items.alias(), events.alias()
-    of_replay = (
-        select(item.c.event_id)
-        .where(item.c.replay_event_id == events.c.id)
-        .correlate(events)
-        .scalar_subquery()
+    replay = events.alias()
+    ended_well = or_(
+        replay.c.status == EventStatus.PROCESSED,
+        and_(replay.c.status == EventStatus.IGNORED, replay.c.reason.is_not(None)),
     )
-    is_well = or_(
-        ended.c.status == EventStatus.PROCESSED,
-        and_(ended.c.status == EventStatus.IGNORED, ended.c.reason.is_not(None)),
-    )
-    well = (
-        select(ended.c.id)
-        .join(again, again.c.replay_event_id == ended.c.id)
-        .where(is_well)
-        .correlate(events)
-    )
-    return exists(well.where(again.c.event_id == func.coalesce(of_replay, events.c.id)))
+    original_id = func.coalesce(events.c.replayed_event_id, events.c.id)
+    of_same = select(replay.c.id).where(replay.c.replayed_event_id == original_id, ended_well)
+    return exists(of_same.correlate(events))
+
+
+def _replays_of(connection: Connection, row: Row[Any]) -> list[dict[str, Any]]:
+    """Every replay of this event; of a replay, the one that it is."""
+    is_it = events.c.id == row.id
+    mine = events.c.replayed_event_id == row.id
+    query = select(
+        events.c.replay_id.label("run_id"),
+        events.c.replayed_event_id.label("event_id"),
+        events.c.id.label("replay_event_id"),
+    ).where(events.c.replay_id.is_not(None), is_it if row.replay_id else mine)
+    return [dict(found) for found in connection.execute(query.order_by(events.c.id)).mappings()]
 
 
 def exceptions_by_reason(connection: Connection) -> list[tuple[str, str | None, int, bool]]:

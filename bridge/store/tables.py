@@ -81,6 +81,13 @@ _Serial = BigInteger().with_variant(Integer, "sqlite")
 _KNOWN = text("reason IS NOT NULL")
 """A row without a reason costs an index of reasons nothing."""
 
+
+def _partial(name: str, column: str, *more: str) -> Index:
+    """An index that costs nothing for the rows, nearly all, in which its first column is empty."""
+    is_set = text(f"{column} IS NOT NULL")
+    return Index(name, column, *more, sqlite_where=is_set, postgresql_where=is_set)
+
+
 REPLAY = "replay"
 """The source of an event that takes a stored one through the journey again."""
 
@@ -111,6 +118,9 @@ events = Table(
     Column("processed_at", UtcDateTime),
     Column("decisions", JSON),
     Column("redacted_at", UtcDateTime),
+    Column("replay_id", String(32)),
+    Column("replayed_event_id", String(32)),
+    Column("repair_run_id", String(32)),
     Index("ix_events_due", "lane", "due_at"),
     Index("ix_events_status", "status", "id"),
     Index("ix_events_event_type", "event_type", "id"),
@@ -121,6 +131,9 @@ events = Table(
         sqlite_where=RESOLVED_EVENT,
         postgresql_where=RESOLVED_EVENT,
     ),
+    _partial("ix_events_replay_id", "replay_id", "status"),
+    _partial("ix_events_replayed_event_id", "replayed_event_id"),
+    _partial("ix_events_repair_run_id", "repair_run_id", "id"),
 )
 """`due_at` is both when work may start and until when it is taken: a claim moves it by the lease,
 so an expired lease is due again."""
@@ -200,6 +213,9 @@ deliveries = Table(
     Column("updated_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
     Column("redacted_at", UtcDateTime),
+    Column("resolved_from", JSON),
+    Column("repair_run_id", String(32)),
+    _partial("ix_deliveries_repair_run_id", "repair_run_id", "id"),
     Index("ix_deliveries_due", "lane", "due_at"),
     Index("ix_deliveries_status", "status", "id"),
     Index("ix_deliveries_record", "record_kind", "shipstation_record_id"),
@@ -347,8 +363,8 @@ sweeps = Table(
 """One row a sweep. `counts` is {event type: {"listed": …, "missed": …, "finished": …, "voided":
 …}}, kept up to date while it runs."""
 
-replay_runs = Table(
-    "replay_runs",
+replays = Table(
+    "replays",
     metadata,
     Column("id", String(32), primary_key=True),
     Column("created_at", UtcDateTime, nullable=False),
@@ -359,19 +375,26 @@ replay_runs = Table(
     Column("chosen", JSON, nullable=False),
     Column("status", String(16), nullable=False),
     Column("total", Integer, nullable=False),
-    Column("fed", Integer, nullable=False),
     Column("finished_at", UtcDateTime),
 )
 """A person's wish to take stored events through the journey again; `chosen` is what they were
-chosen by, `fed` how many have begun."""
+chosen by. Its events bear its id."""
 
-replay_items = Table(
-    "replay_items",
+repair_runs = Table(
+    "repair_runs",
     metadata,
-    Column("run_id", String(32), ForeignKey("replay_runs.id"), primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("event_id", String(32), ForeignKey("events.id"), nullable=False, index=True),
-    Column("replay_event_id", String(32), ForeignKey("events.id"), unique=True),
+    Column("id", String(32), primary_key=True),
+    Column("created_at", UtcDateTime, nullable=False),
+    Column("created_by", String(128), nullable=False),
+    Column("action", String(16), nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("chosen", JSON, nullable=False),
+    Column("status", String(16), nullable=False),
+    Column("total", Integer, nullable=False),
+    Column("done", Integer, nullable=False),
+    Column("refused", JSON, nullable=False),
+    Column("last_id", String(32), nullable=False),
+    Column("finished_at", UtcDateTime),
 )
-"""One event of a run: the original, which is never changed, and the event of its own that the
-replay became, once it has begun."""
+"""One repair of many deliveries and events, which bear its id. `refused` is {a sentence: how
+many}; `last_id` says how far the worker has come, in the order of ids."""

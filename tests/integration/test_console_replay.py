@@ -90,7 +90,7 @@ def test_single_failed_event_is_one_click(bridge: VirtualBridge, anna: Person) -
     bridge.settle()
 
     assert "Replay run" in page
-    [run] = rows(bridge.database, "replay_runs")
+    [run] = rows(bridge.database, "replays")
     assert (run.total, run.created_by, run.reason) == (1, "Anna (operator) in the console", None)
     assert len(bridge.accepted()) == 1
     assert f"replays/{run.id}" in anna.see(f"events/{event_id}")
@@ -123,7 +123,7 @@ def test_delivered_event_shows_its_plan_instead_and_asks_why(
 
     page = anna.press(anna.see(f"events/{event_id}"), "replays")
 
-    assert rows(bridge.database, "replay_runs") == []
+    assert rows(bridge.database, "replays") == []
     assert "stays delivered" in page
     assert "never sent again" in page
     assert re.search(r'name="reason" maxlength="1000" required', page)
@@ -158,7 +158,7 @@ def test_all_that_match_are_replayed_with_a_reason_to_the_end(
     bridge.settle()
 
     assert "Say why" in asked
-    [run] = rows(bridge.database, "replay_runs")
+    [run] = rows(bridge.database, "replays")
     assert (run.total, run.reason, run.chosen) == (3, "Purple Dot mended the orders", {"q": line})
     assert story(bridge.database, run.id)["deliveries"] == [
         {"status": "delivered", "reason": None, "before": False, "count": 3}
@@ -179,7 +179,7 @@ def test_what_fits_by_now_and_was_not_seen_is_not_replayed(
 
     assert "Other events fit by now than you saw" in page
     assert "Replay 3 events" in page
-    assert rows(bridge.database, "replay_runs") == []
+    assert rows(bridge.database, "replays") == []
 
 
 def test_choices_of_the_plan_are_those_of_the_run(bridge: VirtualBridge, anna: Person) -> None:
@@ -190,7 +190,7 @@ def test_choices_of_the_plan_are_those_of_the_run(bridge: VirtualBridge, anna: P
     anna.press(plan, "replays", reason="they want to know")
     bridge.settle()
 
-    [run] = rows(bridge.database, "replay_runs")
+    [run] = rows(bridge.database, "replays")
     assert (run.as_stored, run.notify_customer) == (True, True)
     assert [body["notify_customer"] for body in bridge.accepted()] == [True, True]
 
@@ -254,7 +254,7 @@ def test_what_can_not_be_replayed_is_told_with_its_reason(
     page = anna.post("replays", id=event_id, reason="try").text
 
     assert "refused at the door (bad_json)" in page
-    assert rows(bridge.database, "replay_runs") == []
+    assert rows(bridge.database, "replays") == []
     assert row(bridge.database, event_id).status == "rejected"
 
 

@@ -120,5 +120,10 @@ def _start(stack: Stack, ids: list[str]) -> str:
             "now": stack.database.now(connection),
         }
         return replays.start(
-            connection, ids, chosen={"ids": ids}, who="alice (shell)", why="after the fix", **how
+            connection,
+            ids,
+            chosen={"ids": ids},
+            actor="alice (shell)",
+            reason="after the fix",
+            **how,
         )

@@ -18,7 +18,7 @@ def start(
 ) -> str:
     """A run of these events, begun."""
     with bridge.database.begin() as connection:
-        told = {"chosen": {"ids": list(ids)}, "who": "alice (shell)", "why": "after the fix"}
+        told = {"chosen": {"ids": list(ids)}, "actor": "alice (shell)", "reason": "after the fix"}
         return replays.start(
             connection,
             ids,
@@ -63,8 +63,7 @@ def everything(database: Database) -> dict[str, list[Any]]:
         "delivery_lines",
         "attempts",
         "fulfillment_orders",
-        "replay_runs",
-        "replay_items",
+        "replays",
         "audit",
     )
     return {table: rows(database, table) for table in tables}
@@ -98,10 +97,3 @@ def delivered(bridge: VirtualBridge, **named: Any) -> tuple[str, Any]:
     [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, **named))
     [event_id] = bridge.travel(bridge.world.label_created_v2(label))
     return event_id, label
-
-
-def untried(database: Database) -> int:
-    return sum(
-        one.source == "replay" and one.status == "received" and not one.attempts
-        for one in rows(database, "events")
-    )

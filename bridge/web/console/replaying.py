@@ -54,7 +54,13 @@ def start(services: Services) -> Any:
     with services.database.begin() as connection:
         now = services.database.now(connection)
         run_id = replays.start(
-            connection, ids, chosen=by or {"ids": ids}, who=actions.who(), why=why, **how, now=now
+            connection,
+            ids,
+            chosen=by or {"ids": ids},
+            actor=actions.who(),
+            reason=why,
+            **how,
+            now=now,
         )
     return redirect(url_for("console.replay_run", run_id=run_id), 303)
 
@@ -66,7 +72,7 @@ def run(services: Services, run_id: str) -> str:
         story = replays.run_story(connection, run_id)
         if story is None:
             abort(404, f"There is no replay run {run_id[:40]}. It may have been typed wrongly.")
-        rows = replays.items(connection, run_id, after=after - 1, limit=A_PAGE)
+        rows = replays.items(connection, run_id, after=after, limit=A_PAGE)
         acts = audit.entries(connection, subject=run_id)
     return render(
         "replay_run.html",
@@ -96,10 +102,8 @@ def cancel(services: Services, run_id: str) -> Response:
     try:
         with services.database.begin() as connection:
             replays.cancel(
-                connection, run_id, who=actions.who(), now=services.database.now(connection)
+                connection, run_id, actor=actions.who(), now=services.database.now(connection)
             )
-        with services.database.begin() as connection:
-            replays.withdraw(connection, run_id, now=services.database.now(connection))
     except RefusedError as exc:
         return actions.back(f"Not done: {exc}.", "bad")
     return actions.back(

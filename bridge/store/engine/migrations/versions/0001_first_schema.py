@@ -85,6 +85,8 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("delivered_at", sa.DateTime(timezone=True)),
         sa.Column("redacted_at", sa.DateTime(timezone=True)),
+        sa.Column("resolved_from", sa.JSON()),
+        sa.Column("repair_run_id", sa.String(length=32)),
         sa.PrimaryKeyConstraint("id", name="pk_deliveries"),
         sa.UniqueConstraint("identity", name="uq_deliveries_identity"),
     )
@@ -102,6 +104,13 @@ def upgrade() -> None:
     op.create_index("ix_deliveries_reference", "deliveries", ["reference"])
     op.create_index(
         "ix_deliveries_shipstation_shipment_id", "deliveries", ["shipstation_shipment_id"]
+    )
+    op.create_index(
+        "ix_deliveries_repair_run_id",
+        "deliveries",
+        ["repair_run_id", "id"],
+        sqlite_where=sa.text("repair_run_id IS NOT NULL"),
+        postgresql_where=sa.text("repair_run_id IS NOT NULL"),
     )
     op.create_index("ix_deliveries_status", "deliveries", ["status", "id"])
     op.create_index("ix_deliveries_tracking_number", "deliveries", ["tracking_number"])
@@ -138,6 +147,9 @@ def upgrade() -> None:
         sa.Column("processed_at", sa.DateTime(timezone=True)),
         sa.Column("decisions", sa.JSON()),
         sa.Column("redacted_at", sa.DateTime(timezone=True)),
+        sa.Column("replay_id", sa.String(length=32)),
+        sa.Column("replayed_event_id", sa.String(length=32)),
+        sa.Column("repair_run_id", sa.String(length=32)),
         sa.PrimaryKeyConstraint("id", name="pk_events"),
         sa.UniqueConstraint("waiting_pointer", name="uq_events_waiting_pointer"),
     )
@@ -149,6 +161,27 @@ def upgrade() -> None:
         ["reason", "id"],
         sqlite_where=HAS_REASON,
         postgresql_where=HAS_REASON,
+    )
+    op.create_index(
+        "ix_events_repair_run_id",
+        "events",
+        ["repair_run_id", "id"],
+        sqlite_where=sa.text("repair_run_id IS NOT NULL"),
+        postgresql_where=sa.text("repair_run_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_events_replay_id",
+        "events",
+        ["replay_id", "status"],
+        sqlite_where=sa.text("replay_id IS NOT NULL"),
+        postgresql_where=sa.text("replay_id IS NOT NULL"),
+    )
+    op.create_index(
+        "ix_events_replayed_event_id",
+        "events",
+        ["replayed_event_id"],
+        sqlite_where=sa.text("replayed_event_id IS NOT NULL"),
+        postgresql_where=sa.text("replayed_event_id IS NOT NULL"),
     )
     op.create_index("ix_events_status", "events", ["status", "id"])
     op.create_index(
@@ -187,7 +220,23 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("name", name="pk_shared_state"),
     )
     op.create_table(
-        "replay_runs",
+        "repair_runs",
+        sa.Column("id", sa.String(length=32), nullable=False),
+        sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
+        sa.Column("created_by", sa.String(length=128), nullable=False),
+        sa.Column("action", sa.String(length=16), nullable=False),
+        sa.Column("reason", sa.Text(), nullable=False),
+        sa.Column("chosen", sa.JSON(), nullable=False),
+        sa.Column("status", sa.String(length=16), nullable=False),
+        sa.Column("total", sa.Integer(), nullable=False),
+        sa.Column("done", sa.Integer(), nullable=False),
+        sa.Column("refused", sa.JSON(), nullable=False),
+        sa.Column("last_id", sa.String(length=32), nullable=False),
+        sa.Column("finished_at", sa.DateTime(timezone=True)),
+        sa.PrimaryKeyConstraint("id", name="pk_repair_runs"),
+    )
+    op.create_table(
+        "replays",
         sa.Column("id", sa.String(length=32), nullable=False),
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("created_by", sa.String(length=128), nullable=False),
@@ -197,9 +246,8 @@ def upgrade() -> None:
         sa.Column("chosen", sa.JSON(), nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("total", sa.Integer(), nullable=False),
-        sa.Column("fed", sa.Integer(), nullable=False),
         sa.Column("finished_at", sa.DateTime(timezone=True)),
-        sa.PrimaryKeyConstraint("id", name="pk_replay_runs"),
+        sa.PrimaryKeyConstraint("id", name="pk_replays"),
     )
     op.create_table(
         "secret_keys",
@@ -304,30 +352,10 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_records"),
     )
     op.create_index("ix_records_event_id", "records", ["event_id"])
-    op.create_table(
-        "replay_items",
-        sa.Column("run_id", sa.String(length=32), nullable=False),
-        sa.Column("position", sa.Integer(), nullable=False),
-        sa.Column("event_id", sa.String(length=32), nullable=False),
-        sa.Column("replay_event_id", sa.String(length=32)),
-        sa.ForeignKeyConstraint(
-            ["run_id"], ["replay_runs.id"], name="fk_replay_items_run_id_replay_runs"
-        ),
-        sa.ForeignKeyConstraint(
-            ["event_id"], ["events.id"], name="fk_replay_items_event_id_events"
-        ),
-        sa.ForeignKeyConstraint(
-            ["replay_event_id"], ["events.id"], name="fk_replay_items_replay_event_id_events"
-        ),
-        sa.PrimaryKeyConstraint("run_id", "position", name="pk_replay_items"),
-        sa.UniqueConstraint("replay_event_id", name="uq_replay_items_replay_event_id"),
-    )
-    op.create_index("ix_replay_items_event_id", "replay_items", ["event_id"])
 
 
 def downgrade() -> None:
     for table in (
-        "replay_items",
         "records",
         "order_lines",
         "event_deliveries",
@@ -336,7 +364,8 @@ def downgrade() -> None:
         "workers",
         "sweeps",
         "secret_keys",
-        "replay_runs",
+        "replays",
+        "repair_runs",
         "shared_state",
         "marked_shipments",
         "fulfillment_orders",
