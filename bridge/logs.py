@@ -14,6 +14,8 @@ from structlog.processors import TimeStamper, format_exc_info
 from structlog.stdlib import ProcessorFormatter, add_log_level, add_logger_name
 from structlog.typing import EventDict, Processor, WrappedLogger
 
+from bridge.domain.text import printable
+
 Format = Literal["json", "console"]
 _SECRET_NAME = re.compile(
     r"token|authorization|api[-_]?key|secret|password|passwd|cookie|credential", re.IGNORECASE
@@ -75,20 +77,13 @@ def _last(format: Format) -> tuple[Processor, ...]:
 def _printable(_: WrappedLogger, __: str, event_dict: EventDict) -> EventDict:
     """A terminal obeys control characters: no text from outside may clear it, or begin a line. JSON
     escapes them by itself."""
-    printable: EventDict = {}
+    safe: EventDict = {}
     for key, value in event_dict.items():
         if isinstance(value, str):
             lines = value.split("\n") if key == "exception" else [value]
-            value = "\n".join(map(printable_text, lines))  # noqa: PLW2901  # the same field, made safe
-        printable[key] = value
-    return printable
-
-
-def printable_text(text: str) -> str:
-    """The text with every character that a terminal could obey as `\ufffd`."""
-    if text.isprintable():
-        return text
-    return "".join(char if char.isprintable() else "\ufffd" for char in text)
+            value = "\n".join(map(printable, lines))  # noqa: PLW2901  # the same field, made safe
+        safe[key] = value
+    return safe
 
 
 def configure_logs(format: Format = "json", level: str = "INFO") -> None:

@@ -533,7 +533,7 @@ def env_example() -> str:
     text = """\
 # Copy to .env (read from the folder where `bridge` is started), or give it to systemd, Docker or
 # Kubernetes. What is commented out shows its default. All mistakes are reported at the start.
-# Each secret, and the database URL, may stand in a file: BRIDGE_SECRET_KEY_FILE=/run/secrets/key
+# Each secret, and the database URL, may stand in a file, whose path takes its name and _FILE.
 """
     for attribute, field in Settings.model_fields.items():
         meaning = field.description or ""

@@ -1,64 +1,97 @@
-"""The commands. One file a group: init, running, looking, mending, replaying, reconciling, ship,
-webhooks, doctor, simulator, demo."""
+"""The commands, one file each, named like the command. `commands` lists them; `context`, `options`,
+`output`, `listing`, `repair` and `processes` are what several share."""
 
+import difflib
 from importlib import import_module
-from typing import Any
+from typing import Any, NoReturn
 
 import click
+from click.shell_completion import CompletionItem
 
 from bridge import __version__
-from bridge.domain.errors import BridgeError, SettingsError, StorageError
+from bridge.cli.commands import COMMANDS, GROUPS, OTHER_WORDS
+from bridge.cli.output import for_people, own_name
+from bridge.domain.errors import BridgeError, MissingDatabaseError, SettingsError, StorageError
 
-_FILES = {
-    "init": ("init",),
-    "processes": ("run", "serve", "work", "migrate"),
-    "listing": ("events", "deliveries", "show", "audit"),
-    "repair": ("explain", "retry", "link", "resolve", "export"),
-    "replay": ("replay",),
-    "reconcile": ("reconcile",),
-    "backup": ("backup", "restored"),
-    "ship": ("ship",),
-    "webhooks": ("webhooks",),
-    "doctor": ("doctor",),
-    "alerts": ("alerts",),
-    "simulator": ("simulator",),
-    "demo": ("demo",),
-}
-"""A file is loaded when one of its commands is asked for: a worker needs neither the simulator's
-web server nor the console's."""
+_EXAMPLES = """\b
+Examples:
+  bridge find 1ZB7X0410366666666      a parcel, however its number is written
+  bridge exceptions                   what waits for a person
+  bridge explain PD1391279            why it was posted, held or ignored
+
+\b
+Tab completion: eval "$(_BRIDGE_COMPLETE=bash_source bridge)"
+"""
 
 
 class _Commands(click.Group):
-    """Any error of ours that a command does not tell itself is told in a sentence, never as a stack
-    trace."""
+    """Loads the file of the command that is called, and reports every error of ours in a sentence,
+    never as a stack trace."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002  # the signature is click's
-        return [name for names in _FILES.values() for name in names]
+        return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002  # the same
-        file = next((file for file, names in _FILES.items() if cmd_name in names), None)
-        return getattr(import_module(f"bridge.cli.{file}"), cmd_name) if file else None
+        if cmd_name not in COMMANDS:
+            return None
+        command: click.Command = getattr(import_module(f"bridge.cli.{cmd_name}"), cmd_name)
+        command.help = own_name(command.help or "")
+        command.epilog = own_name(command.epilog or "")
+        return command
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        name = args[0]
+        if name not in COMMANDS and not name.startswith("-") and not ctx.resilient_parsing:
+            _fail_for_unknown(name, ctx)
+        return super().resolve_command(ctx, args)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        names = [name for name in COMMANDS if name.startswith(incomplete)]
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*(CompletionItem(name, help=COMMANDS[name]) for name in names), *options]
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002  # the same
+        for title, commands in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl(list(commands.items()), col_spacing=3)
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        self.epilog = own_name(_EXAMPLES)
+        super().format_epilog(ctx, formatter)
 
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
         except SettingsError as exc:
-            problems = "".join(f"\n  - {problem}" for problem in exc.problems)
-            click.echo(f"The settings are not right yet:{problems}", err=True)
-            click.echo(
-                "Set them in the environment or in .env; deploy/env.example has all of them.",
-                err=True,
-            )
+            problems = "".join(f"\n  - {for_people(problem)}" for problem in exc.problems)
+            hint = for_people("`bridge init` asks for them; `bridge init --print` lists all.")
+            click.echo(f"The settings are not right yet:{problems}\n{hint}", err=True)
             ctx.exit(2)
+        except MissingDatabaseError as exc:
+            raise click.UsageError(for_people(f"{exc}.")) from exc
         except StorageError as exc:
-            raise click.ClickException(
-                f"{exc}. Is BRIDGE_DATABASE_URL right, and the database up? `bridge migrate` creates it."
-            ) from exc
+            hint = "Is BRIDGE_DATABASE_URL right, and the database up? `bridge doctor` says more."
+            raise click.ClickException(for_people(f"{exc}. {hint}")) from exc
         except BridgeError as exc:
-            raise click.ClickException(str(exc)) from exc
+            raise click.ClickException(for_people(str(exc))) from exc
 
 
-@click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"]})
+def _fail_for_unknown(name: str, ctx: click.Context) -> NoReturn:
+    similar = difflib.get_close_matches(name, [*COMMANDS, *OTHER_WORDS], n=1, cutoff=0.6)
+    meant = OTHER_WORDS.get(name) or next(iter(similar), None)
+    meant = OTHER_WORDS.get(meant or "", meant)
+    hint = f" Did you mean {meant!r}?" if meant else ""
+    raise click.NoSuchCommand(name, for_people(f"There is no command {name!r}.{hint}"), ctx=ctx)
+
+
+@click.group(
+    "bridge",
+    cls=_Commands,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
 @click.version_option(__version__, prog_name="bridge")
 def main() -> None:
-    """Tells Purple Dot what ShipStation shipped: once, correctly, provably."""
+    """Posts to Purple Dot what ShipStation shipped: each parcel once, with the right items, carrier
+    and tracking number."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.output import json_option, tell
+from bridge.cli.options import json_option
+from bridge.cli.output import emit
 from bridge.operations import doctor as checks
 from bridge.operations.doctor import STATUSES, Finding
 from bridge.operations.vendor_drift import vendor_fields
@@ -40,7 +41,7 @@ def doctor(contract: bool, as_json: bool) -> None:
         findings = list(_findings(settings, problems, database, contract=contract))
     worst = max(STATUSES.index(finding.status) for finding in findings)
     lines = [line for finding in findings for line in _lines(finding)]
-    tell(
+    emit(
         {"status": STATUSES[worst], "findings": [finding.as_json() for finding in findings]},
         lines,
         as_json=as_json,

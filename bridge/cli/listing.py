@@ -1,139 +1,68 @@
-"""`bridge events`, `deliveries` and `show`: what is there, for people, as JSON and as CSV."""
+"""What the commands that list and look have in common."""
 
-import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from datetime import datetime
-from functools import reduce
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.context import opened
-from bridge.cli.output import MOMENT, Rows, _cell, json_option, story_of, table, tell
-from bridge.domain.events import DeliveryStatus, EventStatus
-from bridge.domain.reasons import MEANINGS, Reason
-from bridge.store import audit as audit_list
-from bridge.store import reports
-from bridge.store.reports import Query
+from bridge.cli.context import open_database
+from bridge.cli.output import Column, Rows, emit, table
+from bridge.domain.errors import RefusedError
+
+if TYPE_CHECKING:
+    from bridge.store.reports import Query
+
+EVENT_ID = "evt_"
+
+Read = Callable[[Any, "Query"], Rows]
 
 
-def _narrowed_by(statuses: Iterable[str]) -> Callable[[Callable[..., None]], Callable[..., None]]:
-    options = (
-        json_option,
-        click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True),
-        click.option(
-            "--search",
-            metavar="TEXT",
-            help="An id, order number, reference or tracking number, exactly.",
-        ),
-        click.option("--until", type=MOMENT, help="Likewise."),
-        click.option("--since", type=MOMENT, help="An age such as 2d, or an ISO date or time."),
-        click.option(
-            "--type",
-            "event_type",
-            metavar="EVENT_TYPE",
-            help="Only of (or from) this event type, such as LABEL_CREATED_V2.",
-        ),
-        click.option(
-            "--status", type=click.Choice([str(status) for status in statuses]), help="Only these."
-        ),
-    )
-    return lambda command: reduce(lambda made, option: option(made), options, command)
-
-
-@click.command()
-@_narrowed_by(EventStatus)
-def events(as_json: bool, **narrowed: Any) -> None:
-    """List events, newest first."""
-    columns = (
-        "id",
-        "received_at",
-        "event_type",
-        "status",
-        "reason",
-        "duplicates",
-        "source",
-        "deliveries",
-    )
-    _list(reports.list_events, Query(**narrowed), columns, as_json=as_json)
-
-
-@click.command()
-@_narrowed_by(DeliveryStatus)
-def deliveries(as_json: bool, **narrowed: Any) -> None:
-    """List deliveries, newest first."""
-    columns = (
-        "id",
-        "status",
-        "reason",
-        "reference",
-        "order_number",
-        "tracking_company",
-        "tracking_number",
-        "line_items",
-        "attempts",
-    )
-    _list(reports.list_deliveries, Query(**narrowed), columns, as_json=as_json)
-
-
-def _list(
-    read: Callable[[Any, Query], Rows], query: Query, columns: Sequence[str], *, as_json: bool
+def print_list(
+    read: Read, options: Mapping[str, Any], columns: Sequence[Column | str], *, as_json: bool
 ) -> None:
-    with opened() as database, database.read() as connection:
+    """Rows that fit the options, as a table or JSON; a cut list and an empty one say so."""
+    from bridge.store.reports import Query
+
+    query = Query(**options)
+    if query.since and query.until and query.until <= query.since:
+        raise click.UsageError("--until is before --since, so nothing can be between them.")
+    with open_database() as database, database.read() as connection:
         rows = read(connection, query)
-    tell(rows, table(rows, columns) if rows else ["Nothing fits."], as_json=as_json)
+    emit(rows, table(rows, columns) if rows else [_nothing(query)], as_json=as_json)
     if len(rows) == query.limit and not as_json:
         click.echo(f"(the newest {query.limit}; --limit shows more)", err=True)
 
 
-@click.command()
-@click.argument("id_", metavar="ID")
-@json_option
-def show(id_: str, as_json: bool) -> None:
-    """Everything stored about one event or delivery. ID may be the beginning of an id, an order
-    number or a tracking number."""
-    story = story_of(id_)
-    tell(story, _told(story), as_json=as_json)
+def _nothing(query: "Query") -> str:
+    if query.event_type is not None:
+        from bridge.vendors.shipstation.event_types import EVENT_TYPES
+
+        if query.event_type not in EVENT_TYPES:
+            similar = get_close_matches(query.event_type.upper(), EVENT_TYPES, n=3, cutoff=0.3)
+            names = ", ".join(similar or EVENT_TYPES)
+            return f"No results. No event type is called {query.event_type}; there are {names}."
+    if query.search is not None:
+        return "No results. --search wants the exact text; `bridge find` takes any spelling."
+    return "No results."
 
 
-@click.command()
-@click.option("--since", type=MOMENT, help="An age such as 2d, or an ISO date or time.")
-@click.option("--search", "subject", metavar="ID", help="Only what was done to this.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True)
-@json_option
-def audit(subject: str | None, since: datetime | None, limit: int, as_json: bool) -> None:
-    """What people did by hand, newest first: who, when, what, to what, why."""
-    with opened() as database, database.read() as connection:
-        rows = audit_list.entries(connection, subject=subject, since=since, limit=limit)
-    columns = ("at", "actor", "action", "subject", "reason", "outcome")
-    tell(rows, table(rows, columns) if rows else ["Nothing was done by hand."], as_json=as_json)
+def story_of(text: str) -> dict[str, Any]:
+    """All that is stored about the one event or delivery that `text` names."""
+    from bridge.store import reports
+
+    with open_database() as database, database.read() as connection:
+        id_ = exactly_one(reports.find_ids(connection, text.rstrip("…")), text)
+        read = reports.event_story if id_.startswith(EVENT_ID) else reports.delivery_story
+        return read(connection, id_) or {}
 
 
-def _told(story: Mapping[str, Any], indent: str = "") -> list[str]:
-    """A story for people: plain fields first, the reason with its sentence and next step, then each
-    list under its heading."""
-    lines = [
-        f"{indent}{name.replace('_', ' '):26}{_cell(value)}"
-        for name, value in story.items()
-        if not isinstance(value, list | dict)
-    ]
-    if story.get("reason"):
-        meaning = MEANINGS[Reason(story["reason"])]
-        lines += [
-            f"{indent}{'':26}{meaning.sentence}",
-            f"{indent}{'what to do':26}{meaning.shell_step}",
-        ]
-    for name, value in story.items():
-        if value and isinstance(value, list | dict):
-            lines.append(f"{indent}{name.replace('_', ' ')}")
-            for one in (
-                value
-                if isinstance(value, list)
-                else [json.dumps(value, ensure_ascii=False, default=str)]
-            ):
-                lines += (
-                    [*_told(one, indent + "  "), ""]
-                    if isinstance(one, dict)
-                    else [f"{indent}  {_cell(one)}"]
-                )
-    return lines
+def exactly_one(found: Sequence[str], text: str) -> str:
+    """RefusedError, with what to do, when it is none or several."""
+    if len(found) == 1:
+        return found[0]
+    if not found:
+        raise RefusedError(
+            f"no event or delivery is {text!r}; `bridge find` searches in any spelling"
+        )
+    raise RefusedError(f"{text!r} fits {', '.join(found)}: choose one")

@@ -1,117 +1,217 @@
-"""What a command prints: tables, JSON and CSV; and the options that every list shares."""
+"""What a command prints: lines for people, tables that fit the terminal, JSON and CSV. Nothing from
+outside can move the cursor, set a title or run in a spreadsheet."""
 
 import csv
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import UTC, datetime
+import os
+import re
+import shutil
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from pathlib import Path
 from typing import Any, TextIO
+from zoneinfo import ZoneInfo
 
 import click
 
-from bridge.cli.context import opened
-from bridge.domain.durations import read_timestamp
-from bridge.domain.errors import RefusedError
-from bridge.store import reports
+from bridge.cli.commands import COMMANDS
+from bridge.domain.durations import format_age
+from bridge.domain.text import format_lines, printable
+
+WHOLE = 10_000
+"""For a column of sentences, which is never cut: the terminal wraps it."""
 
 Rows = Sequence[Mapping[str, Any]]
 
+_COLORS: Mapping[str, str] = {
+    "ok": "green",
+    "delivered": "green",
+    "processed": "green",
+    "pending": "cyan",
+    "delivering": "cyan",
+    "received": "cyan",
+    "waiting": "cyan",
+    "retrying": "yellow",
+    "unconfirmed": "yellow",
+    "warn": "yellow",
+    "held": "yellow",
+    "dead": "red",
+    "fail": "red",
+    "rejected": "red",
+}
+"""What a status looks like on a terminal."""
 
-class _Moment(click.ParamType[datetime]):
-    """`2d`, `3h` and so on ago, or an ISO date or time (UTC unless it says otherwise)."""
-
-    name = "when"
-
-    def convert(
-        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
-    ) -> datetime:
-        try:
-            return read_timestamp(value, now=datetime.now(UTC))
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
-
-
-MOMENT = _Moment()
-
-
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON document.")
-
-
-def story_of(text: str) -> dict[str, Any]:
-    """Of the one event or delivery that `text` names."""
-    with opened() as database, database.read() as connection:
-        id_ = the_one(reports.find_ids(connection, text), text)
-        return (reports.event_story if id_.startswith("evt_") else reports.delivery_story)(
-            connection, id_
-        ) or {}
+_COMMAND_LINE = re.compile(rf"(?<![\w./-])bridge (?=(?:{'|'.join(COMMANDS)})\b)")
+_NARROWEST = 4
 
 
-def the_one(found: Sequence[str], text: str) -> str:
-    """RefusedError with what to do when it is none, or several."""
-    if len(found) == 1:
-        return found[0]
-    told = (
-        f"{text!r} fits {', '.join(found)}: choose one"
-        if found
-        else f"no event or delivery is {text!r}"
-    )
-    raise RefusedError(
-        f"{told}; `bridge deliveries --search` and `bridge events --since 2d` list what is there"
-    )
+class Safe(str):
+    """A line with nothing from outside in it that a terminal could obey; it may have colors."""
+
+    __slots__ = ()
 
 
-def tell(value: Any, lines: Iterable[str], *, as_json: bool) -> None:
-    """One JSON document, readable in any script, or lines for people. What comes from outside can't
-    bend the terminal."""
-    text = (
-        json.dumps(value, indent=2, ensure_ascii=False, default=lambda moment: moment.isoformat())
-        if as_json
-        else ""
-    )
-    escaped = "".join(
-        char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
-    )
-    click.echo(escaped or "\n".join(printable(line) for line in lines))
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table: `read` makes its cell from a row, by default what the row has under
+    `name`. It is cut to `narrowest` characters before it makes a table too wide."""
+
+    name: str
+    narrowest: int = 8
+    read: Callable[[Mapping[str, Any]], Any] | None = None
+
+    def cell(self, row: Mapping[str, Any]) -> str:
+        return printable(cell_text(row.get(self.name) if self.read is None else self.read(row)))
 
 
-def printable(line: str) -> str:
-    return "".join(char if char.isprintable() else "�" for char in line)
+def age_column(name: str, title: str = "age") -> Column:
+    """How long ago `name` was."""
+
+    def read(row: Mapping[str, Any]) -> str:
+        at: datetime | None = row[name]
+        return "-" if at is None else format_age(datetime.now(UTC) - at)
+
+    return Column(title, 6, read)
 
 
-def table(rows: Rows, columns: Sequence[str]) -> list[str]:
-    cells = [
-        [name.replace("_", " ") for name in columns],
-        *([_cell(row.get(name)) for name in columns] for row in rows),
-    ]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
-
-
-def _cell(value: Any) -> str:
-    if isinstance(value, datetime):
-        return value.strftime("%Y-%m-%d %H:%M:%S")
-    if isinstance(value, list) and value:
-        return ", ".join(
-            _cell(
-                f"{one['quantity']}× {one.get('sku') or one['id']}"
-                if isinstance(one, Mapping)
-                else one
-            )
-            for one in value
+def emit(value: Any, lines: Iterable[str], *, as_json: bool) -> None:
+    """`value` as one JSON document that any script can read, or `lines` for people."""
+    if not as_json:
+        click.echo(
+            "\n".join(line if isinstance(line, Safe) else for_people(line) for line in lines)
         )
-    return "-" if value in (None, []) else str(value)
+        return
+    text = json.dumps(value, indent=2, ensure_ascii=False, default=_plain)
+    if not text.isprintable():
+        text = "".join(
+            char if char.isprintable() or char == "\n" else json.dumps(char)[1:-1] for char in text
+        )
+    click.echo(text)
+
+
+def _plain(value: Any) -> Any:
+    return value.isoformat() if isinstance(value, datetime) else str(value)
+
+
+def for_people(text: str) -> str:
+    """Safe on a terminal, and with hints that name this command as it was called."""
+    return "\n".join(printable(line) for line in own_name(text).split("\n"))
+
+
+def own_name(text: str) -> str:
+    """`bridge retry` as the person must write it: some systems have another program of that
+    name."""
+    ctx = click.get_current_context(silent=True)
+    name = ctx.find_root().info_name if ctx else None
+    return text if name in (None, "bridge") else _COMMAND_LINE.sub(f"{name} ", text)
+
+
+def colored(text: str, status: str) -> Safe:
+    """The text in the color of a status, where a person looks at it."""
+    color = _COLORS.get(status)
+    if color is None or not has_colors():
+        return Safe(printable(text))
+    return Safe(click.style(printable(text), fg=color))
+
+
+def has_colors() -> bool:
+    """https://no-color.org"""
+    is_wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
+    return is_wanted and sys.stdout.isatty()
+
+
+def table(rows: Rows, columns: Sequence[Column | str]) -> list[str]:
+    """Under their names, as wide as the terminal allows; not cut where nobody looks at it."""
+    chosen = [column if isinstance(column, Column) else Column(column) for column in columns]
+    head = [column.name.replace("_", " ") for column in chosen]
+    body = [[column.cell(row) for column in chosen] for row in rows]
+    natural = [max(map(len, cells)) for cells in zip(head, *body, strict=True)]
+    widths = _fit(natural, [column.narrowest for column in chosen], terminal_width())
+    return [_line(cells, widths) for cells in [head, *body]]
+
+
+def terminal_width() -> int | None:
+    """Columns of the terminal, or of COLUMNS; None where the output goes elsewhere."""
+    if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
+        return shutil.get_terminal_size().columns
+    return None
+
+
+def _fit(natural: Sequence[int], narrowest: Sequence[int], available: int | None) -> list[int]:
+    """The widest column gives first, down to its narrowest, then to the least that says
+    anything."""
+    widths = list(natural)
+    if available is None:
+        return widths
+    space = available - 2 * (len(widths) - 1)
+    least = [floor if floor == WHOLE else _NARROWEST for floor in narrowest]
+    for floors in (narrowest, least):
+        while sum(widths) > space:
+            give = [
+                index for index, width in enumerate(widths) if width > min(floors[index], width)
+            ]
+            if not give:
+                break
+            widths[max(give, key=widths.__getitem__)] -= 1
+    return widths
+
+
+def _line(cells: Sequence[str], widths: Sequence[int]) -> Safe:
+    shown = []
+    for cell, width in zip(cells, widths, strict=True):
+        text = cell if len(cell) <= width else f"{cell[: width - 1]}…"
+        shown.append(colored(text, cell) + " " * (width - len(text)))
+    return Safe("  ".join(shown).rstrip())
+
+
+def cell_text(value: Any) -> str:
+    """Any value of a row as people read it."""
+    if isinstance(value, datetime):
+        return timestamp_text(value)
+    if isinstance(value, list) and value:
+        if isinstance(value[0], Mapping):
+            return format_lines(value)
+        return ", ".join(map(cell_text, value))
+    return "-" if value in (None, "", []) else str(value)
+
+
+def timestamp_text(at: datetime) -> str:
+    """In the machine's zone, which is named."""
+    return f"{at.astimezone(local_zone()):%Y-%m-%d %H:%M:%S %Z}"
+
+
+def local_zone() -> tzinfo:
+    """The machine's own time zone, by its name, so that yesterday is right across a change of the
+    clocks; UTC where it has none."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    name = name or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # Nothing is set, or not the name of a zone.
+        return UTC
+
+
+def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
+    """`1 parcel`, `2 parcels`, `no parcels`."""
+    nouns = plural_noun or f"{noun}s"
+    return f"{count or 'no'} {noun if count == 1 else nouns}"
 
 
 def write_csv(stream: TextIO, columns: Sequence[str], rows: Rows) -> None:
-    """A spreadsheet must not run what came from outside.
+    """A spreadsheet must not run what came from outside, nor a terminal obey it.
     https://owasp.org/www-community/attacks/CSV_Injection"""
     writer = csv.DictWriter(stream, columns, extrasaction="ignore")
     writer.writeheader()
     for row in rows:
-        risky = {
-            name
-            for name, value in row.items()
-            if str(value).startswith(("=", "+", "-", "@", "\t", "\r"))
-        }
-        writer.writerow(
-            {name: f"'{value}" if name in risky else value for name, value in row.items()}
-        )
+        writer.writerow({name: _csv_cell(row.get(name)) for name in columns})
+
+
+def _csv_cell(value: Any) -> Any:
+    if value is None or isinstance(value, int | float):
+        return value
+    text = str(value)
+    # Looked at before control characters become marks: a tab and a return begin a formula, too.
+    is_risky = text.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{printable(text)}" if is_risky else printable(text)

@@ -8,8 +8,9 @@ from typing import Any
 
 import click
 
-from bridge.cli.context import load_settings, open_services, who
-from bridge.cli.output import MOMENT, json_option, table, tell
+from bridge.cli.context import actor, load_settings, open_services
+from bridge.cli.options import TIMESTAMP, json_option
+from bridge.cli.output import emit, table
 from bridge.logs import configure_logs
 from bridge.store import audit, reports
 
@@ -19,7 +20,7 @@ _COUNTS = ("event_type", "listed", "missed", "finished", "voided")
 @click.command()
 @click.option(
     "--since",
-    type=MOMENT,
+    type=TIMESTAMP,
     default="1d",
     show_default=True,
     help="An age such as 3d, or an ISO date or time.",
@@ -42,7 +43,7 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
             with database.begin() as connection:
                 audit.note(
                     connection,
-                    actor=who(),
+                    actor=actor(),
                     action="reconcile",
                     subject=f"since {since:%Y-%m-%d %H:%M}",
                     now=database.now(connection),
@@ -70,7 +71,7 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
         "differences": [difference.as_json() for difference in differences],
         "exceptions_waiting": waiting,
     }
-    tell(told, _report(told), as_json=as_json)
+    emit(told, _report(told), as_json=as_json)
     if differences or waiting:
         raise SystemExit(1)
 

@@ -10,8 +10,10 @@ from typing import Any
 
 import click
 
-from bridge.cli.context import load_settings, open_services, who
-from bridge.cli.output import MOMENT, json_option, tell, the_one
+from bridge.cli.context import actor, load_settings, open_services
+from bridge.cli.listing import exactly_one
+from bridge.cli.options import TIMESTAMP, json_option
+from bridge.cli.output import emit
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
 from bridge.store import replays, reports, workers
@@ -41,8 +43,8 @@ _LOOK_EVERY, _WORKER_IS_SILENT = 0.5, timedelta(seconds=30)
     metavar="EVENT_TYPE",
     help="Only of this type, such as LABEL_CREATED_V2.",
 )
-@click.option("--since", type=MOMENT, help="An age such as 2d, or an ISO date or time.")
-@click.option("--until", type=MOMENT, help="Likewise.")
+@click.option("--since", type=TIMESTAMP, help="An age such as 2d, or an ISO date or time.")
+@click.option("--until", type=TIMESTAMP, help="Likewise.")
 @click.option(
     "--as-stored/--fetch-again",
     default=False,
@@ -98,7 +100,7 @@ def replay(
         return
     with job.database.read() as connection:
         ids = [
-            the_one(
+            exactly_one(
                 [id_ for id_ in reports.find_ids(connection, text) if id_.startswith("evt_")], text
             )
             for text in wanted
@@ -118,7 +120,7 @@ def replay(
             told = plan_as_json(
                 job, chosen, [look(job, event_id, **given) for event_id in bar], **given
             )
-        tell(told, _plan_lines(told), as_json=as_json)
+        emit(told, _plan_lines(told), as_json=as_json)
         asks = bool(chosen.events) and not as_json and sys.stdin.isatty()
         if not (asks and click.confirm(f"Replay {told['counted']}?", err=True)):
             raise SystemExit(0 if chosen.events else 1)
@@ -131,7 +133,7 @@ def replay(
     with job.database.begin() as connection:
         now, ids = job.database.now(connection), [event.id for event in chosen.events]
         run_id = replays.start(
-            connection, ids, chosen=by, actor=who(), reason=why, **given, now=now
+            connection, ids, chosen=by, actor=actor(), reason=why, **given, now=now
         )
     _watch(job.database, run_id, as_json=as_json)
 
@@ -141,7 +143,7 @@ def _turn(database: Database, resume: str | None, cancel: str | None) -> None:
         if resume:
             replays.resume(connection, resume, now=database.now(connection))
         elif cancel:
-            replays.cancel(connection, cancel, actor=who(), now=database.now(connection))
+            replays.cancel(connection, cancel, actor=actor(), now=database.now(connection))
 
 
 def _watch(database: Database, run_id: str, *, as_json: bool) -> None:
@@ -167,7 +169,7 @@ def _watch(database: Database, run_id: str, *, as_json: bool) -> None:
             _story(database, run_id),
             f"Paused. Go on: bridge replay --resume {run_id}; or end it: bridge replay --cancel {run_id}",
         )
-    tell(story, [*run_lines(story), said] if said else run_lines(story), as_json=as_json)
+    emit(story, [*run_lines(story), said] if said else run_lines(story), as_json=as_json)
     if story["status"] != ReplayStatus.DONE or any(
         row["status"] in EXCEPTIONS for row in (*story["events"], *story["deliveries"])
     ):

@@ -18,8 +18,9 @@ from typing import Any
 
 import click
 
-from bridge.cli.context import load_settings, open_services, who
-from bridge.cli.output import json_option, printable, table, tell, write_csv
+from bridge.cli.context import actor, load_settings, open_services
+from bridge.cli.options import json_option
+from bridge.cli.output import WHOLE, Column, emit, for_people, table, write_csv
 from bridge.domain.errors import StorageError
 from bridge.domain.shipments import normalize_tracking
 from bridge.store import audit, marked_shipments
@@ -110,7 +111,12 @@ def ship(
             with database.begin() as connection:
                 told, now = f"{len(todo)} rows to send", database.now(connection)
                 audit.note(
-                    connection, actor=who(), action="ship", subject=file.name, outcome=told, now=now
+                    connection,
+                    actor=actor(),
+                    action="ship",
+                    subject=file.name,
+                    outcome=told,
+                    now=now,
                 )
             intent = partial(
                 marked_shipments.begin, file_name=file.name, again_unclear=again_unclear
@@ -145,9 +151,9 @@ def _checked(file: Path) -> list[Line]:
     except (OSError, ValueError, RecursionError) as exc:
         mistakes.append(str(exc))
     if ignored := [name for name in columns if name and name not in MarkRow.model_fields]:
-        click.echo(printable(f"Columns that mean nothing here: {', '.join(ignored)}"), err=True)
+        click.echo(for_people(f"Columns that mean nothing here: {', '.join(ignored)}"), err=True)
     if mistakes or not lines:
-        told = [printable(f"  {mistake}") for mistake in mistakes or ["there is no row in it"]]
+        told = [for_people(f"  {mistake}") for mistake in mistakes or ["there is no row in it"]]
         click.echo("\n".join([f"{file}: nothing was sent.", *told]), err=True)
         raise SystemExit(2)
     return list(lines.values())
@@ -267,7 +273,8 @@ def _tell(lines: Sequence[Line], target: Path | None, *, as_json: bool) -> None:
     rows, counts = [line.cells() for line in lines], Counter(line.status for line in lines)
     summary = f"{', '.join(f'{count} {status}' for status, count in counts.items())}.{f' Results: {target}' if target else ''}"
     document = {"counts": counts, "results_file": target and str(target), "rows": rows}
-    tell(document, [*table(rows, _COLUMNS), "", summary], as_json=as_json)
+    columns: list[Column | str] = [*_COLUMNS[:-1], Column("message", WHOLE)]
+    emit(document, [*table(rows, columns), "", summary], as_json=as_json)
     if target is None:
         return
     draft = target.with_name(

@@ -9,8 +9,9 @@ from typing import Any
 import click
 from pydantic import TypeAdapter, ValidationError
 
-from bridge.cli.context import open_services, who
-from bridge.cli.output import json_option, table, tell
+from bridge.cli.context import actor, open_services
+from bridge.cli.options import json_option
+from bridge.cli.output import WHOLE, Column, emit, table
 from bridge.domain.errors import RefusedError
 from bridge.operations import subscriptions
 from bridge.settings import Settings, Url
@@ -60,7 +61,10 @@ def list_(api: str | None, as_json: bool) -> None:
     with _at_shipstation(api) as (_, database, every):
         home = _remembered(database).get("url")
         rows = [_row(one, home) for version in every for one in version.all()]
-    tell(rows, table(rows, tuple(rows[0])) if rows else ["Nobody is subscribed."], as_json=as_json)
+    lines = ["Nobody is subscribed."]
+    if rows:
+        lines = table(rows, [*tuple(rows[0])[:-2], Column("url", WHOLE), "name"])
+    emit(rows, lines, as_json=as_json)
 
 
 def _row(one: Subscription, home: str | None) -> dict[str, Any]:
@@ -145,9 +149,11 @@ def _at_shipstation(api: str | None) -> Iterator[tuple[Settings, Database, list[
 def _report(done: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
     is_blocked = any(row["outcome"] == subscriptions.DONE["blocked"] for row in done)
     lines = (
-        table(done, ("api", "event", "outcome", "detail")) if done else ["There was none of ours."]
+        table(done, ("api", "event", Column("outcome", WHOLE), Column("detail", WHOLE)))
+        if done
+        else ["There was none of ours."]
     )
-    tell(done, [*lines, *([subscriptions.NEXT] if is_blocked else [])], as_json=as_json)
+    emit(done, [*lines, *([subscriptions.NEXT] if is_blocked else [])], as_json=as_json)
     if is_blocked or any(row["outcome"] == "failed" for row in done):
         raise SystemExit(1)
 
@@ -172,7 +178,7 @@ def _note(
         )
         audit.note(
             connection,
-            actor=who(),
+            actor=actor(),
             action="webhooks",
             subject=masked(address),
             outcome=told,

@@ -37,6 +37,10 @@ class StorageError(TemporaryError):
     """The database can't take it now."""
 
 
+class MissingDatabaseError(BridgeError):
+    """There is no database yet where one is looked for, or one of another version."""
+
+
 class UnclearError(BridgeError):
     """A write left us and no clear answer came back: it may have happened. Never simply
     repeated."""

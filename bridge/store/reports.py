@@ -40,7 +40,7 @@ _USUAL = 2000
 @dataclass(frozen=True, slots=True)
 class Query:
     """What a list is narrowed to; None means any. `search` fits an id, order number, reference or
-    tracking number exactly; `order` and `tracking` fit those alone. Events are also searched by
+    tracking number exactly; `order` and `tracking` fit those alone, `ids` these rows. Events are also searched by
     what was decided in them, from `scan_since` on: of a parcel that was ignored nothing else tells.
     `before` and `after` are ids: the page below one, or above it. `is_open`: without dead events
     that a replay brought to a good end."""
@@ -58,6 +58,7 @@ class Query:
     before: str | None = None
     after: str | None = None
     is_open: bool = False
+    ids: Collection[str] | None = None
 
 
 def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
@@ -328,6 +329,8 @@ def _narrow(
 ) -> list[ColumnElement[bool]]:
     """Ids sort by time, so they bound what has to be looked at; the moment then decides."""
     narrowed: list[ColumnElement[bool]] = []
+    if query.ids is not None:
+        narrowed.append(table.c.id.in_(query.ids))
     if query.status:
         narrowed.append(table.c.status == query.status)
     if query.reason:

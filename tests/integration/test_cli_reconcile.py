@@ -134,5 +134,5 @@ def test_vendor_that_fails_is_told_with_exit_code_1(run: Run, simulator: Simulat
 
     assert (
         result.exit_code,
-        result.stderr.startswith("Error: ShipStation labels: answered 503"),
+        result.stderr.startswith("Error: ShipStation V2 labels: answered 503"),
     ) == (1, True)

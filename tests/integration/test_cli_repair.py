@@ -183,7 +183,7 @@ def test_shipment_that_is_several_deliveries_is_not_linked(bridge: VirtualBridge
     result = run("link", shipment.shipment_id, "PD800/1")
 
     assert result.exit_code == 1
-    assert all(delivery["id"] in result.stdout for delivery in before)
+    assert all(delivery["id"] in result.output for delivery in before)
     assert bridge.deliveries() == before
 
 
@@ -394,7 +394,7 @@ def test_delivery_that_is_not_there_is_told_with_what_to_do(
 
     result = run(name, "dlv_nothing", *more)
 
-    assert (result.exit_code, "bridge deliveries --search" in result.stdout) == (1, True)
+    assert (result.exit_code, "bridge find" in result.output) == (1, True)
 
 
 @pytest.mark.parametrize(

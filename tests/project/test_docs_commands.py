@@ -82,7 +82,7 @@ def test_command_line_of_the_pages_runs(bridge: VirtualBridge, line: str, tmp_pa
         "EVENT": event["id"],
         "SHIPMENT": delivery["shipstation_record_id"],
         "FULFILLMENT_ORDER": "PD800/1",
-        "VERSION": "0007",
+        "VERSION": "0001",
         "URL": "https://bridge.example.com",
         "HOST:PORT": "127.0.0.1:9464",
         "TEXT": "fulfilled by hand",

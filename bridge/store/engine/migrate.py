@@ -26,7 +26,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
         found = current(connection)
         if revision == "head" and found == newest():
             return  # A process that starts must not wait for whoever writes.
-    if found and found not in _versions():
+    if found and found not in versions():
         raise StorageError(
             f"the database is at version {found}, of newer software; install that, or take the database back with it"
         )
@@ -54,12 +54,12 @@ def current(connection: Connection) -> str | None:
 
 def newest() -> str:
     """The version this software wants."""
-    return _versions()[-1]
+    return versions()[-1]
 
 
 @cache
-def _versions() -> list[str]:
-    """Each migration's file begins with its version, and their order is that of the versions."""
+def versions() -> list[str]:
+    """All of them, the oldest first. Each migration's file begins with its version, and their order is that of the versions."""
     return sorted(
         file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
     )

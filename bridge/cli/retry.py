@@ -1,0 +1,114 @@
+"""`bridge retry`: try deliveries, or webhooks that failed, again now."""
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from bridge.cli.context import actor, open_existing_services
+from bridge.cli.listing import EVENT_ID, exactly_one
+from bridge.cli.options import json_option, reason_option
+from bridge.cli.repair import one_delivery, repair_each
+from bridge.domain.errors import RefusedError
+from bridge.domain.reasons import Reason
+
+if TYPE_CHECKING:
+    from bridge.domain.deliveries import Delivery
+    from bridge.store.engine.database import Connection
+    from bridge.translate.carriers import Carriers
+
+
+@click.command(
+    epilog="""\b
+    Examples:
+      bridge retry dlv_01a228166c17
+      bridge retry dlv_01a228166c17 --what-is-left --yes
+      bridge retry dlv_01a228166c17 --not-in-purple-dot --reason "looked at the order"
+    """
+)
+@click.argument("texts", metavar="ID...", nargs=-1, required=True)
+@click.option(
+    "--what-is-left",
+    is_flag=True,
+    help="Held because its lines are unclear: fulfill all that is left of its order.",
+)
+@click.option(
+    "--not-in-purple-dot",
+    is_flag=True,
+    help="Held as unconfirmed_partial: you looked, and its number is not on the order.",
+)
+@click.option(
+    "--yes",
+    is_flag=True,
+    help="With --what-is-left: do it, after a first call has shown the lines.",
+)
+@reason_option
+@json_option
+def retry(
+    texts: tuple[str, ...],
+    what_is_left: bool,
+    not_in_purple_dot: bool,
+    yes: bool,
+    reason: str | None,
+    as_json: bool,
+) -> None:
+    """Try deliveries again now, as attempts of their own, or webhooks that failed (evt_…). What
+    Purple Dot already has is refused."""
+    from bridge.operations import repair
+    from bridge.store import reports
+
+    if not_in_purple_dot and not reason:
+        raise click.UsageError("--not-in-purple-dot needs a --reason: how do you know?")
+    carriers: Carriers | None = None
+    if what_is_left:
+        with open_existing_services() as services:
+            carriers = services.carriers
+    by = actor()
+
+    def repair_one(connection: "Connection", text: str, now: datetime) -> tuple[str, str]:
+        if text.startswith(EVENT_ID) and carriers is None:
+            event_id = exactly_one(reports.find_ids(connection, text.rstrip("…")), text)
+            outcome = repair.retry_event(connection, event_id, actor=by, reason=reason, now=now)
+            return event_id, outcome
+        delivery = one_delivery(connection, text)
+        if carriers is None:
+            _refuse_blind_repeat(delivery, has_looked=not_in_purple_dot)
+            outcome = repair.retry(connection, delivery, actor=by, reason=reason, now=now)
+        else:
+            if not yes:
+                _show_remaining(connection, delivery, carriers)
+            outcome = repair.fulfill_remaining(
+                connection,
+                delivery,
+                carriers=carriers,
+                agreed=None,
+                actor=by,
+                reason=reason,
+                now=now,
+            )
+        return delivery.id, outcome
+
+    repair_each(texts, repair_one, as_json=as_json)
+
+
+def _refuse_blind_repeat(delivery: "Delivery", *, has_looked: bool) -> None:
+    """Purple Dot may have it already, and posting it again can't be undone."""
+    if delivery.reason is not Reason.UNCONFIRMED_PARTIAL or has_looked:
+        return
+    number = delivery.tracking.number if delivery.tracking else "its number"
+    raise RefusedError(
+        f"{delivery.id} may be posted already. Is {number} on {delivery.reference} in Purple Dot?"
+        f" Yes: `bridge resolve {delivery.id} --as delivered --reason …`."
+        f" No: `bridge retry {delivery.id} --not-in-purple-dot --reason …`"
+    )
+
+
+def _show_remaining(connection: "Connection", delivery: "Delivery", carriers: "Carriers") -> None:
+    """Always a RefusedError: it takes --yes to do it."""
+    from bridge.operations import repair
+
+    action = repair.remaining_for(connection, delivery, carriers=carriers)
+    raise RefusedError(
+        f"would post {repair.format_lines(action)} of {action.reference} as shipped; say --yes to"
+        " do it"
+    )
