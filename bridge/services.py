@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from bridge.domain.errors import SettingsError, StorageError
 from bridge.domain.orders import FulfillmentOrder
 from bridge.logs import mask_values
-from bridge.operations import alert_check, health, subscriptions
+from bridge.operations import alert_check, health, repair_runs, subscriptions
 from bridge.operations.sweep import Sweep
 from bridge.pipeline import find_orders
 from bridge.pipeline.deliver import DeliveryJob
@@ -247,6 +247,9 @@ class Services:
         tasks = [
             PeriodicTask("retention", _RETENTION_EVERY, forget),
             PeriodicTask(subscriptions.CHECK, subscriptions.CHECK_EVERY, check),
+            PeriodicTask(
+                repair_runs.TASK, repair_runs.EVERY, repair_runs.RepairRuns(self.database).run
+            ),
         ]
         if self.settings.alert_urls:
             has_console = self.settings.console_password is not None

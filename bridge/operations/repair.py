@@ -59,9 +59,9 @@ def retry(
     again, since a person has looked. Raises RefusedError for what Purple Dot already has."""
     _refuse(retry_refusal(delivery))
     keeps_lines = _keeps_lines(delivery)
+    repairs.change(connection, delivery, _tried_now(delivery, keeps_lines, now), now=now)
     if delivery.status not in CLAIMABLE and not keeps_lines:
         deliveries.drop_lines(connection, delivery.id)
-    repairs.change(connection, delivery, _tried_now(delivery, keeps_lines, now), now=now)
     wakeup.announce(connection)
     return _noted(
         connection, delivery, "retry", "is tried again now", actor=actor, reason=reason, now=now
@@ -111,12 +111,18 @@ def resolve(
     if status not in CLOSED:
         raise RefusedError(f"a delivery is resolved as delivered or cancelled, not as {status}")
     _refuse(resolve_refusal(delivery))
+    before = repairs.standing(connection, delivery.id)
     detail = f"resolved by hand: {reason}"
     values: dict[str, Any] = {
         "status": status,
         "reason": None,
         "detail": detail[:_LONGEST_DETAIL],
         "due_at": None,
+        "resolved_from": {
+            "status": before.status,
+            "reason": before.reason,
+            "detail": before.detail,
+        },
     }
     if status is DeliveryStatus.DELIVERED:
         values["delivered_at"] = now
@@ -124,6 +130,32 @@ def resolve(
     _add_attempt(connection, delivery, status.value, detail, now)
     outcome = f"is closed as {status}"
     return _noted(connection, delivery, "resolve", outcome, actor=actor, reason=reason, now=now)
+
+
+def reopen(
+    connection: Connection, delivery: Delivery, *, actor: str, reason: str, now: datetime
+) -> str:
+    """Undo a resolve: the exception is back as it was, with its first reason. Nothing is posted, as
+    closing posted nothing. Raises RefusedError for what no person closed."""
+    before = repairs.standing(connection, delivery.id).resolved_from
+    if delivery.status not in CLOSED:
+        raise RefusedError(f"{delivery.id} is {delivery.status}: it isn't closed")
+    if before is None:
+        raise RefusedError(
+            f"{delivery.id} became {delivery.status} without a person's decision, so there is none "
+            "to undo"
+        )
+    values = {
+        "status": before["status"],
+        "reason": before["reason"],
+        "detail": before["detail"],
+        "delivered_at": None,
+        "resolved_from": None,
+    }
+    repairs.change(connection, delivery, values, now=now)
+    _add_attempt(connection, delivery, str(before["status"]), f"reopened by hand: {reason}", now)
+    outcome = f"is open again as {before['status']} {before['reason'] or ''}".rstrip()
+    return _noted(connection, delivery, "reopen", outcome, actor=actor, reason=reason, now=now)
 
 
 def fulfill_remaining(
@@ -195,7 +227,9 @@ def remaining_for(
 
 def retry_refusal(delivery: Delivery) -> str | None:
     """Why this delivery can't be tried again; None when it can. Pure."""
-    if delivery.status in CLOSED or delivery.reason in AFTER_DELIVERY:
+    if delivery.status is DeliveryStatus.CANCELLED:
+        return f"{delivery.id} is cancelled; if a person closed it, reopen it first"
+    if delivery.status is DeliveryStatus.DELIVERED or delivery.reason in AFTER_DELIVERY:
         return (
             f"{delivery.id} is {delivery.status}: retrying it would tell Purple Dot the same goods "
             "twice"

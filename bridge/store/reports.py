@@ -72,7 +72,7 @@ def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]
     """Deliveries, newest first, with the fields that `--json` prints."""
     rows = _page(
         connection,
-        select(deliveries).where(*_fitting_deliveries(connection, query)),
+        select(deliveries).where(*fitting_deliveries(connection, query)),
         deliveries,
         query,
     )
@@ -87,7 +87,7 @@ def count_fitting(connection: Connection, query: Query, *, events_wanted: bool) 
     table, fitting = (
         (events, fitting_events(query))
         if events_wanted
-        else (deliveries, _fitting_deliveries(connection, query))
+        else (deliveries, fitting_deliveries(connection, query))
     )
     return int(
         connection.execute(select(func.count()).select_from(table).where(*fitting)).scalar_one()
@@ -150,6 +150,7 @@ def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] |
     ]
     return _delivery(row, _lines(connection, [delivery_id]).get(delivery_id, []), linked) | {
         "detail": row.detail,
+        "resolved_from": row.resolved_from,
         "rule": row.rule,
         "redacted_at": row.redacted_at,
         "shipment": row.shipment,
@@ -299,7 +300,7 @@ def fitting_events(query: Query) -> list[ColumnElement[bool]]:
     return fitting
 
 
-def _fitting_deliveries(connection: Connection, query: Query) -> list[ColumnElement[bool]]:
+def fitting_deliveries(connection: Connection, query: Query) -> list[ColumnElement[bool]]:
     fitting = _narrow(deliveries, query, moment=deliveries.c.created_at, prefix="dlv") + [
         found for _, found in _sought(query)
     ]

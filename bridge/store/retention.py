@@ -72,7 +72,7 @@ def redact_deliveries(connection: Connection, before: datetime, now: datetime) -
         cut = (
             update(deliveries)
             .where(deliveries.c.id == bindparam("old"))
-            .values(shipment=bindparam("kept"), detail=None, redacted_at=now)
+            .values(shipment=bindparam("kept"), detail=None, resolved_from=null(), redacted_at=now)
         )
         connection.execute(
             cut, [{"old": row.id, "kept": row.shipment | _OF_NO_MORE_USE} for row in rows]

@@ -12,7 +12,7 @@ from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.shipments import ShipmentItem
 from bridge.operations import repair
-from bridge.store import repairs
+from bridge.store import repairs, tables
 from bridge.store.engine.database import Connection
 from bridge.translate.carriers import Carriers
 from tests.support.fakes import Clock, WatchedDatabase
@@ -107,3 +107,69 @@ def test_parcel_that_a_person_closed_meanwhile_is_refused(
     with pytest.raises(RefusedError):
         mend(database, clock, delivery)
     assert [stored.status for stored in rows(database)] == ["cancelled"]
+
+
+# Undone
+
+
+def find(database: WatchedDatabase, delivery: Delivery) -> Delivery:
+    with database.read() as connection:
+        return repairs.find(connection, delivery.id)[0]
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED])
+def test_what_a_person_closed_is_open_again_with_its_first_reason(
+    database: WatchedDatabase, clock: Clock, status: DeliveryStatus
+) -> None:
+    delivery = held(database, items=())
+    [before] = rows(database)
+    with database.begin() as connection:
+        repair.resolve(
+            connection, delivery, status=status, actor="alice (shell)", reason="x", now=clock.now
+        )
+
+    with database.begin() as connection:
+        outcome = repair.reopen(
+            connection,
+            repairs.find(connection, delivery.id)[0],
+            actor="alice (shell)",
+            reason="a mistake",
+            now=clock.now,
+        )
+
+    [after] = rows(database)
+    assert outcome == "is open again as held no_items"
+    assert (after.status, after.reason, after.detail, after.delivered_at) == (
+        before.status,
+        before.reason,
+        before.detail,
+        None,
+    )
+    assert fulfill_again(database, clock, delivery).lines
+
+
+def fulfill_again(database: WatchedDatabase, clock: Clock, delivery: Delivery) -> CreateFulfillment:
+    return mend(database, clock, find(database, delivery))
+
+
+def test_what_purple_dot_accepted_can_not_be_reopened(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    put(database, a_parcel())
+    with database.begin() as connection:
+        connection.execute(tables.deliveries.update().values(status="delivered", due_at=None))
+        [delivery] = repairs.find(connection, "dlv_")
+
+    with (
+        pytest.raises(RefusedError, match="without a person's decision"),
+        database.begin() as connection,
+    ):
+        repair.reopen(connection, delivery, actor="alice (shell)", reason="?", now=clock.now)
+    assert [stored.status for stored in rows(database)] == ["delivered"]
+
+
+def test_what_is_still_open_can_not_be_reopened(database: WatchedDatabase, clock: Clock) -> None:
+    delivery = held(database, items=())
+
+    with pytest.raises(RefusedError, match="it isn't closed"), database.begin() as connection:
+        repair.reopen(connection, delivery, actor="alice (shell)", reason="x", now=clock.now)
