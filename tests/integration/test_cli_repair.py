@@ -281,7 +281,7 @@ def _voided_late(bridge: VirtualBridge) -> None:
     [
         (_delivering, "delivering", "deliver"),
         (_delivered, "delivered", "twice"),
-        (_cancelled, "cancelled", "twice"),
+        (_cancelled, "cancelled", "reopen it first"),
         (_voided_late, "held", "twice"),
     ],
 )
