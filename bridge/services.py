@@ -27,7 +27,7 @@ from bridge.translate.carriers import Carriers, own_rows
 from bridge.translate.placement import Policy
 from bridge.vendors.http import ApiClient, OriginRule, origin_of
 from bridge.vendors.purple_dot.client import PurpleDot
-from bridge.vendors.rate_limit import Budget, WaitingRoom
+from bridge.vendors.rate_limit import Budget
 from bridge.vendors.shipstation.client import ShipStationV1, ShipStationV2
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.signing_keys import KeySet, jwks_fetcher
@@ -263,23 +263,21 @@ class Services:
             tasks.append(PeriodicTask("sweep", every, partial(sweep.routine, every)))
         return tasks
 
-    @cached_property
-    def _waiting_room(self) -> WaitingRoom:
-        # A vendor that is slow, or throttles us, holds half of the threads at most.
-        return WaitingRoom(seats=max(1, self.settings.worker_threads // 2))
-
     def _is_shipstation(self, origin: str) -> bool:
         return is_shipstation_origin(origin, configured=self.shipstation_origins)
 
     def _client(self, system: str, origins: OriginRule, **credentials: Any) -> ApiClient:
         """Under the rate limit that all processes of one database share."""
-        per_minute = self.rates[system]
-        budget = Budget(self.database, system, per_minute, self.stopping, self._waiting_room)
+        # One vendor whose turns are rare holds a quarter of the threads at most.
+        waiters = max(1, self.settings.worker_threads // 4)
+        budget = Budget(self.database, system, self.rates[system], self.stopping, waiters)
         client = ApiClient(
             system=system,
             origins=origins,
             before_call=budget.before_call,
             after_call=budget.after_call,
+            before_write=budget.before_write,
+            after_write=budget.after_write,
             **credentials,
         )
         return self.wrap(client)

@@ -6,15 +6,19 @@ vendor's words repeat a credential."""
 
 import base64
 import json
+import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from ipaddress import ip_address
+from pathlib import Path
 from typing import Any, NoReturn
+from urllib.parse import urlsplit
 
 import requests
 import urllib3
@@ -25,16 +29,19 @@ from requests.structures import CaseInsensitiveDict
 from bridge import __version__
 from bridge.domain import errors
 from bridge.domain.reasons import Reason
+from bridge.vendors.wording import vendor_words
 
 OriginRule = Callable[[str], bool]
 """Given an exact origin such as `https://api.shipstation.com`, may our credentials go there?"""
-Doubt = type[errors.TemporaryError | errors.UnclearError]
+OnUnclear = type[errors.TemporaryError | errors.UnclearError]
 SYSTEMS = {
     "shipstation": "ShipStation V2",
     "shipstation_v1": "ShipStation V1",
     "purple_dot": "Purple Dot",
 }
 """What people call each vendor's API, by the name that settings, tables and metrics have for it."""
+COUNTS_IN_HEADERS = frozenset({"shipstation_v1"})
+"""Who says in `X-Rate-Limit-…` headers what is left. From others they may mean anything."""
 FAMILIES = {2: "ok", 3: "redirect", 4: "rejected"}
 OUTCOMES = {
     401: "credentials",
@@ -43,10 +50,11 @@ OUTCOMES = {
     408: "server_error",
     429: "throttled",
 }
-WORDS = frozenset(
-    {"code", "error", "errors", "error_code", "message", "detail", "exceptionmessage", "request_id"}
-)
 A_DAY = 86_400.0
+SHORTEST_WAIT, LONGEST_WAIT = 1.0, 300.0
+"""Seconds: a vendor's wish to be left alone is kept to within these. No header stops our calls for
+longer; then one of them finds out whether it still holds."""
+
 PORTS = {"http": "80", "https": "443"}
 _URL = re.compile(
     r"(https?)://([a-z0-9.-]+|\[[0-9a-f:.]+\])(?::([0-9]{1,5}))?(?:[/?][!-\[\]-~]*)?",
@@ -55,9 +63,12 @@ _URL = re.compile(
 _LOST = (requests.RequestException, urllib3.exceptions.HTTPError)
 _UNSENT = (
     requests.ConnectTimeout,
+    requests.exceptions.ProxyError,
     urllib3.exceptions.ConnectTimeoutError,
+    urllib3.exceptions.ProxyError,
     ssl.SSLCertVerificationError,
 )
+_NO_TUNNEL = "Tunnel connection failed"
 _UNREADABLE = (ValueError, RecursionError)
 
 
@@ -76,55 +87,29 @@ def origin_of(url: str) -> str:
     match = _URL.fullmatch(url)
     if match is None:
         raise errors.ForeignUrlError("this is not a plain http or https URL")
-    scheme, host = match[1].lower(), match[2].lower()
-    return (
-        f"{scheme}://{host}"
-        if match[3] in (None, PORTS[scheme])
-        else f"{scheme}://{host}:{match[3]}"
-    )
-
-
-def vendor_words(body: object, *, secrets: Collection[str] = ()) -> str:
-    """A vendor's codes, messages and request ids, wherever they stand in its body: one printable
-    line of at most 500 characters."""
-    told = "; ".join(filter(None, dict.fromkeys(" ".join(word.split()) for word in _words(body))))
-    for secret in secrets:
-        told = told.replace(secret, "***")
-    told = re.sub(r"[^\s\"'<>(),;:=]+@[\w.-]+", "***", told)  # an e-mail address is somebody's
-    return "".join(char if char.isprintable() else " " for char in told[:500])
-
-
-def _words(node: object, key: str = "", depth: int = 0) -> Iterator[str]:
-    if isinstance(node, str) and key in WORDS:
-        yield node
-    elif isinstance(node, Mapping | list) and depth < 6:
-        for name, inner in (
-            node.items() if isinstance(node, Mapping) else ((key, inner) for inner in node)
-        ):
-            yield from _words(inner, str(name).lower(), depth + 1)
+    scheme, host, port = match[1].lower(), match[2].lower(), match[3]
+    if port in (None, PORTS[scheme]):
+        return f"{scheme}://{host}"
+    return f"{scheme}://{host}:{port}"
 
 
 def retry_after_of(
-    headers: Mapping[str, str], *, now: datetime, throttled: bool = False
+    headers: Mapping[str, str], *, now: datetime, reads_reset: bool = False
 ) -> float | None:
-    """Seconds to wait, at most a day: `Retry-After` as seconds or date; for a 429 also
+    """Seconds to wait, at most a day: `Retry-After` as seconds or date; with `reads_reset` also
     `X-Rate-Limit-Reset`, which V1 sends instead. https://www.shipstation.com/docs/api/requirements/
     (V1), https://docs.shipstation.com/rate-limits (V2)"""
-    text = (
-        headers.get("Retry-After")
-        or (headers.get("X-Rate-Limit-Reset") if throttled else None)
-        or ""
-    )
+    text = headers.get("Retry-After") or ""
+    if not text and reads_reset:
+        text = headers.get("X-Rate-Limit-Reset") or ""
     try:
-        is_number = re.fullmatch(r"\s*[0-9]{1,12}(\.[0-9]{1,12})?\s*", text, re.ASCII)
-        seconds = float(text) if is_number else (parsedate_to_datetime(text) - now).total_seconds()
+        if re.fullmatch(r"\s*[0-9]{1,12}(\.[0-9]{1,12})?\s*", text, re.ASCII):
+            seconds = float(text)
+        else:
+            seconds = (parsedate_to_datetime(text) - now).total_seconds()
     except (ValueError, TypeError, IndexError, OverflowError):
         return None
     return min(max(seconds, 0.0), A_DAY)
-
-
-def _json(body: object) -> bytes:
-    return json.dumps(body, allow_nan=False).encode()
 
 
 def outcome_of(status: int) -> str:
@@ -132,16 +117,49 @@ def outcome_of(status: int) -> str:
     return OUTCOMES.get(status) or FAMILIES.get(status // 100, "server_error")
 
 
+def proxy_for(url: str) -> str | None:
+    """The proxy that the environment names for `url` in HTTPS_PROXY, unless NO_PROXY excepts it or
+    it is on this machine; it may hold a password. http:// is only ever this machine."""
+    split = urlsplit(url)
+    if split.scheme != "https" or _is_this_machine(split.hostname or ""):
+        return None
+    return requests.utils.get_environ_proxies(url).get("https")
+
+
+def ca_bundle() -> str | None:
+    """The file or folder of trusted certificates that the environment names in REQUESTS_CA_BUNDLE
+    or SSL_CERT_FILE; None is the built-in one. SettingsError where it isn't there."""
+    for name in ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"):
+        path = os.environ.get(name)
+        if path and not Path(path).exists():
+            raise errors.SettingsError(
+                [f"{name}: there is no {path}; correct the path, or leave the variable empty"]
+            )
+        if path:
+            return path
+    return None
+
+
 @dataclass(slots=True)
 class _Call:
     """One call under way: what it is named in errors, and what came of it so far."""
 
     operation: str
-    said: str
+    name: str
     started: float
-    doubt: Doubt
+    on_unclear: OnUnclear
+    check_answer: Callable[[Answer], None]
+    not_after: float | None = None
     outcome: str = "network"
     headers: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def is_write(self) -> bool:
+        return self.on_unclear is errors.UnclearError
+
+
+def _accept_any(_answer: Answer) -> None:
+    return None
 
 
 @dataclass(kw_only=True, repr=False, eq=False)
@@ -150,8 +168,9 @@ class ApiClient:
     all of them. `timeout`: seconds to connect, and between bytes; a whole answer may take twice the
     latter. `before_call(operation)` may block or raise ThrottledError; `after_call(operation,
     outcome, seconds, headers)` runs once for each call that was made, and returns the seconds to
-    stay away when the vendor fails as a whole: a read that failed is then one that was told to
-    wait."""
+    stay away when the vendor fails as a whole: a read that failed is then one that was asked to
+    wait. `before_write(operation)` and `after_write(operation, is_clear=…)` are called likewise for
+    what may not be repeated."""
 
     system: str
     origins: OriginRule
@@ -161,13 +180,18 @@ class ApiClient:
     max_bytes: int = 20 * 1024 * 1024
     before_call: Callable[[str], None] = lambda _: None
     after_call: Callable[[str, str, float, Mapping[str, str]], float | None] = lambda *_: None
+    before_write: Callable[[str], None] = lambda _: None
+    after_write: Callable[..., None] = lambda *_, **__: None
 
     def __post_init__(self) -> None:
         """SettingsError for a credential that no header can hold: requests would raise with the
         value in its text."""
         # The connection pool below the adapter is made for threads.
         # https://urllib3.readthedocs.io/en/stable/advanced-usage.html
-        self._name, self._adapter = SYSTEMS[self.system], HTTPAdapter(pool_maxsize=64)
+        self._adapter = HTTPAdapter(pool_maxsize=64)
+        self._name = SYSTEMS[self.system]
+        self._proxies: dict[str, str | None] = {}
+        self._ca_bundle = ca_bundle()
         sent = {name: value.get_secret_value() for name, value in self.headers.items()}
         secrets = [*sent.values()]
         if self.auth:
@@ -175,11 +199,8 @@ class ApiClient:
             secrets += [key, secret, base64.b64encode(f"{key}:{secret}".encode()).decode()]
             sent["Authorization"] = f"Basic {secrets[-1]}"
         if not all(re.fullmatch(r"[!-~]+( [!-~]+)*", value) for value in sent.values()):
-            raise errors.SettingsError(
-                [
-                    f"{self._name}: a key or token is empty or has a character that no header can hold; copy it again"
-                ]
-            )
+            problem = "a key or token is empty or has a character that no header can hold"
+            raise errors.SettingsError([f"{self._name}: {problem}; copy it again"])
         self._secrets = sorted(filter(None, secrets), key=len, reverse=True)
         self._sent = sent | {
             "Accept": "application/json",
@@ -189,20 +210,29 @@ class ApiClient:
     def get(self, operation: str, url: str) -> Answer:
         """Read `url`. Raises TemporaryError for everything that another try may mend, else
         PermanentError or one of its kinds."""
-        return self._call(operation, "GET", url, None, errors.TemporaryError)
+        return self._call(self._new_call(operation, errors.TemporaryError), "GET", url, None)
 
     def send(
-        self, operation: str, method: str, url: str, json: object, *, safe_to_repeat: bool = False
+        self,
+        operation: str,
+        method: str,
+        url: str,
+        json: object,
+        *,
+        safe_to_repeat: bool = False,
+        check_answer: Callable[[Answer], None] = _accept_any,
+        not_after: float | None = None,
     ) -> Answer:
         """Write `json` to `url`. Where it may have been done without our knowing, that is
-        UnclearError, unless it is `safe_to_repeat`."""
-        return self._call(
-            operation,
-            method,
-            url,
-            json,
-            errors.TemporaryError if safe_to_repeat else errors.UnclearError,
-        )
+        UnclearError, unless it is `safe_to_repeat`; `check_answer` raises it for a 2xx that does
+        not say yes. ThrottledError, with nothing sent, when its turn comes only after `not_after`,
+        a moment of the monotonic clock."""
+        on_unclear: OnUnclear = errors.UnclearError
+        if safe_to_repeat:
+            on_unclear = errors.TemporaryError
+        call = self._new_call(operation, on_unclear)
+        call.check_answer, call.not_after = check_answer, not_after
+        return self._call(call, method, url, json)
 
     def check_origin(self, url: str) -> None:
         """ForeignUrlError unless our credentials may go where `url` points."""
@@ -220,62 +250,93 @@ class ApiClient:
         may repeat."""
         return vendor_words(body, secrets=self._secrets)
 
-    def _call(self, operation: str, method: str, url: str, json: object, doubt: Doubt) -> Answer:
-        """Sent once: no redirects, no retries. `doubt` is raised where it may have been done
-        without our knowing."""
+    def without_secrets(self, text: str) -> str:
+        """`text` in one printable line, without any of our credentials."""
+        for secret in self._secrets:
+            text = text.replace(secret, "***")
+        return "".join(char if char.isprintable() else " " for char in text)
+
+    def _new_call(self, operation: str, on_unclear: OnUnclear) -> _Call:
+        name = f"{self._name} {operation}"
+        return _Call(operation, name, time.monotonic(), on_unclear, _accept_any)
+
+    def _call(self, call: _Call, method: str, url: str, json: object) -> Answer:
+        """Sent once: no redirects, no retries."""
         self.check_origin(url)
-        self.before_call(operation)
-        call = _Call(operation, f"{self._name} {operation}", time.monotonic(), doubt)
+        if call.is_write:
+            self.before_write(call.operation)
+        self.before_call(call.operation)
+        call.started = time.monotonic()
+        if call.not_after is not None and call.started > call.not_after:
+            raise errors.ThrottledError(
+                f"{call.name}: not sent, its turn came too late", retry_after=SHORTEST_WAIT
+            )
         stay_away: float | None = None
+        is_clear = True
         try:
             try:
                 return self._exchange(call, method, url, json)
+            except errors.UnclearError:
+                is_clear = False
+                raise
             finally:
-                stay_away = self.after_call(
-                    operation, call.outcome, time.monotonic() - call.started, call.headers
-                )
+                seconds = time.monotonic() - call.started
+                stay_away = self.after_call(call.operation, call.outcome, seconds, call.headers)
+                if call.is_write:
+                    self.after_write(call.operation, is_clear=is_clear)
         except errors.TemporaryError as exc:
             if stay_away is None:
                 raise
             raise errors.ThrottledError(str(exc), retry_after=stay_away) from exc
 
     def _exchange(self, call: _Call, method: str, url: str, json: object) -> Answer:
+        request = self._request(method, url, json)
         try:
-            with self._adapter.send(
-                self._request(method, url, json), stream=True, timeout=self.timeout
-            ) as response:
+            with self._send(request) as response:
                 call.headers, call.outcome = response.headers, outcome_of(response.status_code)
                 if call.outcome != "ok":
                     self._refuse(call, response)
-                return Answer(
-                    response.status_code, response.headers, self._body(response, call.started)
-                )
+                body = self._body(response, call.started)
+                answer = Answer(response.status_code, response.headers, body)
         except _LOST as exc:
             call.outcome = "network"
-            # urllib3 wraps the reason. Only its kind is told (a text may quote a header); without a
-            # connection nothing can have been done.
-            root = getattr(exc.args[0] if exc.args else None, "reason", None) or exc
-            is_unsent = any(isinstance(fault, _UNSENT) for fault in (root, *root.args))
-            raise (errors.TemporaryError if is_unsent else call.doubt)(
-                f"{call.said}: no answer ({type(root).__name__})"
-            ) from exc
+            raise _lost(call, exc) from exc
         except _UNREADABLE as exc:
             call.outcome = "unreadable"
-            raise call.doubt(
-                f"{call.said}: answered, but not with JSON of at most {self.max_bytes} bytes"
+            raise call.on_unclear(
+                f"{call.name}: answered, but not with JSON of at most {self.max_bytes} bytes"
             ) from exc
+        try:
+            call.check_answer(answer)
+        except errors.UnclearError:
+            call.outcome = "unclear"
+            raise
+        return answer
+
+    def _send(self, request: requests.PreparedRequest) -> requests.Response:
+        origin = origin_of(request.url or "")
+        if origin not in self._proxies:
+            self._proxies[origin] = proxy_for(origin)
+        proxy = self._proxies[origin]
+        return self._adapter.send(
+            request,
+            stream=True,
+            timeout=self.timeout,
+            verify=self._ca_bundle or True,
+            proxies={"https": proxy} if proxy else None,
+        )
 
     def _request(self, method: str, url: str, json: object) -> requests.PreparedRequest:
-        """Made by hand: a Session would read proxies and .netrc of the machine, keep the vendor's
-        cookies, and follow redirects; and it takes twice the time. `check_origin` has seen that the
-        URL is plain ASCII already."""
+        """Made by hand: a Session would read .netrc of the machine, keep the vendor's cookies, and
+        follow redirects; and it takes twice the time. `check_origin` has seen that the URL is plain
+        ASCII already."""
         request = requests.PreparedRequest()
-        request.method, request.url, request.headers = method, url, CaseInsensitiveDict(self._sent)
+        request.method, request.url = method, url
+        request.headers = CaseInsensitiveDict(self._sent)
         if json is not None:
             request.body = _json(json)
-            request.headers.update(
-                {"Content-Type": "application/json", "Content-Length": str(len(request.body))}
-            )
+            request.headers["Content-Type"] = "application/json"
+            request.headers["Content-Length"] = str(len(request.body))
         return request
 
     def _body(self, response: requests.Response, started: float) -> Any:
@@ -289,36 +350,71 @@ class ApiClient:
                 raise ValueError("too large")
             if time.monotonic() > started + 2 * self.timeout[1]:
                 raise requests.ReadTimeout
-        return (
-            json.loads(raw, parse_constant=int) if raw.strip() else None
-        )  # `int` refuses NaN and Infinity, which are not JSON
+        if not raw.strip():
+            return None
+        # `int` refuses NaN and Infinity, which are not JSON.
+        return json.loads(raw, parse_constant=int)
 
     def _refuse(self, call: _Call, response: requests.Response) -> NoReturn:
         """The status alone decides which error; a body that can't be read only leaves us without
         the vendor's words."""
-        outcome, doubt, body = call.outcome, call.doubt, None
-        said = text = f"{call.said}: answered {response.status_code}"
-        if outcome == "redirect":
-            # Purple Dot sends unknown paths to its login page, which would look like success. The
-            # target may hold a token: not told.
-            raise errors.CredentialsError(f"{said}, redirected: wrong path or token")
+        answered = f"{call.name}: answered {response.status_code}"
+        if call.outcome == "redirect":
+            self._refuse_redirect(call, answered)
+        body = None
+        text = answered
         with suppress(*_LOST, *_UNREADABLE):
             body = self._body(response, call.started)
-            text = f"{said}: {self.words_in(body)}".removesuffix(": ")
-        wait = retry_after_of(
-            response.headers, now=datetime.now(UTC), throttled=outcome == "throttled"
-        )
-        if outcome == "throttled":
-            raise errors.ThrottledError(text, retry_after=wait)
-        if outcome == "server_error":
-            raise (
-                errors.TemporaryError(text, retry_after=wait)
-                if doubt is errors.TemporaryError
-                else doubt(text)
-            )
-        if outcome == "credentials":
+            text = f"{answered}: {self.words_in(body)}".removesuffix(": ")
+        if call.outcome == "throttled":
+            raise errors.ThrottledError(text, retry_after=self._wish(call, response))
+        if call.outcome == "server_error" and call.is_write:
+            raise errors.UnclearError(text)
+        if call.outcome == "server_error":
+            raise errors.TemporaryError(text, retry_after=self._wish(call, response))
+        if call.outcome == "credentials":
             raise errors.CredentialsError(text)
-        reason = Reason.REJECTED_BY_PURPLE_DOT if self.system == "purple_dot" else Reason.BAD_SHAPE
-        raise (errors.NotFoundError if outcome == "not_found" else errors.PermanentError)(
-            text, reason=reason, body=body
+        reason = Reason.BAD_SHAPE
+        if self.system == "purple_dot":
+            reason = Reason.REJECTED_BY_PURPLE_DOT
+        if call.outcome == "not_found":
+            raise errors.NotFoundError(text, reason=reason, body=body)
+        raise errors.PermanentError(text, reason=reason, body=body)
+
+    def _refuse_redirect(self, call: _Call, answered: str) -> NoReturn:
+        # The target may hold a token, so it is not named.
+        if call.is_write:
+            # Whether the write was done before we were sent elsewhere, nobody says.
+            raise errors.UnclearError(f"{answered}, redirected")
+        # Purple Dot sends unknown paths to its login page, which would look like success.
+        raise errors.CredentialsError(f"{answered}, redirected: wrong path or token")
+
+    def _wish(self, call: _Call, response: requests.Response) -> float | None:
+        """Seconds, never so few that we call without a pause, nor so many that nobody finds out."""
+        is_throttled = call.outcome == "throttled"
+        wish = retry_after_of(
+            response.headers,
+            now=datetime.now(UTC),
+            reads_reset=is_throttled and self.system in COUNTS_IN_HEADERS,
         )
+        return None if wish is None else min(max(wish, SHORTEST_WAIT), LONGEST_WAIT)
+
+
+def _lost(call: _Call, exc: Exception) -> errors.BridgeError:
+    """urllib3 wraps the reason. Only its kind is named (a text may quote a header); without a
+    connection nothing can have been done."""
+    root = getattr(exc.args[0] if exc.args else None, "reason", None) or exc
+    is_unsent = any(isinstance(fault, _UNSENT) for fault in (exc, root, *root.args))
+    if is_unsent or _NO_TUNNEL in str(exc):
+        return errors.TemporaryError(f"{call.name}: no connection ({type(root).__name__})")
+    return call.on_unclear(f"{call.name}: no answer ({type(root).__name__})")
+
+
+def _is_this_machine(host: str) -> bool:
+    with suppress(ValueError):
+        return ip_address(host).is_loopback
+    return host == "localhost"
+
+
+def _json(body: object) -> bytes:
+    return json.dumps(body, allow_nan=False).encode()

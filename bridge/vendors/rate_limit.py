@@ -3,7 +3,6 @@ stays away while the vendor fails."""
 
 import re
 import threading
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -17,148 +16,150 @@ from bridge.domain.errors import StorageError, ThrottledError
 from bridge.domain.events import Lane
 from bridge.store import rate_limits, shared_state
 from bridge.store.engine.database import Database
-from bridge.vendors.http import retry_after_of
+from bridge.vendors.http import COUNTS_IN_HEADERS, retry_after_of
 
 log = structlog.get_logger(__name__)
 
 _LONGEST_WAIT = 5.0
 _DEFAULT_PAUSE = 30.0
-_BLOCK_SECONDS = 0.1
-_BLOCK_LASTS = 1.0
+_LINE_LENGTH = 60.0
+"""Seconds: nobody is sent away for longer only because others wait, too. The line of a longer
+backlog begins anew at its front, so that its work comes back evenly."""
+
+_LINE_PACE = 0.75
+"""Who is sent away comes back a little late, by jitter. So the line is given out a little fast: a
+turn that nobody comes for is lost."""
+
 _REFUSED = frozenset({"credentials", "redirect"})
 _FAILED = frozenset({"server_error", "network", "unreadable"})
 
 
 @dataclass(slots=True)
-class Journey:
-    """Whose calls these are: their lane, and how many were made so far. What has made none loses
-    nothing by coming back later."""
+class CallContext:
+    """Whose calls these are: their lane, and how many were made so far. Work that has made none
+    loses nothing by coming back later."""
 
     lane: Lane
     calls: int = 0
 
 
-_journey: ContextVar[Journey | None] = ContextVar("journey", default=None)
+_context: ContextVar[CallContext | None] = ContextVar("call_context", default=None)
 
 
 @contextmanager
 def calls_in(lane: Lane) -> Iterator[None]:
     """Every call to a vendor within this block goes in `lane`."""
-    token = _journey.set(Journey(lane))
+    token = _context.set(CallContext(lane))
     try:
         yield
     finally:
-        _journey.reset(token)
+        _context.reset(token)
 
 
-@dataclass(slots=True)
-class WaitingRoom:
-    """How many threads of a worker may wait for a turn, so that one slow vendor does not hold them
-    all."""
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What an answer says of the vendor's limits: seconds to pause, calls a minute that it allows,
+    and calls that remain where they are so few that they matter."""
 
-    seats: int
-    taken: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    pause: float | None = None
+    allowed: int | None = None
+    remaining: int | None = None
 
 
 @dataclass(slots=True)
 class Budget:
     """Shared by all processes of one database, and by the threads of this one. A 429 pauses
-    everyone; so does a vendor that fails."""
+    everyone; so does a vendor that fails. `waiters`: how many threads may wait for work that has
+    made no call yet; None is all."""
 
     database: Database
     system: str
     per_minute: int
     stopping: threading.Event
-    room: WaitingRoom | None = None
+    waiters: int | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
-    _block: int = 0
-    _block_until: float = 0.0
-    _line_until: float = 0.0
+    _waiting: int = 0
+    _line: dict[Lane, float] = field(default_factory=dict)
     _is_failing: bool = False
-    _told: int | None = None
+    _are_writes_failing: bool = False
+    _vendor_allows: int | None = None
     _is_refused: bool | None = None
 
     @property
     def allowed(self) -> int:
         """Calls a minute: the setting, or less where the vendor says so."""
-        return min(self.per_minute, self._told or self.per_minute)
+        return min(self.per_minute, self._vendor_allows or self.per_minute)
 
     def before_call(self, operation: str) -> None:
-        """Wait for our turn, however many go before us: giving up would waste the calls that were
-        made already. Raises ThrottledError for one long pause, or when too many wait and this
-        journey has made no call yet; it says when to come back."""
-        journey = _journey.get() or Journey(Lane.LIVE)
-        turn = self._take(journey.lane)
-        if turn > 0:
-            self._wait(operation, journey, turn)
-        journey.calls += 1
+        """Wait for a turn. Raises ThrottledError, which says when to come back, for a long pause,
+        and where work that has made no call yet would take one thread too many."""
+        context = _context.get() or CallContext(Lane.LIVE)
+        wait, now = self._take(context.lane)
+        if wait > 0:
+            self._wait(operation, context, wait, now)
+        context.calls += 1
 
-    def _wait(self, operation: str, journey: Journey, turn: float) -> None:
-        longest = self._patience(journey)
-        with self._seat(operation, journey):
-            while turn > 0:
-                if turn > longest or self.stopping.wait(turn):
+    def _wait(self, operation: str, context: CallContext, wait: float, now: float) -> None:
+        with self._waiting_thread(context, wait) as may_wait:
+            while wait > 0:
+                if not may_wait or wait > self._longest_wait(context):
+                    retry_after = self._place_in_line(context.lane, wait, now)
                     raise ThrottledError(
-                        f"no budget left for {self.system} {operation}", retry_after=turn
+                        f"no budget left for {self.system} {operation}", retry_after=retry_after
                     )
-                turn = self._take(journey.lane)
-
-    def _patience(self, journey: Journey) -> float:
-        """Whoever has made calls already waits for the next one of even the smallest budget: come
-        back later, they would begin anew and never end."""
-        return (
-            max(_LONGEST_WAIT, 2 * 60 / self.allowed * (1 + journey.lane))
-            if journey.calls
-            else _LONGEST_WAIT
-        )
+                if self.stopping.wait(wait):
+                    raise ThrottledError(
+                        f"stopped before {self.system} {operation}", retry_after=wait
+                    )
+                wait, now = self._take(context.lane)
 
     @contextmanager
-    def _seat(self, operation: str, journey: Journey) -> Iterator[None]:
-        room = self.room or WaitingRoom(seats=1_000_000)
-        with room.lock:
-            is_full = room.taken >= room.seats and not journey.calls
-            room.taken += not is_full
-        if is_full:
-            raise ThrottledError(
-                f"too many wait for {self.system} {operation} already",
-                retry_after=self._place_in_line(),
-            )
+    def _waiting_thread(self, context: CallContext, wait: float) -> Iterator[bool]:
+        """Whether this thread may wait. Work that has made calls always may: come back later, it
+        would make them all again, and never end."""
+        if context.calls or self.waiters is None or wait > _LONGEST_WAIT:
+            yield True
+            return
+        with self._lock:
+            may_wait = self._waiting < self.waiters
+            self._waiting += may_wait
         try:
-            yield
+            yield may_wait
         finally:
-            with room.lock:
-                room.taken -= 1
+            with self._lock:
+                self._waiting -= may_wait
 
-    def _place_in_line(self) -> float:
-        """Seconds until two calls for each that stood in line before us will have been made."""
-        with self._lock:
-            moment = time.monotonic()
-            self._line_until = max(self._line_until, moment) + 2 * 60 / self.allowed
-            return self._line_until - moment
+    def _longest_wait(self, context: CallContext) -> float:
+        """Work that has made calls waits for the next one of even the smallest budget."""
+        if not context.calls:
+            return _LONGEST_WAIT
+        return max(_LONGEST_WAIT, 2 * 60 / self.allowed * (1 + context.lane))
 
-    def _take(self, lane: Lane) -> float:
-        """Seconds to wait, 0.0 when the call may go. At a high rate a tenth of a second's calls are
-        taken at once."""
+    def _place_in_line(self, lane: Lane, wait: float, now: float) -> float:
+        """Seconds until a call for each that stands in line before us will have been made. Nobody
+        stands behind a lower lane."""
+        if wait > _LONGEST_WAIT:
+            return wait  # The vendor is paused: nobody knows yet how fast it goes on then.
         with self._lock:
-            if self._block and time.monotonic() < self._block_until:
-                self._block -= 1
-                return 0.0
-            calls = max(1, int(self.allowed * _BLOCK_SECONDS / 60))
-            with self.database.begin(durable=False) as connection:
-                now = self.database.now(connection)
-                turn = rate_limits.take(
-                    connection,
-                    self.system,
-                    per_minute=self.allowed,
-                    now=now,
-                    lane=lane,
-                    calls=calls,
-                )
-            if turn.calls:
-                self._is_failing, self._told = turn.is_failing, turn.allowed_per_minute
-                self._block, self._block_until = turn.calls - 1, time.monotonic() + _BLOCK_LASTS
-            return turn.wait
+            ahead = max(self._line.get(other, 0.0) for other in Lane if other <= lane)
+            place = max(ahead, now + wait)
+            if place > now + _LINE_LENGTH:
+                place = now + wait
+            interval = rate_limits.pace(self.allowed).interval
+            self._line[lane] = place + interval * _LINE_PACE
+        return place - now
+
+    def _take(self, lane: Lane) -> tuple[float, float]:
+        """(seconds to wait, 0.0 when the call may go; now)."""
+        with self._lock, self.database.begin(durable=False) as connection:
+            now = self.database.now(connection)
+            grant = rate_limits.take(
+                connection, self.system, per_minute=self.allowed, now=now, lane=lane
+            )
+        if grant.wait == 0:
+            self._is_failing = grant.is_failing
+            self._vendor_allows = grant.allowed_per_minute
+        return grant.wait, now.timestamp()
 
     def after_call(
         self, operation: str, outcome: str, seconds: float, headers: Mapping[str, str]
@@ -169,85 +170,114 @@ class Budget:
         metrics.API_SECONDS.labels(system=self.system, operation=operation).observe(seconds)
         with suppress(StorageError):  # What could not be noted is learned from the next answer.
             if outcome in _FAILED:
-                return self._failed()
+                return self._note_failure()
             if self._is_failing:
-                self._worked()
-            self._learn(outcome, headers)
+                self._note_success()
+            self._note_limits(outcome, headers)
             if outcome == "ok" or outcome in _REFUSED:
-                self._mind_credentials(is_refused=outcome in _REFUSED)
+                self._note_credentials(is_refused=outcome in _REFUSED)
         return None
 
-    def _mind_credentials(self, *, is_refused: bool) -> None:
+    def before_write(self, operation: str) -> None:
+        """While the answers to writes are unclear, only one is tried now and then; for the others,
+        ThrottledError."""
+        with self.database.begin(durable=False) as connection:
+            now = self.database.now(connection)
+            grant = rate_limits.take_write(connection, self.system, now=now)
+        self._are_writes_failing = grant.is_failing
+        if grant.wait > 0:
+            raise ThrottledError(
+                f"{self.system} gave no clear answer to the last writes, so {operation} waits",
+                retry_after=grant.wait,
+            )
+
+    def after_write(self, operation: str, *, is_clear: bool) -> None:
+        """A write was answered; `is_clear` is whether the answer says if it was done."""
+        if is_clear and not self._are_writes_failing:
+            return
+        wait = None
+        with suppress(StorageError), self.database.begin(durable=False) as connection:
+            if is_clear:
+                rate_limits.write_clear(connection, self.system)
+            else:
+                now = self.database.now(connection)
+                wait = rate_limits.write_unclear(connection, self.system, now=now)
+        if wait is not None:
+            log.warning(
+                "writes_unclear",
+                system=self.system,
+                operation=operation,
+                next_try_after_seconds=round(wait),
+            )
+
+    def _note_credentials(self, *, is_refused: bool) -> None:
         """Noted when it changes, and at this process's first call, for the alerts."""
         if is_refused == self._is_refused:
             return
+        name = shared_state.REFUSED + self.system
         with self.database.begin(durable=False) as connection:
             if is_refused:
-                shared_state.put(
-                    connection,
-                    shared_state.REFUSED + self.system,
-                    True,
-                    now=self.database.now(connection),
-                )
+                shared_state.put(connection, name, True, now=self.database.now(connection))
             else:
-                shared_state.drop(connection, shared_state.REFUSED + self.system)
+                shared_state.drop(connection, name)
         self._is_refused = is_refused
 
-    def _failed(self) -> float | None:
-        self._is_failing, self._block = True, 0
+    def _note_failure(self) -> float | None:
+        self._is_failing = True
         with self.database.begin(durable=False) as connection:
             wait = rate_limits.failed(connection, self.system, now=self.database.now(connection))
         if wait is not None:
             log.warning("vendor_down", system=self.system, probe_after_seconds=round(wait))
         return wait
 
-    def _worked(self) -> None:
+    def _note_success(self) -> None:
         self._is_failing = False
         with self.database.begin(durable=False) as connection:
             rate_limits.worked(connection, self.system)
         log.info("vendor_well_again", system=self.system)
 
-    def _learn(self, outcome: str, headers: Mapping[str, str]) -> None:
-        pause, allowed, remaining = lesson(
-            outcome, headers, now=datetime.now(UTC), per_minute=self.allowed
+    def _note_limits(self, outcome: str, headers: Mapping[str, str]) -> None:
+        limits = parse_limits(
+            self.system, outcome, headers, now=datetime.now(UTC), per_minute=self.allowed
         )
-        is_news = allowed is not None and allowed != self._told
-        if pause is None and remaining is None and not is_news:
+        is_new_rate = limits.allowed is not None and limits.allowed != self._vendor_allows
+        if limits.pause is None and limits.remaining is None and not is_new_rate:
             return
-        self._block = 0
         with self.database.begin(durable=False) as connection:
             now = self.database.now(connection)
-            if pause is not None:
-                rate_limits.pause(connection, self.system, seconds=pause, now=now)
+            if limits.pause is not None:
+                rate_limits.pause(connection, self.system, seconds=limits.pause, now=now)
             rate_limits.learn(
                 connection,
                 self.system,
-                allowed=allowed,
-                remaining=remaining,
+                allowed=limits.allowed,
+                remaining=limits.remaining,
                 per_minute=self.allowed,
                 now=now,
             )
 
 
-def lesson(
-    outcome: str, headers: Mapping[str, str], *, now: datetime, per_minute: int
-) -> tuple[float | None, int | None, int | None]:
-    """What an answer teaches: (seconds to pause, calls a minute that it allows, calls that remain
-    where they are so few that they matter). ShipStation V1 counts in headers, for all programs of
-    one key: https://www.shipstation.com/docs/api/requirements/"""
+def parse_limits(
+    system: str, outcome: str, headers: Mapping[str, str], *, now: datetime, per_minute: int
+) -> Limits:
+    """What an answer says of the vendor's limits. Only ShipStation V1 counts in headers, for all
+    programs of one key; from any other vendor the same names may mean anything.
+    https://www.shipstation.com/docs/api/requirements/"""
+    has_count = system in COUNTS_IN_HEADERS
     if outcome == "throttled":
-        wait = retry_after_of(headers, now=now, throttled=True)
-        return (_DEFAULT_PAUSE if wait is None else wait), None, None
-    allowed, remaining = (
-        _count(headers.get(f"X-Rate-Limit-{name}")) for name in ("Limit", "Remaining")
-    )
+        wait = retry_after_of(headers, now=now, reads_reset=has_count)
+        return Limits(pause=_DEFAULT_PAUSE if wait is None else wait)
+    if not has_count:
+        return Limits()
+    allowed = _count(headers.get("X-Rate-Limit-Limit")) or None
+    remaining = _count(headers.get("X-Rate-Limit-Remaining"))
     if remaining == 0:
-        return retry_after_of(headers, now=now, throttled=True), allowed or None, None
-    return (
-        None,
-        allowed or None,
-        remaining if remaining is not None and remaining < max(5, per_minute // 10) else None,
-    )
+        reset = retry_after_of(headers, now=now, reads_reset=True)
+        # A window of V1's is a minute; what says more is no number of seconds.
+        return Limits(pause=None if reset is None else min(reset, 60.0), allowed=allowed)
+    if remaining is not None and remaining >= max(5, per_minute // 10):
+        remaining = None
+    return Limits(allowed=allowed, remaining=remaining)
 
 
 def _count(text: str | None) -> int | None:

@@ -1,10 +1,14 @@
 """A process keeps to its budgets: it waits for its turn, comes back later where too many wait,
-learns from answers, and stays away."""
+learns from answers, and stays away; and it uses what the vendor allows."""
 
+import heapq
 import socket
 import threading
+from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from itertools import pairwise
+from random import Random
 
 import pytest
 
@@ -13,7 +17,7 @@ from bridge.domain.events import Lane
 from bridge.store import rate_limits
 from bridge.store.engine.database import Database
 from bridge.vendors.http import ApiClient
-from bridge.vendors.rate_limit import Budget, WaitingRoom, calls_in, lesson
+from bridge.vendors.rate_limit import Budget, Limits, calls_in, parse_limits
 from tests.support.fakes import Clock, WatchedDatabase
 
 pytest_plugins = ["tests.support.database_fixtures"]
@@ -25,14 +29,14 @@ def budget(
     database: Database,
     *,
     per_minute: int = 60,
-    room: WaitingRoom | None = None,
+    waiters: int | None = None,
     hurried: bool = True,
 ) -> Budget:
     """`hurried`: a wait ends at once, as when the worker stops."""
     stopping = threading.Event()
     if hurried:
         stopping.set()
-    return Budget(database, "purple_dot", per_minute, stopping, room)
+    return Budget(database, "purple_dot", per_minute, stopping, waiters)
 
 
 def calls_until_told_to_wait(ours: Budget) -> int:
@@ -44,9 +48,9 @@ def calls_until_told_to_wait(ours: Budget) -> int:
     return 1000
 
 
-def test_spent_budget_says_when_to_come_back(database: WatchedDatabase) -> None:
-    ours = budget(database)
-    assert calls_until_told_to_wait(ours) == 6
+def test_spent_budget_says_when_to_come_back(ledger: WatchedDatabase) -> None:
+    ours = budget(ledger)
+    assert calls_until_told_to_wait(ours) == 4
 
     with pytest.raises(ThrottledError) as told:
         ours.before_call("order")
@@ -54,110 +58,108 @@ def test_spent_budget_says_when_to_come_back(database: WatchedDatabase) -> None:
     assert 0 < told.value.retry_after <= 2
 
 
-def test_high_rate_asks_the_database_once_for_many_calls(database: WatchedDatabase) -> None:
-    ours = budget(database, per_minute=60_000)
-    for _ in range(100):
-        ours.before_call("order")
-
-    with database.read() as connection:
-        assert (
-            rate_limits.state(
-                connection, "purple_dot", per_minute=60_000, now=database.now(connection)
-            ).calls_left
-            == 5900
-        )
-
-
-def test_full_waiting_room_sends_back_who_has_made_no_call_yet_each_to_a_later_time(
-    database: WatchedDatabase,
+def test_work_that_made_no_call_yet_is_sent_back_each_to_a_turn_of_its_own(
+    ledger: WatchedDatabase,
 ) -> None:
-    ours = budget(database, per_minute=60, room=WaitingRoom(seats=0))
+    ours = budget(ledger, per_minute=60, waiters=0)
     calls_until_told_to_wait(ours)
 
     waits = []
-    for _ in range(3):
-        with calls_in(Lane.LIVE), pytest.raises(ThrottledError, match="too many wait") as told:
+    for _ in range(4):
+        with calls_in(Lane.LIVE), pytest.raises(ThrottledError, match="no budget left") as told:
             ours.before_call("order")
         waits.append(told.value.retry_after or 0)
 
-    assert waits == sorted(waits)
-    assert waits[2] - waits[0] > 3
+    steps = [later - earlier for earlier, later in pairwise(waits)]
+    assert all(0.5 < step < 1.1 for step in steps)
 
 
-def test_journey_that_made_calls_already_waits_even_where_the_room_is_full(
-    database: WatchedDatabase,
+def test_higher_lane_does_not_stand_behind_a_lower_one(ledger: WatchedDatabase) -> None:
+    ours = budget(ledger, per_minute=60, waiters=0)
+    calls_until_told_to_wait(ours)
+
+    def place(lane: Lane) -> float:
+        with calls_in(lane), pytest.raises(ThrottledError) as told:
+            ours.before_call("order")
+        return told.value.retry_after or 0
+
+    sweep = [place(Lane.SWEEP) for _ in range(30)]
+
+    assert place(Lane.LIVE) < 2 < max(sweep)
+
+
+def test_work_that_made_calls_already_waits_even_where_no_thread_may(
+    ledger: WatchedDatabase,
 ) -> None:
-    ours = budget(database, per_minute=60, room=WaitingRoom(seats=0))
+    ours = budget(ledger, per_minute=60, waiters=0)
     with calls_in(Lane.LIVE):
         ours.before_call("order")
         calls_until_told_to_wait(ours)
-        with pytest.raises(
-            ThrottledError, match="no budget left"
-        ):  # It waited until the worker stopped.
+        with pytest.raises(ThrottledError, match="stopped before"):
             ours.before_call("order")
 
 
-def test_each_lane_stands_back_for_the_higher_ones(database: WatchedDatabase) -> None:
+def test_each_lane_stands_back_for_the_higher_ones(ledger: WatchedDatabase) -> None:
     counts = []
     for lane in reversed(Lane):
         with calls_in(lane):
-            counts.append(calls_until_told_to_wait(budget(database, per_minute=120)))
+            counts.append(calls_until_told_to_wait(budget(ledger, per_minute=120)))
 
-    assert counts == [6, 2, 2, 2]
+    assert counts == [4, 1, 1, 1]
 
 
 # What answers teach
 
 
+COUNTED = {"X-Rate-Limit-Limit": "40", "X-Rate-Limit-Remaining": "2", "X-Rate-Limit-Reset": "30"}
+
+
 @pytest.mark.parametrize(
-    ("outcome", "headers", "taught"),
+    ("outcome", "headers", "limits"),
     [
-        ("ok", {}, (None, None, None)),
-        ("throttled", {"Retry-After": "12"}, (12, None, None)),
-        ("throttled", {"Retry-After": "Sun, 01 Mar 2026 12:00:20 GMT"}, (20, None, None)),
-        ("throttled", {"X-Rate-Limit-Reset": "7"}, (7, None, None)),
-        ("throttled", {}, (30, None, None)),
+        ("ok", {}, Limits()),
+        ("throttled", {"Retry-After": "12"}, Limits(12)),
+        ("throttled", {"Retry-After": "Sun, 01 Mar 2026 12:00:20 GMT"}, Limits(20)),
+        ("throttled", {"X-Rate-Limit-Reset": "7"}, Limits(7)),
+        ("throttled", {}, Limits(30)),
+        ("ok", COUNTED | {"X-Rate-Limit-Remaining": "39"}, Limits(None, 40, None)),
+        ("ok", COUNTED, Limits(None, 40, 2)),
+        ("ok", COUNTED | {"X-Rate-Limit-Remaining": "0"}, Limits(30, 40)),
         (
             "ok",
-            {
-                "X-Rate-Limit-Limit": "40",
-                "X-Rate-Limit-Remaining": "39",
-                "X-Rate-Limit-Reset": "58",
-            },
-            (None, 40, None),
+            COUNTED | {"X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "1772366400"},
+            Limits(60, 40),
         ),
-        (
-            "ok",
-            {"X-Rate-Limit-Limit": "40", "X-Rate-Limit-Remaining": "2", "X-Rate-Limit-Reset": "30"},
-            (None, 40, 2),
-        ),
-        (
-            "ok",
-            {"X-Rate-Limit-Limit": "40", "X-Rate-Limit-Remaining": "0", "X-Rate-Limit-Reset": "30"},
-            (30, 40, None),
-        ),
-        ("ok", {"X-Rate-Limit-Limit": "-1", "X-Rate-Limit-Remaining": "many"}, (None, None, None)),
-        ("ok", {"X-Rate-Limit-Limit": "0"}, (None, None, None)),
+        ("ok", {"X-Rate-Limit-Limit": "-1", "X-Rate-Limit-Remaining": "many"}, Limits()),
+        ("ok", {"X-Rate-Limit-Limit": "0"}, Limits()),
     ],
 )
-def test_lesson_of_an_answer(
-    outcome: str, headers: Mapping[str, str], taught: tuple[float | None, int | None, int | None]
+def test_what_v1_says_of_its_limits(
+    outcome: str, headers: Mapping[str, str], limits: Limits
 ) -> None:
-    assert lesson(outcome, headers, now=NOW, per_minute=60) == taught
+    assert parse_limits("shipstation_v1", outcome, headers, now=NOW, per_minute=60) == limits
 
 
-def test_throttled_answer_pauses_every_process(database: WatchedDatabase) -> None:
-    budget(database).after_call("order", "throttled", 0.1, {"Retry-After": "44"})
+@pytest.mark.parametrize("system", ["shipstation", "purple_dot"])
+@pytest.mark.parametrize("remaining", ["0", "2", "39"])
+def test_headers_of_v1_mean_nothing_from_any_other_vendor(system: str, remaining: str) -> None:
+    headers = COUNTED | {"X-Rate-Limit-Remaining": remaining}
+
+    assert parse_limits(system, "ok", headers, now=NOW, per_minute=60) == Limits()
+
+
+def test_throttled_answer_pauses_every_process(ledger: WatchedDatabase) -> None:
+    budget(ledger).after_call("order", "throttled", 0.1, {"Retry-After": "44"})
 
     with pytest.raises(ThrottledError) as told:
-        budget(database).before_call("order")
+        budget(ledger).before_call("order")
     assert told.value.retry_after == 44
 
 
 def test_rate_that_the_vendor_allows_is_kept_to_and_raised_again(
-    database: WatchedDatabase, clock: Clock
+    ledger: WatchedDatabase, clock: Clock
 ) -> None:
-    ours = budget(database, per_minute=600)
+    ours = Budget(ledger, "shipstation_v1", 600, threading.Event())
     ours.before_call("order")
     ours.after_call("order", "ok", 0.1, {"X-Rate-Limit-Limit": "40"})
     clock.advance(60)
@@ -182,8 +184,8 @@ def client(ours: Budget) -> ApiClient:
     )
 
 
-def failing(database: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
-    ours = budget(database)
+def failing(ledger: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
+    ours = budget(ledger)
     for _ in range(times):
         ours.after_call("order", "server_error", 0.1, {})
         clock.advance(20)
@@ -191,17 +193,17 @@ def failing(database: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
 
 
 def test_read_that_fails_while_the_vendor_is_down_costs_no_attempt(
-    database: WatchedDatabase, clock: Clock
+    ledger: WatchedDatabase, clock: Clock
 ) -> None:
-    api = client(failing(database, clock))
+    api = client(failing(ledger, clock))
 
     with pytest.raises(ThrottledError) as told:
         api.get("order", f"{NOBODY}/x")
     assert told.value.retry_after == 15
 
 
-def test_read_that_fails_before_that_costs_one(database: WatchedDatabase, clock: Clock) -> None:
-    api = client(failing(database, clock, times=2))
+def test_read_that_fails_before_that_costs_one(ledger: WatchedDatabase, clock: Clock) -> None:
+    api = client(failing(ledger, clock, times=2))
 
     with pytest.raises(TemporaryError) as told:
         api.get("order", f"{NOBODY}/x")
@@ -209,9 +211,9 @@ def test_read_that_fails_before_that_costs_one(database: WatchedDatabase, clock:
 
 
 def test_write_without_a_clear_answer_stays_unclear_while_the_vendor_is_down(
-    database: WatchedDatabase, clock: Clock, deaf_server: Callable[[], str]
+    ledger: WatchedDatabase, clock: Clock, deaf_server: Callable[[], str]
 ) -> None:
-    ours, url = failing(database, clock), deaf_server()
+    ours, url = failing(ledger, clock), deaf_server()
     api = ApiClient(
         system="purple_dot",
         origins={url}.__contains__,
@@ -223,23 +225,24 @@ def test_write_without_a_clear_answer_stays_unclear_while_the_vendor_is_down(
         api.send("create_fulfillment", "POST", f"{url}/fulfillment", {})
 
 
-def test_success_lets_everybody_call_again(database: WatchedDatabase, clock: Clock) -> None:
-    ours = failing(database, clock)
+def test_success_lets_everybody_call_again(ledger: WatchedDatabase, clock: Clock) -> None:
+    ours = failing(ledger, clock)
     ours.before_call("order")
     ours.after_call("order", "ok", 0.1, {})
 
-    assert calls_until_told_to_wait(budget(database)) > 1
+    assert calls_until_told_to_wait(budget(ledger)) > 1
 
 
 @pytest.mark.parametrize(
     "outcome", ["rejected", "not_found", "credentials", "throttled", "redirect"]
 )
 def test_vendor_that_answers_at_all_is_not_down(
-    database: WatchedDatabase, clock: Clock, outcome: str
+    ledger: WatchedDatabase, clock: Clock, outcome: str
 ) -> None:
-    ours = failing(database, clock, times=4)
+    ours = failing(ledger, clock, times=4)
     ours.after_call("order", outcome, 0.1, {"Retry-After": "0"})
     ours.after_call("order", "server_error", 0.1, {})
+    clock.advance(1)
 
     assert calls_until_told_to_wait(ours) > 1
 
@@ -277,19 +280,129 @@ class _VirtualWait(threading.Event):
 
 @pytest.mark.parametrize("per_minute", [1, 2, 6, 12])
 @pytest.mark.parametrize("lane", Lane)
-def test_journey_of_many_calls_ends_however_small_the_budget_is(
-    database: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane
+def test_work_of_many_calls_ends_however_small_the_budget_is(
+    ledger: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane
 ) -> None:
-    ours = Budget(database, "purple_dot", per_minute, _VirtualWait(clock))
+    ours = Budget(ledger, "purple_dot", per_minute, _VirtualWait(clock))
     with calls_in(lane):
         for _ in range(20):
             ours.before_call("order")
 
 
-def test_journey_that_made_calls_comes_back_after_a_long_pause(database: WatchedDatabase) -> None:
-    ours = budget(database, hurried=False)
+def test_work_that_made_calls_comes_back_after_a_long_pause(ledger: WatchedDatabase) -> None:
+    ours = budget(ledger, hurried=False)
     with calls_in(Lane.LIVE):
         ours.before_call("order")
-        ours.after_call("order", "throttled", 0.1, {"Retry-After": "600"})
-        with pytest.raises(ThrottledError, match="no budget left"):
+        ours.after_call("order", "throttled", 0.1, {"Retry-After": "200"})
+        with pytest.raises(ThrottledError, match="no budget left") as told:
             ours.before_call("order")
+    assert told.value.retry_after == pytest.approx(200, abs=5)
+
+
+def test_wish_of_ten_years_is_probed_after_some_minutes(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    ours = budget(ledger)
+    ours.after_call("order", "throttled", 0.1, {"Retry-After": "315360000"})
+    with pytest.raises(ThrottledError) as told:
+        ours.before_call("order")
+    assert told.value.retry_after == rate_limits.LONGEST_PAUSE
+
+    clock.advance(rate_limits.LONGEST_PAUSE)
+    ours.before_call("order")
+    with pytest.raises(ThrottledError):
+        budget(ledger).before_call("order")
+    ours.after_call("order", "ok", 0.1, {})
+
+    assert calls_until_told_to_wait(budget(ledger)) > 1
+
+
+def test_wish_of_no_seconds_is_a_second(ledger: WatchedDatabase) -> None:
+    ours = budget(ledger)
+    ours.after_call("order", "throttled", 0.1, {"Retry-After": "0"})
+
+    with pytest.raises(ThrottledError) as told:
+        ours.before_call("order")
+    assert told.value.retry_after == rate_limits.SHORTEST_PAUSE
+
+
+# Writes whose answers are unclear
+
+
+def write(ours: Budget, *, is_clear: bool) -> None:
+    ours.before_write("create_fulfillment")
+    ours.after_write("create_fulfillment", is_clear=is_clear)
+
+
+def test_after_a_few_unclear_writes_the_others_wait_and_one_is_tried(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    ours = budget(ledger)
+    for _ in range(rate_limits.UNCLEAR_IN_A_ROW):
+        write(ours, is_clear=False)
+    with pytest.raises(ThrottledError, match="gave no clear answer") as told:
+        write(budget(ledger), is_clear=True)
+
+    clock.advance(told.value.retry_after or 0)
+    ours.before_write("create_fulfillment")
+    with pytest.raises(ThrottledError):
+        budget(ledger).before_write("create_fulfillment")
+    ours.after_write("create_fulfillment", is_clear=True)
+
+    for _ in range(5):
+        write(budget(ledger), is_clear=True)
+
+
+def test_clear_answer_in_between_starts_the_count_anew(ledger: WatchedDatabase) -> None:
+    ours = budget(ledger)
+    for _ in range(10):
+        write(ours, is_clear=False)
+        write(ours, is_clear=False)
+        write(ours, is_clear=True)
+
+
+def test_reads_that_succeed_do_not_hide_writes_that_are_unclear(
+    ledger: WatchedDatabase, clock: Clock
+) -> None:
+    ours = budget(ledger)
+    for _ in range(rate_limits.UNCLEAR_IN_A_ROW):
+        write(ours, is_clear=False)
+        ours.before_call("order")
+        ours.after_call("order", "ok", 0.1, {})
+        clock.advance(5)
+
+    with ledger.read() as connection:
+        now = ledger.now(connection)
+        state = rate_limits.state(connection, "purple_dot", per_minute=60, now=now)
+    assert state.state == "unclear"
+    assert state.since is not None
+    ours.before_call("order")
+
+
+# A backlog uses what the vendor allows
+
+
+@pytest.mark.parametrize("per_minute", [40, 120, 200])
+def test_backlog_uses_what_the_vendor_allows_without_a_thread_that_waits(
+    ledger: WatchedDatabase, clock: Clock, per_minute: int
+) -> None:
+    """Each piece of work makes one call, and whoever is sent away comes back up to a tenth late."""
+    ours = Budget(ledger, "purple_dot", per_minute, threading.Event(), waiters=0)
+    random = Random(7)
+    start, minutes = clock.now.timestamp(), 3
+    due = [start] * (per_minute * minutes)
+    calls: list[float] = []
+    while due:
+        clock.now = datetime.fromtimestamp(heapq.heappop(due), UTC)
+        now = clock.now.timestamp()
+        try:
+            with calls_in(Lane.LIVE):
+                ours.before_call("shipments")
+            calls.append(now)
+        except ThrottledError as exc:
+            heapq.heappush(due, now + (exc.retry_after or 0) * (1 + 0.1 * random.random()))
+
+    needed = max((calls[-1] - start) / 60, minutes)
+    busiest = max(bisect_left(calls, moment + 60) - place for place, moment in enumerate(calls))
+    assert len(calls) / (per_minute * needed) >= 0.95
+    assert busiest <= per_minute

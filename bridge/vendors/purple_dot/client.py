@@ -23,6 +23,7 @@ from bridge.vendors.purple_dot.payloads import (
     order_of,
     order_rows,
     refusal_in,
+    says_done,
     single_order,
 )
 
@@ -68,15 +69,10 @@ class PurpleDot:
         order.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders-id-uuid"""
         if not fulfillment_order_id.strip("."):
-            raise PayloadError(
-                f"{fulfillment_order_id!r} is no id of a fulfillment order: it would climb to another path"
-            )
-        order = single_order(
-            self._get(
-                "fulfillment_order",
-                f"{self._base_url}/fulfillment-orders/{quote(fulfillment_order_id, safe='')}",
-            ).body
-        )
+            # It would climb to another path.
+            raise PayloadError(f"{fulfillment_order_id!r} is no id of a fulfillment order")
+        url = f"{self._base_url}/fulfillment-orders/{quote(fulfillment_order_id, safe='')}"
+        order = single_order(self._get("fulfillment_order", url).body)
         if order.id.lower() != fulfillment_order_id.lower():
             raise PayloadError(
                 f"Purple Dot answered with order {order.id} when asked for {fulfillment_order_id}"
@@ -87,47 +83,59 @@ class PurpleDot:
         """The orders of these references and no others, one call for each 50 of them; a reference
         may have none or several orders.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
-        asked = sorted({normalize_reference(reference) for reference in references} - {""})
-        found: dict[str, FulfillmentOrder] = {}
-        for start in range(0, len(asked), REFERENCES_A_CALL):
-            some = asked[start : start + REFERENCES_A_CALL]
-            joined = ",".join(
-                quote(form, safe="") for reference in some for form in (reference, f"#{reference}")
-            )
-            found |= {
-                order.id: order
-                for order in self._orders(f"references={joined}")
-                if normalize_reference(order.reference) in some
-            }
-        return list(found.values())
+        wanted = sorted({normalize_reference(reference) for reference in references} - {""})
+        orders: dict[str, FulfillmentOrder] = {}
+        for start in range(0, len(wanted), REFERENCES_A_CALL):
+            batch = wanted[start : start + REFERENCES_A_CALL]
+            spellings = [
+                spelling for reference in batch for spelling in (reference, f"#{reference}")
+            ]
+            joined = ",".join(quote(spelling, safe="") for spelling in spellings)
+            for order in self._orders(f"references={joined}"):
+                if normalize_reference(order.reference) in batch:
+                    orders[order.id] = order
+        return list(orders.values())
 
     def orders_created_since(self, since: datetime) -> Iterator[FulfillmentOrder]:
         """The orders that became ready to be fulfilled since `since` (aware), page by page as they
         are read.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
-        return self._orders(
-            f"created_at_min={quote(since.astimezone(UTC).strftime('%Y-%m-%dT%H:%M:%S.%fZ'), safe='')}"
-        )
+        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return self._orders(f"created_at_min={quote(moment, safe='')}")
 
     def sample(self) -> object:
         """A few orders as they came, for a look at their shape, or only at whether we are let
         in."""
         return self._get("fulfillment_orders", f"{self._base_url}/fulfillment-orders?limit=10").body
 
-    def create_fulfillment(self, body: dict[str, Any]) -> FulfillmentReceipt:
+    def create_fulfillment(
+        self, body: dict[str, Any], *, not_after: float | None = None
+    ) -> FulfillmentReceipt:
         """Create one fulfillment, once: it is never repeated here (whether Purple Dot recognizes a
-        repetition is not documented). UnclearError where it may have been created.
+        repetition is not documented). UnclearError where it may have been created; ThrottledError,
+        with nothing sent, when its turn comes after `not_after`, a moment of the monotonic clock.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment"""
-        answer = self._accepted(
+        answer = self._api.send(
             "create_fulfillment",
-            self._api.send("create_fulfillment", "POST", f"{self._base_url}/fulfillment", body),
+            "POST",
+            f"{self._base_url}/fulfillment",
+            body,
+            check_answer=self._check_done,
+            not_after=not_after,
         )
-        if not isinstance(answer.body, dict) and answer.status != 204:
-            raise UnclearError(
-                f"Purple Dot create_fulfillment: answered {answer.status} without a JSON object"
-            )
         text = json.dumps(outline(answer.body, KEPT_OF_AN_ANSWER), separators=(",", ":"))
         return FulfillmentReceipt(fulfillment_id_in(answer.body), answer.status, text[:2000])
+
+    def _check_done(self, answer: Answer) -> None:
+        """A 2xx that is no clear yes, and no clear no, is unclear."""
+        self._accepted("create_fulfillment", answer)
+        is_plain_yes = answer.status == 204 and answer.body is None
+        if not is_plain_yes and not says_done(answer.body):
+            text = (
+                f"Purple Dot create_fulfillment: answered {answer.status} without saying yes or no"
+            )
+            words = self._api.words_in(answer.body)
+            raise UnclearError(f"{text}: {words}".removesuffix(": "))
 
     def _orders(self, query: str) -> Iterator[FulfillmentOrder]:
         """All pages, each order once; ends at an empty page, or at one that brings nothing new."""

@@ -1,5 +1,5 @@
-"""Purple Dot's JSON: the fulfillment as we write it, and its answers as we read them (an order's id,
-reference, status and lines, and nothing about the shopper).
+"""Purple Dot's JSON: the fulfillment as we write it, and its answers as we read them (an order's
+id, reference, status and lines, and nothing about the shopper).
 
 Unknown to us, so each form is taken: a single order wrapped or bare, `meta.success` or
 `meta.result`, a missing status, a missing quantity (read as 0: then nothing is left to deliver, and
@@ -135,6 +135,40 @@ def refusal_in(body: object) -> bool:
     return isinstance(meta, Mapping) and (
         meta.get("success") is False or str(meta.get("result") or "success").lower() != "success"
     )
+
+
+def says_done(body: object) -> bool:
+    """Whether the 2xx that answers `POST /fulfillment` says yes: success in its `meta`, or what was
+    created, and no word of an error beside it. Its form is not documented, and what says neither
+    yes nor no must be found out by reading the order."""
+    if not isinstance(body, Mapping):
+        return False
+    parts = [
+        part for part in (body, body.get("meta"), body.get("data")) if isinstance(part, Mapping)
+    ]
+    if any(_speaks_of_error(part) for part in parts):
+        return False
+    return any(_speaks_of_success(part) or _names_what_was_made(part) for part in parts)
+
+
+def _speaks_of_error(part: Mapping[str, Any]) -> bool:
+    if any(part.get(name) for name in ("error", "errors", "error_code", "exception")):
+        return True
+    if part.get("success", True) is not True:
+        return True
+    return str(part.get("status")).lower() in ("error", "fail", "failed", "failure")
+
+
+def _speaks_of_success(part: Mapping[str, Any]) -> bool:
+    if part.get("success") is True or part.get("ok") is True:
+        return True
+    words = {str(part.get(name)).lower() for name in ("result", "status")}
+    return not words.isdisjoint({"success", "ok"})
+
+
+def _names_what_was_made(part: Mapping[str, Any]) -> bool:
+    names = ("id", "fulfillment_id", "fulfillment_order_id", "fulfillment", "fulfillment_order")
+    return any(part.get(name) for name in names)
 
 
 def fulfillment_id_in(body: object) -> str | None:

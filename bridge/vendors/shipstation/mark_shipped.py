@@ -1,4 +1,4 @@
-"""`POST /v2/fulfillments`: mark shipments as shipped, and tell what became of each row.
+"""`POST /v2/fulfillments`: mark shipments as shipped, and say what became of each row.
 https://docs.shipstation.com/create-fulfillments
 
 Unknown to us: how many rows a call may hold, and whether a `field_name` counts rows from 0 (so a
@@ -16,9 +16,11 @@ from bridge.domain.errors import CredentialsError, PermanentError, TemporaryErro
 from bridge.domain.shipments import RowResult
 from bridge.vendors.http import ApiClient
 from bridge.vendors.shipstation.payloads import Id, InlineRow, Items, Row
+from bridge.vendors.wording import plain_words
 
 LOOK_FIRST = "it may be marked already, so look in ShipStation before you send it again"
-_FACTS = ("error_source", "error_type", "error_code", "field_name", "field_value")
+_FACTS = ("error_source", "error_type", "error_code", "field_name")
+_CODE = re.compile(r"[\w.$\[\]-]{1,64}", re.ASCII)
 _PLAIN = {"missing": "is missing", "ship_date": "is no ISO date such as 2026-11-04"}
 
 
@@ -48,13 +50,13 @@ class MarkRow(InlineRow):
     notify_order_source: bool | None = None
 
 
-Told = Annotated[str | None, BeforeValidator(str)]
+Shown = Annotated[str | None, BeforeValidator(str)]
 
 
 class RowAnswer(Row):
-    shipment_id: Told = None
-    shipment_number: Told = None
-    error_message: Told = None
+    shipment_id: Shown = None
+    shipment_number: Shown = None
+    error_message: Shown = None
 
 
 class MarkAnswer(Row):
@@ -62,7 +64,7 @@ class MarkAnswer(Row):
 
     has_errors: Any = False
     fulfillments: Items[RowAnswer] = Field(default_factory=list)
-    request_id: Told = None
+    request_id: Shown = None
     errors: Items[dict[str, Any]] = Field(default_factory=list)
 
 
@@ -72,108 +74,103 @@ def read_row(given: Mapping[str, Any]) -> MarkRow | list[str]:
     try:
         return MarkRow.model_validate(given)
     except ValidationError as exc:
-        wrong = [
-            (str(error["loc"][0]), error["type"], error["msg"])
-            for error in exc.errors(include_url=False, include_input=False)
-        ]
-        return [
-            f"{name}: {_PLAIN.get(kind) or _PLAIN.get(name) or message.removeprefix('Value error, ')}"
-            for name, kind, message in wrong
-        ]
+        return [_mistake(error) for error in exc.errors(include_url=False, include_input=False)]
+
+
+def _mistake(error: Mapping[str, Any]) -> str:
+    column = str(error["loc"][0])
+    wrong = _PLAIN.get(error["type"]) or _PLAIN.get(column)
+    return f"{column}: {wrong or error['msg'].removeprefix('Value error, ')}"
 
 
 @dataclass(frozen=True, slots=True)
 class Marker:
-    """Sends a chunk a call, each shipment at most once in it. What goes wrong is told on the rows;
+    """Sends a chunk a call, each shipment at most once in it. What goes wrong is said on the rows;
     no error leaves."""
 
     api: ApiClient
     base_url: str
 
     def mark(self, rows: Sequence[MarkRow]) -> list[RowResult]:
-        sent = {"fulfillments": [row.model_dump(mode="json", exclude_none=True) for row in rows]}
+        """What became of each row, in their order."""
+        body = {"fulfillments": [row.model_dump(mode="json", exclude_none=True) for row in rows]}
+        url = f"{self.base_url}/fulfillments"
         try:
-            answer = _read(
-                self.api.send(
-                    "create_fulfillments", "POST", f"{self.base_url}/fulfillments", sent
-                ).body
-            )
+            answer = _read(self.api.send("create_fulfillments", "POST", url, body).body)
         except UnclearError as exc:
             return [RowResult("unclear", f"{exc}; {LOOK_FIRST}")] * len(rows)
         except (TemporaryError, CredentialsError) as exc:
             return [RowResult("not_sent", f"not marked: {exc}")] * len(rows)
         except PermanentError as exc:
-            return self._refused(rows, _read(exc.body)) or [RowResult("refused", str(exc))] * len(
-                rows
-            )
+            refused = self._refused(rows, _read(exc.body))
+            return refused or [RowResult("refused", str(exc))] * len(rows)
         return [self._judged(row, answer) for row in rows]
 
     def _judged(self, row: MarkRow, answer: MarkAnswer) -> RowResult:
-        told = [one for one in answer.fulfillments if one.shipment_id == row.shipment_id]
-        if len(told) != 1:
+        about = [given for given in answer.fulfillments if given.shipment_id == row.shipment_id]
+        if len(about) != 1:
             return RowResult(
                 "unclear", f"ShipStation's answer does not say what became of it; {LOOK_FIRST}"
             )
-        if told[0].error_message:
-            return RowResult("refused", self._clean(told[0].error_message), told[0].shipment_number)
-        if (answer.has_errors or answer.errors) and not any(
-            one.error_message for one in answer.fulfillments
-        ):
-            said = self._clean(
-                "ShipStation speaks of errors and names no row", *map(_words, answer.errors)
-            )
-            return RowResult("unclear", f"{said}; {LOOK_FIRST}", told[0].shipment_number)
-        return RowResult("marked", None, told[0].shipment_number)
+        number, problem = about[0].shipment_number, about[0].error_message
+        if problem:
+            return RowResult("refused", self._clean(plain_words(problem)), number)
+        names_a_row = any(given.error_message for given in answer.fulfillments)
+        if (answer.has_errors or answer.errors) and not names_a_row:
+            phrases = [_describe(error, [row]) for error in answer.errors]
+            text = self._clean("ShipStation speaks of errors and names no row", *phrases)
+            return RowResult("unclear", f"{text}; {LOOK_FIRST}", number)
+        return RowResult("marked", None, number)
 
     def _refused(self, rows: Sequence[MarkRow], answer: MarkAnswer) -> list[RowResult]:
-        """Nothing was done. An error that names rows is told on those; one that names none, on all.
-        Empty if none is told."""
-        named = [(_words(error), _rows_named(error, rows)) for error in answer.errors]
-        each = (
-            [
-                [text for text, places in named if not places or place in places]
-                for place in range(len(rows))
-            ]
-            if named
-            else []
-        )
-        request, others = (
-            f"request {answer.request_id}",
-            "not marked: the whole request was refused for other rows; send it without those",
-        )
-        return [
-            RowResult("refused", self._clean(*own, request))
-            if own
-            else RowResult("not_sent", others)
-            for own in each
-        ]
+        """Nothing was done. An error that names rows is said on those; one that names none, on all.
+        Empty if there is none."""
+        if not answer.errors:
+            return []
+        phrases: list[list[str]] = [[] for _ in rows]
+        for error in answer.errors:
+            for place in _rows_named(error, rows) or range(len(rows)):
+                phrases[place].append(_describe(error, rows))
+        request = f"request {answer.request_id}"
+        return [self._refusal(own, request) for own in phrases]
 
-    def _clean(self, *said: str) -> str:
+    def _refusal(self, phrases: Sequence[str], request: str) -> RowResult:
+        if phrases:
+            return RowResult("refused", self._clean(*phrases, request))
+        others = "the whole request was refused for other rows; send it without those"
+        return RowResult("not_sent", f"not marked: {others}")
+
+    def _clean(self, *phrases: str) -> str:
         """One printable line without our credentials, should the vendor repeat them."""
-        return self.api.words_in({"message": list(said)})
+        return self.api.without_secrets("; ".join(phrases))[:500]
 
 
 def _read(body: object) -> MarkAnswer:
     return MarkAnswer.model_validate(body if isinstance(body, Mapping) else {})
 
 
-def _words(error: Mapping[str, Any]) -> str:
-    """Sources, types and codes that we never heard of are values like the others.
-    https://docs.shipstation.com/errors"""
+def _describe(error: Mapping[str, Any], rows: Sequence[MarkRow]) -> str:
+    """Sources, types and codes that we never heard of are values like the others; a value that
+    ShipStation repeats is shown where it is one of ours. https://docs.shipstation.com/errors"""
     facts = [str(error[name]) for name in _FACTS if error.get(name)]
-    return f"{error.get('message') or 'no message'} ({', '.join(facts)})"
+    codes = [fact for fact in facts if _CODE.fullmatch(fact)]
+    value = str(error.get("field_value"))
+    if any(value in row.model_dump(mode="json").values() for row in rows):
+        codes.append(value)
+    return f"{plain_words(str(error.get('message') or 'no message'))} ({', '.join(codes)})"
 
 
 def _rows_named(error: Mapping[str, Any], rows: Sequence[MarkRow]) -> set[int]:
     """The places of the rows that an error's `fulfillments[3].carrier_code`, or its value, speaks
     of; none where that can't be known."""
-    name, value = str(error.get("field_name") or ""), error.get("field_value")
+    name = str(error.get("field_name") or "")
+    value = error.get("field_value")
     counted = {int(number) for number in re.findall(r"\d{1,4}", name)[:1]} & set(range(len(rows)))
     if value is None:
         return counted
-    holders = {
-        place
-        for place, row in enumerate(rows)
-        if row.model_dump(mode="json").get(name.rpartition(".")[2]) == str(value)
-    }
+    column = name.rpartition(".")[2]
+    holders = set()
+    for place, row in enumerate(rows):
+        if row.model_dump(mode="json").get(column) == str(value):
+            holders.add(place)
     return counted & holders or holders

@@ -296,7 +296,8 @@ def _seconds_until_next_try(services: Services) -> float:
     with services.database.begin(durable=False) as connection:
         now = services.database.now(connection)
         system = f"console:{kind}:{bucket}"
-        return rate_limits.take(connection, system, per_minute=TRIES_PER_MINUTE, now=now).wait
+        grant = rate_limits.take(connection, system, per_minute=TRIES_PER_MINUTE, now=now, burst=5)
+        return grant.wait
 
 
 def _device_signer() -> Signer:

@@ -38,12 +38,14 @@ from bridge.domain.errors import (
 from bridge.domain.reasons import Reason
 from bridge.vendors.http import (
     A_DAY,
+    LONGEST_WAIT,
+    SHORTEST_WAIT,
     ApiClient,
     origin_of,
     outcome_of,
     retry_after_of,
-    vendor_words,
 )
+from bridge.vendors.wording import vendor_words
 
 BASE = "https://vendor.example"
 URL = f"{BASE}/things"
@@ -244,8 +246,9 @@ def test_a_credential_no_header_can_hold_is_refused_at_once_and_not_shown(
 
 VERDICTS = [
     # status, error of a read, error of a write, outcome
-    (301, CredentialsError, CredentialsError, "redirect"),
-    (302, CredentialsError, CredentialsError, "redirect"),
+    (301, CredentialsError, UnclearError, "redirect"),
+    (302, CredentialsError, UnclearError, "redirect"),
+    (303, CredentialsError, UnclearError, "redirect"),
     (400, PermanentError, PermanentError, "rejected"),
     (401, CredentialsError, CredentialsError, "credentials"),
     (403, CredentialsError, CredentialsError, "credentials"),
@@ -390,7 +393,7 @@ def test_a_refusal_with_an_unreadable_body_is_still_that_refusal(make: Make) -> 
 def test_a_credential_that_the_vendor_repeats_is_taken_out(make: Make) -> None:
     responses.get(URL, status=401, json={"message": f"token {SECRET} is unknown"})
 
-    assert str(caught(lambda: make().get("read", URL))).endswith("token *** is unknown")
+    assert str(caught(lambda: make().get("read", URL))).endswith("token … is unknown")
 
 
 @responses.activate
@@ -411,14 +414,14 @@ def test_no_part_of_basic_authorization_comes_out_in_a_message(make: Make) -> No
 
     message = str(caught(lambda: api.get("read", URL)))
 
-    assert message.endswith("answered 403: ***:*** ***")
+    assert message.endswith("answered 403: …:…")
 
 
 # Waiting as long as the vendor asks
 
 
 @pytest.mark.parametrize(
-    ("headers", "throttled", "seconds"),
+    ("headers", "reads_reset", "seconds"),
     [
         ({"Retry-After": "30"}, True, 30.0),
         ({"Retry-After": "1.5"}, True, 1.5),
@@ -435,9 +438,9 @@ def test_no_part_of_basic_authorization_comes_out_in_a_message(make: Make) -> No
     ],
 )
 def test_the_wish_to_wait_is_read_in_all_its_forms(
-    headers: dict[str, str], throttled: bool, seconds: float | None
+    headers: dict[str, str], reads_reset: bool, seconds: float | None
 ) -> None:
-    assert retry_after_of(headers, now=NOW, throttled=throttled) == seconds
+    assert retry_after_of(headers, now=NOW, reads_reset=reads_reset) == seconds
 
 
 @given(st.text(max_size=60))
@@ -456,6 +459,68 @@ def test_the_wish_to_wait_reaches_the_error(make: Make, status: int) -> None:
 
     assert isinstance(error, TemporaryError)
     assert error.retry_after == 12.0
+
+
+@pytest.mark.parametrize("status", [429, 503])
+@pytest.mark.parametrize(
+    ("wish", "kept"),
+    [
+        ("0", SHORTEST_WAIT),
+        ("Wed, 14 Oct 2020 15:00:00 GMT", SHORTEST_WAIT),
+        ("315360000", LONGEST_WAIT),
+    ],
+)
+@responses.activate
+def test_no_wish_is_kept_to_for_less_than_a_second_or_more_than_some_minutes(
+    make: Make, status: int, wish: str, kept: float
+) -> None:
+    responses.get(URL, status=status, headers={"Retry-After": wish})
+
+    error = caught(lambda: make().get("read", URL))
+
+    assert isinstance(error, TemporaryError)
+    assert error.retry_after == kept
+
+
+@responses.activate
+def test_reset_header_counts_for_v1_alone(make: Make) -> None:
+    responses.get(URL, status=429, headers={"X-Rate-Limit-Reset": "17"})
+
+    waits = []
+    for system in ("shipstation_v1", "shipstation", "purple_dot"):
+        with pytest.raises(ThrottledError) as told:
+            make(system=system).get("read", URL)
+        waits.append(told.value.retry_after)
+
+    assert waits == [17.0, None, None]
+
+
+@responses.activate
+def test_a_write_is_announced_and_its_answer_judged_clear_or_not(make: Make) -> None:
+    seen: list[object] = []
+    api = make(
+        before_write=seen.append,
+        after_write=lambda operation, *, is_clear: seen.append((operation, is_clear)),
+    )
+    responses.post(URL, json={})
+    responses.post(URL, status=500)
+    responses.post(URL, status=400)
+    responses.put(URL, status=500)
+
+    for _ in range(3):
+        with suppress(BridgeError):
+            api.send("create", "POST", URL, {})
+    with suppress(BridgeError):
+        api.send("update", "PUT", URL, {}, safe_to_repeat=True)
+
+    assert seen == [
+        "create",
+        ("create", True),
+        "create",
+        ("create", False),
+        "create",
+        ("create", True),
+    ]
 
 
 # Faults of the network

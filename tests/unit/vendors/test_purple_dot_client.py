@@ -2,6 +2,7 @@
 for, and one clear verdict per POST."""
 
 import json
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
@@ -457,12 +458,11 @@ POST = f"{BASE}/fulfillment"
         ({"fulfillment": {"id": "f-2"}}, "f-2"),
         ({"meta": SUCCESS, "data": {}}, None),
         ({"meta": SUCCESS, "data": None}, None),
-        ({"meta": None}, None),
-        ({}, None),
+        ({"data": {"fulfillment_order_id": ID}}, None),
     ],
 )
 @responses.activate
-def test_any_json_object_that_does_not_say_no_is_a_receipt(
+def test_what_says_yes_or_names_what_was_made_is_a_receipt(
     purple_dot: PurpleDot, answer: dict[str, Any], fulfillment_id: str | None
 ) -> None:
     responses.post(POST, status=201, json=answer)
@@ -547,7 +547,7 @@ def test_a_success_status_that_says_no_is_a_clear_no(
         purple_dot.create_fulfillment(BODY)
 
     assert caught.value.reason is Reason.REJECTED_BY_PURPLE_DOT
-    assert "UNKNOWN_LINE_ITEMS; ***: no line" in str(caught.value)
+    assert "UNKNOWN_LINE_ITEMS; …: no line" in str(caught.value)
 
 
 @responses.activate
@@ -556,6 +556,45 @@ def test_a_look_that_says_no_is_a_no_as_well(purple_dot: PurpleDot) -> None:
 
     with pytest.raises(PermanentError, match="no reason given"):
         purple_dot.order(ID)
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {},
+        {"meta": None},
+        {"meta": {}},
+        {"message": "Unauthorized"},
+        {"error": "no such order"},
+        {"errors": [{"message": "no such line"}]},
+        {"success": False},
+        {"success": "false"},
+        {"meta": {"success": "false"}},
+        {"meta": {"success": 0}},
+        {"meta": {"error": "NOT_ENOUGH_ITEMS"}},
+        {"meta": {"status": "error"}},
+        {"meta": SUCCESS, "data": {"error": "NOT_ENOUGH_ITEMS"}},
+        {"data": {"success": False}},
+        {"data": {"id": "f-1", "errors": ["no line"]}},
+        {"something": "else"},
+    ],
+)
+@responses.activate
+def test_a_success_status_with_words_of_error_or_of_no_known_shape_is_unclear(
+    purple_dot: PurpleDot, answer: dict[str, Any]
+) -> None:
+    responses.post(POST, status=200, json=answer)
+
+    with pytest.raises(UnclearError):
+        purple_dot.create_fulfillment(BODY)
+
+
+@responses.activate
+def test_a_fulfillment_whose_turn_comes_too_late_is_not_sent(purple_dot: PurpleDot) -> None:
+    with pytest.raises(ThrottledError):
+        purple_dot.create_fulfillment(BODY, not_after=time.monotonic() - 1)
+
+    assert len(responses.calls) == 0
 
 
 @pytest.mark.parametrize("body", ["", "null", "[]", '"ok"', "<html>", '{"meta": {"succ'])
@@ -572,7 +611,8 @@ def test_a_success_status_without_a_json_object_is_unclear(
 @pytest.mark.parametrize(
     ("status", "error"),
     [
-        (302, CredentialsError),
+        (302, UnclearError),
+        (303, UnclearError),
         (400, PermanentError),
         (401, CredentialsError),
         (404, NotFoundError),

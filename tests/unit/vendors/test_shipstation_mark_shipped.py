@@ -379,6 +379,7 @@ def test_vendor_that_repeats_our_key_does_not_make_us_tell_it(marker: Marker) ->
     [
         {"status": 500},
         {"status": 502},
+        {"status": 302},
         {"body": requests.ReadTimeout()},
         {"body": b"{", "status": 200},
     ],
@@ -401,7 +402,6 @@ def test_unclear_answer_leaves_rows_unclear_and_is_not_repeated(
     [
         {"status": 429, "headers": {"Retry-After": "9"}},
         {"status": 401},
-        {"status": 302},
         {"body": requests.ConnectTimeout()},
     ],
 )
