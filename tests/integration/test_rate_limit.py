@@ -48,8 +48,8 @@ def calls_until_told_to_wait(ours: Budget) -> int:
     return 1000
 
 
-def test_spent_budget_says_when_to_come_back(ledger: WatchedDatabase) -> None:
-    ours = budget(ledger)
+def test_spent_budget_says_when_to_come_back(database: WatchedDatabase) -> None:
+    ours = budget(database)
     assert calls_until_told_to_wait(ours) == 4
 
     with pytest.raises(ThrottledError) as told:
@@ -59,9 +59,9 @@ def test_spent_budget_says_when_to_come_back(ledger: WatchedDatabase) -> None:
 
 
 def test_work_that_made_no_call_yet_is_sent_back_each_to_a_turn_of_its_own(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    ours = budget(ledger, per_minute=60, waiters=0)
+    ours = budget(database, per_minute=60, waiters=0)
     calls_until_told_to_wait(ours)
 
     waits = []
@@ -74,8 +74,8 @@ def test_work_that_made_no_call_yet_is_sent_back_each_to_a_turn_of_its_own(
     assert all(0.5 < step < 1.1 for step in steps)
 
 
-def test_higher_lane_does_not_stand_behind_a_lower_one(ledger: WatchedDatabase) -> None:
-    ours = budget(ledger, per_minute=60, waiters=0)
+def test_higher_lane_does_not_stand_behind_a_lower_one(database: WatchedDatabase) -> None:
+    ours = budget(database, per_minute=60, waiters=0)
     calls_until_told_to_wait(ours)
 
     def place(lane: Lane) -> float:
@@ -89,9 +89,9 @@ def test_higher_lane_does_not_stand_behind_a_lower_one(ledger: WatchedDatabase) 
 
 
 def test_work_that_made_calls_already_waits_even_where_no_thread_may(
-    ledger: WatchedDatabase,
+    database: WatchedDatabase,
 ) -> None:
-    ours = budget(ledger, per_minute=60, waiters=0)
+    ours = budget(database, per_minute=60, waiters=0)
     with calls_in(Lane.LIVE):
         ours.before_call("order")
         calls_until_told_to_wait(ours)
@@ -99,11 +99,11 @@ def test_work_that_made_calls_already_waits_even_where_no_thread_may(
             ours.before_call("order")
 
 
-def test_each_lane_stands_back_for_the_higher_ones(ledger: WatchedDatabase) -> None:
+def test_each_lane_stands_back_for_the_higher_ones(database: WatchedDatabase) -> None:
     counts = []
     for lane in reversed(Lane):
         with calls_in(lane):
-            counts.append(calls_until_told_to_wait(budget(ledger, per_minute=120)))
+            counts.append(calls_until_told_to_wait(budget(database, per_minute=120)))
 
     assert counts == [4, 1, 1, 1]
 
@@ -148,18 +148,18 @@ def test_headers_of_v1_mean_nothing_from_any_other_vendor(system: str, remaining
     assert parse_limits(system, "ok", headers, now=NOW, per_minute=60) == Limits()
 
 
-def test_throttled_answer_pauses_every_process(ledger: WatchedDatabase) -> None:
-    budget(ledger).after_call("order", "throttled", 0.1, {"Retry-After": "44"})
+def test_throttled_answer_pauses_every_process(database: WatchedDatabase) -> None:
+    budget(database).after_call("order", "throttled", 0.1, {"Retry-After": "44"})
 
     with pytest.raises(ThrottledError) as told:
-        budget(ledger).before_call("order")
+        budget(database).before_call("order")
     assert told.value.retry_after == 44
 
 
 def test_rate_that_the_vendor_allows_is_kept_to_and_raised_again(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    ours = Budget(ledger, "shipstation_v1", 600, threading.Event())
+    ours = Budget(database, "shipstation_v1", 600, threading.Event())
     ours.before_call("order")
     ours.after_call("order", "ok", 0.1, {"X-Rate-Limit-Limit": "40"})
     clock.advance(60)
@@ -184,8 +184,8 @@ def client(ours: Budget) -> ApiClient:
     )
 
 
-def failing(ledger: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
-    ours = budget(ledger)
+def failing(database: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
+    ours = budget(database)
     for _ in range(times):
         ours.after_call("order", "server_error", 0.1, {})
         clock.advance(20)
@@ -193,17 +193,17 @@ def failing(ledger: WatchedDatabase, clock: Clock, times: int = 5) -> Budget:
 
 
 def test_read_that_fails_while_the_vendor_is_down_costs_no_attempt(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    api = client(failing(ledger, clock))
+    api = client(failing(database, clock))
 
     with pytest.raises(ThrottledError) as told:
         api.get("order", f"{NOBODY}/x")
     assert told.value.retry_after == 15
 
 
-def test_read_that_fails_before_that_costs_one(ledger: WatchedDatabase, clock: Clock) -> None:
-    api = client(failing(ledger, clock, times=2))
+def test_read_that_fails_before_that_costs_one(database: WatchedDatabase, clock: Clock) -> None:
+    api = client(failing(database, clock, times=2))
 
     with pytest.raises(TemporaryError) as told:
         api.get("order", f"{NOBODY}/x")
@@ -211,9 +211,9 @@ def test_read_that_fails_before_that_costs_one(ledger: WatchedDatabase, clock: C
 
 
 def test_write_without_a_clear_answer_stays_unclear_while_the_vendor_is_down(
-    ledger: WatchedDatabase, clock: Clock, deaf_server: Callable[[], str]
+    database: WatchedDatabase, clock: Clock, deaf_server: Callable[[], str]
 ) -> None:
-    ours, url = failing(ledger, clock), deaf_server()
+    ours, url = failing(database, clock), deaf_server()
     api = ApiClient(
         system="purple_dot",
         origins={url}.__contains__,
@@ -225,21 +225,21 @@ def test_write_without_a_clear_answer_stays_unclear_while_the_vendor_is_down(
         api.send("create_fulfillment", "POST", f"{url}/fulfillment", {})
 
 
-def test_success_lets_everybody_call_again(ledger: WatchedDatabase, clock: Clock) -> None:
-    ours = failing(ledger, clock)
+def test_success_lets_everybody_call_again(database: WatchedDatabase, clock: Clock) -> None:
+    ours = failing(database, clock)
     ours.before_call("order")
     ours.after_call("order", "ok", 0.1, {})
 
-    assert calls_until_told_to_wait(budget(ledger)) > 1
+    assert calls_until_told_to_wait(budget(database)) > 1
 
 
 @pytest.mark.parametrize(
     "outcome", ["rejected", "not_found", "credentials", "throttled", "redirect"]
 )
 def test_vendor_that_answers_at_all_is_not_down(
-    ledger: WatchedDatabase, clock: Clock, outcome: str
+    database: WatchedDatabase, clock: Clock, outcome: str
 ) -> None:
-    ours = failing(ledger, clock, times=4)
+    ours = failing(database, clock, times=4)
     ours.after_call("order", outcome, 0.1, {"Retry-After": "0"})
     ours.after_call("order", "server_error", 0.1, {})
     clock.advance(1)
@@ -281,16 +281,16 @@ class _VirtualWait(threading.Event):
 @pytest.mark.parametrize("per_minute", [1, 2, 6, 12])
 @pytest.mark.parametrize("lane", Lane)
 def test_work_of_many_calls_ends_however_small_the_budget_is(
-    ledger: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane
+    database: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane
 ) -> None:
-    ours = Budget(ledger, "purple_dot", per_minute, _VirtualWait(clock))
+    ours = Budget(database, "purple_dot", per_minute, _VirtualWait(clock))
     with calls_in(lane):
         for _ in range(20):
             ours.before_call("order")
 
 
-def test_work_that_made_calls_comes_back_after_a_long_pause(ledger: WatchedDatabase) -> None:
-    ours = budget(ledger, hurried=False)
+def test_work_that_made_calls_comes_back_after_a_long_pause(database: WatchedDatabase) -> None:
+    ours = budget(database, hurried=False)
     with calls_in(Lane.LIVE):
         ours.before_call("order")
         ours.after_call("order", "throttled", 0.1, {"Retry-After": "200"})
@@ -300,9 +300,9 @@ def test_work_that_made_calls_comes_back_after_a_long_pause(ledger: WatchedDatab
 
 
 def test_wish_of_ten_years_is_probed_after_some_minutes(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    ours = budget(ledger)
+    ours = budget(database)
     ours.after_call("order", "throttled", 0.1, {"Retry-After": "315360000"})
     with pytest.raises(ThrottledError) as told:
         ours.before_call("order")
@@ -311,14 +311,14 @@ def test_wish_of_ten_years_is_probed_after_some_minutes(
     clock.advance(rate_limits.LONGEST_PAUSE)
     ours.before_call("order")
     with pytest.raises(ThrottledError):
-        budget(ledger).before_call("order")
+        budget(database).before_call("order")
     ours.after_call("order", "ok", 0.1, {})
 
-    assert calls_until_told_to_wait(budget(ledger)) > 1
+    assert calls_until_told_to_wait(budget(database)) > 1
 
 
-def test_wish_of_no_seconds_is_a_second(ledger: WatchedDatabase) -> None:
-    ours = budget(ledger)
+def test_wish_of_no_seconds_is_a_second(database: WatchedDatabase) -> None:
+    ours = budget(database)
     ours.after_call("order", "throttled", 0.1, {"Retry-After": "0"})
 
     with pytest.raises(ThrottledError) as told:
@@ -335,26 +335,26 @@ def write(ours: Budget, *, is_clear: bool) -> None:
 
 
 def test_after_a_few_unclear_writes_the_others_wait_and_one_is_tried(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    ours = budget(ledger)
+    ours = budget(database)
     for _ in range(rate_limits.UNCLEAR_IN_A_ROW):
         write(ours, is_clear=False)
     with pytest.raises(ThrottledError, match="gave no clear answer") as told:
-        write(budget(ledger), is_clear=True)
+        write(budget(database), is_clear=True)
 
     clock.advance(told.value.retry_after or 0)
     ours.before_write("create_fulfillment")
     with pytest.raises(ThrottledError):
-        budget(ledger).before_write("create_fulfillment")
+        budget(database).before_write("create_fulfillment")
     ours.after_write("create_fulfillment", is_clear=True)
 
     for _ in range(5):
-        write(budget(ledger), is_clear=True)
+        write(budget(database), is_clear=True)
 
 
-def test_clear_answer_in_between_starts_the_count_anew(ledger: WatchedDatabase) -> None:
-    ours = budget(ledger)
+def test_clear_answer_in_between_starts_the_count_anew(database: WatchedDatabase) -> None:
+    ours = budget(database)
     for _ in range(10):
         write(ours, is_clear=False)
         write(ours, is_clear=False)
@@ -362,17 +362,17 @@ def test_clear_answer_in_between_starts_the_count_anew(ledger: WatchedDatabase) 
 
 
 def test_reads_that_succeed_do_not_hide_writes_that_are_unclear(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    ours = budget(ledger)
+    ours = budget(database)
     for _ in range(rate_limits.UNCLEAR_IN_A_ROW):
         write(ours, is_clear=False)
         ours.before_call("order")
         ours.after_call("order", "ok", 0.1, {})
         clock.advance(5)
 
-    with ledger.read() as connection:
-        now = ledger.now(connection)
+    with database.read() as connection:
+        now = database.now(connection)
         state = rate_limits.state(connection, "purple_dot", per_minute=60, now=now)
     assert state.state == "unclear"
     assert state.since is not None
@@ -384,10 +384,10 @@ def test_reads_that_succeed_do_not_hide_writes_that_are_unclear(
 
 @pytest.mark.parametrize("per_minute", [40, 120, 200])
 def test_backlog_uses_what_the_vendor_allows_without_a_thread_that_waits(
-    ledger: WatchedDatabase, clock: Clock, per_minute: int
+    database: WatchedDatabase, clock: Clock, per_minute: int
 ) -> None:
     """Each piece of work makes one call, and whoever is sent away comes back up to a tenth late."""
-    ours = Budget(ledger, "purple_dot", per_minute, threading.Event(), waiters=0)
+    ours = Budget(database, "purple_dot", per_minute, threading.Event(), waiters=0)
     random = Random(7)
     start, minutes = clock.now.timestamp(), 3
     due = [start] * (per_minute * minutes)

@@ -51,10 +51,10 @@ def busiest_minute(moments: list[float]) -> int:
 )
 @given(per_minute=st.integers(1, 300), gaps=GAPS, impatient=st.booleans())
 def test_no_minute_sees_more_calls_than_allowed(
-    ledger: WatchedDatabase, per_minute: int, gaps: list[float], impatient: bool
+    database: WatchedDatabase, per_minute: int, gaps: list[float], impatient: bool
 ) -> None:
     clock, calls = Clock(), []
-    with Database.begin(ledger) as connection:
+    with Database.begin(database) as connection:
         connection.execute(rate_limits.limits.delete())
         for gap in gaps:
             clock.advance(gap)
@@ -72,10 +72,10 @@ def test_no_minute_sees_more_calls_than_allowed(
 
 @pytest.mark.parametrize("per_minute", [1, 2, 3, 10, 40, 200])
 def test_patient_caller_is_always_served_in_the_end(
-    ledger: WatchedDatabase, clock: Clock, per_minute: int
+    database: WatchedDatabase, clock: Clock, per_minute: int
 ) -> None:
     start, calls = clock.now, 0
-    with Database.begin(ledger) as connection:
+    with Database.begin(database) as connection:
         while clock.now < start + timedelta(minutes=3):
             wait = rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now).wait
             calls += not wait
@@ -84,76 +84,78 @@ def test_patient_caller_is_always_served_in_the_end(
     assert 3 * per_minute * (0.65 if per_minute < 20 else 0.95) <= calls <= 3 * per_minute
 
 
-def test_wait_that_is_told_is_long_enough(ledger: WatchedDatabase, clock: Clock) -> None:
-    while not (wait := take(ledger, 40)):
+def test_wait_that_is_told_is_long_enough(database: WatchedDatabase, clock: Clock) -> None:
+    while not (wait := take(database, 40)):
         pass
 
     clock.advance(wait + 0.001)
 
-    assert take(ledger, 40) == 0
+    assert take(database, 40) == 0
 
 
-def test_refused_call_takes_nothing(ledger: WatchedDatabase) -> None:
-    while not take(ledger, 10):
+def test_refused_call_takes_nothing(database: WatchedDatabase) -> None:
+    while not take(database, 10):
         pass
-    waits = [take(ledger, 10) for _ in range(5)]
+    waits = [take(database, 10) for _ in range(5)]
 
     assert len(set(waits)) == 1
 
 
 def test_two_processes_share_one_budget(
-    ledger: WatchedDatabase, opened: Callable[[], Database]
+    database: WatchedDatabase, opened: Callable[[], Database]
 ) -> None:
     alone = 0
-    while not take(ledger, 120, "alone"):
+    while not take(database, 120, "alone"):
         alone += 1
 
     other, together = opened(), 0
-    while not take(ledger, 120) and not take(other, 120):
+    while not take(database, 120) and not take(other, 120):
         together += 2
 
     assert alone - 1 <= together <= alone
 
 
-def test_vendors_have_budgets_of_their_own(ledger: WatchedDatabase) -> None:
-    while not take(ledger, 10, "shipstation"):
+def test_vendors_have_budgets_of_their_own(database: WatchedDatabase) -> None:
+    while not take(database, 10, "shipstation"):
         pass
 
-    assert take(ledger, 10, "purple_dot") == 0
+    assert take(database, 10, "purple_dot") == 0
 
 
-def test_pause_wins_over_a_full_budget(ledger: WatchedDatabase, clock: Clock) -> None:
-    pause(ledger, 30)
+def test_pause_wins_over_a_full_budget(database: WatchedDatabase, clock: Clock) -> None:
+    pause(database, 30)
 
-    assert take(ledger) == 30
-    assert left(ledger) == 0
+    assert take(database) == 30
+    assert left(database) == 0
     clock.advance(29)
-    assert take(ledger) == 1
+    assert take(database) == 1
     clock.advance(1)
-    assert take(ledger) == 0
+    assert take(database) == 0
 
 
-def test_longer_pause_stays_when_a_shorter_is_set(ledger: WatchedDatabase) -> None:
+def test_longer_pause_stays_when_a_shorter_is_set(database: WatchedDatabase) -> None:
     for seconds in (30, 5, 60, 10):
-        pause(ledger, seconds)
+        pause(database, seconds)
 
-    assert take(ledger) == 60
+    assert take(database) == 60
 
 
 @pytest.mark.parametrize("seconds", [301.0, 86_400.0, 1e12])
 def test_pause_longer_than_some_minutes_is_probed_by_one_call_at_a_time(
-    ledger: WatchedDatabase, clock: Clock, seconds: float
+    database: WatchedDatabase, clock: Clock, seconds: float
 ) -> None:
-    pause(ledger, seconds)
+    pause(database, seconds)
 
-    assert take(ledger) == rate_limits.LONGEST_PAUSE
+    assert take(database) == rate_limits.LONGEST_PAUSE
     clock.advance(rate_limits.LONGEST_PAUSE)
-    assert [take(ledger) > 0 for _caller in range(3)] == [False, True, True]
+    assert [take(database) > 0 for _caller in range(3)] == [False, True, True]
 
 
-def test_person_lifts_a_pause_of_calls_and_of_writes(ledger: WatchedDatabase, clock: Clock) -> None:
-    pause(ledger, 86_400)
-    with ledger.begin() as connection:
+def test_person_lifts_a_pause_of_calls_and_of_writes(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    pause(database, 86_400)
+    with database.begin() as connection:
         for _ in range(rate_limits.UNCLEAR_IN_A_ROW):
             rate_limits.write_unclear(connection, "purple_dot", now=clock.now)
 
@@ -161,22 +163,22 @@ def test_person_lifts_a_pause_of_calls_and_of_writes(ledger: WatchedDatabase, cl
 
         assert rate_limits.take_write(connection, "purple_dot", now=clock.now).wait == 0
         state = rate_limits.state(connection, "purple_dot", per_minute=60, now=clock.now)
-    assert (take(ledger), state.state) == (0, "ok")
+    assert (take(database), state.state) == (0, "ok")
 
 
 def test_clock_set_back_leaves_nobody_waiting_for_a_pause(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    pause(ledger, 200)
+    pause(database, 200)
     clock.advance(-10 * 86_400)
 
-    assert take(ledger) == 0
+    assert take(database) == 0
 
 
-def test_pause_of_one_vendor_stops_no_other(ledger: WatchedDatabase) -> None:
-    pause(ledger, 30, "shipstation")
+def test_pause_of_one_vendor_stops_no_other(database: WatchedDatabase) -> None:
+    pause(database, 30, "shipstation")
 
-    assert take(ledger) == 0
+    assert take(database) == 0
 
 
 @settings(
@@ -188,10 +190,10 @@ def test_pause_of_one_vendor_stops_no_other(ledger: WatchedDatabase) -> None:
     burst=st.integers(0, 4),
 )
 def test_what_is_left_can_be_taken_and_no_more(
-    ledger: WatchedDatabase, per_minute: int, gaps: list[float], burst: int
+    database: WatchedDatabase, per_minute: int, gaps: list[float], burst: int
 ) -> None:
     clock = Clock()
-    with Database.begin(ledger) as connection:
+    with Database.begin(database) as connection:
         connection.execute(rate_limits.limits.delete())
         for gap in gaps:
             clock.advance(gap)
@@ -207,12 +209,12 @@ def test_what_is_left_can_be_taken_and_no_more(
     assert taken == promised
 
 
-def test_unused_budget_is_whole_and_never_more(ledger: WatchedDatabase, clock: Clock) -> None:
-    whole = left(ledger, 120)
-    take(ledger, 120)
+def test_unused_budget_is_whole_and_never_more(database: WatchedDatabase, clock: Clock) -> None:
+    whole = left(database, 120)
+    take(database, 120)
     clock.advance(3600)
 
-    assert left(ledger, 120) == whole == 7
+    assert left(database, 120) == whole == 7
 
 
 # Who goes first
@@ -228,19 +230,19 @@ def taken_in(connection: Connection, lane: Lane, clock: Clock, per_minute: int =
 
 
 def test_lower_lane_leaves_a_part_of_the_burst_to_the_higher(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    with Database.begin(ledger) as connection:
+    with Database.begin(database) as connection:
         taken = [taken_in(connection, lane, clock) for lane in reversed(Lane)]
 
     assert taken == [4, 1, 1, 1]
 
 
 def test_lower_lanes_get_no_turn_while_live_calls_wait_for_theirs(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
     turns: list[Lane] = []
-    with Database.begin(ledger) as connection:
+    with Database.begin(database) as connection:
         taken_in(connection, Lane.LIVE, clock)
         for _tick in range(200):
             clock.advance(0.1)
@@ -252,10 +254,10 @@ def test_lower_lanes_get_no_turn_while_live_calls_wait_for_theirs(
 
 
 def test_lowest_lane_has_the_whole_rate_when_nobody_else_calls(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
     calls = 0
-    with Database.begin(ledger) as connection:
+    with Database.begin(database) as connection:
         for _second in range(60):
             clock.advance(1)
             calls += taken_in(connection, Lane.SWEEP, clock)
@@ -265,9 +267,9 @@ def test_lowest_lane_has_the_whole_rate_when_nobody_else_calls(
 
 @pytest.mark.parametrize("per_minute", [1, 2, 5])
 def test_smallest_budget_serves_every_lane(
-    ledger: WatchedDatabase, clock: Clock, per_minute: int
+    database: WatchedDatabase, clock: Clock, per_minute: int
 ) -> None:
-    with Database.begin(ledger) as connection:
+    with Database.begin(database) as connection:
         for lane in Lane:
             clock.advance(300)
             assert (
@@ -282,17 +284,17 @@ def test_smallest_budget_serves_every_lane(
 
 
 def test_vendor_that_has_less_left_than_we_think_is_believed(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    with Database.begin(ledger) as connection:
+    with Database.begin(database) as connection:
         rate_limits.take(connection, "x", per_minute=120, now=clock.now)
         rate_limits.learn(connection, "x", allowed=None, remaining=3, per_minute=120, now=clock.now)
 
         assert taken_in(connection, Lane.LIVE, clock) == 3
 
 
-def test_vendor_that_has_more_left_changes_nothing(ledger: WatchedDatabase, clock: Clock) -> None:
-    with Database.begin(ledger) as connection:
+def test_vendor_that_has_more_left_changes_nothing(database: WatchedDatabase, clock: Clock) -> None:
+    with Database.begin(database) as connection:
         rate_limits.take(connection, "x", per_minute=120, now=clock.now)
         rate_limits.learn(
             connection, "x", allowed=None, remaining=90, per_minute=120, now=clock.now
@@ -301,8 +303,8 @@ def test_vendor_that_has_more_left_changes_nothing(ledger: WatchedDatabase, cloc
         assert taken_in(connection, Lane.LIVE, clock) == 6
 
 
-def test_rate_that_the_vendor_allows_is_handed_on(ledger: WatchedDatabase, clock: Clock) -> None:
-    with Database.begin(ledger) as connection:
+def test_rate_that_the_vendor_allows_is_handed_on(database: WatchedDatabase, clock: Clock) -> None:
+    with Database.begin(database) as connection:
         rate_limits.take(connection, "x", per_minute=120, now=clock.now)
         rate_limits.learn(
             connection, "x", allowed=40, remaining=None, per_minute=120, now=clock.now
@@ -331,47 +333,47 @@ def standing(database: Database, clock: Clock) -> str:
         return rate_limits.state(connection, "x", per_minute=60, now=clock.now).state
 
 
-def test_few_failures_or_quick_ones_close_nothing(ledger: WatchedDatabase, clock: Clock) -> None:
-    assert fail(ledger, clock, 4) == [None] * 4
-    assert fail(ledger, clock, 40, every=0.1)[-1] is not None
+def test_few_failures_or_quick_ones_close_nothing(database: WatchedDatabase, clock: Clock) -> None:
+    assert fail(database, clock, 4) == [None] * 4
+    assert fail(database, clock, 40, every=0.1)[-1] is not None
 
 
 def test_hundred_failures_within_a_second_are_not_sustained(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    assert fail(ledger, clock, 100, every=0.01) == [None] * 100
-    assert standing(ledger, clock) == "failing"
+    assert fail(database, clock, 100, every=0.01) == [None] * 100
+    assert standing(database, clock) == "failing"
 
 
 def test_sustained_failure_stops_all_calls_but_one_probe_at_a_time(
-    ledger: WatchedDatabase, clock: Clock
+    database: WatchedDatabase, clock: Clock
 ) -> None:
-    fail(ledger, clock, 5)
-    assert standing(ledger, clock) == "down"
+    fail(database, clock, 5)
+    assert standing(database, clock) == "down"
 
-    assert [take(ledger, system="x") > 0 for _caller in range(3)] == [False, True, True]
+    assert [take(database, system="x") > 0 for _caller in range(3)] == [False, True, True]
 
 
-def test_probe_that_fails_makes_the_next_one_rarer(ledger: WatchedDatabase, clock: Clock) -> None:
-    fail(ledger, clock, 4, every=20)
-    waits = fail(ledger, clock, 12, every=200)
+def test_probe_that_fails_makes_the_next_one_rarer(database: WatchedDatabase, clock: Clock) -> None:
+    fail(database, clock, 4, every=20)
+    waits = fail(database, clock, 12, every=200)
 
     assert waits == sorted(waits, key=float)
     assert waits[0] == 15
     assert waits[-1] == 300
 
 
-def test_one_success_opens_the_way_for_everyone(ledger: WatchedDatabase, clock: Clock) -> None:
-    fail(ledger, clock, 6)
-    with ledger.begin() as connection:
+def test_one_success_opens_the_way_for_everyone(database: WatchedDatabase, clock: Clock) -> None:
+    fail(database, clock, 6)
+    with database.begin() as connection:
         rate_limits.worked(connection, "x")
 
-    assert standing(ledger, clock) == "ok"
-    assert [take(ledger, system="x") for _caller in range(3)] == [0, 0, 0]
+    assert standing(database, clock) == "ok"
+    assert [take(database, system="x") for _caller in range(3)] == [0, 0, 0]
 
 
-def test_success_in_between_starts_the_count_anew(ledger: WatchedDatabase, clock: Clock) -> None:
+def test_success_in_between_starts_the_count_anew(database: WatchedDatabase, clock: Clock) -> None:
     for _round in range(5):
-        assert fail(ledger, clock, 4) == [None] * 4
-        with ledger.begin() as connection:
+        assert fail(database, clock, 4) == [None] * 4
+        with database.begin() as connection:
             rate_limits.worked(connection, "x")
