@@ -53,6 +53,12 @@ KINDS = {
         "bridge deliveries --status held",
     ),
     "vendor": Kind("{about} can't be called", "{about} can be called again", "", "bridge doctor"),
+    "writes": Kind(
+        "{about} gives no clear answer to fulfillments",
+        "{about} answers fulfillments clearly again",
+        "exceptions",
+        "bridge deliveries --status unconfirmed",
+    ),
     "credentials": Kind(
         "{about} refuses our credentials",
         "{about} takes our credentials again",
@@ -104,6 +110,12 @@ def troubles(facts: Facts) -> Iterator[Trouble]:
         if state == "down":
             told = f"Every call has failed since {_clock(since)}. Only probes go there until one succeeds; nothing is lost."
             yield Trouble(Key("vendor", SYSTEMS.get(system, system)), told)
+        elif state == "unclear":
+            yield Trouble(
+                Key("writes", SYSTEMS.get(system, system)),
+                f"Since {_clock(since)} no fulfillment that was posted got a clear answer. The"
+                " others wait; one is tried now and then until a clear answer comes.",
+            )
         elif state == "throttled" and until is not None and until - facts.now > _LONG_PAUSE:
             yield Trouble(
                 Key("vendor", SYSTEMS.get(system, system)),

@@ -385,6 +385,7 @@ class ApiClient:
         # The target may hold a token, so it is not named.
         if call.is_write:
             # Whether the write was done before we were sent elsewhere, nobody says.
+            call.outcome = "unclear"
             raise errors.UnclearError(f"{answered}, redirected")
         # Purple Dot sends unknown paths to its login page, which would look like success.
         raise errors.CredentialsError(f"{answered}, redirected: wrong path or token")

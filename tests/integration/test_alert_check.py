@@ -141,6 +141,25 @@ def test_vendor_that_fails_and_recovers_is_told(
     assert post.titles() == ["Purple Dot can't be called", "Purple Dot can be called again"]
 
 
+def test_writes_without_a_clear_answer_are_told_at_the_next_look(
+    watch: Watch, database: WatchedDatabase, post: Post
+) -> None:
+    ours = Budget(database, "purple_dot", 120, threading.Event())
+    for _ in range(rate_limits.UNCLEAR_IN_A_ROW):
+        ours.before_call("order")
+        ours.after_call("order", "ok", 0.1, {})
+        ours.before_write("create_fulfillment")
+        ours.after_write("create_fulfillment", is_clear=False)
+    look(watch)
+    ours.after_write("create_fulfillment", is_clear=True)
+    look(watch)
+
+    assert post.titles() == [
+        "Purple Dot gives no clear answer to fulfillments",
+        "Purple Dot answers fulfillments clearly again",
+    ]
+
+
 @pytest.mark.parametrize("refusal", ["credentials", "redirect"])
 def test_credentials_that_are_refused_are_told_until_they_are_taken(
     watch: Watch, database: WatchedDatabase, post: Post, refusal: str

@@ -128,6 +128,7 @@ def test_each_vendor_begins_and_ends_by_itself() -> None:
             ),
             [],
         ),
+        (Facts(NOW, vendors=[("purple_dot", "unclear", NOW, NOW)]), ["writes"]),
         (Facts(NOW, refused={"purple_dot"}), ["credentials"]),
         (Facts(NOW, stalled=("evt_1", NOW - timedelta(minutes=9))), []),
         (Facts(NOW, stalled=("evt_1", NOW - timedelta(minutes=11))), ["stalled"]),

@@ -284,7 +284,9 @@ def test_each_status_has_one_verdict(
     ]
 
     assert [type(error) for error in errors] == [read_error, write_error]
-    assert told == [("read", outcome), ("create", outcome)]
+    # Of a write that was redirected nobody knows whether it was done.
+    write_outcome = "unclear" if outcome == "redirect" else outcome
+    assert told == [("read", outcome), ("create", write_outcome)]
 
 
 def caught(call: Callable[[], object]) -> BridgeError:
