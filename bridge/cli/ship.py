@@ -22,7 +22,7 @@ from bridge.cli.context import actor, load_settings, open_services
 from bridge.cli.options import json_option
 from bridge.cli.output import WHOLE, Column, emit, for_people, table, write_csv
 from bridge.domain.errors import StorageError
-from bridge.domain.shipments import normalize_tracking
+from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.store import audit, marked_shipments
 from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.mark_shipped import LOOK_FIRST, Marker, MarkRow, read_row

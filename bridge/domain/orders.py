@@ -1,16 +1,28 @@
-"""Fulfillment order: Purple Dot's work to be done, and its lines. `reference` is its number."""
+"""Fulfillment order: Purple Dot's work to be done, and its lines. `reference` is its number.
+
+Purple Dot's confirmation numbers begin with `PD` and digits; a fulfillment order adds its index:
+`#PD1389447/1`. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
 
 import re
 from dataclasses import dataclass
 from enum import StrEnum
 
+UUID = re.compile(
+    r"(?<![0-9A-Za-z-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z-])", re.IGNORECASE
+)
+_REFERENCE = re.compile(r"(?<![0-9A-Za-z])#?PD[0-9]+(?:/[0-9]+)?(?![0-9A-Za-z])", re.IGNORECASE)
+_BLANKS = re.compile(r"[\s,;|]+")
+_STARTS = re.compile(r"(?<![0-9A-Za-z])(?=[#0-9A-Za-z])")
+
 
 class OrderStatus(StrEnum):
-    """Purple Dot's own three values; there is none for partly fulfilled."""
+    """Purple Dot's own three values (there is none for partly fulfilled), and ours for one that is
+    there and is none of them."""
 
     UNFULFILLED = "UNFULFILLED"
     FULFILLED = "FULFILLED"
     VOIDED = "VOIDED"
+    UNKNOWN = "UNKNOWN"
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +53,31 @@ def normalize_reference(text: str) -> str:
 
 def is_uuid(text: str | None) -> bool:
     """Purple Dot's ids look like this; ShipStation's own automatic `SEAuto-…` ids don't."""
-    return (
-        re.fullmatch(
-            r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", (text or "").strip(), re.IGNORECASE
-        )
-        is not None
-    )
+    return UUID.fullmatch((text or "").strip()) is not None
+
+
+def reference_words(text: str) -> tuple[str, ...]:
+    """The words of Purple Dot's form in a text, as they are written there."""
+    return tuple(_REFERENCE.findall(text))
+
+
+def likely_references(text: str, pattern: re.Pattern[str] | None) -> frozenset[str]:
+    """What in a text looks like Purple Dot's, normalized: the whole of it, or words inside it.
+    `pattern` says how a reference begins; without one, any text may be a reference."""
+    whole = normalize_reference(text)
+    words = {
+        normalize_reference(word)
+        for word in reference_words(text)
+        if pattern is None or pattern.search(word)
+    }
+    if pattern is None:
+        return frozenset({whole, *words} - {""})
+    for word in _BLANKS.split(text):
+        tails = [word[match.start() :] for match in _STARTS.finditer(word)]
+        # A word that looks right as a whole is not looked into: its end would be another number.
+        found = [word] if pattern.search(word) else filter(pattern.search, tails)
+        words |= {normalize_reference(part) for part in found}
+    is_one_word = _BLANKS.search(text.strip()) is None
+    if pattern.search(text.strip()) and (is_one_word or not words):
+        words.add(whole)
+    return frozenset(words - {""})

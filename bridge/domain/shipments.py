@@ -13,9 +13,27 @@ class ShipmentState(StrEnum):
     SHIPPED = "shipped"
     PROCESSING = "processing"
     AWAITING_NUMBER = "awaiting_number"
+    ORDER_MISSING = "order_missing"
+    """ShipStation does not show the order behind it, so nobody can tell what it is."""
+    VOID_REQUESTED = "void_requested"
+    """Somebody asked for a void; the provider may still refuse it, and then the parcel leaves."""
+    UNKNOWN = "unknown"
+    """It has a status that we don't know, or its row can't be read."""
     VOIDED = "voided"
     RETURN = "return"
     REJECTED = "rejected"
+
+
+UNFINISHED = frozenset(
+    {
+        ShipmentState.PROCESSING,
+        ShipmentState.AWAITING_NUMBER,
+        ShipmentState.ORDER_MISSING,
+        ShipmentState.VOID_REQUESTED,
+        ShipmentState.UNKNOWN,
+    }
+)
+"""What is not known yet. Looking again may tell; if it never does, a person has to see it."""
 
 
 class ClueKind(StrEnum):
@@ -37,21 +55,52 @@ class Clue:
 
 @dataclass(frozen=True, slots=True)
 class ShipmentItem:
-    """Units of one thing in the parcel. `line_item_id` is what the order's creator put there:
-    Purple Dot's line id, or another system's."""
+    """Units of one thing in the parcel.
+
+    `line_item_id` is what the order's creator put there: Purple Dot's line id, or another system's.
+    `order_id` and `order_reference` name the order that this item alone belongs to. With a
+    `bundle_sku` it is a component of that bundle. `unreadable_quantity` is what ShipStation gives
+    where that is no whole number of units; `quantity` is 0 then."""
 
     quantity: int
     sku: str | None = None
     line_item_id: str | None = None
     order_id: str | None = None
     name: str | None = None
+    order_reference: str | None = None
+    sales_order_id: str | None = None
+    bundle_sku: str | None = None
+    unreadable_quantity: str | None = None
+
+    @property
+    def is_counted(self) -> bool:
+        """Whether its units are known; zero of a thing in a parcel is no less odd than a half."""
+        return self.unreadable_quantity is None and self.quantity > 0
+
+    @property
+    def is_goods(self) -> bool:
+        """Gift notes, fees and samples have no SKU, and are no goods of an order."""
+        return bool(self.sku or self.bundle_sku)
+
+    @property
+    def label(self) -> str:
+        """The item as a person reads it, with its quantity."""
+        name = self.sku or self.name or "an item without SKU"
+        part = f" (part of {self.bundle_sku})" if self.bundle_sku else ""
+        quantity = self.quantity if self.unreadable_quantity is None else self.unreadable_quantity
+        return f"{quantity} x {name}{part}"
 
 
 @dataclass(frozen=True, slots=True)
 class Shipment:
     """`record_kind` and `record_id` name the vendor's record it was made from;
     `shipstation_shipment_id` the ShipStation order behind it (V2 `se-…`, V1 `orderId` as text).
-    `items` is empty when ShipStation names none, which never means everything."""
+    `items` is empty when ShipStation names none, which never means everything.
+
+    `order_is_read` is False where that order was not read, so that neither its custom fields nor
+    what was merged into it are known. `merged_ids` are ShipStation's ids of several orders whose
+    goods may be in the parcel together; empty where there is no sign of that. `problem` says why a
+    row could not be read."""
 
     record_kind: str
     record_id: str
@@ -67,6 +116,24 @@ class Shipment:
     tracking_url: str | None = None
     ship_date: date | None = None
     notify_customer: bool | None = None
+    service_code: str | None = None
+    order_is_read: bool = True
+    merged_ids: tuple[str, ...] = ()
+    problem: str | None = None
+
+
+def api_family(record_kind: str) -> str:
+    """`v2` or `v1`: whose ids a record of this kind carries. An inline row speaks V2's."""
+    return "v1" if record_kind.startswith("v1_") else "v2"
+
+
+def plain_id(shipstation_id: str | None) -> str:
+    """Equal for both APIs' ids of one thing: V2 writes `se-` before V1's digits. Evidence, no
+    proof: no parcel seen through both APIs was ever published.
+    https://docs.shipstation.com/orders/legacy-migration"""
+    text = (shipstation_id or "").strip().lower()
+    digits = text.removeprefix("se-")
+    return digits if digits.isdecimal() else text
 
 
 class RowResult(NamedTuple):
@@ -75,13 +142,3 @@ class RowResult(NamedTuple):
     status: Literal["marked", "refused", "unclear", "not_sent"]
     message: str | None = None
     shipment_number: str | None = None
-
-
-_NO_NUMBER = frozenset({"NA", "NONE", "NULL", "UNKNOWN", "NOTRACKING", "NOTRACKINGNUMBER", "TBD"})
-"""What people write where there is no number; likewise one character, however often."""
-
-
-def normalize_tracking(number: str | None) -> str:
-    """`1z a0-0000 t03` and `1ZA00000T03` are one number; `N/A`, `0000` and the like are none."""
-    told = "".join(char for char in (number or "").upper() if char.isalnum())
-    return "" if told in _NO_NUMBER or len(set(told)) < 2 else told

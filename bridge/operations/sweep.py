@@ -17,7 +17,8 @@ import structlog
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError, PayloadError, ThrottledError
 from bridge.domain.events import COMMITTED, Lane, Record
-from bridge.domain.shipments import Shipment, ShipmentState, normalize_tracking
+from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
+from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.store import deliveries, sweeps
 from bridge.store.engine.database import Connection, Database
 from bridge.store.sweeps import Found
@@ -25,7 +26,7 @@ from bridge.vendors.rate_limit import calls_in
 from bridge.vendors.shipstation.client import ShipStation
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.lists import AN_HOUR, LISTINGS, Listed, Listing, read
-from bridge.vendors.shipstation.shipments import shipped
+from bridge.vendors.shipstation.shipments import shipment_of
 
 log = structlog.get_logger(__name__)
 
@@ -36,7 +37,6 @@ PARCELS = frozenset({*(listing.kind for listing in LISTINGS), "inline_row"})
 Rows = Sequence[tuple[Listed, Shipment]]
 _A_DAY, _LONGEST_PAUSE, _PAUSES = timedelta(days=1), 60.0, 4
 _FAR = datetime.max.replace(tzinfo=UTC)
-_UNFINISHED = frozenset({ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER})
 
 
 class StoppedError(BridgeError):
@@ -89,12 +89,11 @@ class Seen:
             self.marks_in_work |= {mark} - {""}
 
     def learn_record(self, record: Record, *, is_work: bool) -> None:
-        try:
-            [shipment] = shipped([record])
-        except PayloadError:  # What was redacted was judged long ago.
+        shipment = shipment_of(record)
+        if shipment.problem:  # What was redacted was judged long ago.
             self.learn(record.kind, record.record_id, "", is_work=is_work)
         else:
-            is_finished = shipment.state not in _UNFINISHED
+            is_finished = shipment.state not in UNFINISHED
             self.learn(
                 record.kind,
                 record.record_id,
@@ -269,7 +268,7 @@ class _Run:
             self._take(
                 client,
                 listing,
-                [(row, shipped([row.record])[0]) for row in fresh],
+                [(row, shipment_of(row.record)) for row in fresh],
                 is_voids=is_voids,
             )
             self.at.tell(
@@ -319,7 +318,7 @@ class _Run:
         self.tally.counts[listing.event_type]["listed"] += len(ready)
         # Where both APIs are asked, what is not finished yet is V2's to tell: V1 can't say which of
         # its labels it is.
-        skip = _UNFINISHED if listing.version == "v1" and self.at.fetcher.v2 else frozenset()
+        skip = UNFINISHED if listing.version == "v1" and self.at.fetcher.v2 else frozenset()
         whys = [None if told.state in skip else self.seen.why(told) for _row, told in ready]
         for why in ("missed", "finished"):
             yield from _found(
@@ -371,7 +370,7 @@ def _found(
 ) -> Iterator[Found]:
     for query, some in listing.pointers(rows):
         about = tuple(
-            (listing.kind, row.record.record_id, mark_of(shipped([row.record])[0])) for row in some
+            (listing.kind, row.record.record_id, mark_of(shipment_of(row.record))) for row in some
         )
         yield Found(why, listing.event_type, client.url(listing.thing, query), about)
 

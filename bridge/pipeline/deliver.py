@@ -25,7 +25,7 @@ from bridge.domain.errors import (
 from bridge.domain.events import DeliveryStatus, Record, Trigger
 from bridge.domain.orders import OrderStatus
 from bridge.domain.reasons import Reason
-from bridge.domain.shipments import Shipment, ShipmentState
+from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
 from bridge.pipeline import preflight, settle
 from bridge.pipeline.create_deliveries import create_deliveries, lock_orders
 from bridge.pipeline.find_orders import Resolver
@@ -44,7 +44,6 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _STORE_AGAIN_AFTER = 0.5
-_UNFINISHED = frozenset({ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER})
 _LOGGED_EVENTS = 5
 
 
@@ -277,7 +276,7 @@ class _Step:
         if stored.state is ShipmentState.REJECTED:
             return stored
         for shipment in shipped(self._records_now(stored)):
-            if shipment.record_id == stored.record_id and shipment.state not in _UNFINISHED:
+            if shipment.record_id == stored.record_id and shipment.state not in UNFINISHED:
                 # Whether the shopper is notified was settled when it was first decided: a replay
                 # notifies nobody, unless it was asked to.
                 return replace(shipment, notify_customer=stored.notify_customer)

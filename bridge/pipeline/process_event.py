@@ -152,8 +152,9 @@ class EventJob:
         return EventFacts(records, shipments, lookup, fetched_at, unread, options)
 
     def _as_judged(self, shipment: Shipment, event: Event, now: datetime) -> Shipment:
-        """On the last look, what is finished and still has no number goes to a person."""
-        if shipment.state is not ShipmentState.AWAITING_NUMBER:
+        """On the last look, what is finished and still has no number, or an order that nobody can
+        read, goes to a person."""
+        if shipment.state not in (ShipmentState.AWAITING_NUMBER, ShipmentState.ORDER_MISSING):
             return shipment
         is_last = self._next_look(event, now) is None
         return replace(shipment, state=ShipmentState.SHIPPED) if is_last else shipment

@@ -20,7 +20,7 @@ from sqlalchemy import (
 )
 
 from bridge.domain.orders import normalize_reference
-from bridge.domain.shipments import normalize_tracking
+from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.store import reports
 from bridge.store.reports import Query
 from bridge.store.tables import deliveries, delivery_lines, event_deliveries, events, records

@@ -20,7 +20,8 @@ from bridge.domain.deliveries import (
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
 from bridge.domain.reasons import Reason
-from bridge.domain.shipments import Shipment, ShipmentState, normalize_tracking
+from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
+from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
 from bridge.translate.fulfillments import Earlier, identity
@@ -33,7 +34,6 @@ REDECIDABLE = frozenset(Reason) - {
 }
 """Held for one of these, nothing was ever sent to Purple Dot: newer facts may decide it anew."""
 
-_UNFINISHED = frozenset({ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER})
 _IDLE = frozenset({DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.RETRYING})
 _WEBHOOK_RETRIES = timedelta(hours=2)
 _DATED_AHEAD = timedelta(days=10)
@@ -283,7 +283,7 @@ class _Page:
             return [self._withdraw(shipment)]
         if isinstance(verdict, Ignored):
             return [Decision(shipment, "ignored", verdict.reason, verdict.detail)]
-        if shipment.state in _UNFINISHED:
+        if shipment.state in UNFINISHED:
             detail = "the label is not finished yet, or has no number yet"
             return [Decision(shipment, "waiting", detail=detail)]
         matches = match_of(shipment, self.lookup, policy=self.policy, context=self.context)

@@ -29,7 +29,7 @@ from hypothesis.stateful import (
 from bridge.domain.errors import PermanentError, RefusedError, TemporaryError
 from bridge.domain.events import COMMITTED, DeliveryStatus
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.domain.shipments import normalize_tracking
+from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.operations import repair
 from bridge.pipeline.preflight import LABEL_IS_FRESH
 from bridge.simulator import FAULTS, Label, MarkedShipped, PurpleDotOrder, ShipStationOrder

@@ -14,7 +14,7 @@ from bridge.domain.errors import NotFoundError, PayloadError, PermanentError, Te
 from bridge.domain.events import Record
 from bridge.vendors.http import ApiClient
 from bridge.vendors.shipstation.mark_shipped import Marker
-from bridge.vendors.shipstation.payloads import page_of, record_of
+from bridge.vendors.shipstation.payloads import page_of, record_of, record_of_any
 from bridge.vendors.shipstation.subscriptions import SubscriptionsV1, SubscriptionsV2
 
 MAX_PAGES = 1_000
@@ -86,7 +86,7 @@ class ShipStation:
 
     def _pages(self, thing: str, query: str | Query) -> Iterator[list[Record]]:
         return (
-            [record_of(f"{self.version}_{thing}", row) for row in rows]
+            [record_of_any(f"{self.version}_{thing}", row) for row in rows]
             for rows in self.rows(thing, query)
         )
 

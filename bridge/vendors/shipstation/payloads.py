@@ -2,10 +2,12 @@
 phone, no cost ever gets past here.
 
 What ShipStation adds is ignored, and null means absent. Lenient where a loose value can do no harm
-(ids as numbers, blank texts, dates) and strict where a guess would ship the wrong thing. Unknown:
-whether a quantity can be null (read as 0, which ships nothing). V2:
+(ids as numbers, blank texts, dates) and strict where a guess would ship the wrong thing: a quantity
+that is no whole number is kept as it was written, for a person to see. V2:
 https://docs.shipstation.com/openapi · V1: https://www.shipstation.com/docs/api/"""
 
+import hashlib
+import json
 import re
 from collections.abc import Mapping
 from datetime import date
@@ -17,6 +19,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    StringConstraints,
     ValidationError,
     WrapValidator,
     model_validator,
@@ -25,18 +28,24 @@ from pydantic.alias_generators import to_camel
 
 from bridge.domain.errors import PayloadError, TemporaryError
 from bridge.domain.events import Record
+from bridge.domain.orders import UUID, reference_words
+from bridge.domain.tracking_numbers import LONGEST_NUMBER, normalize_tracking
+
+LONGEST_ID = 100
+_UNREADABLE = "unreadable"
+_LARGEST_EXACT_FLOAT = 2**53
 
 
 def _text(value: object) -> object:
     """Numbers become text, white space around goes, blank means absent, and so does what no
     database stores (NUL, half a character)."""
+    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_EXACT_FLOAT:
+        return str(int(value))
     if isinstance(value, int) and not isinstance(value, bool):
         return str(value)
-    return (
-        (value.replace("\0", "").encode(errors="replace").decode().strip() or None)
-        if isinstance(value, str)
-        else value
-    )
+    if not isinstance(value, str):
+        return value
+    return value.replace("\0", "").encode(errors="replace").decode().strip() or None
 
 
 def _day(value: object) -> date | None:
@@ -48,20 +57,48 @@ def _day(value: object) -> date | None:
         return None
 
 
+def _quantity(value: object) -> int | str | None:
+    """Whole units as a number; what is no whole number stays as it was written; None is absent."""
+    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
+        return value
+    text = str(value).strip()
+    if re.fullmatch(r"[+-]?[0-9]{1,9}(\.0*)?", text):
+        return int(text.partition(".")[0])
+    is_number = re.fullmatch(r"[+-]?[0-9]{0,9}[.,]?[0-9]{1,9}", text)
+    return text if is_number else _UNREADABLE
+
+
+def _flag(value: object) -> object:
+    return False if value == "" else value
+
+
+def _list(value: object) -> object:
+    return value if isinstance(value, list) else []
+
+
 def _all_or_none(items: object, read: Any) -> Any:
-    """Where one item can't be read (half a unit, say) none is told: that one parcel is held for a
-    person, and the page's others go on."""
+    """A list of which each row counts says nothing where one can't be read."""
     try:
         return read(items)
     except ValidationError:
         return []
 
 
+def _rows(value: object) -> object:
+    """What is no object in a list says nothing, and takes no other along."""
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else value
+
+
 T = TypeVar("T")
-Id = Annotated[str, BeforeValidator(_text)]
+_SHORT = StringConstraints(max_length=LONGEST_ID)
+Id = Annotated[str, BeforeValidator(_text), _SHORT]
 Text = Annotated[str | None, BeforeValidator(_text)]
 Day = Annotated[date | None, BeforeValidator(_day)]
+Flag = Annotated[bool, BeforeValidator(_flag)]
+Quantity = Annotated[int | str | None, BeforeValidator(_quantity)]
 Items = Annotated[list[T], WrapValidator(_all_or_none)]
+Rows = Annotated[list[T], BeforeValidator(_rows)]
+Ids = Annotated[list[Text], BeforeValidator(_list)]
 
 
 class Row(BaseModel):
@@ -75,11 +112,9 @@ class Row(BaseModel):
     @model_validator(mode="before")
     @classmethod
     def _null_is_absent(cls, row: object) -> object:
-        return (
-            {name: value for name, value in row.items() if value is not None}
-            if isinstance(row, Mapping)
-            else row
-        )
+        if not isinstance(row, Mapping):
+            return row
+        return {name: value for name, value in row.items() if value is not None}
 
 
 class V1Row(Row):
@@ -88,15 +123,21 @@ class V1Row(Row):
     model_config = ConfigDict(alias_generator=to_camel)
 
 
+class UnreadableRow(Row):
+    """A row of which nothing but its id could be read, and why."""
+
+    unreadable: str
+
+
 class Parcel(Row):
     """A label that was bought, or (as a fulfillment) an order that somebody marked as shipped."""
 
     tracking_number: Text = None
     carrier_code: Text = None
     ship_date: Day = None
-    is_return_label: bool = False
-    voided: bool = False
-    void_requested: bool = False
+    is_return_label: Flag = False
+    voided: Flag = False
+    void_requested: Flag = False
 
 
 class V2Package(Row):
@@ -110,7 +151,8 @@ class V2Label(Parcel):
     external_shipment_id: Text = None  # can be one that ShipStation made up (`SEAuto-…`)
     external_order_id: Text = None
     tracking_url: Text = None
-    packages: list[V2Package] = []
+    service_code: Text = None
+    packages: Rows[V2Package] = []
 
 
 class V2Fulfillment(Parcel):
@@ -118,27 +160,51 @@ class V2Fulfillment(Parcel):
     shipment_id: Text = None
     shipment_number: Text = None
     fulfillment_carrier_friendly_name: Text = None
+    fulfillment_service_code: Text = None
 
 
-class V2Item(Row):
+class Item(Row):
+    """One item of an order or a parcel; where it can't be read, its quantity says so."""
+
     sku: Text = None
     name: Text = None
-    quantity: int = 0
+    quantity: Quantity = None
+
+
+class V2Item(Item):
+    bundle_sku: Text = None
+    sales_order_id: Text = None
     external_order_id: Text = None
     external_order_item_id: Text = None
 
 
+def _items(model: type[Item]) -> BeforeValidator:
+    """Reads item by item: one that can't be read stays as an item of an unreadable quantity, so
+    that its own parcel is held for a person."""
+
+    def read(value: object) -> object:
+        if not isinstance(value, list):
+            return [{"quantity": _UNREADABLE}] if value else []
+        return [_item(model, item) for item in value]
+
+    return BeforeValidator(read)
+
+
+def _item(model: type[Item], item: object) -> Item:
+    try:
+        return model.model_validate(item)
+    except ValidationError:
+        return model(quantity=_UNREADABLE)
+
+
 def _reference(value: object) -> object:
-    """Custom fields are anybody's notepad: only what could be a reference or an id gets past here,
-    so no sentence, name or address."""
+    """Custom fields are anybody's notepad: only ids and references of Purple Dot's get past here,
+    so no sentence, name, phone or date."""
     text = _text(value)
-    return (
-        text
-        if isinstance(text, str)
-        and re.fullmatch(r"#?[\w/.:-]{1,64}", text, re.ASCII)
-        and re.search("[0-9]", text)
-        else None
-    )
+    if not isinstance(text, str):
+        return None
+    words = [*UUID.findall(text), *reference_words(text)]
+    return " ".join(dict.fromkeys(words)) or None
 
 
 Reference = Annotated[str | None, BeforeValidator(_reference)]
@@ -155,18 +221,16 @@ class V2Shipment(Row):
     shipment_number: Text = None  # several may share it after a split
     external_shipment_id: Text = None
     external_order_id: Text = None
-    is_return: bool = False
-    items: Items[V2Item] = []
+    is_return: Flag = False
+    items: Annotated[list[V2Item], _items(V2Item)] = []
+    sales_order_ids: Ids = []  # several after a merge
     advanced_options: CustomFields = CustomFields()
 
 
-class V1Item(V1Row):
+class V1Item(Item, V1Row):
     order_item_id: Text = None
     line_item_key: Text = None
-    sku: Text = None
-    name: Text = None
-    quantity: int = 0
-    adjustment: bool = False
+    adjustment: Flag = False
 
 
 class V1Shipment(Parcel, V1Row):
@@ -174,23 +238,26 @@ class V1Shipment(Parcel, V1Row):
     order_id: Text = None
     order_key: Text = None
     order_number: Text = None
-    shipment_items: Items[V1Item] = []
+    service_code: Text = None
+    shipment_items: Annotated[list[V1Item], _items(V1Item)] = []
 
 
 class V1Fulfillment(Parcel, V1Row):
     fulfillment_id: Id
     order_id: Text = None
     order_number: Text = None
+    fulfillment_service_code: Text = None
 
 
-class V1CustomFields(CustomFields, V1Row): ...
+class V1CustomFields(CustomFields, V1Row):
+    merged_ids: Ids = []  # the orders that were merged into this one; the API shows them no more
 
 
 class V1Order(V1Row):
     order_id: Id
     order_number: Text = None
     order_key: Text = None
-    items: Items[V1Item] = []
+    items: Annotated[list[V1Item], _items(V1Item)] = []
     advanced_options: V1CustomFields = V1CustomFields()
 
 
@@ -199,7 +266,7 @@ class InlineRow(Row):
     https://docs.shipstation.com/openapi/fulfillments"""
 
     shipment_id: Id
-    tracking_number: Id
+    tracking_number: Annotated[Id, StringConstraints(max_length=LONGEST_NUMBER)]
     carrier_code: Id
     ship_date: Day = None
     notify_customer: bool | None = None
@@ -207,8 +274,9 @@ class InlineRow(Row):
     @property
     def row_id(self) -> str:
         """A warehouse system gives its rows no id: what it tells about is this parcel of this
-        order."""
-        return f"{self.shipment_id}:{self.tracking_number}"
+        order, in whichever spelling."""
+        number = normalize_tracking(self.tracking_number) or self.tracking_number
+        return f"{self.shipment_id}:{number}"
 
 
 MODELS: dict[str, type[Row]] = {
@@ -234,8 +302,19 @@ def record_of(kind: str, row: object) -> Record:
     )
 
 
+def record_of_any(kind: str, row: object) -> Record:
+    """As `record_of`, but a row that can't be read sets itself aside as a record that says so: the
+    others of its page go on."""
+    try:
+        return record_of(kind, row)
+    except PayloadError as exc:
+        return Record(kind, _id_in(kind, row) or _made_id(row), {"unreadable": str(exc)})
+
+
 def parse(record: Record) -> Row:
-    """The row again, of the type that MODELS names for its kind."""
+    """The row again, of the type that MODELS names for its kind, or an UnreadableRow."""
+    if record.body.keys() == {"unreadable"}:
+        return UnreadableRow.model_validate(record.body)
     return _validated(record.kind, record.body)
 
 
@@ -243,19 +322,28 @@ def _validated(kind: str, row: object) -> Row:
     try:
         return MODELS[kind].model_validate(row)
     except ValidationError as exc:
-        names = (_ID_FIELDS[kind], to_camel(_ID_FIELDS[kind]), "shipment_id")
-        told = (
-            next((row[name] for name in names if row.get(name)), None)
-            if isinstance(row, Mapping)
-            else None
-        )
+        errors = exc.errors(include_input=False)[:5]
         problems = "; ".join(
-            f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}"
-            for e in exc.errors(include_input=False)[:5]
+            f"{'.'.join(map(str, error['loc'])) or 'row'}: {error['msg']}" for error in errors
         )
-        raise PayloadError(
-            f"{kind} {ascii(str(told))[1:-1][:40] if isinstance(told, str | int) else 'without id'}: {problems}"
-        ) from exc
+        name = _id_in(kind, row) or "without id"
+        raise PayloadError(f"{kind} {name}: {problems}") from exc
+
+
+def _id_in(kind: str, row: object) -> str | None:
+    """The id of a row that can't be read, if it has one; cut, and without control characters."""
+    if not isinstance(row, Mapping):
+        return None
+    names = (to_camel(_ID_FIELDS[kind]), _ID_FIELDS[kind], "shipment_id")
+    found = next((row[name] for name in names if row.get(name)), None)
+    is_id = isinstance(found, str | int) and not isinstance(found, bool)
+    return ascii(str(found))[1:-1][:40] if is_id else None
+
+
+def _made_id(row: object) -> str:
+    """Equal for the same row whenever it is read; tells nothing of what it holds."""
+    text = json.dumps(row, sort_keys=True, default=str)
+    return f"row-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:16]}"
 
 
 class Page(Row):
@@ -270,11 +358,11 @@ class Page(Row):
     def is_last(self, *, number: int, rows_so_far: int) -> bool:
         """Only when nothing speaks of more; where `pages` and `total` disagree, the one that
         promises more is asked once more."""
+        if self.next_url:
+            return False
         if self.pages is None and self.total is None:
-            return not self.next_url and not self.rows
-        return (
-            not self.next_url and number >= (self.pages or 0) and rows_so_far >= (self.total or 0)
-        )
+            return not self.rows
+        return number >= (self.pages or 0) and rows_so_far >= (self.total or 0)
 
 
 def page_of(key: str, body: object) -> Page:
@@ -285,9 +373,9 @@ def page_of(key: str, body: object) -> Page:
     if not isinstance(body, Mapping):
         raise PayloadError(f"ShipStation's list of {key} is not a JSON object")
     try:
-        return Page.model_validate(
-            {**body, "rows": body[key]} if key in body else {"rows": [body], "pages": 1}
-        )
+        if key not in body:
+            return Page(rows=(body,), pages=1)
+        return Page.model_validate(dict(body) | {"rows": body[key]})
     except ValidationError as exc:
         raise PayloadError(
             f"ShipStation's {key} is not a list, or its page count is unreadable"

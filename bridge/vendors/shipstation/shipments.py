@@ -1,27 +1,23 @@
-"""Shipments: what ShipStation told us, on either API or inline, in one shape. Nothing is guessed,
-nothing fetched.
+"""Shipments: what ShipStation says of a parcel, on either API or inline, in one shape. Nothing is
+guessed, nothing fetched.
 
-Every record that tells of a parcel becomes one Shipment, in the records' order; the others (V2's
-"shipment", V1's order) lend their clues and items. PayloadError for a record not of its shape, and
-no other error. V2: https://docs.shipstation.com/openapi/labels and /fulfillments · V1:
-https://www.shipstation.com/docs/api/shipments/list/"""
+Every record of a parcel becomes one Shipment, in the records' order; the others (V2's "shipment",
+V1's order) lend their clues and items. A record that can't be read becomes a Shipment whose state
+is unknown; nothing is raised. V2: https://docs.shipstation.com/openapi/labels and /fulfillments ·
+V1: https://www.shipstation.com/docs/api/shipments/list/"""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from bridge.domain.errors import PayloadError
 from bridge.domain.events import Record
-from bridge.domain.orders import is_uuid
-from bridge.domain.shipments import (
-    Clue,
-    ClueKind,
-    Shipment,
-    ShipmentItem,
-    ShipmentState,
-    normalize_tracking,
-)
+from bridge.domain.orders import UUID, is_uuid
+from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
+from bridge.domain.tracking_numbers import tracking_numbers
 from bridge.vendors.shipstation.payloads import (
     InlineRow,
+    Row,
+    UnreadableRow,
     V1Fulfillment,
     V1Item,
     V1Order,
@@ -36,8 +32,8 @@ from bridge.vendors.shipstation.payloads import (
 Order = V2Shipment | V1Order
 Parcel = V2Label | V2Fulfillment | InlineRow | V1Shipment | V1Fulfillment
 
-_ORDERS = frozenset({"v2_shipment", "v1_order"})
-"""Kinds of records that tell of no parcel themselves."""
+_ORDER_KINDS = frozenset({"v2_shipment", "v1_order"})
+"""Kinds of records that are no parcels themselves."""
 
 _ID, _REFERENCE = ClueKind.ORDER_ID, ClueKind.REFERENCE
 _CLUES: dict[str, tuple[ClueKind, ...]] = {
@@ -46,11 +42,12 @@ _CLUES: dict[str, tuple[ClueKind, ...]] = {
     "shipment_number": (_REFERENCE,),
     "orderNumber": (_REFERENCE,),
     "external_order_id": (_ID, _REFERENCE),
-    **{
-        f"{field}{n}": (_ID, _REFERENCE)
-        for field in ("custom_field", "customField")
-        for n in (1, 2, 3)
-    },
+    "custom_field1": (_ID, _REFERENCE),
+    "custom_field2": (_ID, _REFERENCE),
+    "custom_field3": (_ID, _REFERENCE),
+    "customField1": (_ID, _REFERENCE),
+    "customField2": (_ID, _REFERENCE),
+    "customField3": (_ID, _REFERENCE),
 }
 """ShipStation's fields that may name an order, and what a value there can be; the surest first."""
 
@@ -59,108 +56,167 @@ def shipped(records: Sequence[Record]) -> list[Shipment]:
     """Labels, and what was marked as shipped; also those that were voided or come back, as their
     state says."""
     orders = _orders(records)
-    return [_parcel(record, orders) for record in records if record.kind not in _ORDERS]
+    return [_parcel(record, orders) for record in records if record.kind not in _ORDER_KINDS]
 
 
 def rejected(records: Sequence[Record]) -> list[Shipment]:
     """What a fulfillment provider refused, on either API. Nothing left, so it has no number: a
-    parcel that leaves later is another shipment. Where ShipStation lists no fulfillment, its order
-    itself is what was refused."""
+    parcel that leaves later is another shipment.
+
+    Among several rows, one with a number is no refused one, and keeps its own state. Where
+    ShipStation lists no fulfillment, its order itself is what was refused."""
     orders = _orders(records)
-    refused = [
+    rows = [
         _parcel(record, orders)
         for record in records
         if record.kind in {"v2_fulfillment", "v1_fulfillment"}
     ]
-    refused = refused or [
-        _shipment(record, orders[record.record_id], orders)
-        for record in records
-        if record.kind in _ORDERS
-    ]
-    return [
-        replace(row, state=ShipmentState.REJECTED, tracking_number=None, all_tracking_numbers=())
-        for row in refused
-    ]
+    if len(rows) > 1:
+        return [row if row.tracking_number else _refused(row) for row in rows]
+    if not rows:
+        rows = [
+            _shipment(record, orders[record.record_id], orders)
+            for record in records
+            if record.record_id in orders
+        ]
+    return [_refused(row) for row in rows]
+
+
+def shipment_of(record: Record) -> Shipment:
+    """One record of a parcel by itself, whose order nobody asked for: without goods, and with its
+    own state."""
+    shipment = _parcel(record, {})
+    return replace(shipment, state=state_of(record))
 
 
 def state_of(record: Record) -> ShipmentState:
-    """The state of one record that tells of a parcel, such as a label that was just read again."""
-    return _parcel(record, {}).state
+    """The state of one record of a parcel by itself, such as a label that was just read again."""
+    row = _readable(record)
+    return _own_state(row) if isinstance(row, Parcel) else ShipmentState.UNKNOWN
+
+
+def _refused(shipment: Shipment) -> Shipment:
+    return replace(
+        shipment,
+        state=ShipmentState.REJECTED,
+        tracking_number=None,
+        all_tracking_numbers=(),
+    )
+
+
+def _readable(record: Record) -> Row:
+    try:
+        return parse(record)
+    except PayloadError as exc:
+        return UnreadableRow(unreadable=str(exc))
 
 
 def _orders(records: Sequence[Record]) -> dict[str, Order]:
-    rows = {record.record_id: parse(record) for record in records if record.kind in _ORDERS}
-    return {record_id: row for record_id, row in rows.items() if isinstance(row, Order)}
+    orders: dict[str, Order] = {}
+    for record in records:
+        row = _readable(record) if record.kind in _ORDER_KINDS else None
+        if isinstance(row, Order):
+            orders[record.record_id] = row
+    return orders
 
 
 def _parcel(record: Record, orders: Mapping[str, Order]) -> Shipment:
-    row = parse(record)
+    row = _readable(record)
     if not isinstance(row, Parcel):
-        raise PayloadError(f"{record.kind} {record.record_id} tells of no parcel")
-    # A placeholder is no number: two parcels with "N/A" are two.
-    told = [
-        row.tracking_number,
-        *(
-            package.tracking_number
-            for package in (row.packages if isinstance(row, V2Label) else ())
-        ),
-    ]
-    numbers = tuple(
-        dict.fromkeys(number for number in told if number and normalize_tracking(number))
-    )
+        problem = row.unreadable if isinstance(row, UnreadableRow) else "it is no parcel"
+        return Shipment(
+            record_kind=record.kind,
+            record_id=record.record_id,
+            state=ShipmentState.UNKNOWN,
+            order_is_read=False,
+            problem=problem,
+        )
+    own_numbers = tracking_numbers(row.tracking_number)
     return replace(
         _shipment(record, row, orders),
-        tracking_number=row.tracking_number if row.tracking_number in numbers else None,
-        all_tracking_numbers=numbers,
+        tracking_number=next(iter(own_numbers), None),
+        all_tracking_numbers=tuple(dict.fromkeys([*own_numbers, *_package_numbers(row)])),
         carrier_code=None if isinstance(row, V2Fulfillment) else row.carrier_code,
-        carrier_name=row.fulfillment_carrier_friendly_name
-        if isinstance(row, V2Fulfillment)
-        else None,
+        carrier_name=_carrier_name(row),
         tracking_url=row.tracking_url if isinstance(row, V2Label) else None,
         ship_date=row.ship_date,
         notify_customer=row.notify_customer if isinstance(row, InlineRow) else None,
+        service_code=_service_code(row),
     )
+
+
+def _package_numbers(row: Parcel) -> list[str]:
+    packages = row.packages if isinstance(row, V2Label) else []
+    return [number for package in packages for number in tracking_numbers(package.tracking_number)]
+
+
+def _carrier_name(row: Parcel) -> str | None:
+    return row.fulfillment_carrier_friendly_name if isinstance(row, V2Fulfillment) else None
+
+
+def _service_code(row: Parcel) -> str | None:
+    if isinstance(row, V2Label | V1Shipment):
+        return row.service_code
+    return row.fulfillment_service_code if isinstance(row, V2Fulfillment | V1Fulfillment) else None
 
 
 def _shipment(record: Record, row: Parcel | Order, orders: Mapping[str, Order]) -> Shipment:
     """What parcels and orders have in common."""
-    order_id = (
-        row.order_id if isinstance(row, V1Shipment | V1Fulfillment | V1Order) else row.shipment_id
-    )
+    order_id = _order_id(row)
     order = orders.get(order_id or "")
-    numbers = [
-        getattr(told, field, None)
-        for told in (row, order)
-        for field in ("shipment_number", "order_number")
-    ]
-    # Never the order's items for a V1 label: one that names none (a replacement, say) would then
-    # ship the whole order.
-    items: Sequence[V2Item | V1Item] = (
-        row.shipment_items if isinstance(row, V1Shipment) else order.items if order else ()
-    )
+    items = _items(row, order)
     return Shipment(
         record_kind=record.kind,
         record_id=record.record_id,
         state=_state(row, order),
         shipstation_shipment_id=order_id,
-        order_number=next(filter(None, numbers), None),
+        order_number=_order_number(row) or _order_number(order),
         clues=_clues(order, row),
-        items=_items(items),
+        items=items,
+        order_is_read=order is not None,
+        merged_ids=_merged_ids(order, items),
     )
 
 
+def _order_id(row: Parcel | Order) -> str | None:
+    if isinstance(row, V1Shipment | V1Fulfillment | V1Order):
+        return row.order_id
+    return row.shipment_id
+
+
+def _order_number(row: Parcel | Order | None) -> str | None:
+    if isinstance(row, V1Shipment | V1Fulfillment | V1Order):
+        return row.order_number
+    return row.shipment_number if isinstance(row, V2Fulfillment | V2Shipment) else None
+
+
 def _state(row: Parcel | Order, order: Order | None) -> ShipmentState:
-    status = (row.status or "completed").casefold() if isinstance(row, V2Label) else "completed"
-    if (
-        getattr(row, "voided", False)
-        or getattr(row, "void_requested", False)
-        or status in {"voided", "error"}
-    ):
-        return ShipmentState.VOIDED
-    if getattr(row, "is_return_label", False) or getattr(order, "is_return", False):
+    if not isinstance(row, Parcel):
+        return ShipmentState.SHIPPED
+    state = _own_state(row)
+    is_over = state in {ShipmentState.VOIDED, ShipmentState.RETURN}
+    if not is_over and isinstance(order, V2Shipment) and order.is_return:
         return ShipmentState.RETURN
-    if status != "completed":  # A status that we don't know is no promise that goods leave.
-        return ShipmentState.PROCESSING
+    # A V1 label names its goods itself; for every other record only the order does.
+    if state is ShipmentState.SHIPPED and order is None and not isinstance(row, V1Shipment):
+        return ShipmentState.ORDER_MISSING
+    return state
+
+
+def _own_state(row: Parcel) -> ShipmentState:
+    if isinstance(row, InlineRow):
+        return ShipmentState.SHIPPED
+    status = (row.status or "completed").casefold() if isinstance(row, V2Label) else "completed"
+    if row.voided or status in {"voided", "error"}:
+        return ShipmentState.VOIDED
+    if row.is_return_label:
+        return ShipmentState.RETURN
+    if row.void_requested:
+        return ShipmentState.VOID_REQUESTED
+    if status != "completed":
+        # A status that we don't know is no promise that goods leave.
+        is_processing = status == "processing"
+        return ShipmentState.PROCESSING if is_processing else ShipmentState.UNKNOWN
     # The number can come a moment after the label.
     is_awaited = isinstance(row, V2Label | V1Shipment) and row.tracking_number is None
     return ShipmentState.AWAITING_NUMBER if is_awaited else ShipmentState.SHIPPED
@@ -168,45 +224,113 @@ def _state(row: Parcel | Order, order: Order | None) -> ShipmentState:
 
 def _clues(*rows: Parcel | Order | None) -> tuple[Clue, ...]:
     """Each value once, under the surest field that holds it, the order's own word before what a
-    parcel repeats of it. An id must look like one; ShipStation's automatic `SEAuto-…` names
-    nobody."""
+    parcel repeats of it."""
     bodies = [row.model_dump(by_alias=True) for row in rows if row]
-    told = [
-        body | (body.get("advanced_options") or body.get("advancedOptions") or {})
-        for body in bodies
-    ]
-    named = [(field, str(body[field])) for field in _CLUES for body in told if body.get(field)]
+    for body in bodies:
+        body.update(body.pop("advanced_options", None) or body.pop("advancedOptions", None) or {})
+    values = [(field, str(body[field])) for field in _CLUES for body in bodies if body.get(field)]
     clues: dict[tuple[ClueKind, str], Clue] = {}
     for kind in ClueKind:
-        for field, value in named:
-            is_likely = (
-                is_uuid(value)
-                if kind is _ID
-                else not is_uuid(value) and not value.casefold().startswith("seauto-")
-            )
-            if kind in _CLUES[field] and is_likely:
-                clues.setdefault((kind, value), Clue(kind, field, value))
+        for field, value in values:
+            texts = _ids_in(value) if kind is _ID else _references_in(value)
+            if kind in _CLUES[field]:
+                for text in texts:
+                    clues.setdefault((kind, text), Clue(kind, field, text))
     return tuple(clues.values())
 
 
-def _items(items: Sequence[V2Item | V1Item]) -> tuple[ShipmentItem, ...]:
-    """V1's discounts and fees stand among the items as adjustments; and a row can come twice under
-    one orderItemId."""
-    told: dict[str | int, ShipmentItem] = {}
+def _ids_in(value: str) -> list[str]:
+    """An id must look like one; ShipStation's automatic `SEAuto-…` names nobody."""
+    return UUID.findall(value)
+
+
+def _references_in(value: str) -> list[str]:
+    is_automatic = value.casefold().startswith("seauto-")
+    text = UUID.sub("", value).strip()
+    return [text] if text and not is_automatic else []
+
+
+def _merged_ids(order: Order | None, items: Sequence[ShipmentItem]) -> tuple[str, ...]:
+    """Ids of the orders whose goods may be in the parcel together; empty for a single one.
+    https://docs.shipstation.com/split-merge-shipments"""
+    if isinstance(order, V1Order):
+        merged = [order_id for order_id in order.advanced_options.merged_ids if order_id]
+        return tuple(dict.fromkeys([order.order_id, *merged])) if merged else ()
+    named = [item.sales_order_id for item in items]
+    in_items = {sales_order_id for sales_order_id in named if sales_order_id}
+    if in_items and all(named):
+        # Each item says whose it is, so what else the shipment is linked to left elsewhere.
+        return tuple(sorted(in_items)) if len(in_items) > 1 else ()
+    of_order = order.sales_order_ids if isinstance(order, V2Shipment) else []
+    ids = dict.fromkeys([*filter(None, of_order), *sorted(in_items)])
+    return tuple(ids) if len(ids) > 1 else ()
+
+
+def _items(row: Parcel | Order, order: Order | None) -> tuple[ShipmentItem, ...]:
+    """A V1 label's own items, never its order's: one that names none (a replacement, say) would
+    then ship the whole order."""
+    if isinstance(row, V1Shipment):
+        return _v1_items(row.shipment_items)
+    if isinstance(order, V1Order):
+        return _v1_items(order.items)
+    return tuple(_v2_item(item) for item in order.items) if order else ()
+
+
+def _v2_item(item: V2Item) -> ShipmentItem:
+    order = item.external_order_id
+    is_bundled = item.bundle_sku is not None and item.bundle_sku != item.sku
+    quantity, unreadable = _units(item.quantity)
+    return ShipmentItem(
+        quantity=quantity,
+        sku=item.sku,
+        line_item_id=item.external_order_item_id,
+        order_id=order if is_uuid(order) else None,
+        name=item.name,
+        order_reference=order if order and not is_uuid(order) else None,
+        sales_order_id=item.sales_order_id,
+        bundle_sku=item.bundle_sku if is_bundled else None,
+        unreadable_quantity=unreadable,
+    )
+
+
+def _v1_items(items: Sequence[V1Item]) -> tuple[ShipmentItem, ...]:
+    """V1's discounts and fees stand among the items as adjustments, and are no goods. A row can
+    come twice under one orderItemId: that is one row, if nothing in it differs."""
+    rows: dict[tuple[str | int, str | None, str | None], ShipmentItem] = {}
     for place, item in enumerate(items):
-        if isinstance(item, V2Item):
-            line_id, order_id = item.external_order_item_id, item.external_order_id
-            told[place] = ShipmentItem(
-                quantity=item.quantity,
-                sku=item.sku,
-                line_item_id=line_id,
-                order_id=order_id,
-                name=item.name,
-            )
-        else:
-            units = 0 if item.adjustment else item.quantity
-            ours = ShipmentItem(
-                quantity=units, sku=item.sku, line_item_id=item.line_item_key, name=item.name
-            )
-            told.setdefault(item.order_item_id or place, ours)
-    return tuple(item for item in told.values() if item.quantity > 0)
+        if item.adjustment:
+            continue
+        key = (item.order_item_id or place, item.sku, item.line_item_key)
+        read = _v1_item(item)
+        rows[key] = _one_of_two(rows.get(key, read), read)
+    return tuple(rows.values())
+
+
+def _v1_item(item: V1Item) -> ShipmentItem:
+    quantity, unreadable = _units(item.quantity)
+    return ShipmentItem(
+        quantity=quantity,
+        sku=item.sku,
+        line_item_id=item.line_item_key,
+        name=item.name,
+        unreadable_quantity=unreadable,
+    )
+
+
+def _one_of_two(first: ShipmentItem, second: ShipmentItem) -> ShipmentItem:
+    """One row of two that claim to be the same: where their quantities differ, neither is known."""
+    written = [_written(item) for item in (first, second)]
+    if written[0] == written[1]:
+        return first
+    return replace(first, quantity=0, unreadable_quantity=" or ".join(written))
+
+
+def _written(item: ShipmentItem) -> str:
+    return item.unreadable_quantity or str(item.quantity)
+
+
+def _units(quantity: int | str | None) -> tuple[int, str | None]:
+    """Whole units, or 0 and what ShipStation gives instead."""
+    if isinstance(quantity, int) and quantity > 0:
+        return quantity, None
+    return 0, "no quantity" if quantity is None else str(quantity)

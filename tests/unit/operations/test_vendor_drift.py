@@ -87,7 +87,7 @@ def test_every_entry_says_who_told_us_and_whether_it_must_come() -> None:
 
     assert {field.when for field in entries} == {"always", "sometimes", "sent"}
     assert {field.source for field in entries} == {"document", "capture", "client", "undocumented"}
-    assert {field.type for field in entries} == {"string", "integer", "boolean"}
+    assert {field.type for field in entries} == {"string", "integer", "boolean", "list"}
     assert [
         field for field in entries if field.source == "undocumented" and field.when != "sometimes"
     ] == []

@@ -11,9 +11,17 @@ from bridge.domain.actions import Action, CreateFulfillment, FulfilledLine, Held
 from bridge.domain.events import COMMITTED, DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.reasons import Reason
-from bridge.domain.shipments import Shipment, ShipmentItem, ShipmentState, normalize_tracking
+from bridge.domain.shipments import Shipment, ShipmentItem, ShipmentState
+from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.translate.carriers import Carriers
-from bridge.translate.fulfillments import Earlier, decide, identity, judge_state
+from bridge.translate.fulfillments import (
+    Earlier,
+    Fate,
+    decide,
+    identity,
+    item_fates,
+    judge_state,
+)
 from bridge.translate.matching import Match
 from tests.support import payload_files
 
@@ -147,14 +155,229 @@ def test_sku_gets_what_line_ids_leave() -> None:
     }
 
 
-def test_extra_items_are_left_out_and_said() -> None:
-    action = decided(units(1, "CAP-OAT"), units(3, "GIFT-NOTE"), units(1))
+def test_extra_items_beside_the_whole_order_are_left_out_and_said() -> None:
+    action = decided(
+        units(2, "SHAWL-RED"), units(1, "CAP-OAT"), units(3, "GIFT-NOTE"), units(1, None)
+    )
 
-    assert lines(action) == {"line-cap": 1}
+    assert lines(action) == {"line-shawl": 2, "line-cap": 1}
     assert isinstance(action, CreateFulfillment)
     assert (
         action.detail == "left out, as not on order PD100/1: 3 x GIFT-NOTE, 1 x an item without SKU"
     )
+
+
+def test_items_without_a_sku_are_left_out_in_any_parcel() -> None:
+    assert lines(decided(units(1, "CAP-OAT"), units(1, None))) == {"line-cap": 1}
+
+
+def test_unknown_sku_while_a_whole_line_is_open_asks_a_person_and_names_both() -> None:
+    answer = held(decided(units(1, "CAP-OAT"), units(2, "SHAWL-BLUE")))
+
+    assert answer.reason is Reason.UNKNOWN_LINE
+    assert "2 x SHAWL-BLUE" in answer.detail
+    assert "line-shawl (SKU SHAWL-RED)" in answer.detail
+
+
+def test_unknown_sku_is_quiet_where_every_line_was_shipped_at_least_in_part() -> None:
+    before = (earlier(FulfilledLine("line-shawl", 1), order="481"),)
+
+    assert lines(decided(units(1, "CAP-OAT"), units(2, "MUG"), before=before)) == {"line-cap": 1}
+
+
+@pytest.mark.parametrize(
+    ("ordered", "written"),
+    [
+        ("TEE&CAP", "TEE&amp;CAP"),
+        ("TEE & CAP", "TEE  &amp;  CAP"),
+        ("CAF\u00c9-1", "CAFE\u0301-1"),
+        ("TEE CAP", "TEE\u00a0CAP"),
+        ("TEE-CAP", "TEE\u2013CAP"),
+        ("TEE-CAP", "TEE\u200b-CAP"),
+        ("TEE-CAP", " tee-cap "),
+    ],
+)
+def test_sku_is_known_however_another_system_spells_it(ordered: str, written: str) -> None:
+    order = an_order(OrderLine("set", 1, ordered), CAP)
+
+    assert lines(decided(units(1, written), units(1, "CAP-OAT"), order=order)) == {
+        "set": 1,
+        "line-cap": 1,
+    }
+
+
+@pytest.mark.parametrize("one", ["TEE&CAP", "TEE-CAP", "TEE CAP", "CAF\u00c9"])
+def test_two_skus_that_differ_in_their_spelling_alone_are_two_lines(one: str) -> None:
+    other = {
+        "TEE&CAP": "TEE&amp;CAP",
+        "TEE-CAP": "TEE\u2013CAP",
+        "TEE CAP": "TEE  CAP",
+        "CAF\u00c9": "CAFE\u0301",
+    }[one]
+    order = an_order(OrderLine("one", 1, one), OrderLine("other", 1, other))
+
+    assert lines(decided(units(1, other), order=order)) == {"other": 1}
+    assert lines(decided(units(1, one), order=order)) == {"one": 1}
+
+
+def test_sku_that_fits_two_spellings_asks_a_person() -> None:
+    order = an_order(OrderLine("lower", 1, "abc"), OrderLine("upper", 1, "ABC"), CAP)
+
+    answer = held(decided(units(1, "Abc"), units(1, "CAP-OAT"), order=order))
+
+    assert answer.reason is Reason.UNKNOWN_LINE
+    assert "1 x Abc" in answer.detail
+
+
+@pytest.mark.parametrize("written", ["0.375", "-1", "0", "no quantity", "1 or 2", "unreadable"])
+def test_quantity_that_is_no_number_of_units_is_held_with_item_and_quantity(written: str) -> None:
+    odd = ShipmentItem(0, sku="SHAWL-RED", unreadable_quantity=written)
+
+    answer = held(decided(odd, units(1, "CAP-OAT")))
+
+    assert answer.reason is Reason.NO_ITEMS
+    assert f"{written} x SHAWL-RED" in answer.detail
+
+
+def test_item_of_which_nothing_can_be_read_is_held() -> None:
+    answer = held(decided(ShipmentItem(0, unreadable_quantity="unreadable"), units(1, "CAP-OAT")))
+
+    assert answer.reason is Reason.NO_ITEMS
+
+
+def test_odd_quantity_of_what_is_on_no_line_is_left_out() -> None:
+    ribbon = ShipmentItem(0, sku="RIBBON", unreadable_quantity="0.5")
+
+    action = decided(units(2, "SHAWL-RED"), units(1, "CAP-OAT"), ribbon)
+
+    assert lines(action) == {"line-shawl": 2, "line-cap": 1}
+    assert "0.5 x RIBBON" in action.detail
+
+
+def test_unit_with_a_line_id_of_another_order_is_never_counted_by_its_sku() -> None:
+    other = "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a99"
+
+    answer = held(decided(units(1, "SHAWL-RED", "line-shawl"), units(1, "SHAWL-RED", other)))
+
+    assert answer.reason is Reason.UNKNOWN_LINE
+    assert other in answer.detail
+
+
+def test_id_of_another_system_beside_ids_of_this_order_is_never_counted_by_its_sku() -> None:
+    answer = held(decided(units(1, "CAP-OAT", "line-cap"), units(1, "SHAWL-RED", "13857240000001")))
+
+    assert answer.reason is Reason.UNKNOWN_LINE
+
+
+def test_gift_note_with_an_id_of_another_system_stays_quiet() -> None:
+    action = decided(
+        units(1, "CAP-OAT", "line-cap"),
+        units(2, "SHAWL-RED", "line-shawl"),
+        units(1, "GIFT-NOTE", "13857240000001"),
+    )
+
+    assert lines(action) == {"line-cap": 1, "line-shawl": 2}
+
+
+BOX = OrderLine("line-box", 2, "GIFT-BOX")
+
+
+def piece(quantity: int, sku: str, *, line: str | None = None) -> ShipmentItem:
+    return ShipmentItem(quantity, sku=sku, bundle_sku="GIFT-BOX", line_item_id=line)
+
+
+@pytest.mark.parametrize("line", [None, "line-box"])
+@pytest.mark.parametrize("sets", [1, 2])
+def test_whole_sets_of_components_count_as_the_bundle(sets: int, line: str | None) -> None:
+    order = an_order(BOX, CAP)
+
+    action = decided(piece(sets, "TEE", line=line), piece(sets, "CAP-OAT", line=line), order=order)
+
+    assert lines(action) == {"line-box": sets}
+
+
+@pytest.mark.parametrize(
+    "pieces",
+    [
+        [piece(2, "TEE"), piece(1, "CAP-OAT")],
+        [piece(2, "TEE", line="line-box"), piece(1, "CAP-OAT", line="line-box")],
+        [piece(1, "CAP-OAT")],
+        [piece(1, "CAP-OAT", line="line-box")],
+    ],
+)
+def test_components_that_make_no_whole_sets_ask_a_person(pieces: list[ShipmentItem]) -> None:
+    answer = held(decided(*pieces, order=an_order(BOX, CAP)))
+
+    assert answer.reason is Reason.UNKNOWN_LINE
+    assert "part of GIFT-BOX" in answer.detail
+
+
+def test_component_is_never_counted_as_the_line_of_its_own_sku() -> None:
+    order = an_order(CAP, OrderLine("line-tee", 1, "TEE"))
+
+    answer = held(decided(piece(1, "TEE"), piece(1, "CAP-OAT"), order=order))
+
+    assert answer.reason is Reason.UNKNOWN_LINE
+
+
+def test_bundle_and_a_single_piece_of_the_same_sku_are_both_sent() -> None:
+    order = an_order(BOX, CAP)
+
+    action = decided(piece(1, "TEE"), piece(1, "CAP-OAT"), units(1, "CAP-OAT"), order=order)
+
+    assert lines(action) == {"line-box": 1, "line-cap": 1}
+
+
+def test_bundle_listed_beside_its_components_is_never_counted_twice() -> None:
+    answer = held(
+        decided(units(1, "GIFT-BOX"), piece(1, "TEE"), piece(1, "CAP-OAT"), order=an_order(BOX))
+    )
+
+    assert answer.reason is Reason.UNKNOWN_LINE
+
+
+def test_component_with_a_line_of_its_own_is_that_line() -> None:
+    order = an_order(BOX, CAP)
+
+    assert lines(decided(piece(1, "CAP-OAT", line="line-cap"), order=order)) == {"line-cap": 1}
+
+
+def test_rows_of_one_line_id_are_summed_in_any_spelling() -> None:
+    action = decided(units(1, "SHAWL-RED", "line-shawl"), units(1, "shawl-red ", "line-shawl"))
+
+    assert lines(action) == {"line-shawl": 2}
+
+
+def test_goods_that_may_be_another_orders_are_held_and_named() -> None:
+    shawl, cap = units(1, "SHAWL-RED", "line-shawl"), units(1, "CAP-OAT")
+    match = Match(an_order(), "orderNumber", (shawl, cap), doubtful=(cap,))
+    merged = replace(parcel(), merged_ids=("480", "481"))
+
+    answer = held(decide(merged, match, earlier=(), notify_default=False, carriers=CARRIERS))
+
+    assert answer.reason is Reason.COMBINED_PARCEL
+    assert answer.fulfillment_order_id == ID
+    assert "480 and 481" in answer.detail
+    assert "1 x CAP-OAT" in answer.detail
+    assert "1 x SHAWL-RED" in answer.detail
+
+
+def test_held_detail_names_what_is_not_on_the_order_as_well() -> None:
+    answer = held(
+        decided(
+            units(1, "CAP-OAT"),
+            units(1, "MUG"),
+            before=(earlier(FulfilledLine("line-cap", 1), FulfilledLine("line-shawl", 2)),),
+        )
+    )
+
+    assert "not on order PD100/1: 1 x MUG" in answer.detail
+
+
+def test_status_that_nobody_documented_is_no_open_order() -> None:
+    order = an_order(status=OrderStatus.UNKNOWN)
+
+    assert held(decided(units(1, "CAP-OAT"), order=order)).reason is Reason.ORDER_VOIDED
 
 
 def test_no_item_on_the_order_is_held() -> None:
@@ -257,24 +480,41 @@ def test_new_number_for_goods_that_are_still_on_their_way_is_nothing_left() -> N
     assert held(decided(units(2, "SHAWL-RED"), before=(pending,))).reason is Reason.NOTHING_LEFT
 
 
-def test_second_label_of_one_v2_shipment_never_takes_the_units_of_another() -> None:
-    """A V2 shipment's items are all it holds, so its second number is for the same goods, though
-    the order has more of them."""
-    label = parcel(kind="v2_label")
-    first = FulfilledLine("line-shawl", 1)
+WHOLE_ORDER_KINDS = ["v2_label", "v2_fulfillment", "inline_row", "v1_fulfillment"]
 
-    assert (
-        held(decided(units(1, "SHAWL-RED"), shipment=label, before=(earlier(first),))).reason
-        is Reason.TRACKING_CHANGED_AFTER_DELIVERY
-    )
+
+@pytest.mark.parametrize("kind", WHOLE_ORDER_KINDS)
+def test_second_number_for_one_shipstation_order_never_takes_the_units_of_another(
+    kind: str,
+) -> None:
+    """Such a record's items are all that its ShipStation order holds, so its second number is for
+    the same goods, though Purple Dot's order has more of them."""
+    again = parcel(kind=kind)
+    first = FulfilledLine("line-shawl", 1)
     pending = earlier(first, status=DeliveryStatus.PENDING)
-    assert (
-        held(decided(units(1, "SHAWL-RED"), shipment=label, before=(pending,))).reason
-        is Reason.NOTHING_LEFT
+    elsewhere = earlier(first, order="481")
+
+    changed = held(decided(units(1, "SHAWL-RED"), shipment=again, before=(earlier(first),)))
+    waiting = held(decided(units(1, "SHAWL-RED"), shipment=again, before=(pending,)))
+    another = decided(units(1, "SHAWL-RED"), shipment=again, before=(elsewhere,))
+
+    assert changed.reason is Reason.TRACKING_CHANGED_AFTER_DELIVERY
+    assert waiting.reason is Reason.NOTHING_LEFT
+    assert lines(another) == {"line-shawl": 1}
+
+
+def test_number_told_by_the_other_api_is_for_the_same_shipstation_order() -> None:
+    label = replace(parcel(kind="v2_label"), shipstation_shipment_id="se-480")
+
+    answer = held(
+        decided(
+            units(1, "SHAWL-RED"),
+            shipment=label,
+            before=(earlier(FulfilledLine("line-shawl", 1), order="480"),),
+        )
     )
-    assert lines(
-        decided(units(1, "SHAWL-RED"), shipment=label, before=(earlier(first, order="481"),))
-    ) == {"line-shawl": 1}
+
+    assert answer.reason is Reason.TRACKING_CHANGED_AFTER_DELIVERY
 
 
 def test_whole_order_of_which_a_part_went_out_before_is_over_quantity() -> None:
@@ -540,3 +780,41 @@ def test_any_split_of_an_order_is_delivered_whole_and_exactly(
         ),
         Held,
     )
+
+
+ITEMS = st.lists(
+    st.builds(
+        ShipmentItem,
+        quantity=st.integers(0, 3),
+        sku=st.sampled_from(["SHAWL-RED", "cap-oat", "MUG", None]),
+        line_item_id=st.sampled_from([None, "line-shawl", "line-cap", "other"]),
+        bundle_sku=st.sampled_from([None, "CAP-OAT", "KIT"]),
+        unreadable_quantity=st.sampled_from([None, None, "0.5"]),
+    ),
+    max_size=5,
+)
+
+
+@given(items=ITEMS, sent_before=st.integers(0, 2))
+def test_every_item_of_a_parcel_comes_to_exactly_one_end(
+    items: list[ShipmentItem], sent_before: int
+) -> None:
+    """Conservation: an item is sent, held, or not Purple Dot's with its evidence; and what is sent
+    adds up to the lines of the fulfillment."""
+    before = (earlier(FulfilledLine("line-shawl", sent_before), order="481"),) * (sent_before > 0)
+    match = Match(an_order(), "orderKey", tuple(items))
+
+    action = decided(*items, before=before)
+    fates = item_fates(match, action)
+
+    assert sorted(repr(fate.item) for fate in fates) == sorted(map(repr, items))
+    assert all(fate.evidence for fate in fates)
+    is_sent = isinstance(action, CreateFulfillment)
+    kinds = {fate.fate for fate in fates}
+    assert Fate.HELD not in kinds if is_sent else Fate.SENT not in kinds
+    if isinstance(action, CreateFulfillment):
+        loose = [f.item.quantity for f in fates if f.fate is Fate.SENT and not f.item.bundle_sku]
+        assert sum(line.quantity for line in action.lines) >= max(loose, default=0)
+    else:
+        quiet = [fate.item for fate in fates if fate.fate is Fate.NOT_PURPLE_DOTS]
+        assert not any(item.is_goods for item in quiet)

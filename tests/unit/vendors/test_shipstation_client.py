@@ -255,11 +255,13 @@ def test_a_fault_on_a_later_page_is_not_half_a_success(v2: ShipStationV2) -> Non
 
 
 @responses.activate
-def test_a_bad_row_is_named(v2: ShipStationV2) -> None:
-    serve("/v2/labels", "labels", [[label(1), {"shipment_id": "se-9"}]])
+def test_a_bad_row_sets_itself_aside_and_takes_no_other_along(v2: ShipStationV2) -> None:
+    serve("/v2/labels", "labels", [[label(1), {"shipment_id": "se-9"}, label(2)]])
 
-    with pytest.raises(PayloadError, match="label_id"):
-        v2.every("label", BATCH)
+    first, bad, last = v2.every("label", BATCH)
+
+    assert (first.record_id, last.record_id) == ("se-1", "se-2")
+    assert "label_id" in bad.body["unreadable"]
 
 
 # One thing

@@ -17,6 +17,7 @@ from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.payloads import (
     MODELS,
     Page,
+    UnreadableRow,
     V1Fulfillment,
     V1Order,
     V1Shipment,
@@ -25,6 +26,7 @@ from bridge.vendors.shipstation.payloads import (
     page_of,
     parse,
     record_of,
+    record_of_any,
 )
 
 PERSON = {
@@ -272,52 +274,119 @@ def test_lists_and_options_may_be_null() -> None:
 
 
 @pytest.mark.parametrize(
-    ("written", "units"), [(2, 2), (2.0, 2), ("2", 2), (0, 0), (-1, -1), (None, 0)]
+    ("written", "units"),
+    [
+        (2, 2),
+        (2.0, 2),
+        ("2", 2),
+        (0, 0),
+        (-1, -1),
+        (None, None),
+        (1.5, "1.5"),
+        ("1,5", "1,5"),
+        ("some", "unreadable"),
+        ("", "unreadable"),
+        ([], "unreadable"),
+        (float("inf"), "unreadable"),
+        (True, "unreadable"),
+    ],
 )
-def test_whole_quantities_are_kept_for_the_translation_to_judge(
-    written: object, units: int
+def test_quantities_are_kept_for_the_translation_to_judge(
+    written: object, units: int | str | None
 ) -> None:
-    assert (
-        model_of("v1_shipment", shipmentItems=[{"sku": "HAT", "quantity": written}])
-        .shipment_items[0]
-        .quantity
-        == units
-    )
+    record = record_of("v1_shipment", {"shipmentId": 1, "shipmentItems": [{"quantity": written}]})
+    again: Any = parse(record)
+
+    assert again.shipment_items[0].quantity == units
 
 
-@pytest.mark.parametrize("written", [1.5, "some", "", [], float("inf")])
+def test_odd_quantity_takes_no_other_item_and_no_other_row_along() -> None:
+    odd = [{"sku": "HAT", "quantity": 1.5}, {"sku": "CAP", "quantity": 1}]
+    rows = [
+        {"shipmentId": 1, "trackingNumber": "1Z1", "shipmentItems": odd},
+        {"shipmentId": 2, "trackingNumber": "1Z2", "shipmentItems": odd[1:]},
+    ]
+
+    told = EVENT_TYPES["SHIP_NOTIFY"].translate([record_of("v1_shipment", row) for row in rows])
+
+    assert [(shipment.record_id, len(shipment.items)) for shipment in told] == [("1", 2), ("2", 1)]
+
+
 @pytest.mark.parametrize(
-    ("kind", "field"),
-    [("v1_shipment", "shipmentItems"), ("v1_order", "items"), ("v2_shipment", "items")],
+    ("field", "value"),
+    [("packages", [None]), ("external_order_id", 12.0), ("voided", ""), ("packages", None)],
 )
-def test_a_row_with_an_item_that_cannot_be_counted_names_no_items_at_all(
-    kind: str, field: str, written: object
+def test_loose_value_that_does_no_harm_is_no_reason_to_refuse_a_row(
+    field: str, value: object
 ) -> None:
-    items = [{"sku": "HAT", "quantity": 1}, {"sku": "SCARF", "quantity": written}]
-
-    assert record_of(kind, ROWS[kind] | {field: items}).body[field] == []
+    assert model_of("v2_label", **{field: value}).voided is False
 
 
-def test_such_a_row_holds_its_own_parcel_and_no_other_of_its_page() -> None:
-    bad = {
-        "shipmentId": 1,
-        "trackingNumber": "1Z1",
-        "shipmentItems": [{"sku": "HAT", "quantity": 1.5}],
+def test_row_that_cannot_be_read_becomes_a_record_that_says_so() -> None:
+    record = record_of_any("v2_label", ROWS["v2_label"] | {"is_return_label": "Ada Person"})
+    nameless = record_of_any("v2_label", {"label_id": None, "x": "Ada Person"})
+
+    assert record.record_id == "se-81"
+    assert isinstance(parse(record), UnreadableRow)
+    assert "is_return_label" in record.body["unreadable"]
+    assert nameless == record_of_any("v2_label", {"label_id": None, "x": "Ada Person"})
+    assert nameless.record_id.startswith("row-")
+    assert "Ada" not in f"{record}{nameless}"
+
+
+@pytest.mark.parametrize("field", ["shipment_id", "tracking_number", "carrier_code"])
+def test_inline_field_that_is_longer_than_it_can_be_is_refused_by_its_name(field: str) -> None:
+    row = ROWS["inline_row"] | {field: "7" * 100}
+    record_of("inline_row", row)
+
+    with pytest.raises(PayloadError, match=field):
+        record_of("inline_row", row | {field: "7" * 101})
+
+
+@pytest.mark.parametrize(
+    ("number", "same"),
+    [("77123456", "7712 3456"), ("1Z9", "1z-9"), ("N/A", "N/A"), ("1Z9", "1Z9 ")],
+)
+def test_inline_row_is_one_in_any_spelling_of_its_number(number: str, same: str) -> None:
+    ids = {
+        record_of("inline_row", ROWS["inline_row"] | {"tracking_number": text}).record_id
+        for text in (number, same)
     }
-    good = {
-        "shipmentId": 2,
-        "trackingNumber": "1Z2",
-        "shipmentItems": [{"sku": "HAT", "quantity": 1}],
-    }
 
-    told = EVENT_TYPES["SHIP_NOTIFY"].translate(
-        [record_of("v1_shipment", row) for row in (bad, good)]
-    )
+    assert len(ids) == 1
 
-    assert [(shipment.record_id, len(shipment.items)) for shipment in told] == [
-        ("1", 0),
-        ("2", 1),
-    ], "no items is held as no_items"
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("PD100/1", "PD100/1"),
+        (" #pd100/1 ", "#pd100/1"),
+        ("gift for Ada, see PD100/1", "PD100/1"),
+        ("PD100/1, PD200/1", "PD100/1 PD200/1"),
+        (
+            "order 5F1C6D1E-0000-4000-8000-000000000001 of Ada",
+            "5F1C6D1E-0000-4000-8000-000000000001",
+        ),
+        ("020-7946-6666", None),
+        ("Jane_Doe_1985", None),
+        ("John-Smith-42", None),
+        ("4111111111111111", None),
+        ("DOB:1985-02-03", None),
+        ("QM66 6QM", None),
+        ("PDX-1001", None),
+        ("XPD100/1", None),
+        ({"a": 1}, None),
+    ],
+)
+def test_custom_field_keeps_only_ids_and_references_of_purple_dots(
+    written: object, kept: str | None
+) -> None:
+    fields = {"custom_field1": written}
+
+    order: V2Shipment = model_of("v2_shipment", advanced_options=fields)
+
+    assert order.advanced_options.custom_field1 == kept
+    assert parse(record_of("v2_shipment", {"shipment_id": "se-1", "advanced_options": fields}))
 
 
 def test_an_adjustment_is_kept_as_one() -> None:

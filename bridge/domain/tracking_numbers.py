@@ -1,0 +1,163 @@
+"""Tracking numbers: what a field for a number really holds, and when two spellings are one number.
+
+People and scanners put more than a number there: several numbers, words around one, the whole
+barcode, or words instead of a number. What can't be made out surely is no number. Forms of
+numbers: https://postalpro.usps.com (420 + ZIP + number), https://github.com/jkeen/
+tracking_number_data (FedEx barcodes), https://www.upu.int (S10)."""
+
+import re
+import unicodedata
+
+LONGEST_NUMBER = 100
+_PLAUSIBLE_LENGTH = 8
+"""A piece of a longer text is a number of its own only from this many letters and digits on."""
+_LENGTH_WITHOUT_GROUPS = 10
+"""People type numbers in groups; a group is never as long as this."""
+
+_SEPARATOR = re.compile(r"[,;|/\r\n\t]+|\s(?:and|und|et|y|&|\+)\s", re.IGNORECASE)
+_TOKEN = re.compile(r"[^\s:#=()\[\]\"'<>*]+")
+_LETTERS_BEYOND_ASCII = re.compile(r"[^\W\d_A-Za-z]+")
+_EXPONENT = re.compile(r"\d[.,]\d+E[+-]?\d+|\d+E\+\d+", re.IGNORECASE)
+_LINK_OR_MAIL = re.compile(r"://|www\.|@", re.IGNORECASE)
+_DISTINCT_FORM = r"1Z[0-9A-Z]{16}|[A-Z]{2}[0-9]{9}[A-Z]{2}|9[1-5][0-9]{20}"
+"""Forms that nothing but a tracking number has: of UPS, of the post (S10), of USPS."""
+_DISTINCT = re.compile(_DISTINCT_FORM)
+_DISTINCT_INSIDE = re.compile(rf"(?<![0-9A-Z])(?:{_DISTINCT_FORM})(?![0-9A-Z])")
+
+_PUNCTUATION = ".,-_/&+!?"
+_LABEL_WORDS = frozenset({
+    "awb", "hawb", "track", "trk", "tn", "no", "nr", "num", "id", "code", "ref", "via", "box",
+    "cn", "dhl", "ups", "usps", "dpd", "gls", "tnt", "evri",
+})  # fmt: skip
+"""Short words that people write before a number. A longer word is never part of a number."""
+_LONGEST_PART_OF_LETTERS = 3
+
+
+def tracking_numbers(text: str | None) -> tuple[str, ...]:
+    """The numbers in a field, each as shoppers expect it: without blanks, and without the routing
+    part of a scanned barcode. Empty where there is none, or none can be made out."""
+    by_key: dict[str, str] = {}
+    for number in map(_without_routing, _numbers_in(_plain(text or ""))):
+        if len(number) <= LONGEST_NUMBER:
+            by_key.setdefault(_squeezed(number), number)
+    return tuple(by_key.values())
+
+
+def normalize_tracking(text: str | None) -> str:
+    """Equal for all spellings of one number: `1z a0-0000 t03` and `1ZA00000T03`, a scanned barcode
+    and the number printed below it. Empty for what is no number, such as `N/A` or `0000`."""
+    numbers = tracking_numbers(text)
+    return _squeezed(numbers[0]) if numbers else ""
+
+
+def _plain(text: str) -> str:
+    """Compatible forms of characters as one, without signs that can't be seen."""
+    compatible = unicodedata.normalize("NFKC", text)
+    return "".join(char for char in compatible if unicodedata.category(char) != "Cf").strip()
+
+
+def _squeezed(text: str) -> str:
+    return "".join(char for char in text.upper() if char.isascii() and char.isalnum())
+
+
+def _numbers_in(text: str) -> list[str]:
+    if _LINK_OR_MAIL.search(text):
+        number = _only(_DISTINCT_INSIDE.findall(text.upper()))
+        return [number] if number else []
+    pieces = [piece for piece in _pieces(text) if _has_digit(piece)]
+    numbers = [number for piece in pieces if (number := _number_in(piece))]
+    are_plausible = all(len(_squeezed(number)) >= _PLAUSIBLE_LENGTH for number in numbers)
+    if len(pieces) < 2 or (len(numbers) == len(pieces) and are_plausible):
+        return numbers
+    # What stands between such short pieces is punctuation inside one number.
+    number = _number_in(text)
+    return [number] if number else []
+
+
+def _pieces(text: str) -> list[str]:
+    pieces = _SEPARATOR.split(text)
+    if len(pieces) > 1:
+        return pieces
+    tokens = text.split()
+    are_whole = all(_is_whole(token) for token in tokens)
+    return tokens if are_whole else pieces
+
+
+def _is_whole(token: str) -> bool:
+    """Whether a part between blanks is a number by itself, not one group of a number."""
+    return _has_digit(token) and len(_squeezed(token)) >= _LENGTH_WITHOUT_GROUPS
+
+
+def _has_digit(text: str) -> bool:
+    return any(char.isascii() and char.isdigit() for char in text)
+
+
+def _number_in(text: str) -> str | None:
+    """The one number that this text holds, if it surely holds one."""
+    squeezed = _squeezed(text)
+    if not _has_digit(text) or len(set(squeezed)) < 2 or _EXPONENT.fullmatch(text.strip()):
+        return None
+    tokens = _TOKEN.findall(_LETTERS_BEYOND_ASCII.sub(" word ", text))
+    parts = [part.strip(_PUNCTUATION) for token in tokens for part in _without_label(token)]
+    tokens = [part for part in parts if _squeezed(part)]
+    numbers = [token for token in tokens if not _is_word(token)]
+    joined = "".join(numbers)
+    if _DISTINCT.fullmatch(_squeezed(joined)):
+        return joined
+    if len(numbers) < len(tokens):
+        return _only_among_words(numbers)
+    is_too_short = len(tokens) > 1 and len(squeezed) < _PLAUSIBLE_LENGTH
+    return None if is_too_short else joined
+
+
+def _only_among_words(tokens: list[str]) -> str | None:
+    distinct = [token for token in tokens if _DISTINCT.fullmatch(_squeezed(token))]
+    if distinct:
+        return _only(distinct)
+    number = _only(tokens)
+    return number if number and len(_squeezed(number)) >= _PLAUSIBLE_LENGTH else None
+
+
+def _only(numbers: list[str]) -> str | None:
+    return numbers[0] if len(numbers) == 1 else None
+
+
+def _without_label(token: str) -> tuple[str, ...]:
+    """`AWB-771234` is a word and a number."""
+    label, dash, rest = token.partition("-")
+    return (label, rest) if dash and _is_word(label) and _has_digit(rest) else (token,)
+
+
+def _is_word(token: str) -> bool:
+    letters = token.strip(_PUNCTUATION).casefold()
+    is_long = len(letters) > _LONGEST_PART_OF_LETTERS
+    return letters.isalpha() and (is_long or letters in _LABEL_WORDS)
+
+
+def _without_routing(number: str) -> str:
+    """The number that is printed below a barcode, where `number` is the whole barcode."""
+    digits = _squeezed(number)
+    if not digits.isdigit():
+        return number
+    if digits.startswith("420"):
+        return _usps_number(digits) or number
+    if len(digits) == 34 and digits.startswith(("10", "96")):
+        fedex = digits[-14:].lstrip("0")
+        return fedex if len(fedex) >= 12 else number
+    # FedEx Ground's older barcode: what precedes the last 15 digits is not printed.
+    return digits[-15:] if len(digits) == 22 and digits.startswith("96") else number
+
+
+def _usps_number(barcode: str) -> str | None:
+    """What follows 420 and a ZIP code of nine or five digits."""
+    rests = [barcode[12:], barcode[8:]]
+    likely = [rest for rest in rests if re.fullmatch(r"9[1-5][0-9]{18,24}", rest)]
+    likely = [rest for rest in likely if len(rest) in (20, 22, 26)]
+    sure = [rest for rest in likely if _has_usps_check_digit(rest)]
+    return next(iter([*sure, *likely]), None)
+
+
+def _has_usps_check_digit(number: str) -> bool:
+    digits = [int(digit) for digit in reversed(number)]
+    total = sum(digits[0::2]) + 3 * sum(digits[1::2])
+    return total % 10 == 0
