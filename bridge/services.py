@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from bridge.domain.errors import SettingsError, StorageError
 from bridge.domain.orders import FulfillmentOrder
 from bridge.logs import mask_values
-from bridge.operations import alert_check, health, repair_runs, subscriptions
+from bridge.operations import alert_check, health, heartbeat, repair_runs, subscriptions
 from bridge.operations.sweep import Sweep
 from bridge.pipeline import find_orders
 from bridge.pipeline.deliver import DeliveryJob
@@ -253,10 +253,20 @@ class Services:
         ]
         if self.settings.alert_urls:
             has_console = self.settings.console_password is not None
-            watch = alert_check.Watch(
+            check_alerts = alert_check.AlertCheck(
                 self.database, self.settings.alert_urls, self.rates, has_console=has_console
             )
-            tasks.append(PeriodicTask("alerts", alert_check.EVERY, watch.do))
+            tasks.append(
+                PeriodicTask(
+                    alert_check.TASK,
+                    alert_check.EVERY,
+                    check_alerts.run,
+                    check_alerts.database_failed,
+                )
+            )
+        if self.settings.heartbeat_url is not None:
+            beat = heartbeat.Heartbeat(self.settings.heartbeat_url, self.readiness)
+            tasks.append(PeriodicTask(heartbeat.TASK, heartbeat.EVERY, beat.run))
         every = self.settings.reconcile_every
         if every:
             sweep = Sweep(self.database, self.fetcher)

@@ -25,7 +25,7 @@ def alerts() -> None:
 def test(as_json: bool) -> None:
     """Send one message to each URL of BRIDGE_ALERT_URLS, and show what became of it. Exit code 1 if
     one failed."""
-    from bridge.operations import notify
+    from bridge.operations.alert_check import mask, send
 
     urls = load_settings().alert_urls
     if not urls:
@@ -35,8 +35,8 @@ def test(as_json: bool) -> None:
         )
     rows = []
     for number, url in enumerate(urls, 1):
-        problem = notify.send(url, title=_TITLE, body=_BODY)
-        rows.append({"number": number, "url": notify.masked(url), "problem": problem})
+        problem = send(url, title=_TITLE, body=_BODY)
+        rows.append({"number": number, "url": mask(url), "problem": problem})
     lines = [f"{row['number']}. {row['url']}: {_outcome(row['problem'])}" for row in rows]
     emit(rows, lines, as_json=as_json)
     sys.exit(1 if any(row["problem"] for row in rows) else 0)

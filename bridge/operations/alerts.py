@@ -1,7 +1,6 @@
-"""What a person should hear of, and when: once per change, grouped, and a word when it is over.
-Pure: facts in, messages out."""
+"""What a person must be alerted of, and when: once per change, grouped, and again when it is over.
+Pure: what was read goes in, messages come out."""
 
-from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -12,15 +11,17 @@ from bridge.vendors.http import SYSTEMS
 
 WEEKS = 6
 """How far back the account's own rhythm is learned."""
-_WEEKS_KNOWN, _USUAL_AT_LEAST = 3, 5
+_WEEKS_NEEDED = 3
+_TYPICAL_AT_LEAST = 5
 SILENT_AT_LEAST = timedelta(hours=1)
 STALLED_AFTER = timedelta(minutes=10)
 _LONG_PAUSE = timedelta(minutes=10)
-_MOST_LINES = 12
+_MAX_SENTENCES = 12
+_MAX_LINKS = 5
 
 
 class Key(NamedTuple):
-    """Names one trouble, so that it is told once. What has `kind` and `about` in common is one
+    """Names one problem, so that it is sent once. What has `kind` and `about` in common is one
     group, and ends together."""
 
     kind: str
@@ -29,9 +30,14 @@ class Key(NamedTuple):
 
 
 @dataclass(frozen=True, slots=True)
-class Trouble:
+class Problem:
+    """Something that a person should know of. Problems of one sentence are counted; `name` tells
+    them apart (an order, a tracking number), and `page` is where each is shown in the console."""
+
     key: Key
     sentence: str
+    name: str = ""
+    page: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,10 +53,7 @@ class Kind:
 
 KINDS = {
     "exception": Kind(
-        "{n} new exception{s}",
-        "No exception is left",
-        "exceptions",
-        "bridge deliveries --status held",
+        "{n} new exception{s}", "No exception is left", "exceptions", "bridge exceptions"
     ),
     "vendor": Kind("{about} can't be called", "{about} can be called again", "", "bridge doctor"),
     "writes": Kind(
@@ -72,133 +75,186 @@ KINDS = {
     "missed": Kind(
         "Webhooks were missed", "For a day no webhook was missed", "events", "bridge webhooks list"
     ),
+    "difference": Kind(
+        "ShipStation and Purple Dot differ",
+        "ShipStation and Purple Dot agree again",
+        "",
+        "bridge reconcile --since 7d --dry-run",
+    ),
     "subscription": Kind(
         "A webhook subscription is lost",
         "The webhook subscriptions are as they were set up",
         "",
         "bridge webhooks list",
     ),
+    "database": Kind(
+        "The database takes nothing", "The database takes work again", "", "bridge doctor"
+    ),
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Facts:
-    """What was read at one moment. `exceptions`: (id, reason); `vendors`: (system, state, since,
-    until); `usual`: how many notifications came in each earlier week, in the hours in which none
-    came now; `stalled`: (id, since) of what is next and is not taken."""
+class OpenException:
+    """A delivery or an event that waits for a person; `name` is its order or tracking number."""
+
+    id: str
+    reason: str
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertInputs:
+    """What was read at one moment. `vendors`: (system, state, since, until); `typical_counts`: how
+    many notifications came in each earlier week, in the hours in which none came now; `stalled`:
+    (id, since) of what is next and is not taken; `differences`: (reference, sentence) that the
+    daily comparison found."""
 
     now: datetime
-    exceptions: Sequence[tuple[str, str]] = ()
+    exceptions: Sequence[OpenException] = ()
     vendors: Sequence[tuple[str, str, datetime | None, datetime | None]] = ()
     refused: Collection[str] = ()
     last_event_at: datetime | None = None
-    usual: Sequence[int] = ()
+    typical_counts: Sequence[int] = ()
     stalled: tuple[str, datetime] | None = None
     missed: int = 0
     lost: Sequence[str] = ()
+    differences: Sequence[tuple[str, str]] = ()
 
 
-def troubles(facts: Facts) -> Iterator[Trouble]:
+def problems(inputs: AlertInputs) -> Iterator[Problem]:
     """All that stands now."""
-    for one, reason in facts.exceptions:
-        meaning = MEANINGS[Reason(reason)] if reason in set(Reason) else None
-        yield Trouble(
-            Key("exception", subject=one),
-            f"{reason}: {meaning.sentence} {meaning.shell_step}" if meaning else reason,
-        )
-    for system, state, since, until in facts.vendors:
+    for exception in inputs.exceptions:
+        yield _exception(exception)
+    for system, state, since, until in inputs.vendors:
+        key = Key("vendor", SYSTEMS.get(system, system))
         if state == "down":
-            told = f"Every call has failed since {_clock(since)}. Only probes go there until one succeeds; nothing is lost."
-            yield Trouble(Key("vendor", SYSTEMS.get(system, system)), told)
+            yield Problem(
+                key,
+                f"Every call has failed since {_clock(since)}. Only probes go there until one "
+                "succeeds; nothing is lost.",
+            )
         elif state == "unclear":
-            yield Trouble(
+            yield Problem(
                 Key("writes", SYSTEMS.get(system, system)),
                 f"Since {_clock(since)} no fulfillment that was posted got a clear answer. The"
                 " others wait; one is tried now and then until a clear answer comes.",
             )
-        elif state == "throttled" and until is not None and until - facts.now > _LONG_PAUSE:
-            yield Trouble(
-                Key("vendor", SYSTEMS.get(system, system)),
-                f"It told us to wait until {_clock(until)}.",
-            )
-    for system in sorted(facts.refused):
-        told = "Put a valid key into the settings and restart; what waits goes on then."
-        yield Trouble(Key("credentials", SYSTEMS.get(system, system)), told)
-    if facts.last_event_at is not None and is_silent(facts.now - facts.last_event_at, facts.usual):
-        told = f"None since {_clock(facts.last_event_at)}; in these hours of the week about {_middle(facts.usual)} come."
-        yield Trouble(Key("silence"), f"{told} If nothing was shipped, all is well.")
-    if facts.stalled is not None and facts.now - facts.stalled[1] > STALLED_AFTER:
-        yield Trouble(
+        elif state == "throttled" and until is not None and until - inputs.now > _LONG_PAUSE:
+            yield Problem(key, f"It asked us to wait until {_clock(until)}.")
+    for system in sorted(inputs.refused):
+        yield Problem(
+            Key("credentials", SYSTEMS.get(system, system)),
+            "Put a valid key into the settings and restart; what waits goes on then.",
+        )
+    if _is_silent_now(inputs):
+        typical = _middle(inputs.typical_counts)
+        yield Problem(
+            Key("silence"),
+            f"None since {_clock(inputs.last_event_at)}; in these hours of the week about {typical}"
+            " come. If nothing was shipped, all is well.",
+        )
+    if inputs.stalled is not None and inputs.now - inputs.stalled[1] > STALLED_AFTER:
+        stalled_id, since = inputs.stalled
+        yield Problem(
             Key("stalled"),
-            f"{facts.stalled[0]} has been next since {_clock(facts.stalled[1])}, and no worker takes it. Restart the worker.",
+            f"{stalled_id} has been next since {_clock(since)}, and no worker takes it. Restart the"
+            " worker.",
         )
-    if facts.missed:
-        yield Trouble(
+    if inputs.missed:
+        yield Problem(
             Key("missed"),
-            f"The sweep found {facts.missed} shipment(s) of the last day that no webhook told of; they go their way.",
+            f"The sweep found {inputs.missed} shipment(s) of the last day that no webhook reported;"
+            " they are processed now.",
         )
-    yield from (
-        Trouble(
-            Key("subscription", subject=problem[:200]),
-            f"{problem}. `bridge webhooks ensure URL` mends it.",
-        )
-        for problem in facts.lost
+    for problem in inputs.lost:
+        key = Key("subscription", subject=problem[:200])
+        yield Problem(key, f"{problem}. `bridge webhooks ensure URL` repairs it.")
+    for reference, sentence in inputs.differences:
+        yield Problem(Key("difference", subject=reference), sentence, name=reference)
+
+
+def _exception(exception: OpenException) -> Problem:
+    key = Key("exception", subject=exception.id)
+    folder = "events" if exception.id.startswith("evt_") else "deliveries"
+    page = f"{folder}/{exception.id}"
+    if exception.reason not in set(Reason):
+        return Problem(key, exception.reason, exception.name, page)
+    meaning = MEANINGS[Reason(exception.reason)]
+    sentence = (
+        f"{meaning.title} ({exception.reason}): {meaning.sentence} What to do: "
+        f"{meaning.console_step}"
     )
+    return Problem(key, sentence, exception.name, page)
+
+
+def database_problem(sentence: str) -> Problem:
+    """That the database takes or gives nothing: the one problem that is not read from it."""
+    return Problem(Key("database"), f"{sentence}. Webhooks are refused, and ShipStation retries.")
 
 
 def grace(quiet: timedelta) -> timedelta:
-    """How much later than usual is still no wonder."""
+    """How much later than usual a webhook may come before its absence counts."""
     return min(max(quiet / 4, timedelta(minutes=30)), timedelta(hours=2))
 
 
-def is_silent(quiet: timedelta, usual: Sequence[int]) -> bool:
+def is_silent(quiet: timedelta, typical_counts: Sequence[int]) -> bool:
     """Whether a quiet time is much longer than the account's own rhythm: in the same hours of every
     earlier week, but for one odd week, several notifications came. An account too young or too calm
     to tell is never called silent."""
-    if quiet < SILENT_AT_LEAST or len(usual) < _WEEKS_KNOWN:
+    if quiet < SILENT_AT_LEAST or len(typical_counts) < _WEEKS_NEEDED:
         return False
-    return sorted(usual)[1 if len(usual) > _WEEKS_KNOWN else 0] >= _USUAL_AT_LEAST
+    odd_weeks = 1 if len(typical_counts) > _WEEKS_NEEDED else 0
+    return sorted(typical_counts)[odd_weeks] >= _TYPICAL_AT_LEAST
 
 
-def _middle(usual: Sequence[int]) -> int:
-    return sorted(usual)[len(usual) // 2]
+def _is_silent_now(inputs: AlertInputs) -> bool:
+    if inputs.last_event_at is None:
+        return False
+    return is_silent(inputs.now - inputs.last_event_at, inputs.typical_counts)
 
 
-def _clock(moment: datetime | None) -> str:
-    return f"{moment:%Y-%m-%d %H:%M} UTC" if moment else "a while ago"
+def _middle(counts: Sequence[int]) -> int:
+    return sorted(counts)[len(counts) // 2]
+
+
+def _clock(time: datetime | None) -> str:
+    return f"{time:%Y-%m-%d %H:%M} UTC" if time else "a while ago"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """For one target. `told` is what it knows once this has arrived."""
+    """For one alert URL. `known` is what it knows once this has arrived."""
 
     title: str
     body: str
-    told: frozenset[Key] = field(default_factory=frozenset)
+    known: frozenset[Key] = field(default_factory=frozenset)
 
 
-def news(told: Collection[Key], now: Sequence[Trouble], *, console: str | None) -> Message | None:
-    """What to say to a target that was `told` so much; None when nothing changed. `console` is that
-    one's address, if there is one."""
-    standing = {(trouble.key.kind, trouble.key.about) for trouble in now}
-    over = sorted({(key.kind, key.about) for key in told} - standing)
-    begun: dict[tuple[str, str], list[Trouble]] = {}
-    for trouble in now:
-        if trouble.key not in told:
-            begun.setdefault((trouble.key.kind, trouble.key.about), []).append(trouble)
+def changes(
+    known: Collection[Key], standing: Sequence[Problem], *, console: str | None
+) -> Message | None:
+    """What to send to a URL that knows of so much; None when nothing changed. `console` is the
+    console's address, if there is one."""
+    groups_standing = {(problem.key.kind, problem.key.about) for problem in standing}
+    over = sorted({(key.kind, key.about) for key in known} - groups_standing)
+    begun: dict[tuple[str, str], list[Problem]] = {}
+    for problem in standing:
+        if problem.key not in known:
+            begun.setdefault((problem.key.kind, problem.key.about), []).append(problem)
     if not begun and not over:
         return None
-    heads = [_fill(KINDS[kind].begun, about, len(new)) for (kind, about), new in begun.items()]
+    heads: list[str] = []
+    parts: list[str] = []
+    for (kind, about), new in begun.items():
+        head = _fill(KINDS[kind].begun, about, len(new))
+        heads.append(head)
+        parts.append("\n".join([f"{head}.", *_lines(new, console), _where(KINDS[kind], console)]))
     ends = [_fill(KINDS[kind].over, about, 0) for kind, about in over if kind in KINDS]
-    parts = [
-        "\n".join([f"{head}.", *_lines(new), _where(KINDS[new[0].key.kind], console)])
-        for head, new in zip(heads, begun.values(), strict=True)
-    ]
-    body = "\n\n".join([*parts, *(f"Over: {end}." for end in ends)])
+    parts += [f"Over: {end}." for end in ends]
     return Message(
         "Purple Dot bridge: " + "; ".join([*heads, *ends]),
-        body,
-        frozenset(trouble.key for trouble in now),
+        "\n\n".join(parts),
+        frozenset(problem.key for problem in standing),
     )
 
 
@@ -206,15 +262,28 @@ def _fill(text: str, about: str, count: int) -> str:
     return text.format(about=about, n=count, s="" if count == 1 else "s")
 
 
-def _lines(new: Sequence[Trouble]) -> list[str]:
-    counted = Counter(trouble.sentence for trouble in new).most_common()
-    lines = [
-        f"- {count} x {sentence}" if count > 1 else f"- {sentence}"
-        for sentence, count in counted[:_MOST_LINES]
-    ]
-    return lines + (
-        [f"- and {len(counted) - _MOST_LINES} more"] if len(counted) > _MOST_LINES else []
-    )
+def _lines(new: Sequence[Problem], console: str | None) -> Iterator[str]:
+    """The most frequent sentence first, each with the first few that it is about."""
+    by_sentence: dict[str, list[Problem]] = {}
+    for problem in new:
+        by_sentence.setdefault(problem.sentence, []).append(problem)
+    groups = sorted(by_sentence.items(), key=lambda group: -len(group[1]))
+    for sentence, group in groups[:_MAX_SENTENCES]:
+        count = f"{len(group)} x " if len(group) > 1 else ""
+        yield f"- {count}{sentence}"
+        yield from _links(group, console)
+    if len(groups) > _MAX_SENTENCES:
+        yield f"- and {len(groups) - _MAX_SENTENCES} more"
+
+
+def _links(group: Sequence[Problem], console: str | None) -> Iterator[str]:
+    shown = [problem for problem in group if problem.name or problem.page][:_MAX_LINKS]
+    for problem in shown:
+        link = f"{console}/{problem.page}" if console and problem.page else problem.key.subject
+        name = f"{problem.name}: " if problem.name and link != problem.name else ""
+        yield f"  {name}{link}"
+    if shown and len(group) > len(shown):
+        yield f"  and {len(group) - len(shown)} more"
 
 
 def _where(kind: Kind, console: str | None) -> str:
@@ -224,5 +293,6 @@ def _where(kind: Kind, console: str | None) -> str:
 def console_address(subscribed: Mapping[str, str] | None) -> str | None:
     """The console's public address, from where `bridge webhooks ensure` was told that the webhooks
     come in."""
-    home, found, _ = (subscribed or {}).get("url", "").partition("/webhooks/shipstation")
-    return f"{home}/console" if found else None
+    url = (subscribed or {}).get("url", "")
+    home, path, _ = url.partition("/webhooks/shipstation")
+    return f"{home}/console" if path else None

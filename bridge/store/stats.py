@@ -17,12 +17,16 @@ from sqlalchemy import (
     union_all,
 )
 
-from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus
+from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, EventStatus, Lane
+from bridge.store import shared_state
 from bridge.store.engine.ids import first_id
+from bridge.store.reports import replayed_well
 from bridge.store.tables import attempts, deliveries, events, records
 
 HOUR = timedelta(hours=1)
 WEEK = timedelta(weeks=1)
+_MOST = 1000
+_NEXT_WORK = "next_in_line"
 _PREFIX = {events.name: "evt", deliveries.name: "dlv"}
 _A_WEBHOOK = events.c.source == "shipstation"
 """Not what the sweep fed in, nor what a person replays."""
@@ -140,3 +144,46 @@ def last_heard(connection: Connection) -> Mapping[str, datetime | None]:
         "shipstation": connection.execute(fetched).scalar_one_or_none(),
         "purple_dot": max(seen, default=None),
     }
+
+
+def open_exceptions(connection: Connection) -> list[tuple[str, str, str]]:
+    """(id, reason, name) of what waits for a person, the newest thousand deliveries and events; the
+    name is the order's, or else the tracking number."""
+    name = func.coalesce(
+        deliveries.c.reference, deliveries.c.order_number, deliveries.c.tracking_number, ""
+    )
+    query = select(deliveries.c.id, deliveries.c.reason, name.label("name"))
+    dead = (events.c.status == EventStatus.DEAD, ~replayed_well())
+    dead_events = select(events.c.id, events.c.reason, events.c.event_type.label("name"))
+    queries = [query.where(deliveries.c.status == status) for status in sorted(EXCEPTIONS)]
+    found: list[tuple[str, str, str]] = []
+    for newest in (*queries, dead_events.where(*dead)):
+        rows = connection.execute(newest.order_by(newest.selected_columns.id.desc()).limit(_MOST))
+        found += [(row.id, row.reason or "", row.name) for row in rows]
+    return found
+
+
+def note_next_work(connection: Connection, *, now: datetime) -> None:
+    """Remember which live work is due and first in line, and since when that is so: while work
+    moves it is another one each time."""
+    first = _next_work(connection, now)
+    noted = shared_state.get(connection, _NEXT_WORK)
+    if first is None and noted is not None:
+        shared_state.drop(connection, _NEXT_WORK)
+    elif first is not None and (noted is None or noted[0] != first):
+        shared_state.put(connection, _NEXT_WORK, first, now=now)
+
+
+def next_work_since(connection: Connection) -> tuple[str, datetime] | None:
+    """What `note_next_work` saw, and since when."""
+    return shared_state.get(connection, _NEXT_WORK)
+
+
+def _next_work(connection: Connection, now: datetime) -> str | None:
+    for lane in (Lane.LIVE, Lane.RETRY):
+        for table in (deliveries, events):
+            due = select(table.c.id).where(table.c.lane == lane, table.c.due_at <= now)
+            first = connection.execute(due.order_by(table.c.due_at).limit(1)).scalar_one_or_none()
+            if first is not None:
+                return str(first)
+    return None

@@ -27,6 +27,8 @@ class PeriodicTask:
     name: str
     every: timedelta
     run: Callable[[threading.Event], None]
+    database_failed: Callable[[StorageError], None] | None = None
+    """Called every few seconds while the database fails, as nothing can be due then."""
 
 
 @dataclass(slots=True)
@@ -56,7 +58,7 @@ class PeriodicTasks:
         try:
             due = self._due()
         except StorageError as exc:
-            log.warning("periodic_tasks_wait_for_database", error=str(exc))
+            self._database_failed(exc)
             return []
         started = {task.name: pool.submit(self._run_if_due, task, stopping) for task in due}
         self._running |= started
@@ -83,7 +85,13 @@ class PeriodicTasks:
             if is_ours:
                 self._run(task, stopping)
         except StorageError as exc:
-            log.warning("periodic_tasks_wait_for_database", task=task.name, error=str(exc))
+            self._database_failed(exc)
+
+    def _database_failed(self, error: StorageError) -> None:
+        log.warning("periodic_tasks_wait_for_database", error=str(error))
+        for task in self.tasks:
+            if task.database_failed is not None:
+                task.database_failed(error)
 
     def _run(self, task: PeriodicTask, stopping: threading.Event) -> None:
         try:

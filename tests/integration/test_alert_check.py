@@ -15,9 +15,11 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from bridge.cli import main
+from bridge.domain.errors import StorageError
 from bridge.domain.events import DeliveryStatus
-from bridge.operations import notify, repair
-from bridge.operations.alert_check import Watch
+from bridge.operations import repair
+from bridge.operations.alert_check import AlertCheck, send
+from bridge.operations.heartbeat import Heartbeat
 from bridge.settings import Settings
 from bridge.store import rate_limits, repairs, shared_state
 from bridge.store.engine.database import Database
@@ -57,16 +59,16 @@ def post() -> Post:
 
 
 @pytest.fixture
-def watch(database: WatchedDatabase, post: Post, logged: list[Any]) -> Watch:  # noqa: ARG001  # keeps the log quiet
-    return Watch(database, [CHAT], RATES, has_console=True, send=post)
+def watch(database: WatchedDatabase, post: Post, logged: list[Any]) -> AlertCheck:  # noqa: ARG001  # keeps the log quiet
+    return AlertCheck(database, [CHAT], RATES, has_console=True, send=post)
 
 
-def look(watch: Watch) -> None:
-    watch.do(threading.Event())
+def look(watch: AlertCheck) -> None:
+    watch.run(threading.Event())
 
 
 def test_change_is_told_once_and_its_end_too(
-    watch: Watch, database: WatchedDatabase, post: Post
+    watch: AlertCheck, database: WatchedDatabase, post: Post
 ) -> None:
     look(watch)
     [decision] = put(database, a_parcel(number=None))
@@ -90,12 +92,12 @@ def test_change_is_told_once_and_its_end_too(
 
 
 def test_neither_a_restart_nor_another_worker_says_it_again(
-    watch: Watch, database: WatchedDatabase, post: Post
+    watch: AlertCheck, database: WatchedDatabase, post: Post
 ) -> None:
     put(database, a_parcel(number=None))
     look(watch)
 
-    look(Watch(database, [CHAT], RATES, has_console=True, send=post))
+    look(AlertCheck(database, [CHAT], RATES, has_console=True, send=post))
 
     assert post.titles() == ["1 new exception"]
 
@@ -103,7 +105,7 @@ def test_neither_a_restart_nor_another_worker_says_it_again(
 def test_url_that_fails_hears_it_later_and_the_others_hear_it_once(
     database: WatchedDatabase, post: Post, logged: list[MutableMapping[str, Any]]
 ) -> None:
-    watch = Watch(database, [MAIL, CHAT], RATES, has_console=True, send=post)
+    watch = AlertCheck(database, [MAIL, CHAT], RATES, has_console=True, send=post)
     put(database, a_parcel(number=None))
     post.fails = {MAIL}
     for _ in range(2):
@@ -119,7 +121,7 @@ def test_url_that_fails_hears_it_later_and_the_others_hear_it_once(
     assert [url for url, _, _ in post.sent] == ["slack://chat", "mailto://mail"]
 
 
-def test_no_url_is_kept_in_the_database(watch: Watch, database: WatchedDatabase) -> None:
+def test_no_url_is_kept_in_the_database(watch: AlertCheck, database: WatchedDatabase) -> None:
     put(database, a_parcel(number=None))
     look(watch)
 
@@ -127,7 +129,7 @@ def test_no_url_is_kept_in_the_database(watch: Watch, database: WatchedDatabase)
 
 
 def test_vendor_that_fails_and_recovers_is_told(
-    watch: Watch, database: WatchedDatabase, post: Post, clock: Clock
+    watch: AlertCheck, database: WatchedDatabase, post: Post, clock: Clock
 ) -> None:
     for _ in range(rate_limits.FAILURES_IN_A_ROW):
         with database.begin() as connection:
@@ -142,7 +144,7 @@ def test_vendor_that_fails_and_recovers_is_told(
 
 
 def test_writes_without_a_clear_answer_are_told_at_the_next_look(
-    watch: Watch, database: WatchedDatabase, post: Post
+    watch: AlertCheck, database: WatchedDatabase, post: Post
 ) -> None:
     ours = Budget(database, "purple_dot", 120, threading.Event())
     for _ in range(rate_limits.UNCLEAR_IN_A_ROW):
@@ -162,7 +164,7 @@ def test_writes_without_a_clear_answer_are_told_at_the_next_look(
 
 @pytest.mark.parametrize("refusal", ["credentials", "redirect"])
 def test_credentials_that_are_refused_are_told_until_they_are_taken(
-    watch: Watch, database: WatchedDatabase, post: Post, refusal: str
+    watch: AlertCheck, database: WatchedDatabase, post: Post, refusal: str
 ) -> None:
     ours = Budget(database, "shipstation", 200, threading.Event())
     for outcome in ("ok", refusal, "not_found", "network"):
@@ -179,7 +181,7 @@ def test_credentials_that_are_refused_are_told_until_they_are_taken(
 
 
 def test_missed_webhooks_and_lost_subscriptions_are_told(
-    watch: Watch, database: WatchedDatabase, post: Post, clock: Clock
+    watch: AlertCheck, database: WatchedDatabase, post: Post, clock: Clock
 ) -> None:
     sweep(database, missed=2)
     with database.begin() as connection:
@@ -201,7 +203,7 @@ def test_missed_webhooks_and_lost_subscriptions_are_told(
 
 
 def test_work_that_nobody_takes_is_told_and_work_that_moves_is_not(
-    watch: Watch, database: WatchedDatabase, post: Post, clock: Clock
+    watch: AlertCheck, database: WatchedDatabase, post: Post, clock: Clock
 ) -> None:
     for number in range(6):
         receive(database, resource_url=f"https://ssapi.shipstation.com/shipments?batchId={number}")
@@ -224,7 +226,7 @@ def test_work_that_nobody_takes_is_told_and_work_that_moves_is_not(
 
 
 def test_silence_is_learned_from_the_same_hours_of_earlier_weeks(
-    watch: Watch, database: WatchedDatabase, post: Post, clock: Clock
+    watch: AlertCheck, database: WatchedDatabase, post: Post, clock: Clock
 ) -> None:
     today = clock.now
     for week in range(4, -1, -1):
@@ -259,7 +261,7 @@ def test_silence_is_learned_from_the_same_hours_of_earlier_weeks(
 
 
 def test_link_leads_to_where_the_webhooks_come_in(
-    watch: Watch, database: WatchedDatabase, post: Post
+    watch: AlertCheck, database: WatchedDatabase, post: Post
 ) -> None:
     put(database, a_parcel(number=None))
     with database.begin() as connection:
@@ -304,8 +306,7 @@ def listener(status: int = 200) -> Iterator[tuple[int, list[Any]]]:
 def test_message_arrives() -> None:
     with listener() as (port, came):
         assert (
-            notify.send(SecretStr(f"json://127.0.0.1:{port}/hook"), title="A title", body="A body")
-            is None
+            send(SecretStr(f"json://127.0.0.1:{port}/hook"), title="A title", body="A body") is None
         )
 
     assert [(one["title"], one["message"]) for one in came] == [("A title", "A body")]
@@ -316,7 +317,7 @@ def test_failure_says_why_and_nothing_of_the_url(
 ) -> None:
     caplog.set_level(logging.DEBUG)
     with listener(status=403) as (port, _):
-        problem = notify.send(
+        problem = send(
             SecretStr(f"json://someone:s3cret-word@127.0.0.1:{port}/tok3n-in-path"),
             title="A",
             body="B",
@@ -334,7 +335,7 @@ def test_failure_says_why_and_nothing_of_the_url(
     "url", ["json://someone:s3cret-word@127.0.0.1:1/x", "nothing-like-it://s3cret-word/x"]
 )
 def test_service_that_is_not_there_or_not_known_is_a_failure_and_no_crash(url: str) -> None:
-    problem = notify.send(SecretStr(url), title="A", body="B")
+    problem = send(SecretStr(url), title="A", body="B")
 
     assert problem
     assert "s3cret-word" not in problem
@@ -383,7 +384,7 @@ def test_missing_apprise_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_database_that_fails_ends_no_worker(
-    watch: Watch, database: WatchedDatabase, post: Post
+    watch: AlertCheck, database: WatchedDatabase, post: Post
 ) -> None:
     database.fail()
     with pytest.raises(Exception, match="restarted"):
@@ -393,3 +394,48 @@ def test_database_that_fails_ends_no_worker(
     look(watch)
     assert post.titles() == ["1 new exception"]
     assert isinstance(database, Database)
+
+
+def test_database_that_takes_nothing_is_an_alert_that_needs_no_database(
+    database: WatchedDatabase, post: Post, logged: list[Any]
+) -> None:
+    seconds = [0.0]
+    watch = AlertCheck(
+        database, [CHAT], RATES, has_console=True, send=post, clock=lambda: seconds[0]
+    )
+    error = StorageError("the disk is full")
+    watch.database_failed(error)
+    assert post.titles() == []  # A restart of the database is none.
+
+    seconds[0] = 61
+    watch.database_failed(error)
+    watch.database_failed(error)
+    assert "the disk is full" in post.sent[0][2]
+    assert post.titles() == ["The database takes nothing"]
+
+    look(watch)
+    look(watch)
+    assert post.titles() == ["The database takes work again"]
+    assert [entry["event"] for entry in logged] == ["alert_sent"] * 2
+
+
+@pytest.mark.parametrize(("status", "beats"), [("ready", 1), ("not_ready", 0)])
+def test_heartbeat_is_sent_while_the_bridge_is_ready(
+    status: str, beats: int, logged: list[Any]
+) -> None:
+    asked: list[str] = []
+    url = SecretStr("https://hc.example/s3cret-word")
+
+    Heartbeat(url, lambda: {"status": status, "database": "ok"}, asked.append).run(None)
+
+    assert asked == ["https://hc.example/s3cret-word"] * beats
+    assert "s3cret-word" not in str(logged)
+
+
+def test_heartbeat_that_fails_is_logged_without_its_url(logged: list[Any]) -> None:
+    url = SecretStr("http://127.0.0.1:1/s3cret-word")
+
+    Heartbeat(url, lambda: {"status": "ready", "database": "ok"}).run(None)
+
+    assert [entry["event"] for entry in logged] == ["heartbeat_not_sent"]
+    assert "s3cret-word" not in str(logged)

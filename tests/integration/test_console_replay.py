@@ -10,7 +10,7 @@ import pytest
 from flask.testing import FlaskClient
 
 from bridge.settings import Settings
-from bridge.store import replays, watching
+from bridge.store import replays, stats
 from bridge.web.app import create_app
 from bridge.web.console import ROUTES
 from bridge.web.console.auth import Role
@@ -111,7 +111,7 @@ def test_dead_event_that_a_replay_brought_to_a_good_end_waits_for_nobody(
     after = anna.see("exceptions")
 
     with bridge.database.read() as connection:
-        assert watching.exceptions(connection) == []
+        assert stats.open_exceptions(connection) == []
     assert (event_id in before, event_id in after) == (True, False)
     assert "Nothing waits for you" in after
 

@@ -158,6 +158,7 @@ def test_what_purple_dot_accepted_can_not_be_reopened(
     put(database, a_parcel())
     with database.begin() as connection:
         connection.execute(tables.deliveries.update().values(status="delivering"))
+    with database.begin() as connection:
         connection.execute(tables.deliveries.update().values(status="delivered", due_at=None))
         [delivery] = repairs.find(connection, "dlv_")
 

@@ -10,7 +10,7 @@ from sqlalchemy.event import listen
 
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import Reason
-from bridge.operations.alerts import Key, Trouble
+from bridge.operations.alerts import Key, Problem
 from bridge.store import events, reports, shared_state, stats, sweeps
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
@@ -170,14 +170,14 @@ def test_nothing_is_said_when_all_is_well() -> None:
 def test_what_is_wrong_is_said_as_alerts_say_it(
     health: dict[str, Any], trouble: Key | None, level: str, told: str
 ) -> None:
-    [concern] = judge(WELL | health, [Trouble(trouble, "Every call fails.")] if trouble else [], 0)
+    [concern] = judge(WELL | health, [Problem(trouble, "Every call fails.")] if trouble else [], 0)
 
     assert (concern.level, told in concern.sentence) == (level, True)
 
 
 def test_worst_comes_first_and_exceptions_are_counted_once() -> None:
-    standing = [Trouble(Key("exception", subject=str(n)), "held") for n in range(3)] + [
-        Trouble(Key("stalled"), "It waits.")
+    standing = [Problem(Key("exception", subject=str(n)), "held") for n in range(3)] + [
+        Problem(Key("stalled"), "It waits.")
     ]
 
     assert [concern.level for concern in judge(WELL, standing, 1234)] == ["bad", "look"]

@@ -10,7 +10,7 @@ from werkzeug.wrappers import Response
 
 from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.operations import alert_check
-from bridge.operations.alerts import KINDS, Trouble, troubles
+from bridge.operations.alerts import KINDS, Problem, problems
 from bridge.services import Services
 from bridge.store import reports, stats, sweeps, workers
 from bridge.store.engine.database import Connection
@@ -47,7 +47,7 @@ def show(services: Services) -> str:
         heard = stats.last_heard(connection)
         known = [row for row in workers.known(connection) if row.stopped_at is None]
         numbers = _numbers(connection, hours, now)
-        standing = list(troubles(alert_check.facts(connection, services.rates, now=now)))
+        standing = list(problems(alert_check.read_inputs(connection, services.rates, now=now)))
     sweep = health.get("last_sweep")
     swept = datetime.fromisoformat(sweep["finished_at"] or sweep["started_at"]) if sweep else None
     concerns = judge(health, standing, numbers["exceptions"])
@@ -94,7 +94,7 @@ def _numbers(connection: Connection, hours: Sequence[stats.Hour], now: datetime)
     }
 
 
-def judge(health: Mapping[str, Any], standing: Iterable[Trouble], waiting: int) -> list[Concern]:
+def judge(health: Mapping[str, Any], standing: Iterable[Problem], waiting: int) -> list[Concern]:
     """What isn't as it should be, the worst first; nothing when all is well. `standing` is what
     alerts speak of, too."""
     if "worker" not in health:
@@ -118,7 +118,7 @@ def judge(health: Mapping[str, Any], standing: Iterable[Trouble], waiting: int) 
     )  # "bad" before "look"
 
 
-def _concern(trouble: Trouble) -> Concern:
+def _concern(trouble: Problem) -> Concern:
     kind, level = (
         KINDS[trouble.key.kind],
         "look" if trouble.key.kind in ("silence", "missed") else "bad",

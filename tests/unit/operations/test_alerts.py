@@ -5,52 +5,62 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.operations.alerts import (
     KINDS,
-    Facts,
+    AlertInputs,
     Key,
     Message,
-    Trouble,
+    OpenException,
+    Problem,
+    changes,
     console_address,
     grace,
     is_silent,
-    news,
-    troubles,
+    problems,
 )
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 HOUR = timedelta(hours=1)
 
 
-def held(*ids: str, reason: str = "no_items") -> Facts:
-    return Facts(NOW, exceptions=[(one, reason) for one in ids])
+def held(*ids: str, reason: str = "no_items") -> AlertInputs:
+    return AlertInputs(
+        NOW, exceptions=[OpenException(one, reason, f"PD{one[-1]}/1") for one in ids]
+    )
 
 
-def hear(told: Message | None, facts: Facts, console: str | None = None) -> Message | None:
+def hear(told: Message | None, inputs: AlertInputs, console: str | None = None) -> Message | None:
     """What a target hears that got the message `told` before."""
-    return news(told.told if told else (), list(troubles(facts)), console=console)
+    return changes(told.known if told else (), list(problems(inputs)), console=console)
 
 
 def test_nothing_is_said_while_all_is_well() -> None:
-    assert hear(None, Facts(NOW)) is None
+    assert hear(None, AlertInputs(NOW)) is None
 
 
 def test_many_exceptions_are_one_message_grouped_by_their_reason() -> None:
     said = hear(
         None,
-        Facts(
-            NOW, exceptions=[*held("dlv_1", "dlv_2").exceptions, ("evt_1", "schedule_exhausted")]
+        AlertInputs(
+            NOW,
+            exceptions=[
+                *held("dlv_1", "dlv_2").exceptions,
+                OpenException("evt_1", "schedule_exhausted", "SHIP_NOTIFY"),
+            ],
         ),
     )
 
     assert said is not None
     assert said.title == "Purple Dot bridge: 3 new exceptions"
     assert (
-        "- 2 x no_items: ShipStation does not say in whole units what this parcel holds"
+        "- 2 x "
+        + MEANINGS[Reason.NO_ITEMS].title
+        + " (no_items): ShipStation does not say in whole units what this parcel"
         in said.body
     )
-    assert "- schedule_exhausted: " in said.body
-    assert said.body.endswith("See `bridge deliveries --status held`")
+    assert "(schedule_exhausted): " in said.body
+    assert said.body.endswith("See `bridge exceptions`")
 
 
 def test_what_was_told_is_not_told_again_and_what_is_new_is() -> None:
@@ -66,13 +76,13 @@ def test_mending_one_of_two_says_nothing_and_mending_the_last_says_that_it_is_ov
     first = hear(None, held("dlv_1", "dlv_2"))
 
     assert hear(first, held("dlv_2")) is None
-    over = hear(first, Facts(NOW))
+    over = hear(first, AlertInputs(NOW))
     assert over is not None
     assert (over.title, over.body) == (
         "Purple Dot bridge: No exception is left",
         "Over: No exception is left.",
     )
-    assert hear(over, Facts(NOW)) is None
+    assert hear(over, AlertInputs(NOW)) is None
 
 
 def test_link_leads_to_the_console_where_there_is_one() -> None:
@@ -80,6 +90,15 @@ def test_link_leads_to_the_console_where_there_is_one() -> None:
 
     assert said is not None
     assert said.body.endswith("See https://bridge.example.com/console/exceptions")
+    assert "PD1/1: https://bridge.example.com/console/deliveries/dlv_1" in said.body
+
+
+def test_only_the_first_few_of_many_are_linked() -> None:
+    said = hear(None, held(*(f"dlv_{number}" for number in range(9))), "https://b.example/console")
+
+    assert said is not None
+    assert said.body.count("https://b.example/console/deliveries/") == 5
+    assert "  and 4 more" in said.body
 
 
 @pytest.mark.parametrize(
@@ -98,7 +117,7 @@ def test_consoles_address_is_where_the_webhooks_come_in(
 
 
 def test_each_vendor_begins_and_ends_by_itself() -> None:
-    both = Facts(
+    both = AlertInputs(
         NOW,
         vendors=[("purple_dot", "down", NOW - HOUR, None), ("shipstation", "down", NOW, None)],
         refused=["shipstation_v1"],
@@ -109,7 +128,8 @@ def test_each_vendor_begins_and_ends_by_itself() -> None:
     assert "Every call has failed since 2026-11-04 11:00 UTC" in first.body
 
     then = hear(
-        first, Facts(NOW, vendors=[("shipstation", "down", NOW, None)], refused=["shipstation_v1"])
+        first,
+        AlertInputs(NOW, vendors=[("shipstation", "down", NOW, None)], refused=["shipstation_v1"]),
     )
 
     assert then is not None
@@ -117,30 +137,41 @@ def test_each_vendor_begins_and_ends_by_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("facts", "kinds"),
+    ("inputs", "kinds"),
     [
-        (Facts(NOW, vendors=[("purple_dot", "throttled", None, NOW + timedelta(seconds=30))]), []),
-        (Facts(NOW, vendors=[("purple_dot", "throttled", None, NOW + HOUR)]), ["vendor"]),
         (
-            Facts(
+            AlertInputs(
+                NOW, vendors=[("purple_dot", "throttled", None, NOW + timedelta(seconds=30))]
+            ),
+            [],
+        ),
+        (AlertInputs(NOW, vendors=[("purple_dot", "throttled", None, NOW + HOUR)]), ["vendor"]),
+        (
+            AlertInputs(
                 NOW,
                 vendors=[("purple_dot", "failing", NOW, None), ("shipstation", "ok", None, None)],
             ),
             [],
         ),
-        (Facts(NOW, vendors=[("purple_dot", "unclear", NOW, NOW)]), ["writes"]),
-        (Facts(NOW, refused={"purple_dot"}), ["credentials"]),
-        (Facts(NOW, stalled=("evt_1", NOW - timedelta(minutes=9))), []),
-        (Facts(NOW, stalled=("evt_1", NOW - timedelta(minutes=11))), ["stalled"]),
-        (Facts(NOW, missed=3), ["missed"]),
-        (Facts(NOW, lost=["ShipStation V2 label_created_v2 is not subscribed"]), ["subscription"]),
-        (Facts(NOW, last_event_at=NOW - 3 * HOUR, usual=[20, 30, 25]), ["silence"]),
-        (Facts(NOW, last_event_at=NOW - 3 * HOUR, usual=[0, 1, 0]), []),
-        (Facts(NOW, exceptions=[("dlv_1", "a_reason_of_a_later_version")]), ["exception"]),
+        (AlertInputs(NOW, vendors=[("purple_dot", "unclear", NOW, None)]), ["writes"]),
+        (AlertInputs(NOW, refused={"purple_dot"}), ["credentials"]),
+        (AlertInputs(NOW, stalled=("evt_1", NOW - timedelta(minutes=9))), []),
+        (AlertInputs(NOW, stalled=("evt_1", NOW - timedelta(minutes=11))), ["stalled"]),
+        (AlertInputs(NOW, missed=3), ["missed"]),
+        (
+            AlertInputs(NOW, lost=["ShipStation V2 label_created_v2 is not subscribed"]),
+            ["subscription"],
+        ),
+        (AlertInputs(NOW, last_event_at=NOW - 3 * HOUR, typical_counts=[20, 30, 25]), ["silence"]),
+        (AlertInputs(NOW, last_event_at=NOW - 3 * HOUR, typical_counts=[0, 1, 0]), []),
+        (
+            AlertInputs(NOW, exceptions=[OpenException("dlv_1", "a_reason_of_a_later_version")]),
+            ["exception"],
+        ),
     ],
 )
-def test_only_what_needs_a_person_is_trouble(facts: Facts, kinds: list[str]) -> None:
-    assert [trouble.key.kind for trouble in troubles(facts)] == kinds
+def test_only_what_needs_a_person_is_trouble(inputs: AlertInputs, kinds: list[str]) -> None:
+    assert [trouble.key.kind for trouble in problems(inputs)] == kinds
     assert set(kinds) <= KINDS.keys()
 
 
@@ -173,11 +204,11 @@ def test_a_little_later_than_usual_is_no_wonder(hours: float, minutes: float) ->
 
 def test_storm_of_different_sentences_stays_readable() -> None:
     now = [
-        Trouble(Key("subscription", subject=str(number)), f"number {number}")
+        Problem(Key("subscription", subject=str(number)), f"number {number}")
         for number in range(40)
     ]
 
-    said = news((), now, console=None)
+    said = changes((), now, console=None)
 
     assert said is not None
     assert "- and 28 more" in said.body
