@@ -133,8 +133,12 @@ class Services:
     @cached_property
     def fetcher(self) -> Fetcher:
         """Reads what ShipStation's webhooks point at, from whichever API it stands in."""
-        custom_fields = self.settings.shipstation_v1_custom_fields
-        return Fetcher(self.shipstation_v2, self.shipstation_v1, custom_fields)
+        return Fetcher(
+            self.shipstation_v2,
+            self.shipstation_v1,
+            reads_custom_fields=self.settings.shipstation_v1_custom_fields,
+            pattern=self.settings.reference_pattern,
+        )
 
     @cached_property
     def purple_dot(self) -> PurpleDot:

@@ -182,7 +182,7 @@ def read_contents(items: Sequence[ShipmentItem], order: FulfillmentOrder) -> Con
         if line:
             by_id.setdefault(line.id, []).append(item)
         elif foreign_id:
-            contents.unclear.append((item, Reason.UNKNOWN_LINE, foreign_id))
+            contents.unclear.append((item, _foreign_reason(item, lines), foreign_id))
         elif item.bundle_sku:
             by_bundle.setdefault(item.bundle_sku, []).append(item)
         else:
@@ -212,6 +212,13 @@ def _foreign_id(
     if not is_uuid(item.line_item_id) and not lines_with_sku(lines, sku):
         return ""
     return f"{item.label} has line id {item.line_item_id}, which is not on the order"
+
+
+def _foreign_reason(item: ShipmentItem, lines: Sequence[OrderLine]) -> Reason:
+    """Goods with a line id of Purple Dot's form that this order does not even sell are another
+    order's."""
+    is_of_this_order = bool(lines_with_sku(lines, item.bundle_sku or item.sku))
+    return Reason.UNKNOWN_LINE if is_of_this_order else Reason.COMBINED_PARCEL
 
 
 def _add_by_sku(
@@ -336,7 +343,10 @@ def _order_obstacle(record: str, order: FulfillmentOrder, left: Counter[str]) ->
             Reason.ORDER_VOIDED, f"Purple Dot voided order {order.reference}, yet {record} left"
         )
     if order.status is OrderStatus.UNKNOWN:
-        detail = f"Purple Dot gives order {order.reference} a status that is none of those it has documented, yet {record} left"
+        detail = (
+            f"Purple Dot gives order {order.reference} a status that is none of those it"
+            f" documents, yet {record} left"
+        )
         return Held(Reason.ORDER_VOIDED, detail)
     if order.status is OrderStatus.FULFILLED and left:
         ordered = _sum(order.lines).total()
@@ -361,7 +371,8 @@ def _combined(shipment: Shipment, match: Match) -> Held:
 
 def _unclear(contents: Contents) -> Held:
     reasons = {reason for _, reason, _ in contents.unclear}
-    reason = Reason.NO_ITEMS if Reason.NO_ITEMS in reasons else Reason.UNKNOWN_LINE
+    by_weight = (Reason.NO_ITEMS, Reason.COMBINED_PARCEL, Reason.UNKNOWN_LINE)
+    reason = next(reason for reason in by_weight if reason in reasons)
     return Held(reason, "; ".join(dict.fromkeys(why for _, _, why in contents.unclear)))
 
 

@@ -27,12 +27,10 @@ Json = dict[str, Any]
 FOLDER = Path(__file__).parents[1] / "cases"
 
 NOT_YET: dict[str, str] = {
-    "01-combined-orders-v1": "merged ids are not read",
     "01-combined-orders-v1: the survivor is an ordinary order of the shop": "merged ids are not read",
     "03-combined-orders-with-line-ids": "line ids of unknown orders are not looked up",
     "03-combined-orders-with-line-ids: on V2": "line ids of unknown orders are not looked up",
     "03-combined-orders-with-line-ids: the order's number is the shop's own": "line ids of unknown orders are not looked up",
-    "04-merged-parts-with-the-same-goods: V1 with merged ids only": "units of a SKU are counted for one order",
     "07-globalpost-under-the-usps-account": "the service is not read",
     "07-globalpost-under-the-usps-account: V2, with GlobalPost's own link on the label": "the service is not read",
     "07-globalpost-under-the-usps-account: service globalpost_economy_smart_saver": "the service is not read",

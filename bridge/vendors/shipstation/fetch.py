@@ -1,9 +1,11 @@
 """What to ask ShipStation for one event: the rows behind its resource_url, then what those rows
 leave out, in as few calls as will do.
 
-Neither a V2 label nor any fulfillment names the goods; those stand on the order behind it.
+Neither a V2 label nor any fulfillment names the goods; those stand on the order behind it. A V1
+label names them, but only its order says which other orders were merged into it.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,6 +14,7 @@ from urllib.parse import parse_qs, urlsplit
 
 from bridge.domain.errors import CredentialsError, ForeignUrlError, NotFoundError
 from bridge.domain.events import Record
+from bridge.domain.orders import is_uuid, likely_references
 from bridge.vendors.shipstation.client import ShipStation, ShipStationV1, ShipStationV2
 
 LISTS = {
@@ -41,53 +44,40 @@ class Fetcher:
     reads_custom_fields: bool = False
     """On V1 a label names its goods, but only its order holds custom fields: whether to ask for
     each order, one more call a parcel."""
+    pattern: re.Pattern[str] | None = None
+    """What an order number of Purple Dot's looks like. A V1 label with such a number is looked at
+    with its order, if it holds more than a merge of two orders needs."""
 
     def fetch(self, resource_url: str) -> list[Record]:
         """The rows behind `resource_url` (checked before by `webhook.check_resource_url`) in their
         order, then the orders behind them."""
         split = urlsplit(resource_url)
-        version, thing = next(
-            (told for prefix, told in LISTS.items() if f"{split.path}/".startswith(f"{prefix}/")),
-            ("", ""),
-        )
-        if not thing:
-            raise ForeignUrlError("resource_url is of no list that we know")
+        version, thing = _list_of(split.path)
         client = self._client(version)
         rows = client.every(thing, resource_url)
-        if thing != client.order:
-            return [
-                *rows,
-                *self._orders_behind(
-                    client, rows, batch_ids=parse_qs(split.query).get("batch_id", [])
-                ),
-            ]
-        queries = [
-            (parcel, {client.order_id: order.record_id})
-            for order in rows
-            for parcel in client.parcels
-        ]
-        return [*rows, *(row for parcel, query in queries for row in client.every(parcel, query))]
+        if thing == client.order:
+            return [*rows, *_parcels_of(client, rows)]
+        batch_ids = parse_qs(split.query).get("batch_id", [])
+        return [*rows, *self._orders_behind(client, rows, batch_ids=batch_ids)]
 
     def current(self, kind: str, record_id: str) -> Record | None:
         """The same record as it is now; None where ShipStation shows no such thing, or, for an
         inline row, never had one."""
         version, _, thing = kind.partition("_")
+        if version not in SETTINGS:
+            return None
         with suppress(NotFoundError):
-            return self._client(version).one(thing, record_id) if version in SETTINGS else None
+            return self._client(version).one(thing, record_id)
         return None
 
     def again(self, kind: str, record_id: str) -> list[Record]:
         """The same record as it is now, and the order behind it; nothing where `current` finds
         none."""
         record = self.current(kind, record_id)
-        return (
-            [
-                record,
-                *self._orders_behind(self._client(kind.partition("_")[0]), [record], batch_ids=[]),
-            ]
-            if record
-            else []
-        )
+        if record is None:
+            return []
+        client = self._client(kind.partition("_")[0])
+        return [record, *self._orders_behind(client, [record], batch_ids=[])]
 
     def v2_shipment(self, shipment_id: str) -> Record:
         """The V2 shipment that an inline row names; NotFoundError."""
@@ -105,33 +95,62 @@ class Fetcher:
         self, client: ShipStation, rows: Iterable[Record], *, batch_ids: list[str]
     ) -> list[Record]:
         """Each order once: one call for those of a whole batch where it pays, and single calls only
-        for what that left out. An order that ShipStation no longer has leaves its row without
+        for what that left out. An order that ShipStation does not show leaves its row without
         items, which is for the translation to judge."""
-        ids = list(
-            dict.fromkeys(
-                row.body[client.order_id]
-                for row in rows
-                if _needs_order(row.body, even_with_items=self.reads_custom_fields)
-                and row.body[client.order_id]
-            )
-        )
-        found: dict[str, Record] = {}
+        ids = list(dict.fromkeys(self._order_ids(client, rows)))
+        orders: dict[str, Record] = {}
         if len(ids) > 1 and len(batch_ids) == 1:
-            found = {
-                record.record_id: record
-                for record in client.every(client.order, {"batch_id": batch_ids[0]}, wanted=ids)
-            }
-        for missing in [order_id for order_id in ids if order_id not in found]:
-            with suppress(NotFoundError):
-                found[missing] = client.one(client.order, missing)
-        return [found[order_id] for order_id in ids if order_id in found]
+            listed = client.every(client.order, {"batch_id": batch_ids[0]}, wanted=ids)
+            orders = {record.record_id: record for record in listed}
+        for order_id in ids:
+            if order_id not in orders:
+                with suppress(NotFoundError):
+                    orders[order_id] = client.one(client.order, order_id)
+        return [orders[order_id] for order_id in ids if order_id in orders]
+
+    def _order_ids(self, client: ShipStation, rows: Iterable[Record]) -> Iterable[str]:
+        """Those of the orders that are needed to judge these rows."""
+        for row in rows:
+            order_id = row.body.get(client.order_id)
+            if order_id and self._needs_order(row.body):
+                yield order_id
+
+    def _needs_order(self, row: Mapping[str, Any]) -> bool:
+        """A voided, returning, failed or unfinished row ships nothing now, and one with items of
+        its own needs no order for them."""
+        status = (row.get("status") or "").lower()
+        is_return = row.get("is_return_label") or row.get("isReturnLabel")
+        if row.get("voided") or is_return or status in UNFINISHED_LABELS:
+            return False
+        has_items = bool(row.get("shipmentItems"))
+        return not has_items or self.reads_custom_fields or self._may_be_merged(row)
+
+    def _may_be_merged(self, row: Mapping[str, Any]) -> bool:
+        """Whether a V1 label could hold goods of several orders, one of them Purple Dot's, without
+        saying so. One unit is of one order; and items that all carry an id of Purple Dot's form say
+        themselves whose they are."""
+        items = row["shipmentItems"]
+        quantities = [item.get("quantity") for item in items]
+        is_one_unit = quantities == [1]
+        if is_one_unit or all(is_uuid(item.get("lineItemKey")) for item in items):
+            return False
+        number = row.get("orderNumber") or ""
+        looks_like_ours = self.pattern is not None and likely_references(number, self.pattern)
+        return bool(looks_like_ours) or is_uuid(row.get("orderKey"))
 
 
-def _needs_order(row: Mapping[str, Any], *, even_with_items: bool) -> bool:
-    """A voided, returning, failed or unfinished row ships nothing now, and one with items of its
-    own needs no order for them."""
-    enough = () if even_with_items else ("shipmentItems",)
-    is_over = any(
-        row.get(field) for field in ("voided", "is_return_label", "isReturnLabel", *enough)
-    )
-    return not is_over and (row.get("status") or "").lower() not in UNFINISHED_LABELS
+def _list_of(path: str) -> tuple[str, str]:
+    """The API version and the thing that a resource_url's path lists."""
+    for prefix, listed in LISTS.items():
+        if f"{path}/".startswith(f"{prefix}/"):
+            return listed
+    raise ForeignUrlError("resource_url is of no list that we know")
+
+
+def _parcels_of(client: ShipStation, orders: Iterable[Record]) -> list[Record]:
+    """What was shipped of each order, where an event points at orders."""
+    parcels: list[Record] = []
+    for order in orders:
+        for thing in client.parcels:
+            parcels += client.every(thing, {client.order_id: order.record_id})
+    return parcels

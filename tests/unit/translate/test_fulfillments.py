@@ -263,6 +263,15 @@ def test_unit_with_a_line_id_of_another_order_is_never_counted_by_its_sku() -> N
     assert other in answer.detail
 
 
+def test_goods_with_a_line_id_of_another_order_that_this_order_does_not_sell_are_combined() -> None:
+    other = "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a99"
+
+    answer = held(decided(units(1, "SHAWL-RED", "line-shawl"), units(1, "MUG", other)))
+
+    assert answer.reason is Reason.COMBINED_PARCEL
+    assert "1 x MUG" in answer.detail
+
+
 def test_id_of_another_system_beside_ids_of_this_order_is_never_counted_by_its_sku() -> None:
     answer = held(decided(units(1, "CAP-OAT", "line-cap"), units(1, "SHAWL-RED", "13857240000001")))
 

@@ -266,6 +266,43 @@ def test_v1_shipments_bring_their_orders_custom_fields_where_that_is_wanted(
 
 
 @responses.activate
+@pytest.mark.parametrize(
+    ("changes", "asks"),
+    [
+        ({}, True),
+        ({"orderNumber": "ACME-PD7/1"}, True),
+        ({"orderNumber": "100482"}, False),
+        ({"orderNumber": "100482", "orderKey": "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01"}, True),
+        ({"shipmentItems": [{"sku": "HAT", "quantity": 1}]}, False),
+        ({"shipmentItems": [{"sku": "HAT", "quantity": 2}]}, True),
+        ({"shipmentItems": [{"sku": "HAT", "quantity": "many"}]}, True),
+        (
+            {
+                "shipmentItems": [
+                    {"lineItemKey": "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a11", "quantity": 2}
+                ]
+            },
+            False,
+        ),
+        ({"voided": True}, False),
+    ],
+)
+def test_v1_label_that_may_hold_merged_orders_is_looked_at_with_its_order(
+    fetcher: Fetcher, changes: dict[str, Any], asks: bool
+) -> None:
+    items = [{"sku": "HAT", "quantity": 1}, {"sku": "CAP", "quantity": 1}]
+    row = v1_row(1, orderNumber="PD7/1", shipmentItems=items) | changes
+    order = {"orderId": 41, "advancedOptions": {"mergedIds": [42]}}
+    Account(v1_shipments=[row], v1_orders=[order])
+
+    records = replace(fetcher, pattern=re.compile(r"^#?PD\d")).fetch(f"{V1}/shipments")
+
+    [parcel] = shipped(records)
+    assert parcel.order_is_read is asks
+    assert parcel.merged_ids == (("41", "42") if asks else ())
+
+
+@responses.activate
 def test_only_v1_shipments_that_went_out_without_items_ask_for_their_order(
     fetcher: Fetcher,
 ) -> None:
