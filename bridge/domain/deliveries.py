@@ -16,7 +16,8 @@ from bridge.domain.shipments import Shipment
 class Delivery:
     """Our duty to create one fulfillment. `lines` is empty until its order is known; `looks` counts
     waits and read-backs of the current stretch; `posting_at` is the committed intent, `unclear_at`
-    when it became certain that the answer is lost."""
+    when it became certain that the answer is lost; `resolved_at` is when a person closed it,
+    `superseded_by` the delivery that took its place."""
 
     id: str
     identity: str
@@ -41,6 +42,8 @@ class Delivery:
     label_seen_at: datetime | None
     received_at: datetime
     created_at: datetime
+    resolved_at: datetime | None = None
+    superseded_by: str | None = None
 
     def action(self) -> CreateFulfillment:
         """What goes out. Only a placed delivery (order, lines and number known) has one."""

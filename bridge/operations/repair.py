@@ -123,6 +123,7 @@ def resolve(
             "reason": before.reason,
             "detail": before.detail,
         },
+        "resolved_at": now,
     }
     if status is DeliveryStatus.DELIVERED:
         values["delivered_at"] = now
@@ -151,6 +152,7 @@ def reopen(
         "detail": before["detail"],
         "delivered_at": None,
         "resolved_from": None,
+        "resolved_at": None,
     }
     repairs.change(connection, delivery, values, now=now)
     _add_attempt(connection, delivery, str(before["status"]), f"reopened by hand: {reason}", now)

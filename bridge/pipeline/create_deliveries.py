@@ -5,9 +5,9 @@ from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
 
-from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import TemporaryError
-from bridge.domain.shipments import Shipment, ShipmentState
+from bridge.domain.parcels import numbers_of, record_keys
+from bridge.domain.shipments import Shipment
 from bridge.store import deliveries, orders, restores
 from bridge.store.engine.database import Connection
 from bridge.store.engine.ids import new_id
@@ -16,6 +16,7 @@ from bridge.translate.placement import (
     Change,
     ClaimAllowance,
     Create,
+    Join,
     NoteVoided,
     OrderLookup,
     PageContext,
@@ -78,31 +79,26 @@ def read_snapshot(
 ) -> Snapshot:
     """What the database holds about a page of shipments and the orders that they may belong to."""
     identities: set[str] = set()
-    record_ids: dict[str, set[str]] = {}
+    number_keys: set[str] = set()
     for shipment in shipments:
-        record_ids.setdefault(shipment.record_kind, set()).add(shipment.record_id)
         matches = match_of(shipment, lookup, policy=policy, context=context)
         order_ids: list[str | None] = [None]
         if not isinstance(matches, Unmatched):
             order_ids += [matched.order.id for matched in matches]
         identities.update(identities_of(shipment, order_ids))
-    known: dict[str, Delivery] = {}
-    by_order = deliveries.of_orders(connection, [order.id for order in lookup.orders])
-    for of_order in by_order.values():
-        known |= {delivery.id: delivery for delivery in of_order}
-    for delivery in deliveries.by_identity(connection, identities).values():
-        known[delivery.id] = delivery
-    for kind, ids in record_ids.items():
-        for of_record in deliveries.by_record(connection, kind, ids).values():
-            known |= {delivery.id: delivery for delivery in of_record}
-    for shipment in shipments:
-        if shipment.state is ShipmentState.VOIDED and shipment.tracking_number:
-            same_number = deliveries.by_tracking(
-                connection, shipment.tracking_number, order_number=shipment.order_number
-            )
-            known |= {delivery.id: delivery for delivery in same_number}
-    restored_at = restores.last(connection) if shipments else None
-    return Snapshot(tuple(known.values()), restored_at)
+        number_keys |= numbers_of(shipment)
+    known = deliveries.of_page(
+        connection,
+        order_ids=[order.id for order in lookup.orders],
+        identities=identities,
+        record_keys=record_keys(shipments),
+        number_keys=number_keys,
+    )
+    return Snapshot(
+        deliveries=tuple(known),
+        parcels=deliveries.parcels_of(connection, [delivery.id for delivery in known]),
+        restored_at=restores.last(connection) if shipments else None,
+    )
 
 
 def _write(connection: Connection, change: Change, *, now: datetime) -> None:
@@ -116,6 +112,8 @@ def _write(connection: Connection, change: Change, *, now: datetime) -> None:
         written = deliveries.place(connection, change.known, change.draft, now=now)
         if change.is_doubtful:
             restores.mark_unclear(connection, written, now=now)
+    elif isinstance(change, Join):
+        deliveries.join_parcel(connection, change.known.id, change.shipment)
     elif isinstance(change, NoteVoided):
         deliveries.mark_voided(connection, change.known)
     else:

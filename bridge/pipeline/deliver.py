@@ -246,6 +246,7 @@ class _Step:
             now=database.now(connection),
             tries=delivery.attempts + 1,
             linked_order_id=delivery.linked_order_id,
+            delivery_id=delivery.id,
         )
         plan = create_deliveries(
             connection, [shipment], lookup, policy=self.job.policy, context=context
@@ -257,6 +258,11 @@ class _Step:
     def _close(self, connection: Connection, plan: Plan, *, now: datetime) -> None:
         """This row was decided away: another one has taken its place, or there is nothing to do."""
         decision = plan.decisions[0]
+        values: dict[str, Any] = {"reason": decision.reason, "detail": decision.detail}
+        if decision.delivery_id is not None:
+            values["superseded_by"] = decision.delivery_id
+            values["reason"] = Reason.ALREADY_DELIVERED
+            values["detail"] = f"delivery {decision.delivery_id} took its place"
         with suppress(LeaseLostError):  # Deciding may have closed this very row already.
             deliveries.record(
                 connection,
@@ -264,8 +270,7 @@ class _Step:
                 owner=self.owner,
                 status=DeliveryStatus.CANCELLED,
                 now=now,
-                reason=decision.reason,
-                detail=decision.detail,
+                **values,
             )
 
     def _as_it_is_now(self) -> Shipment:

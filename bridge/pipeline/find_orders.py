@@ -8,7 +8,9 @@ from datetime import datetime
 
 from bridge.domain.errors import NotFoundError
 from bridge.domain.orders import FulfillmentOrder, is_uuid, normalize_reference
+from bridge.domain.parcels import record_keys
 from bridge.domain.shipments import Shipment
+from bridge.store import deliveries
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
 from bridge.translate.matching import Wanted, wanted
@@ -18,11 +20,12 @@ from bridge.vendors.purple_dot.client import PurpleDot
 
 @dataclass(frozen=True, slots=True)
 class _Cached:
-    """What the database knew beforehand: orders, and where earlier deliveries went, by ShipStation
-    order."""
+    """What the database knew beforehand: orders; where earlier deliveries went, by ShipStation
+    order; and where a person sent a record, by its key."""
 
     orders: Sequence[FulfillmentOrder]
     bindings: Mapping[str, set[str]]
+    links: Mapping[str, str]
     read_at: datetime
 
 
@@ -44,7 +47,7 @@ class Resolver:
             want = replace(want, order_ids=want.order_ids | {linked_order_id})
         cached = self._from_cache(want, shipments)
         bound_ids = {order_id for ids in cached.bindings.values() for order_id in ids}
-        order_ids = want.order_ids | bound_ids
+        order_ids = want.order_ids | bound_ids | set(cached.links.values())
         if not (order_ids or want.references or cached.orders):
             return OrderLookup()
         fresh = self._ask(order_ids, want.references, cached.orders)
@@ -54,6 +57,11 @@ class Resolver:
             stored=tuple(cached.orders),
             fresh=tuple(fresh),
             bound=_bound(cached.bindings, orders),
+            linked={
+                key: orders[order_id]
+                for key, order_id in cached.links.items()
+                if order_id in orders
+            },
             seen_at=cached.read_at,
         )
 
@@ -66,14 +74,15 @@ class Resolver:
         with self.database.read() as connection:
             read_at = self.database.now(connection)
             bindings = order_store.bindings(connection, shipstation_ids)
+            links = deliveries.linked_orders(connection, record_keys(shipments))
             bound_ids = {order_id for ids in bindings.values() for order_id in ids}
             known = order_store.known(
                 connection,
-                order_ids=want.order_ids | bound_ids,
+                order_ids=want.order_ids | bound_ids | set(links.values()),
                 references=want.references,
                 line_ids=want.line_ids,
             )
-        return _Cached(known, bindings, read_at)
+        return _Cached(known, bindings, links, read_at)
 
     def _ask(
         self,

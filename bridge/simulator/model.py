@@ -132,7 +132,7 @@ class ShipStationOrder:
         lambda order: [whole.sales_order_id for whole in (order, *order.merged)]
     )
     shipment_id = property(lambda order: f"se-{810000000 + order.number}")
-    v1_order_id = property(lambda order: 660000000 + order.number)
+    v1_order_id = property(lambda order: 810000000 + order.number)
     store_id = property(lambda order: f"se-{order.store}")
     quoted_number = property(lambda order: quote(order.shipment_number, safe=""))
     goods = property(lambda order: [item for item in order.items if not item.adjustment])
@@ -173,7 +173,7 @@ class Label:
     overrides: Json = field(default_factory=dict)
 
     label_id = property(lambda label: f"se-{520000000 + label.number}")
-    v1_shipment_id = property(lambda label: 770000000 + label.number)
+    v1_shipment_id = property(lambda label: 520000000 + label.number)
     batch_id = property(lambda label: f"se-{label.batch}")
     external_shipment_id = property(
         lambda label: label.order.external_shipment_id or f"SEAuto-Sim{label.order.number:012d}"

@@ -7,18 +7,36 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from pydantic import TypeAdapter
-from sqlalchemy import Connection, Row, String, bindparam, delete, insert, select, update
+from sqlalchemy import (
+    Connection,
+    Row,
+    String,
+    bindparam,
+    delete,
+    insert,
+    select,
+    union,
+    update,
+)
 
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Held, Tracking
 from bridge.domain.deliveries import Attempt, Claim, Delivery, Draft
 from bridge.domain.errors import TemporaryError
 from bridge.domain.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
+from bridge.domain.parcels import Parcel, RecordRef, numbers_of, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
+from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.store import attempts, leases
 from bridge.store.engine.ids import new_id
 from bridge.store.engine.upsert import insert_on_conflict
-from bridge.store.tables import deliveries, delivery_lines, event_deliveries
+from bridge.store.tables import (
+    deliveries,
+    delivery_lines,
+    delivery_numbers,
+    delivery_records,
+    event_deliveries,
+)
 
 _SHIPMENT = TypeAdapter(Shipment)
 
@@ -28,11 +46,34 @@ _OF_ORDERS = (
     select(deliveries).where(deliveries.c.fulfillment_order_id.in_(_IDS)).order_by(deliveries.c.id)
 )
 _BY_IDENTITY = select(deliveries).where(deliveries.c.identity.in_(_IDS))
-_BY_RECORD = (
-    select(deliveries)
+_RECORDS_OF = select(delivery_records).where(delivery_records.c.delivery_id.in_(_IDS))
+_NUMBERS_OF = select(delivery_numbers).where(delivery_numbers.c.delivery_id.in_(_IDS))
+_BY_IDS = select(deliveries).where(deliveries.c.id.in_(_IDS)).order_by(deliveries.c.id)
+_IDS_OF_RECORDS = select(delivery_records.c.delivery_id, delivery_records.c.record_id).where(
+    delivery_records.c.record_kind == bindparam("kind"),
+    delivery_records.c.record_key.in_(bindparam("keys", expanding=True, type_=String)),
+)
+_IDS_OF_PAGE = union(
+    select(deliveries.c.id).where(
+        deliveries.c.fulfillment_order_id.in_(bindparam("order_ids", expanding=True, type_=String))
+    ),
+    select(deliveries.c.id).where(
+        deliveries.c.identity.in_(bindparam("identities", expanding=True, type_=String))
+    ),
+    select(delivery_records.c.delivery_id).where(
+        delivery_records.c.record_key.in_(bindparam("record_keys", expanding=True, type_=String))
+    ),
+    select(delivery_numbers.c.delivery_id).where(
+        delivery_numbers.c.number_key.in_(bindparam("number_keys", expanding=True, type_=String))
+    ),
+)
+_LINKED = (
+    select(delivery_records.c.record_key, deliveries.c.linked_order_id)
+    .join_from(delivery_records, deliveries)
     .where(
-        deliveries.c.record_kind == bindparam("kind"),
-        deliveries.c.shipstation_record_id.in_(_IDS),
+        delivery_records.c.record_key.in_(_IDS),
+        deliveries.c.linked_order_id.is_not(None),
+        deliveries.c.superseded_by.is_(None),
     )
     .order_by(deliveries.c.id)
 )
@@ -80,6 +121,7 @@ def create(
         }
     connection.execute(insert(deliveries), values)
     _write_lines(connection, values["id"], draft.action)
+    join_parcel(connection, values["id"], draft.shipment)
     return _written(values, draft)
 
 
@@ -113,6 +155,7 @@ def place(connection: Connection, known: Delivery, draft: Draft, *, now: datetim
         )
     drop_lines(connection, known.id)
     _write_lines(connection, known.id, draft.action)
+    join_parcel(connection, known.id, draft.shipment)
     stays = {
         "id": known.id,
         "claims": known.claim,
@@ -205,6 +248,34 @@ def _write_lines(
             for place, line in enumerate(action.lines)
         ]
         connection.execute(insert(delivery_lines), rows)
+
+
+def join_parcel(connection: Connection, delivery_id: str, shipment: Shipment) -> None:
+    """Remember that the record of this shipment speaks of a delivery's parcel, and its numbers;
+    saying it twice is harmless."""
+    record = record_of_shipment(shipment)
+    row = {
+        "delivery_id": delivery_id,
+        "record_kind": record.kind,
+        "record_id": record.record_id,
+        "record_key": record.key,
+        "order_id": record.order_id,
+        "order_key": record.order_key,
+    }
+    records = insert_on_conflict(connection, delivery_records)
+    newest = {name: records.excluded[name] for name in ("order_id", "order_key")}
+    connection.execute(
+        records.on_conflict_do_update(
+            index_elements=["delivery_id", "record_kind", "record_id"], set_=newest
+        ),
+        row,
+    )
+    keys = sorted(numbers_of(shipment))
+    if keys:
+        numbers = insert_on_conflict(connection, delivery_numbers).on_conflict_do_nothing()
+        connection.execute(
+            numbers, [{"delivery_id": delivery_id, "number_key": key} for key in keys]
+        )
 
 
 def link_event(connection: Connection, event_id: str, delivery_ids: Collection[str]) -> None:
@@ -319,20 +390,79 @@ def by_identity(connection: Connection, identities: Collection[str]) -> dict[str
 def by_record(
     connection: Connection, kind: str, record_ids: Collection[str]
 ) -> dict[str, list[Delivery]]:
-    """Existing deliveries made from these records of the vendor, the oldest first."""
+    """Existing deliveries whose parcel these records of the vendor speak of, the oldest first."""
+    wanted = {RecordRef(kind, record_id).key for record_id in record_ids}
+    pairs = connection.execute(_IDS_OF_RECORDS, {"kind": kind, "keys": list(wanted)}).all()
+    ids = {pair.delivery_id for pair in pairs if pair.record_id in record_ids}
+    by_id = {delivery.id: delivery for delivery in by_ids(connection, ids)}
     grouped: dict[str, list[Delivery]] = {}
-    rows = connection.execute(_BY_RECORD, {"kind": kind, "ids": list(record_ids)}).all()
-    for delivery in load(connection, rows):
-        grouped.setdefault(delivery.shipment.record_id, []).append(delivery)
+    for pair in sorted(pairs, key=lambda pair: pair.delivery_id):
+        if pair.delivery_id in by_id:
+            grouped.setdefault(pair.record_id, []).append(by_id[pair.delivery_id])
     return grouped
+
+
+def by_ids(connection: Connection, ids: Collection[str]) -> list[Delivery]:
+    """The deliveries of these ids, the oldest first."""
+    return load(connection, connection.execute(_BY_IDS, {"ids": list(ids)}).all())
+
+
+def of_page(
+    connection: Connection,
+    *,
+    order_ids: Collection[str],
+    identities: Collection[str],
+    record_keys: Collection[str],
+    number_keys: Collection[str],
+) -> list[Delivery]:
+    """Every delivery of these orders, and of every parcel that a record or a number of these speaks
+    of, the oldest first."""
+    keys = {
+        "order_ids": list(order_ids),
+        "identities": list(identities),
+        "record_keys": list(record_keys),
+        "number_keys": list(number_keys),
+    }
+    ids = list(connection.execute(_IDS_OF_PAGE, keys).scalars())
+    return by_ids(connection, ids) if ids else []
+
+
+def parcels_of(connection: Connection, delivery_ids: Collection[str]) -> dict[str, Parcel]:
+    """For each delivery, the records that spoke of its parcel, and its numbers."""
+    if not delivery_ids:
+        return {}
+    ids = {"ids": list(delivery_ids)}
+    records: dict[str, list[RecordRef]] = {}
+    for row in connection.execute(_RECORDS_OF, ids):
+        record = RecordRef(row.record_kind, row.record_id, row.order_id)
+        records.setdefault(row.delivery_id, []).append(record)
+    numbers: dict[str, set[str]] = {}
+    for row in connection.execute(_NUMBERS_OF, ids):
+        numbers.setdefault(row.delivery_id, set()).add(row.number_key)
+    return {
+        delivery_id: Parcel(
+            tuple(records.get(delivery_id, ())), frozenset(numbers.get(delivery_id, ()))
+        )
+        for delivery_id in delivery_ids
+    }
+
+
+def linked_orders(connection: Connection, record_keys: Collection[str]) -> dict[str, str]:
+    """The fulfillment order that a person chose for each record, by the record's key; the newest
+    choice counts."""
+    rows = connection.execute(_LINKED, {"ids": list(record_keys)}) if record_keys else ()
+    return {row.record_key: row.linked_order_id for row in rows}
 
 
 def by_tracking(
     connection: Connection, tracking_number: str, *, order_number: str | None
 ) -> list[Delivery]:
-    """Existing deliveries of one parcel, whichever record told of it: the same number, and order
-    number where known."""
-    query = select(deliveries).where(deliveries.c.tracking_number == tracking_number)
+    """Existing deliveries with this number in any spelling, and with the order number where
+    known."""
+    of_number = select(delivery_numbers.c.delivery_id).where(
+        delivery_numbers.c.number_key == normalize_tracking(tracking_number)
+    )
+    query = select(deliveries).where(deliveries.c.id.in_(of_number)).order_by(deliveries.c.id)
     if order_number is not None:
         query = query.where(deliveries.c.order_number == order_number)
     return load(connection, connection.execute(query).all())

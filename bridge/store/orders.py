@@ -9,8 +9,9 @@ from typing import Any
 from sqlalchemy import Connection, Row, String, bindparam, delete, insert, or_, select
 
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, normalize_reference
+from bridge.domain.shipments import plain_id
 from bridge.store.engine.upsert import insert_on_conflict
-from bridge.store.tables import deliveries, fulfillment_orders, order_lines
+from bridge.store.tables import deliveries, delivery_records, fulfillment_orders, order_lines
 
 _IDS = bindparam("ids", expanding=True, type_=String)
 _FORGET_LINES = delete(order_lines).where(
@@ -34,9 +35,10 @@ _BY_REFERENCE = _ORDERS.where(fulfillment_orders.c.reference_key.in_(_IDS))
 _OWNERS = select(order_lines.c.fulfillment_order_id).where(order_lines.c.line_item_id.in_(_IDS))
 _BY_LINE = _ORDERS.where(fulfillment_orders.c.id.in_(_OWNERS.correlate(None)))
 _BOUND = (
-    select(deliveries.c.shipstation_shipment_id, deliveries.c.fulfillment_order_id)
+    select(delivery_records.c.order_key, deliveries.c.fulfillment_order_id)
+    .join_from(delivery_records, deliveries)
     .where(
-        deliveries.c.shipstation_shipment_id.in_(_IDS),
+        delivery_records.c.order_key.in_(_IDS),
         deliveries.c.fulfillment_order_id.is_not(None),
         or_(deliveries.c.status == "delivered", deliveries.c.rule == "linked"),
     )
@@ -127,11 +129,13 @@ def known(
 def bindings(
     connection: Connection, shipstation_shipment_ids: Collection[str]
 ) -> dict[str, set[str]]:
-    """Which fulfillment orders earlier deliveries bound each ShipStation order to."""
-    bound: dict[str, set[str]] = {}
-    for row in connection.execute(_BOUND, {"ids": list(shipstation_shipment_ids)}):
-        bound.setdefault(row.shipstation_shipment_id, set()).add(row.fulfillment_order_id)
-    return bound
+    """Which fulfillment orders earlier deliveries bound each ShipStation order to, whichever API's
+    id of it is asked for."""
+    keys = {shipstation_id: plain_id(shipstation_id) for shipstation_id in shipstation_shipment_ids}
+    by_key: dict[str, set[str]] = {}
+    for row in connection.execute(_BOUND, {"ids": list(set(keys.values()))}):
+        by_key.setdefault(row.order_key, set()).add(row.fulfillment_order_id)
+    return {shipstation_id: by_key[key] for shipstation_id, key in keys.items() if key in by_key}
 
 
 def _load(rows: Iterable[Row[Any]]) -> list[FulfillmentOrder]:

@@ -212,6 +212,10 @@ deliveries = Table(
     Column("created_at", UtcDateTime, nullable=False),
     Column("updated_at", UtcDateTime, nullable=False),
     Column("delivered_at", UtcDateTime),
+    Column("resolved_at", UtcDateTime),
+    Column("superseded_by", String(32)),
+    Column("contents", JSON),
+    Column("left_out", Text),
     Column("redacted_at", UtcDateTime),
     Column("resolved_from", JSON),
     Column("repair_run_id", String(32)),
@@ -229,6 +233,27 @@ deliveries = Table(
 )
 """The mapping log: shipment ↔ fulfillment order ↔ fulfillment. `posting_at` is the intent,
 committed before a request leaves."""
+
+delivery_records = Table(
+    "delivery_records",
+    metadata,
+    Column("delivery_id", String(32), ForeignKey("deliveries.id"), primary_key=True),
+    Column("record_kind", String(24), primary_key=True),
+    Column("record_id", String, primary_key=True),
+    Column("record_key", String, nullable=False, index=True),
+    Column("order_id", String),
+    Column("order_key", String, index=True),
+)
+"""Every record of ShipStation's, of either API, that spoke of a delivery's parcel. The keys are
+equal for both APIs' ids of one label, and of one ShipStation order."""
+
+delivery_numbers = Table(
+    "delivery_numbers",
+    metadata,
+    Column("delivery_id", String(32), ForeignKey("deliveries.id"), primary_key=True),
+    Column("number_key", String, primary_key=True, index=True),
+)
+"""Every tracking number of a delivery's parcel, normalized, also those that were replaced."""
 
 delivery_lines = Table(
     "delivery_lines",

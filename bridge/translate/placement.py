@@ -19,13 +19,14 @@ from bridge.domain.deliveries import (
 )
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
+from bridge.domain.parcels import Parcel, joined, numbers_of, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
-from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
 from bridge.translate.fulfillments import Earlier, identity
 from bridge.translate.matching import Match, Unmatched, match
+from bridge.translate.parcels import Sameness, compare
 
 REDECIDABLE = frozenset(Reason) - {
     Reason.UNCONFIRMED_PARTIAL,
@@ -34,6 +35,8 @@ REDECIDABLE = frozenset(Reason) - {
 }
 """Held for one of these, nothing was ever sent to Purple Dot: newer facts may decide it anew."""
 
+
+_SAME = frozenset({Sameness.SAME_RECORD, Sameness.SAME_PARCEL})
 _IDLE = frozenset({DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.RETRYING})
 _WEBHOOK_RETRIES = timedelta(hours=2)
 _DATED_AHEAD = timedelta(days=10)
@@ -54,12 +57,13 @@ class Policy:
 class OrderLookup:
     """`orders` are all that may matter; `stored` those of them that were known before, `fresh`
     those just read from Purple Dot, at `seen_at`; `bound` what earlier deliveries tied each
-    ShipStation order to."""
+    ShipStation order to, and `linked` what a person tied each record to, by the record's key."""
 
     orders: tuple[FulfillmentOrder, ...] = ()
     stored: tuple[FulfillmentOrder, ...] = ()
     fresh: tuple[FulfillmentOrder, ...] = ()
     bound: Mapping[str, FulfillmentOrder] = field(default_factory=dict)
+    linked: Mapping[str, FulfillmentOrder] = field(default_factory=dict)
     seen_at: datetime | None = None
 
     def is_fresh(self, order_id: str) -> bool:
@@ -71,7 +75,7 @@ class PageContext:
     """Where a page of shipments came from: its lane and trigger, when the notification came, when
     the page was fetched; `tries` counts earlier searches for an order that was not there;
     `linked_order_id` is the order that a person chose; `as_stored` says that the page is an old
-    one, replayed."""
+    one, replayed; `delivery_id` is the delivery that a worker holds to decide it anew."""
 
     lane: Lane
     trigger: Trigger
@@ -81,6 +85,7 @@ class PageContext:
     tries: int = 0
     linked_order_id: str | None = None
     as_stored: bool = False
+    delivery_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +99,11 @@ class ClaimAllowance:
 @dataclass(frozen=True, slots=True)
 class Snapshot:
     """What the database holds about a page, read under the locks of its orders: every delivery of
-    those orders and of the page's parcels, and when an older copy of the database was restored."""
+    those orders and of the page's parcels; by its id, the parcel of each; and when an older copy of
+    the database was restored."""
 
     deliveries: tuple[Delivery, ...] = ()
+    parcels: Mapping[str, Parcel] = field(default_factory=dict)
     restored_at: datetime | None = None
 
 
@@ -166,7 +173,15 @@ class NoteVoided:
     known: Delivery
 
 
-Change = Create | Redecide | Withdraw | NoteVoided
+@dataclass(frozen=True, slots=True)
+class Join:
+    """A delivery whose parcel this shipment speaks of as well: its record and its numbers."""
+
+    known: Delivery
+    shipment: Shipment
+
+
+Change = Create | Redecide | Withdraw | NoteVoided | Join
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,7 +213,7 @@ def plan(
         restored_at=snapshot.restored_at,
         new_id=new_id,
         allowance=allowance or ClaimAllowance(Claim("", context.now), limit=0),
-        book=_Book(snapshot.deliveries),
+        book=_Book(snapshot),
     )
     decisions = [decision for shipment in shipments for decision in page.decide(shipment)]
     return Plan(tuple(decisions), tuple(page.changes), tuple(page.taken))
@@ -215,20 +230,32 @@ def identities_of(shipment: Shipment, order_ids: Iterable[str | None]) -> Iterat
 class _Book:
     """The deliveries as they will stand after each change that was planned so far."""
 
-    def __init__(self, deliveries: Iterable[Delivery]) -> None:
+    def __init__(self, snapshot: Snapshot) -> None:
         self._by_id: dict[str, Delivery] = {}
+        self._parcels: dict[str, Parcel] = {}
         # A key may still list a delivery that has left it: every look-up checks.
         self._by_order: defaultdict[str | None, dict[str, None]] = defaultdict(dict)
-        self._by_record: defaultdict[tuple[str, str], dict[str, None]] = defaultdict(dict)
+        self._by_key: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._by_identity: dict[str, str] = {}
-        for delivery in deliveries:
+        for delivery in snapshot.deliveries:
+            self._parcels[delivery.id] = snapshot.parcels.get(delivery.id, Parcel())
             self.note(delivery)
 
     def note(self, delivery: Delivery) -> None:
         self._by_id[delivery.id] = delivery
         self._by_order[delivery.fulfillment_order_id][delivery.id] = None
-        self._by_record[_record_key(delivery.shipment)][delivery.id] = None
         self._by_identity[delivery.identity] = delivery.id
+        self.join(delivery, delivery.shipment)
+
+    def join(self, delivery: Delivery, shipment: Shipment) -> None:
+        """This shipment speaks of the delivery's parcel."""
+        parcel = joined(self._parcels.get(delivery.id, Parcel()), shipment)
+        self._parcels[delivery.id] = parcel
+        for key in (*(record.key for record in parcel.records), *parcel.numbers):
+            self._by_key[key][delivery.id] = None
+
+    def parcel(self, delivery: Delivery) -> Parcel:
+        return self._parcels[delivery.id]
 
     def of_order(self, order_id: str) -> list[Delivery]:
         """Those that count against what is left of an order."""
@@ -239,28 +266,23 @@ class _Book:
             if delivery.fulfillment_order_id == order_id and counts_against_order(delivery)
         ]
 
-    def of_record(self, shipment: Shipment) -> list[Delivery]:
-        """Those made from the vendor's record that this shipment was made from."""
-        key = _record_key(shipment)
-        deliveries = [self._by_id[delivery_id] for delivery_id in self._by_record[key]]
-        return [delivery for delivery in deliveries if _record_key(delivery.shipment) == key]
+    def related(self, shipment: Shipment) -> list[tuple[Sameness, Delivery]]:
+        """Those that share a record or a number with a shipment, of whatever order, and how its
+        parcel stands to theirs; without those that another delivery took the place of."""
+        keys = (record_of_shipment(shipment).key, *sorted(numbers_of(shipment)))
+        ids = dict.fromkeys(delivery_id for key in keys for delivery_id in self._by_key[key])
+        related: list[tuple[Sameness, Delivery]] = []
+        for delivery_id in ids:
+            delivery = self._by_id[delivery_id]
+            if delivery.superseded_by is None:
+                sameness = compare(shipment, self._parcels[delivery_id], delivery.shipment)
+                related.append((sameness, delivery))
+        return related
 
     def with_identity(self, wanted: str) -> Delivery | None:
         delivery_id = self._by_identity.get(wanted)
         delivery = self._by_id[delivery_id] if delivery_id is not None else None
         return delivery if delivery is not None and delivery.identity == wanted else None
-
-    def with_number(self, shipment: Shipment) -> list[Delivery]:
-        """Those that carry this very number, and the order number where the shipment has one."""
-        if not shipment.tracking_number:
-            return []
-        return [
-            delivery
-            for delivery in self._by_id.values()
-            if delivery.tracking is not None
-            and delivery.tracking.number == shipment.tracking_number
-            and shipment.order_number in (None, delivery.shipment.order_number)
-        ]
 
 
 @dataclass(slots=True)
@@ -289,12 +311,20 @@ class _Page:
         matches = match_of(shipment, self.lookup, policy=self.policy, context=self.context)
         if isinstance(matches, Unmatched):
             return [self._unmatched(shipment, matches)]
-        return [self._matched(shipment, matched, verdict) for matched in matches]
+        order_ids = {matched.order.id for matched in matches}
+        return [self._matched(shipment, matched, verdict, order_ids) for matched in matches]
 
     # A shipment of no order, or of one that can't be known
 
     def _unmatched(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
+        deliveries = self._of_record(shipment)
+        for delivery in deliveries:
+            if stands(delivery):
+                return self._seen_before(shipment, delivery)
         if unmatched.reason is Reason.NOT_A_PURPLE_DOT_ORDER:
+            # V1 does not repeat every field, so what V2 said of the same label still counts.
+            if deliveries:
+                return self._seen_before(shipment, deliveries[-1])
             return Decision(shipment, "ignored", unmatched.reason, unmatched.detail)
         action: Held | None = Held(unmatched.reason, unmatched.detail)
         due_at = None
@@ -302,24 +332,40 @@ class _Page:
         if unmatched.reason is Reason.ORDER_NOT_FOUND and tries < len(schedule):
             action = None
             due_at = self.context.now + schedule[tries]
-        draft = self._draft(shipment, action, order_id=None, rule=None, due_at=due_at)
-        return self._write(shipment, draft, detail=unmatched.detail)
+        known = deliveries[-1] if deliveries else self._same_parcel(shipment, None)
+        if known is not None and not self._may_replace(known, shipment):
+            return self._seen_before(shipment, known)
+        draft = self._draft(shipment, action, known=known, rule=None, due_at=due_at)
+        return self._write(shipment, draft, known=known, detail=unmatched.detail)
 
     # A shipment of an order
 
-    def _matched(self, shipment: Shipment, matched: Match, verdict: Held | None) -> Decision:
-        order_id = matched.order.id
+    def _matched(
+        self, shipment: Shipment, matched: Match, verdict: Held | None, order_ids: set[str]
+    ) -> Decision:
+        order = matched.order
         parcel = replace(shipment, items=matched.items)
-        known = self._known(parcel, order_id)
-        if known is not None and not self._may_replace(known, shipment):
-            return _seen_before(shipment, known)
-        action = self._action(parcel, matched, verdict, known)
+        known = self._known(parcel, order.id, order_ids)
+        if known is not None and not self._may_replace(known, parcel):
+            if not self._has_new_number(known, shipment):
+                return self._seen_before(shipment, known)
+            verdict = _number_changed(known, shipment)
+            known = None
+        elsewhere = self._sent_elsewhere(shipment, order_ids)
+        if elsewhere is not None and not self._is_linked(known, order.id):
+            if elsewhere.fulfillment_order_id is None:
+                return self._seen_before(shipment, elsewhere)
+            verdict = _order_changed(elsewhere, order)
+        decided = self._action(parcel, matched, verdict, known)
+        action = self._unless_unclear(decided, parcel, matched)
+        if isinstance(action, Delivery):
+            return self._seen_before(shipment, action)
         if isinstance(action, Ignored):
             return Decision(shipment, "ignored", action.reason, action.detail)
         due_at = None
         if isinstance(action, CreateFulfillment):
             due_at = self.context.now + self.policy.hold
-        draft = self._draft(parcel, action, order_id=order_id, rule=matched.rule, due_at=due_at)
+        draft = self._draft(parcel, action, known=known, rule=matched.rule, due_at=due_at)
         return self._write(parcel, draft, known=known, detail=action.detail)
 
     def _action(
@@ -345,69 +391,161 @@ class _Page:
             carriers=self.policy.carriers,
         )
 
-    def _known(self, shipment: Shipment, order_id: str) -> Delivery | None:
-        """The delivery that this shipment already is: by one of its parcels' numbers, by its
-        identity, or by its own record."""
-        numbers = _numbers(shipment)
-        for delivery in self.book.of_order(order_id):
-            shares_number = not numbers.isdisjoint(_numbers(delivery.shipment))
-            if shares_number and not _is_of_another_order(delivery, shipment):
+    def _unless_unclear(
+        self, action: Action, parcel: Shipment, matched: Match
+    ) -> Action | Delivery:
+        """One number for what may be one parcel or two: where nothing is left for a second one, it
+        is the one that is known; else a person has to say."""
+        order = matched.order
+        for sameness, delivery in self.book.related(parcel):
+            is_of_order = delivery.fulfillment_order_id == order.id
+            if sameness is not Sameness.UNCLEAR or not is_of_order:
+                continue
+            if isinstance(action, Held):
                 return delivery
-        same = self.book.with_identity(self._identity(shipment, order_id))
-        same = same or self.book.with_identity(identity(shipment, None))
+            detail = (
+                f"number {parcel.tracking_number} belongs to delivery {delivery.id} already, and "
+                f"ShipStation names another order ({parcel.shipstation_shipment_id}) with the same "
+                "goods: it can't be known whether they left once or twice"
+            )
+            return Held(Reason.COMBINED_PARCEL, detail, order.id, order.reference)
+        return action
+
+    # Which delivery a shipment is already
+
+    def _known(self, shipment: Shipment, order_id: str, order_ids: set[str]) -> Delivery | None:
+        """The delivery of this order that this shipment already is; or one of its own record that
+        has no order yet, or an order that the record names no more while nothing was sent."""
+        same = self._same_parcel(shipment, order_id)
         if same is not None:
             return same
-        for delivery in self.book.of_record(shipment):
-            is_of_order = delivery.fulfillment_order_id in (None, order_id)
-            if is_of_order and self._is_open(delivery):
+        for delivery in reversed(self._of_record(shipment)):
+            if delivery.fulfillment_order_id == order_id:
+                return delivery
+        orderless = self._same_parcel(shipment, None)
+        if orderless is not None:
+            return orderless
+        for delivery in reversed(self._of_record(shipment)):
+            if delivery.fulfillment_order_id is None:
+                return delivery
+            is_unsent = self._is_open(delivery) or _is_waiting(delivery)
+            if is_unsent and delivery.fulfillment_order_id not in order_ids:
                 return delivery
         return None
 
+    def _same_parcel(self, shipment: Shipment, order_id: str | None) -> Delivery | None:
+        """The delivery of this order whose parcel has the shipment's number; the one that Purple
+        Dot has, if there is one."""
+        numbers = numbers_of(shipment)
+        candidates = [
+            delivery
+            for sameness, delivery in self.book.related(shipment)
+            if sameness in _SAME
+            and delivery.fulfillment_order_id == order_id
+            and (not numbers or not numbers.isdisjoint(self.book.parcel(delivery).numbers))
+        ]
+        standing = [delivery for delivery in candidates if stands(delivery)]
+        counting = [delivery for delivery in candidates if counts_against_order(delivery)]
+        return next(iter((*standing, *counting, *reversed(candidates))), None)
+
+    def _of_record(self, shipment: Shipment) -> list[Delivery]:
+        return [
+            delivery
+            for sameness, delivery in self.book.related(shipment)
+            if sameness is Sameness.SAME_RECORD
+        ]
+
+    def _sent_elsewhere(self, shipment: Shipment, order_ids: set[str]) -> Delivery | None:
+        """What was decided for good for this very record, of an order that it names no more."""
+        for delivery in self._of_record(shipment):
+            is_dropped = delivery.status is DeliveryStatus.CANCELLED
+            has_order = delivery.fulfillment_order_id is not None
+            if not stands(delivery) or (is_dropped and has_order):
+                continue
+            if delivery.fulfillment_order_id not in order_ids:
+                return delivery
+        return None
+
+    def _is_linked(self, known: Delivery | None, order_id: str) -> bool:
+        """Whether a person has said that it belongs to this order."""
+        linked = known.linked_order_id if known is not None else None
+        return order_id in (self.context.linked_order_id, linked)
+
+    def _has_new_number(self, known: Delivery, shipment: Shipment) -> bool:
+        """Whether Purple Dot has a number for this record that ShipStation says no more."""
+        numbers = numbers_of(shipment)
+        if self.context.as_stored or not numbers or known.resolved_at is not None:
+            return False
+        is_sent = stands(known) or known.status is DeliveryStatus.DELIVERING
+        return is_sent and numbers.isdisjoint(self.book.parcel(known).numbers)
+
     def _is_open(self, delivery: Delivery) -> bool:
-        """Nothing of it was sent, and newer facts may decide it anew. A dead one waits for a
-        person, and a replay is a person's wish."""
-        is_dead = delivery.status is DeliveryStatus.DEAD and delivery.posting_at is None
+        """Nothing of it was sent, and newer facts may decide it anew: the delivery that a worker
+        holds for just that, or one that waits for it. A dead one waits for a person, and a replay
+        is a person's wish."""
+        if delivery.resolved_at is not None or delivery.posting_at is not None:
+            return False
+        if delivery.id == self.context.delivery_id:
+            return True
+        is_dead = delivery.status is DeliveryStatus.DEAD
         return is_redecidable(delivery) or (is_dead and self.context.trigger is Trigger.REPLAY)
 
     def _may_replace(self, known: Delivery, shipment: Shipment) -> bool:
         """Before anything was sent, newer facts decide anew; so does a newer record of the same
         kind, since the older may be void by now. For the same reason what is replayed as stored
-        never takes the place of another record."""
-        is_same = _record_key(known.shipment) == _record_key(shipment)
-        if self.context.as_stored and not is_same:
+        never takes the place of another record, nor an old number that of a newer one."""
+        is_same = record_of_shipment(known.shipment) == record_of_shipment(shipment)
+        has_number = not self.book.parcel(known).numbers or not numbers_of(
+            known.shipment
+        ).isdisjoint(numbers_of(shipment))
+        if self.context.as_stored and not (is_same and has_number):
             return False
         if self._is_open(known):
             return True
-        is_newer = known.shipment.record_kind == shipment.record_kind and not is_same
-        return is_newer and _is_waiting(known)
+        if not _is_waiting(known):
+            return False
+        if is_same:
+            return _facts(known.shipment) != _facts(shipment)
+        is_newer = known.shipment.record_kind == shipment.record_kind
+        return is_newer or not has_number
 
-    def _identity(self, shipment: Shipment, order_id: str | None) -> str:
-        """Two ShipStation orders can leave in one box, under one number: then the record tells
-        their shipments apart."""
+    def _identity(self, shipment: Shipment, order_id: str | None, known: Delivery | None) -> str:
+        """Unique for each delivery: the order and the number, if no other parcel of that order has
+        it, else the record."""
         plain = identity(shipment, order_id)
-        other = self.book.with_identity(plain)
-        if other is not None and _is_of_another_order(other, shipment):
-            return _of_record(plain, shipment)
-        return plain
+        for wanted in (plain, _of_record(plain, shipment)):
+            other = self.book.with_identity(wanted)
+            if other is None or (known is not None and other.id == known.id):
+                return wanted
+        return f"{plain}:{self.new_id()}"
 
     # What is written
+
+    def _seen_before(self, shipment: Shipment, known: Delivery) -> Decision:
+        parcel = self.book.parcel(known)
+        if joined(parcel, shipment) != parcel:
+            self.changes.append(Join(known, shipment))
+            self.book.join(known, shipment)
+        detail = f"it is delivery {known.id}, {known.status}"
+        return Decision(shipment, "ignored", Reason.ALREADY_DELIVERED, detail, known.rule, known.id)
 
     def _draft(
         self,
         shipment: Shipment,
         action: CreateFulfillment | Held | None,
         *,
-        order_id: str | None,
+        known: Delivery | None,
         rule: str | None,
         due_at: datetime | None,
     ) -> Draft:
         context, lookup = self.context, self.lookup
+        order_id = action.fulfillment_order_id if action is not None else None
         is_fresh = order_id is not None and lookup.is_fresh(order_id)
         notify_customer = shipment.notify_customer
         if notify_customer is None:
             notify_customer = self.policy.notify_customer
         return Draft(
-            identity=self._identity(shipment, order_id),
+            identity=self._identity(shipment, order_id, known),
             shipment=shipment,
             action=action,
             lane=context.lane,
@@ -425,9 +563,6 @@ class _Page:
     def _write(
         self, shipment: Shipment, draft: Draft, *, known: Delivery | None = None, detail: str = ""
     ) -> Decision:
-        known = known or self.book.with_identity(draft.identity)
-        if known is not None and not self._may_replace(known, shipment):
-            return _seen_before(shipment, known)
         is_doubtful = isinstance(draft.action, CreateFulfillment) and self._may_be_forgotten(
             shipment
         )
@@ -482,14 +617,24 @@ class _Page:
         return Decision(shipment, "ignored", Reason.VOIDED, detail, delivery_id=delivery_id)
 
     def _of_void(self, shipment: Shipment) -> list[Delivery]:
-        """Without a delivery of its own record, only the other API's record of the same parcel:
-        within one kind, another record is another parcel."""
-        own = self.book.of_record(shipment)
+        """Its own record's deliveries; else those of another record of the same parcel. Within one
+        kind, another record is another parcel, and a number alone may have been used again."""
+        own = self._of_record(shipment)
         return own or [
             delivery
-            for delivery in self.book.with_number(shipment)
-            if delivery.shipment.record_kind != shipment.record_kind
+            for sameness, delivery in self.book.related(shipment)
+            if sameness is Sameness.SAME_PARCEL
+            and delivery.shipment.record_kind != shipment.record_kind
+            and self._has_same_order(delivery, shipment)
         ]
+
+    def _has_same_order(self, delivery: Delivery, shipment: Shipment) -> bool:
+        record = record_of_shipment(shipment)
+        keys = {known.order_key for known in self.book.parcel(delivery).records}
+        if record.order_key in keys - {None}:
+            return True
+        number = shipment.order_number
+        return number is not None and number == delivery.shipment.order_number
 
     def _hold_voided(self, delivery: Delivery) -> None:
         number = delivery.tracking.number if delivery.tracking else "without number"
@@ -514,6 +659,7 @@ def match_of(
 ) -> tuple[Match, ...] | Unmatched:
     """The order, or the orders, of one shipment of a page."""
     linked = next((order for order in lookup.orders if order.id == context.linked_order_id), None)
+    linked = linked or lookup.linked.get(record_of_shipment(shipment).key)
     return match(
         shipment,
         orders=lookup.orders,
@@ -559,9 +705,19 @@ def as_earlier(delivery: Delivery) -> Earlier:
     )
 
 
+def stands(delivery: Delivery) -> bool:
+    """Whether what was decided for its record stays decided, however often the record comes again:
+    Purple Dot has it or may have it, or a person closed it."""
+    if delivery.resolved_at is not None or delivery.posting_at is not None:
+        return True
+    if delivery.status is DeliveryStatus.HELD:
+        return delivery.reason not in REDECIDABLE
+    return delivery.status is DeliveryStatus.DELIVERED
+
+
 def is_redecidable(delivery: Delivery) -> bool:
     """Whether newer facts may decide a delivery anew, since nothing of it was ever sent."""
-    if delivery.posting_at is not None:
+    if delivery.posting_at is not None or delivery.resolved_at is not None:
         return False
     if delivery.status is DeliveryStatus.HELD:
         return delivery.reason in REDECIDABLE
@@ -582,9 +738,32 @@ def _decision_of(shipment: Shipment, draft: Draft, delivery_id: str, detail: str
     return Decision(shipment, verdict, reason, detail, draft.rule, delivery_id)
 
 
-def _seen_before(shipment: Shipment, known: Delivery) -> Decision:
-    detail = f"it is delivery {known.id}, {known.status}"
-    return Decision(shipment, "ignored", Reason.ALREADY_DELIVERED, detail, known.rule, known.id)
+def _number_changed(known: Delivery, shipment: Shipment) -> Held:
+    number = known.tracking.number if known.tracking else "without number"
+    detail = (
+        f"{shipment.record_kind} {shipment.record_id} has number {shipment.tracking_number} now, "
+        f"but Purple Dot has its goods with number {number} (delivery {known.id})"
+    )
+    return Held(Reason.TRACKING_CHANGED_AFTER_DELIVERY, detail)
+
+
+def _order_changed(elsewhere: Delivery, order: FulfillmentOrder) -> Held:
+    detail = (
+        f"ShipStation names {order.reference} for this parcel now, but it went out for "
+        f"{elsewhere.reference} already (delivery {elsewhere.id})"
+    )
+    return Held(Reason.AMBIGUOUS_ORDER, detail)
+
+
+def _facts(shipment: Shipment) -> tuple[Any, ...]:
+    """What a fulfillment is made of; while nothing was sent, a change in it decides anew."""
+    return (
+        numbers_of(shipment),
+        shipment.carrier_code,
+        shipment.carrier_name,
+        shipment.shipstation_shipment_id,
+        frozenset(shipment.items),
+    )
 
 
 def _is_waiting(delivery: Delivery) -> bool:
@@ -605,19 +784,5 @@ def _is_delivered_and_valid(delivery: Delivery) -> bool:
     return delivery.status is DeliveryStatus.DELIVERED and not is_void
 
 
-def _is_of_another_order(delivery: Delivery, shipment: Shipment) -> bool:
-    ids = {delivery.shipment.shipstation_shipment_id, shipment.shipstation_shipment_id} - {None}
-    return delivery.shipment.record_kind == shipment.record_kind and len(ids) > 1
-
-
-def _numbers(shipment: Shipment) -> set[str]:
-    numbers = (shipment.tracking_number, *shipment.all_tracking_numbers)
-    return {normalize_tracking(number) for number in numbers if number}
-
-
-def _record_key(shipment: Shipment) -> tuple[str, str]:
-    return shipment.record_kind, shipment.record_id
-
-
 def _of_record(plain_identity: str, shipment: Shipment) -> str:
-    return f"{plain_identity}:{shipment.record_id}"
+    return f"{plain_identity}:{shipment.record_kind}:{shipment.record_id}"

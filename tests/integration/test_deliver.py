@@ -641,19 +641,29 @@ def test_search_that_fails_goes_on_later(
     assert jobs.deliver(after=100).status == "pending"
 
 
+def test_other_record_of_a_parcel_that_is_looked_for_finds_its_row(jobs: Jobs) -> None:
+    delivery_id = looking(jobs)
+
+    label = {"record": "502", "record_kind": "v2_label", "all_tracking_numbers": ("1Z2", "1Z1")}
+
+    assert jobs.parcel(number="1Z2", **label) == delivery_id
+    assert jobs.deliver().status == "delivered"
+
+
 def test_search_that_finds_its_parcel_delivered_already_is_over(jobs: Jobs) -> None:
     delivery_id = looking(jobs)
-    jobs.parcel(
-        record="502",
-        record_kind="v2_label",
-        all_tracking_numbers=("1Z1-CHILD", "1Z1"),
-        number="1Z1-CHILD",
-    )
+    delivered = jobs.parcel(number="1Z9", record="502", record_kind="v2_label")
+    jobs.fetcher.records = [v1_label(number="1Z9")]
+
     stands = {jobs.deliver(after=10).id for _ in range(2)}
 
-    assert delivery_id in stands
-    assert sorted(stored.status for stored in rows(jobs.database)) == ["cancelled", "delivered"]
-    assert row(jobs.database, delivery_id).reason == Reason.ALREADY_DELIVERED
+    assert stands == {delivery_id, delivered}
+    search = row(jobs.database, delivery_id)
+    assert (search.status, search.reason) == ("cancelled", Reason.ALREADY_DELIVERED)
+    assert (search.superseded_by, search.detail) == (
+        delivered,
+        f"delivery {delivered} took its place",
+    )
     assert len(jobs.purple_dot.posted) == 1
 
 

@@ -84,6 +84,10 @@ def upgrade() -> None:
         sa.Column("created_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.Column("delivered_at", sa.DateTime(timezone=True)),
+        sa.Column("resolved_at", sa.DateTime(timezone=True)),
+        sa.Column("superseded_by", sa.String(length=32)),
+        sa.Column("contents", sa.JSON()),
+        sa.Column("left_out", sa.Text()),
         sa.Column("redacted_at", sa.DateTime(timezone=True)),
         sa.Column("resolved_from", sa.JSON()),
         sa.Column("repair_run_id", sa.String(length=32)),
@@ -313,6 +317,33 @@ def upgrade() -> None:
         "ix_delivery_lines_fulfillment_order_id", "delivery_lines", ["fulfillment_order_id"]
     )
     op.create_table(
+        "delivery_numbers",
+        sa.Column("delivery_id", sa.String(length=32), nullable=False),
+        sa.Column("number_key", sa.String(), nullable=False),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["deliveries.id"], name="fk_delivery_numbers_delivery_id_deliveries"
+        ),
+        sa.PrimaryKeyConstraint("delivery_id", "number_key", name="pk_delivery_numbers"),
+    )
+    op.create_index("ix_delivery_numbers_number_key", "delivery_numbers", ["number_key"])
+    op.create_table(
+        "delivery_records",
+        sa.Column("delivery_id", sa.String(length=32), nullable=False),
+        sa.Column("record_kind", sa.String(length=24), nullable=False),
+        sa.Column("record_id", sa.String(), nullable=False),
+        sa.Column("record_key", sa.String(), nullable=False),
+        sa.Column("order_id", sa.String()),
+        sa.Column("order_key", sa.String()),
+        sa.ForeignKeyConstraint(
+            ["delivery_id"], ["deliveries.id"], name="fk_delivery_records_delivery_id_deliveries"
+        ),
+        sa.PrimaryKeyConstraint(
+            "delivery_id", "record_kind", "record_id", name="pk_delivery_records"
+        ),
+    )
+    op.create_index("ix_delivery_records_order_key", "delivery_records", ["order_key"])
+    op.create_index("ix_delivery_records_record_key", "delivery_records", ["record_key"])
+    op.create_table(
         "event_deliveries",
         sa.Column("event_id", sa.String(length=32), nullable=False),
         sa.Column("delivery_id", sa.String(length=32), nullable=False),
@@ -359,6 +390,8 @@ def downgrade() -> None:
         "records",
         "order_lines",
         "event_deliveries",
+        "delivery_records",
+        "delivery_numbers",
         "delivery_lines",
         "attempts",
         "workers",

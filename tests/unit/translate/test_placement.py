@@ -1,0 +1,354 @@
+"""What becomes of a page of shipments, without a database: plans from snapshots."""
+
+from dataclasses import replace
+from datetime import timedelta
+from itertools import count
+from typing import Any
+
+import pytest
+
+from bridge.domain.actions import FulfilledLine, Tracking
+from bridge.domain.deliveries import Claim, Delivery
+from bridge.domain.events import DeliveryStatus, Lane, Trigger
+from bridge.domain.orders import FulfillmentOrder, OrderLine
+from bridge.domain.parcels import Parcel, parcel_of
+from bridge.domain.reasons import Reason
+from bridge.domain.shipments import Shipment, ShipmentState
+from bridge.translate.placement import (
+    ClaimAllowance,
+    Create,
+    Join,
+    NoteVoided,
+    OrderLookup,
+    PageContext,
+    Plan,
+    Redecide,
+    Snapshot,
+    Withdraw,
+    plan,
+)
+from tests.support.fakes import Clock
+from tests.support.rows import ORDER_ID, OTHER_ID, POLICY, a_delivery, a_parcel, an_order, units
+
+NOW = Clock().now
+TEE, CAP = OrderLine("line-tee", 2, "TEE"), OrderLine("line-cap", 1, "CAP")
+ORDER = an_order(TEE, CAP)
+OTHER = an_order(OrderLine("line-tee-2", 1, "TEE"), id=OTHER_ID, reference="#PD200")
+ONE_TEE, ONE_CAP = units(1, "TEE"), units(1, "CAP")
+DELIVERED = {"status": DeliveryStatus.DELIVERED, "posting_at": NOW}
+HELD = {"status": DeliveryStatus.HELD, "lines": ()}
+
+
+def label(*items: Any, **fields: Any) -> Shipment:
+    """A V2 label of a ShipStation order that names #PD100."""
+    given: dict[str, Any] = {
+        "record": "se-501",
+        "record_kind": "v2_label",
+        "shipstation_shipment_id": "se-480",
+    }
+    return a_parcel(*(items or (ONE_TEE,)), **(given | fields))
+
+
+def v1_label(*items: Any, **fields: Any) -> Shipment:
+    """The same label as V1 shows it."""
+    given: dict[str, Any] = {
+        "record": "501",
+        "record_kind": "v1_shipment",
+        "shipstation_shipment_id": "480",
+    }
+    return label(*items, **(given | fields))
+
+
+def known(shipment: Shipment, **fields: Any) -> Delivery:
+    """A delivery that this shipment led to, of one tee unless said otherwise."""
+    number = shipment.tracking_number
+    given: dict[str, Any] = {
+        "lines": (FulfilledLine("line-tee", 1, "TEE"),),
+        "status": DeliveryStatus.PENDING,
+        "tracking": Tracking(number, "UPS", None) if number else None,
+        "identity": f"{ORDER_ID}:{number}",
+        "claim": 0,
+    }
+    return replace(a_delivery(shipment=shipment), **(given | fields))
+
+
+def planned(
+    *shipments: Shipment,
+    deliveries: tuple[Delivery, ...] = (),
+    parcels: dict[str, Parcel] | None = None,
+    orders: tuple[FulfillmentOrder, ...] = (ORDER,),
+    linked: dict[str, FulfillmentOrder] | None = None,
+    limit: int = 0,
+    **context: Any,
+) -> Plan:
+    given: dict[str, Any] = {
+        "lane": Lane.LIVE,
+        "trigger": Trigger.LIVE,
+        "received_at": NOW,
+        "fetched_at": NOW,
+        "now": NOW,
+    }
+    known_parcels = {delivery.id: parcel_of(delivery.shipment) for delivery in deliveries}
+    numbers = count(1)
+    return plan(
+        shipments,
+        OrderLookup(orders=orders, fresh=orders, linked=linked or {}, seen_at=NOW),
+        Snapshot(deliveries, known_parcels | (parcels or {})),
+        policy=POLICY,
+        context=PageContext(**(given | context)),
+        new_id=lambda: f"dlv_new{next(numbers)}",
+        allowance=ClaimAllowance(Claim("worker-1", NOW + timedelta(seconds=60)), limit),
+    )
+
+
+def verdicts(plan: Plan) -> list[tuple[str, Reason | None]]:
+    return [(decision.verdict, decision.reason) for decision in plan.decisions]
+
+
+def test_new_parcel_is_created_with_its_lines() -> None:
+    result = planned(label())
+
+    assert verdicts(result) == [("delivery", None)]
+    [create] = result.changes
+    assert isinstance(create, Create)
+    assert create.delivery.id == result.decisions[0].delivery_id == "dlv_new1"
+    assert create.delivery.lines == (FulfilledLine("line-tee", 1, "TEE"),)
+
+
+def test_worker_takes_no_more_than_it_may() -> None:
+    parcels = [
+        label(number=f"1Z{n}", record=f"se-{n}", shipstation_shipment_id=f"se-{n}") for n in (1, 2)
+    ]
+
+    result = planned(*parcels, limit=1)
+
+    assert [delivery.id for delivery in result.taken] == ["dlv_new1"]
+    statuses = [change.delivery.status for change in result.changes if isinstance(change, Create)]
+    assert statuses == ["delivering", "pending"]
+
+
+def test_each_shipment_sees_what_was_decided_for_those_before_it() -> None:
+    parcels = [
+        label(ONE_CAP, number=f"1Z{n}", record=f"se-{n}", shipstation_shipment_id=f"se-{n}")
+        for n in (1, 2)
+    ]
+
+    assert verdicts(planned(*parcels)) == [("delivery", None), ("held", Reason.NOTHING_LEFT)]
+
+
+@pytest.mark.parametrize(
+    "again",
+    [
+        v1_label(),
+        label(record="se-900", record_kind="v2_fulfillment"),
+        v1_label(record="77", record_kind="v1_fulfillment"),
+        label(record="se-480:1Z1", record_kind="inline_row"),
+        label(number=" 1z-1 "),
+    ],
+)
+def test_other_record_of_a_delivered_parcel_is_joined_to_it(again: Shipment) -> None:
+    delivered = known(label(), **DELIVERED)
+
+    result = planned(again, deliveries=(delivered,))
+
+    assert verdicts(result) == [("ignored", Reason.ALREADY_DELIVERED)]
+    assert all(isinstance(change, Join) for change in result.changes)
+
+
+def test_what_says_nothing_new_changes_nothing() -> None:
+    result = planned(label(), deliveries=(known(label(), **DELIVERED),))
+
+    assert result.changes == ()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        (label(), label(ONE_CAP, record="se-900", record_kind="v2_fulfillment")),
+        (label(record="se-900", record_kind="v2_fulfillment"), label(ONE_CAP)),
+        (label(), label(ONE_CAP, record="se-481:1Z1", record_kind="inline_row")),
+        (v1_label(), v1_label(ONE_CAP, record="77", record_kind="v1_fulfillment")),
+        (label(), v1_label(ONE_CAP, record="502")),
+        (label(), label(ONE_TEE, record="se-900", record_kind="v2_fulfillment")),
+    ],
+)
+def test_second_part_in_the_same_box_is_a_parcel_of_its_own(
+    first: Shipment, second: Shipment
+) -> None:
+    """Two ShipStation orders, one number."""
+    order_id = "481" if second.record_kind.startswith("v1") else "se-481"
+    delivered = known(first, **DELIVERED)
+
+    result = planned(replace(second, shipstation_shipment_id=order_id), deliveries=(delivered,))
+
+    assert verdicts(result) == [("delivery", None)]
+    [create] = result.changes
+    assert isinstance(create, Create)
+    assert create.delivery.identity != delivered.identity
+
+
+def test_same_goods_under_one_number_told_by_both_apis_as_two_orders_ask_a_person() -> None:
+    mark = v1_label(record="77", record_kind="v1_fulfillment", shipstation_shipment_id="481")
+
+    result = planned(mark, deliveries=(known(label(), **DELIVERED),))
+
+    assert verdicts(result) == [("held", Reason.COMBINED_PARCEL)]
+    assert "dlv_1" in result.decisions[0].detail
+
+
+def test_same_goods_are_the_known_parcel_where_nothing_is_left_for_another() -> None:
+    delivered = known(label(ONE_CAP), lines=(FulfilledLine("line-cap", 1),), **DELIVERED)
+    mark = v1_label(
+        ONE_CAP, record="77", record_kind="v1_fulfillment", shipstation_shipment_id="481"
+    )
+
+    result = planned(mark, deliveries=(delivered,))
+
+    assert verdicts(result) == [("ignored", Reason.ALREADY_DELIVERED)]
+
+
+@pytest.mark.parametrize("shipment", [label(number="1Z2"), v1_label(number="1Z2")])
+def test_new_number_of_a_delivered_record_is_an_exception(shipment: Shipment) -> None:
+    result = planned(shipment, deliveries=(known(label(), **DELIVERED),))
+
+    assert verdicts(result) == [("held", Reason.TRACKING_CHANGED_AFTER_DELIVERY)]
+    [create] = result.changes
+    assert isinstance(create, Create)
+    assert create.delivery.lines == ()
+    assert "1Z1" in result.decisions[0].detail
+    assert "1Z2" in result.decisions[0].detail
+
+
+def test_old_number_that_is_replayed_as_stored_is_no_news() -> None:
+    result = planned(label(number="1Z2"), deliveries=(known(label(), **DELIVERED),), as_stored=True)
+
+    assert verdicts(result) == [("ignored", Reason.ALREADY_DELIVERED)]
+
+
+@pytest.mark.parametrize("shipment", [label(number="1Z2"), v1_label(number="1Z2")])
+def test_new_number_of_a_record_that_waits_replaces_the_old(shipment: Shipment) -> None:
+    waiting = known(label(), status=DeliveryStatus.WAITING)
+
+    result = planned(shipment, deliveries=(waiting,))
+
+    assert verdicts(result) == [("delivery", None)]
+    [redecide] = result.changes
+    assert isinstance(redecide, Redecide)
+    assert redecide.known.id == waiting.id
+    assert redecide.draft.shipment.tracking_number == "1Z2"
+
+
+def test_waiting_delivery_whose_record_says_the_same_is_left_alone() -> None:
+    waiting = known(label(), status=DeliveryStatus.WAITING)
+
+    result = planned(label(), v1_label(), deliveries=(waiting,))
+
+    assert [decision.reason for decision in result.decisions] == [Reason.ALREADY_DELIVERED] * 2
+    assert [type(change) for change in result.changes] == [Join]
+
+
+def test_delivered_record_that_names_another_order_is_an_exception() -> None:
+    delivered = known(label(), **DELIVERED)
+    corrected = label(reference="PD200")
+
+    result = planned(corrected, deliveries=(delivered,), orders=(ORDER, OTHER))
+
+    assert verdicts(result) == [("held", Reason.AMBIGUOUS_ORDER)]
+    assert "#PD100" in result.decisions[0].detail
+    assert "#PD200" in result.decisions[0].detail
+
+
+def test_unsent_record_that_names_another_order_goes_there_in_the_same_row() -> None:
+    held = known(label(), reason=Reason.UNKNOWN_LINE, **HELD)
+
+    result = planned(label(reference="PD200"), deliveries=(held,), orders=(ORDER, OTHER))
+
+    assert verdicts(result) == [("delivery", None)]
+    [redecide] = result.changes
+    assert isinstance(redecide, Redecide)
+    assert (redecide.known.id, redecide.draft.action.fulfillment_order_id) == (held.id, OTHER_ID)  # type: ignore[union-attr]  # it is a fulfillment
+
+
+def test_what_a_person_linked_stays_linked_when_it_comes_again() -> None:
+    linked = known(label(), linked_order_id=ORDER_ID, **DELIVERED)
+    ambiguous = label(reference="PD200")
+
+    result = planned(
+        ambiguous,
+        deliveries=(linked,),
+        orders=(ORDER, OTHER),
+        linked={"label:501": ORDER},
+    )
+
+    assert verdicts(result) == [("ignored", Reason.ALREADY_DELIVERED)]
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.CANCELLED, DeliveryStatus.DELIVERED])
+@pytest.mark.parametrize("shipment", [label(), v1_label(), label(number="1Z2")])
+def test_what_a_person_closed_stays_closed(status: DeliveryStatus, shipment: Shipment) -> None:
+    closed = known(label(), status=status, resolved_at=NOW, lines=())
+
+    result = planned(shipment, deliveries=(closed,))
+
+    assert verdicts(result) == [("ignored", Reason.ALREADY_DELIVERED)]
+
+
+def test_what_a_person_closed_without_an_order_stays_closed() -> None:
+    closed = known(
+        label(),
+        status=DeliveryStatus.DELIVERED,
+        resolved_at=NOW,
+        lines=(),
+        fulfillment_order_id=None,
+        identity="?PD100:1Z1",
+    )
+
+    assert verdicts(planned(label(), deliveries=(closed,))) == [
+        ("ignored", Reason.ALREADY_DELIVERED)
+    ]
+
+
+def test_delivery_that_another_took_the_place_of_counts_for_nothing() -> None:
+    gone = known(label(), status=DeliveryStatus.CANCELLED, superseded_by="dlv_9", lines=())
+
+    result = planned(label(), deliveries=(gone,))
+
+    assert verdicts(result) == [("delivery", None)]
+    assert isinstance(result.changes[0], Create)
+
+
+VOID: dict[str, Any] = {"state": ShipmentState.VOIDED, "items": ()}
+
+
+@pytest.mark.parametrize(
+    "void",
+    [
+        label(**VOID),
+        v1_label(**VOID),
+        label(**(VOID | {"record_kind": "v2_fulfillment", "record": "se-900"})),
+    ],
+)
+def test_void_of_a_delivered_parcel_is_an_exception(void: Shipment) -> None:
+    result = planned(void, deliveries=(known(label(), **DELIVERED),))
+
+    assert verdicts(result) == [("held", Reason.VOIDED_AFTER_DELIVERY)]
+    assert [type(change) for change in result.changes] == [Withdraw]
+
+
+def test_void_of_a_number_that_was_used_again_withdraws_nothing() -> None:
+    """Another ShipStation order, a year later."""
+    mark = label(record="se-900", record_kind="v2_fulfillment")
+    void = label(shipstation_shipment_id="se-999", reference="SHOP-7", **VOID)
+
+    result = planned(void, deliveries=(known(mark, **DELIVERED),))
+
+    assert verdicts(result) == [("ignored", Reason.VOIDED)]
+    assert result.changes == ()
+
+
+def test_void_of_what_is_being_sent_is_noted() -> None:
+    sending = known(label(), status=DeliveryStatus.DELIVERING)
+
+    result = planned(label(**VOID), deliveries=(sending,))
+
+    assert result.changes == (NoteVoided(sending),)
