@@ -61,7 +61,7 @@ class Delivery:
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A delivery about to be written: a decided action (create or held), or None while its order is
-    still being looked for."""
+    still being looked for. What is held may have a due time: the search goes on meanwhile."""
 
     identity: str
     shipment: Shipment
@@ -102,7 +102,7 @@ def counts_against_order(delivery: Delivery) -> bool:
 def standing_of(draft: Draft, now: datetime) -> tuple[DeliveryStatus, datetime | None]:
     """The status that a draft begins with, and when a worker shall come for it."""
     if isinstance(draft.action, Held):
-        return DeliveryStatus.HELD, None
+        return DeliveryStatus.HELD, draft.due_at
     due_at = draft.due_at or now
     if draft.action is None:
         return DeliveryStatus.RETRYING, due_at
@@ -157,14 +157,20 @@ def begin(draft: Draft, *, delivery_id: str, now: datetime, claim: Claim | None 
     )
 
 
+def keeps_attempts(draft: Draft) -> bool:
+    """Whether a delivery that is decided anew keeps its attempts: not where the search goes on, or
+    where a replay gives it the whole schedule once more."""
+    if draft.action is None or draft.trigger is Trigger.REPLAY:
+        return False
+    return not (isinstance(draft.action, Held) and draft.due_at is not None)
+
+
 def redecide(known: Delivery, draft: Draft, *, now: datetime) -> Delivery:
     """A delivery as it stands once it was decided anew: its order, lines and status are the
-    draft's. Its attempts stay, unless the search goes on or a replay gives it the whole schedule
-    once more."""
-    keeps_attempts = draft.action is not None and draft.trigger is not Trigger.REPLAY
+    draft's."""
     return replace(
         begin(draft, delivery_id=known.id, now=now),
-        attempts=known.attempts if keeps_attempts else draft.attempts,
+        attempts=known.attempts if keeps_attempts(draft) else draft.attempts,
         claim=known.claim,
         received_at=known.received_at,
         created_at=known.created_at,

@@ -69,7 +69,9 @@ DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
     _D.PENDING: frozenset({_D.DELIVERING, _D.CANCELLED, _D.HELD}),
     _D.RETRYING: frozenset({_D.DELIVERING, _D.CANCELLED, _D.PENDING, _D.WAITING, _D.HELD}),
     _D.WAITING: frozenset({_D.DELIVERING, _D.CANCELLED, _D.PENDING, _D.RETRYING, _D.HELD}),
-    _D.UNCONFIRMED: frozenset({_D.DELIVERING, _D.CANCELLED}),
+    _D.UNCONFIRMED: frozenset(
+        {_D.DELIVERING, _D.CANCELLED, _D.DELIVERED, _D.RETRYING, _D.WAITING, _D.HELD, _D.DEAD}
+    ),
     _D.DELIVERING: frozenset(
         {
             _D.PENDING,
@@ -83,14 +85,33 @@ DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
             _D.DELIVERING,
         }
     ),
-    _D.HELD: frozenset({_D.HELD, _D.PENDING, _D.WAITING, _D.RETRYING, _D.DELIVERED, _D.CANCELLED}),
-    _D.DEAD: frozenset({_D.PENDING, _D.RETRYING, _D.DELIVERED, _D.CANCELLED}),
+    _D.HELD: frozenset(
+        {
+            _D.HELD,
+            _D.PENDING,
+            _D.WAITING,
+            _D.RETRYING,
+            _D.DELIVERING,
+            _D.DELIVERED,
+            _D.DEAD,
+            _D.CANCELLED,
+        }
+    ),
+    _D.DEAD: frozenset({_D.PENDING, _D.WAITING, _D.RETRYING, _D.HELD, _D.DELIVERED, _D.CANCELLED}),
     _D.DELIVERED: frozenset({_D.HELD}),
     _D.CANCELLED: frozenset({_D.PENDING, _D.WAITING, _D.RETRYING, _D.HELD}),
 }
-"""`delivering → delivering` is a takeover after a crash; `held → …` newer facts or a person, and so
-`retrying → …` and `waiting → …` where the order was still looked for; `delivered → held` is a void
-or a new number that came too late."""
+"""`delivering → delivering` is a takeover after a crash; `unconfirmed → …` a definite answer that
+comes late; `held → …` newer facts, a person, or a search that goes on, and so `retrying → …` and
+`waiting → …` where the order was still looked for; `delivered → held` is a void that came too
+late."""
+
+
+def check_arrow(old: DeliveryStatus, new: DeliveryStatus) -> None:
+    """Raises ValueError where no arrow leads from one status to the other."""
+    if old is not new and new not in DELIVERY_ARROWS[old]:
+        raise ValueError(f"no delivery goes from {old} to {new}")
+
 
 CLAIMABLE = frozenset({_D.PENDING, _D.RETRYING, _D.WAITING, _D.UNCONFIRMED, _D.DELIVERING})
 """Statuses that carry a due time: a worker will come for them."""

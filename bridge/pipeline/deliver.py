@@ -59,6 +59,7 @@ class DeliveryJob:
     policy: Policy
     schedules: Schedules
     lease: timedelta
+    monotonic: Callable[[], float] = time.monotonic
 
     def run(self, delivery: Delivery, *, owner: str) -> None:
         step = _Step(self, delivery, owner, self.database.now())
@@ -80,6 +81,8 @@ class _Step:
     delivery: Delivery
     owner: str
     started_at: datetime
+    intended_at: float = 0.0
+    posting_at: datetime | None = None
 
     # The POST
 
@@ -87,11 +90,15 @@ class _Step:
         if self.run_or_reschedule(self._may_be_posted) is not True:
             return
         number = self.delivery.attempts + 1
-        self.job.database.write(self._intend)
-        try:
-            receipt = self.job.purple_dot.create_fulfillment(
-                fulfillment_body(self.delivery.action())
+        if not self._intend():
+            self._record(
+                DeliveryStatus.CANCELLED,
+                detail="the label was voided before anything was sent",
+                reason=Reason.VOIDED,
             )
+            return
+        try:
+            receipt = self._post()
         except UnclearError as exc:
             self.mark_unconfirmed(str(exc), number=number)
         except PermanentError as exc:
@@ -112,21 +119,47 @@ class _Step:
                 purple_dot_fulfillment_id=receipt.purple_dot_fulfillment_id,
             )
 
-    def _intend(self, connection: Connection) -> None:
-        now = self.job.database.now(connection)
-        deliveries.intend(
-            connection, self.delivery, owner=self.owner, now=now, lease=self.job.lease
-        )
+    def _intend(self) -> bool:
+        """Commit that the request will leave; False, and nothing is written, where the label is
+        known to be void by now."""
+        self.intended_at = self.job.monotonic()
+
+        def write(connection: Connection) -> datetime | None:
+            now = self.job.database.now(connection)
+            is_written = deliveries.intend(
+                connection, self.delivery, owner=self.owner, now=now, lease=self.job.lease
+            )
+            return now if is_written else None
+
+        self.posting_at = self.job.database.write(write)
+        return self.posting_at is not None
+
+    def _post(self) -> FulfillmentReceipt:
+        """Nothing leaves when the intent is too old: another worker may have taken the delivery
+        over by then, and read back what has not left yet."""
+        latest = self.intended_at + self.job.lease.total_seconds() / 2
+        if self.job.monotonic() > latest:
+            raise TemporaryError("nothing was sent: too much time had passed since the intent")
+        return self.job.purple_dot.create_fulfillment(fulfillment_body(self.delivery.action()))
 
     def _may_be_posted(self) -> bool:
+        delivery = self.delivery
+        order_id = delivery.fulfillment_order_id or ""
+        with self.job.database.read() as connection:
+            of_order = deliveries.of_orders(connection, [order_id]).get(order_id, [])
         verdict = preflight.look(
-            self.delivery,
+            delivery,
+            others=[other for other in of_order if other.id != delivery.id],
             purple_dot=self.job.purple_dot,
             fetcher=self.job.fetcher,
             now=self.started_at,
         )
         if verdict is None:
             return True
+        if isinstance(verdict, preflight.DecideAgain):
+            log.info("delivery_facts_changed", delivery_id=delivery.id, detail=verdict.detail[:300])
+            self.decide_again()
+            return False
         is_fulfilled = verdict.reason is Reason.ALREADY_FULFILLED_ELSEWHERE
         if is_fulfilled and self._arrived_late():
             return False
@@ -199,17 +232,30 @@ class _Step:
         elif isinstance(settlement, settle.Arrived):
             self._record(DeliveryStatus.DELIVERED, detail=settlement.detail)
         elif isinstance(settlement, settle.PostAgain):
-            self._record(
-                DeliveryStatus.RETRYING,
-                detail=settlement.detail,
-                posting_at=None,
-                unclear_at=None,
-                looks=0,
-                due_at=now,
-                trigger=Trigger.RETRY,
-            )
+            self._post_again(settlement.detail, now)
         else:
             self._record(DeliveryStatus.HELD, detail=settlement.detail, reason=settlement.reason)
+
+    def _post_again(self, detail: str, now: datetime) -> None:
+        """It did not arrive. Each POST is a try of the schedule and waits its place in it; when the
+        schedule is over, a person has to see it."""
+        decision = decide(
+            TemporaryError(detail),
+            attempt=self.delivery.attempts,
+            schedule=self.job.schedules.retry,
+            now=now,
+        )
+        values: dict[str, Any] = {"posting_at": None, "unclear_at": None, "looks": 0}
+        if isinstance(decision, GiveUp):
+            self._record(DeliveryStatus.DEAD, detail=detail, reason=decision.reason, **values)
+            return
+        self._record(
+            DeliveryStatus.RETRYING,
+            detail=detail,
+            due_at=decision.at,
+            trigger=Trigger.RETRY,
+            **values,
+        )
 
     # A delivery whose order or lines are not known yet
 
@@ -361,15 +407,7 @@ class _Step:
             changed: dict[str, Any] = {"detail": detail[:1000] or None, **values}
             if status is DeliveryStatus.DELIVERED:
                 changed["delivered_at"] = now
-            deliveries.record(
-                connection,
-                self.delivery,
-                owner=self.owner,
-                status=status,
-                now=now,
-                attempt=attempt,
-                **changed,
-            )
+            self._write(connection, status, now, attempt, changed)
             return now, deliveries.events_of(connection, self.delivery.id)
 
         now, event_ids = self._until_done(
@@ -385,6 +423,36 @@ class _Step:
             attempt=number,
             detail=detail[:300],
         )
+
+    def _write(
+        self,
+        connection: Connection,
+        status: DeliveryStatus,
+        now: datetime,
+        attempt: Attempt | None,
+        values: Mapping[str, Any],
+    ) -> None:
+        delivery, posting_at = self.delivery, self.posting_at
+        try:
+            deliveries.record(
+                connection,
+                delivery,
+                owner=self.owner,
+                status=status,
+                now=now,
+                attempt=attempt,
+                **values,
+            )
+        except LeaseLostError:
+            # However late a definite answer comes, it settles what its own request left unclear.
+            if posting_at is None or status is DeliveryStatus.UNCONFIRMED:
+                raise
+            if not deliveries.record_late(
+                connection, delivery, posting_at, status=status, now=now, values=values
+            ):
+                raise
+            if attempt is not None:
+                attempts.add(connection, delivery.id, attempt)
 
     def _count(self, status: DeliveryStatus, now: datetime, *, is_attempt: bool) -> None:
         delivery = self.delivery

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from bridge.domain.errors import NotFoundError
+from bridge.domain.errors import NotFoundError, PermanentError
 from bridge.domain.orders import FulfillmentOrder, is_uuid, normalize_reference
 from bridge.domain.parcels import record_keys
 from bridge.domain.shipments import Shipment
@@ -51,7 +51,8 @@ class Resolver:
         if not (order_ids or want.references or cached.orders):
             return OrderLookup()
         fresh = self._ask(order_ids, want.references, cached.orders)
-        orders = {order.id: order for order in (*cached.orders, *fresh)}
+        # A cached order that Purple Dot does not know any more is no order of this parcel.
+        orders = {order.id: order for order in fresh}
         return OrderLookup(
             orders=tuple(orders.values()),
             stored=tuple(cached.orders),
@@ -91,23 +92,33 @@ class Resolver:
         cached: Sequence[FulfillmentOrder],
     ) -> list[FulfillmentOrder]:
         """A cached order is asked for again, by its reference, in the same one call: its status may
-        have changed."""
+        have changed. One that this answer leaves out is asked for by its id, as Purple Dot may have
+        replaced it."""
         numbers = {*references, *(normalize_reference(order.reference) for order in cached)}
         fresh: dict[str, FulfillmentOrder] = {}
         if numbers:
             by_reference = self.purple_dot.orders_by_reference(sorted(numbers))
             fresh = {order.id: order for order in by_reference}
-        for order_id in sorted(set(order_ids) - fresh.keys()):
-            order = self._order(order_id)
+        cached_ids = {order.id for order in cached}
+        for order_id in sorted({*order_ids, *cached_ids} - fresh.keys()):
+            order = self._order(order_id, is_cached=order_id in cached_ids)
             if order is not None:
                 fresh[order.id] = order
         return list(fresh.values())
 
-    def _order(self, order_id: str) -> FulfillmentOrder | None:
+    def _order(self, order_id: str, *, is_cached: bool) -> FulfillmentOrder | None:
+        """None for another system's id of the same shape. How Purple Dot answers to one is not
+        documented: a refusal counts as that where it lets us read other orders meanwhile, so that
+        one parcel's odd id is not its neighbors' trouble."""
         try:
             return self.purple_dot.order(order_id)
         except NotFoundError:
-            return None  # Another system's id, of the same shape.
+            return None
+        except PermanentError:
+            if is_cached:
+                raise
+            self.purple_dot.sample()
+            return None
 
 
 def orders_named(purple_dot: PurpleDot, text: str) -> list[FulfillmentOrder]:

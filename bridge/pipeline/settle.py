@@ -105,6 +105,18 @@ def units(lines: Sequence[FulfilledLine]) -> dict[str, int]:
     return {line.id: line.quantity for line in lines}
 
 
-def completes(order: FulfillmentOrder, *parts: Mapping[str, int]) -> bool:
-    """Whether these parts together are every unit of the order."""
-    return all(sum(part.get(line.id, 0) for part in parts) >= line.quantity for line in order.lines)
+def completes(order: FulfillmentOrder, mine: Mapping[str, int], *others: Mapping[str, int]) -> bool:
+    """Whether these parts together are every unit of the order. An answer that shows no units, or
+    not the lines of `mine`, says nothing."""
+    ordered: Counter[str] = Counter()
+    for line in order.lines:
+        ordered[line.id] += line.quantity
+    if not ordered.total():
+        return False
+    if any(quantity > ordered[line_id] for line_id, quantity in mine.items()):
+        return False
+    parts = (mine, *others)
+    return all(
+        sum(part.get(line_id, 0) for part in parts) >= quantity
+        for line_id, quantity in ordered.items()
+    )

@@ -14,15 +14,32 @@ from sqlalchemy import (
     bindparam,
     delete,
     insert,
+    or_,
     select,
     union,
     update,
 )
 
-from bridge.domain.actions import CreateFulfillment, FulfilledLine, Held, Tracking
-from bridge.domain.deliveries import Attempt, Claim, Delivery, Draft
+from bridge.domain.actions import FulfilledLine, Tracking
+from bridge.domain.deliveries import (
+    MAY_STAND,
+    Attempt,
+    Claim,
+    Delivery,
+    Draft,
+    begin,
+    redecide,
+    standing_of,
+)
 from bridge.domain.errors import TemporaryError
-from bridge.domain.events import CLAIMABLE, COMMITTED, DeliveryStatus, Lane, Trigger
+from bridge.domain.events import (
+    CLAIMABLE,
+    COMMITTED,
+    DeliveryStatus,
+    Lane,
+    Trigger,
+    check_arrow,
+)
 from bridge.domain.parcels import Parcel, RecordRef, numbers_of, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
@@ -40,7 +57,6 @@ from bridge.store.tables import (
 
 _SHIPMENT = TypeAdapter(Shipment)
 
-_MAY_STAND = frozenset({Reason.UNCONFIRMED_PARTIAL, Reason.VOIDED_AFTER_DELIVERY})
 _IDS = bindparam("ids", expanding=True, type_=String)
 _OF_ORDERS = (
     select(deliveries).where(deliveries.c.fulfillment_order_id.in_(_IDS)).order_by(deliveries.c.id)
@@ -105,24 +121,20 @@ def create(
 ) -> Delivery:
     """Write a new delivery with its lines, and return it. The identity is unique: the caller has
     looked under the order's lock."""
-    values = _values(draft, now) | {
-        "id": delivery_id or new_id("dlv", now),
+    delivery = begin(draft, delivery_id=delivery_id or new_id("dlv", now), now=now, claim=claim)
+    values: dict[str, Any] = {
+        **_values(delivery, draft, now),
+        "id": delivery.id,
         "created_at": now,
         "received_at": draft.received_at,
-        "claims": 0,
-        "owner": None,
+        "claims": delivery.claim,
     }
     if claim is not None:
-        values |= {
-            "status": DeliveryStatus.DELIVERING,
-            "owner": claim.owner,
-            "due_at": claim.until,
-            "claims": 1,
-        }
+        values.update(owner=claim.owner, due_at=claim.until)
     connection.execute(insert(deliveries), values)
-    _write_lines(connection, values["id"], draft.action)
-    join_parcel(connection, values["id"], draft.shipment)
-    return _written(values, draft)
+    _write_lines(connection, delivery)
+    join_parcel(connection, delivery.id, draft.shipment)
+    return delivery
 
 
 def place(connection: Connection, known: Delivery, draft: Draft, *, now: datetime) -> Delivery:
@@ -130,56 +142,30 @@ def place(connection: Connection, known: Delivery, draft: Draft, *, now: datetim
     unless the search goes on or a replay gives it the whole schedule once more. A claim on it is
     over. Raises TemporaryError, and writes nothing, when a worker took it up, or a person closed
     it, since it was read."""
-    values = _values(draft, now) | {
-        "owner": None,
+    delivery = redecide(known, draft, now=now)
+    check_arrow(known.status, delivery.status)
+    values: dict[str, Any] = {
+        **_values(delivery, draft, now),
         "posting_at": None,
         "unclear_at": None,
         "redacted_at": None,
     }
-    if draft.action is not None and draft.trigger is not Trigger.REPLAY:
-        values.pop("attempts")
+    closed = {DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED} - {known.status}
     unchanged = (
         deliveries.c.id == known.id,
         deliveries.c.claims == known.claim,
         deliveries.c.posting_at.is_(None),
+        deliveries.c.status.not_in(closed),
     )
-    is_open = deliveries.c.status.not_in(
-        {DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED} - {known.status}
-    )
-    if (
-        connection.execute(update(deliveries).where(*unchanged, is_open).values(values)).rowcount
-        != 1
-    ):
+    written = connection.execute(update(deliveries).where(*unchanged).values(values))
+    if written.rowcount != 1:
         raise TemporaryError(
             f"{known.id} has just moved on; what is new about it is decided after that"
         )
     drop_lines(connection, known.id)
-    _write_lines(connection, known.id, draft.action)
+    _write_lines(connection, delivery)
     join_parcel(connection, known.id, draft.shipment)
-    stays = {
-        "id": known.id,
-        "claims": known.claim,
-        "created_at": known.created_at,
-        "linked_order_id": known.linked_order_id,
-    }
-    return _written({"attempts": known.attempts} | values | stays, draft)
-
-
-def _written(values: Mapping[str, Any], draft: Draft) -> Delivery:
-    """What was just written, as it would be read."""
-    created = draft.action if isinstance(draft.action, CreateFulfillment) else None
-    stored: dict[str, Any] = {name: values.get(name) for name in _AS_STORED} | {
-        "received_at": draft.received_at
-    }
-    number = values["tracking_number"]
-    return Delivery(
-        **stored | {"claim": values["claims"], "lane": draft.lane},
-        shipment=draft.shipment,
-        lines=created.lines if created else (),
-        tracking=Tracking(number, values["tracking_company"], values["tracking_url"])
-        if number
-        else None,
-    )
+    return delivery
 
 
 def drop_lines(connection: Connection, delivery_id: str) -> None:
@@ -187,66 +173,54 @@ def drop_lines(connection: Connection, delivery_id: str) -> None:
     connection.execute(delete(delivery_lines).where(delivery_lines.c.delivery_id == delivery_id))
 
 
-def _values(draft: Draft, now: datetime) -> dict[str, Any]:
-    shipment, action = draft.shipment, draft.action
-    status, due = _standing(draft, now)
-    created = action if isinstance(action, CreateFulfillment) else None
-    held = action if isinstance(action, Held) else None
+def _values(delivery: Delivery, draft: Draft, now: datetime) -> dict[str, Any]:
+    """The columns that a decision writes."""
+    shipment, tracking = delivery.shipment, delivery.tracking
+    _, due_at = standing_of(draft, now)
     return {
-        "identity": draft.identity,
-        "status": status,
-        "reason": held.reason if held else (None if created else Reason.ORDER_NOT_FOUND),
-        "detail": action.detail if action else None,
-        "lane": int(draft.lane),
-        "trigger": draft.trigger,
+        "identity": delivery.identity,
+        "status": delivery.status,
+        "reason": delivery.reason,
+        "detail": draft.action.detail if draft.action else None,
+        "lane": int(delivery.lane),
+        "trigger": delivery.trigger,
         "record_kind": shipment.record_kind,
         "shipstation_record_id": shipment.record_id,
         "shipstation_shipment_id": shipment.shipstation_shipment_id,
         "order_number": shipment.order_number,
-        "fulfillment_order_id": action.fulfillment_order_id if action else None,
-        "reference": action.reference if action else None,
-        "rule": draft.rule,
+        "fulfillment_order_id": delivery.fulfillment_order_id,
+        "reference": delivery.reference,
+        "rule": delivery.rule,
         "carrier_code": shipment.carrier_code,
-        "tracking_number": created.tracking.number if created else shipment.tracking_number,
-        "tracking_company": created.tracking.company if created else None,
-        "tracking_url": created.tracking.url if created else None,
+        "tracking_number": tracking.number if tracking else None,
+        "tracking_company": tracking.company if tracking else None,
+        "tracking_url": tracking.url if tracking else None,
         "all_tracking_numbers": list(shipment.all_tracking_numbers),
-        "notify_customer": created.notify_customer if created else draft.notify_customer,
+        "notify_customer": delivery.notify_customer,
         "shipment": _SHIPMENT.dump_python(shipment, mode="json"),
-        "due_at": due,
-        "attempts": draft.attempts,
+        "due_at": due_at,
+        "owner": None,
+        "attempts": delivery.attempts,
         "looks": 0,
-        "order_seen_at": draft.order_seen_at,
-        "label_seen_at": draft.label_seen_at,
+        "order_seen_at": delivery.order_seen_at,
+        "label_seen_at": delivery.label_seen_at,
         "updated_at": now,
     }
 
 
-def _standing(draft: Draft, now: datetime) -> tuple[DeliveryStatus, datetime | None]:
-    if isinstance(draft.action, Held):
-        return DeliveryStatus.HELD, None
-    due = draft.due_at or now
-    if draft.action is None:
-        return DeliveryStatus.RETRYING, due
-    return (DeliveryStatus.WAITING if due > now else DeliveryStatus.PENDING), due
-
-
-def _write_lines(
-    connection: Connection, delivery_id: str, action: CreateFulfillment | Held | None
-) -> None:
-    if isinstance(action, CreateFulfillment):
-        order_id = action.fulfillment_order_id
-        rows = [
-            {
-                "delivery_id": delivery_id,
-                "line_item_id": line.id,
-                "fulfillment_order_id": order_id,
-                "position": place,
-                "sku": line.sku,
-                "quantity": line.quantity,
-            }
-            for place, line in enumerate(action.lines)
-        ]
+def _write_lines(connection: Connection, delivery: Delivery) -> None:
+    rows = [
+        {
+            "delivery_id": delivery.id,
+            "line_item_id": line.id,
+            "fulfillment_order_id": delivery.fulfillment_order_id,
+            "position": position,
+            "sku": line.sku,
+            "quantity": line.quantity,
+        }
+        for position, line in enumerate(delivery.lines)
+    ]
+    if rows:
         connection.execute(insert(delivery_lines), rows)
 
 
@@ -308,9 +282,18 @@ def claim(
 
 def intend(
     connection: Connection, delivery: Delivery, *, owner: str, now: datetime, lease: timedelta
-) -> None:
+) -> bool:
     """Commit, before the request leaves, that it will leave: a row found with this mark is never
-    simply posted again. Fenced."""
+    simply posted again. Fenced. False, and nothing written, where its label is known to be void."""
+    if _was_voided(connection, delivery):
+        leases.fence(
+            connection,
+            leases.DELIVERIES,
+            row_id=delivery.id,
+            owner=owner,
+            claim=delivery.claim,
+        )
+        return False
     values = {
         "posting_at": now,
         "unclear_at": None,
@@ -321,6 +304,7 @@ def intend(
     leases.write(
         connection, deliveries, row_id=delivery.id, owner=owner, claim=delivery.claim, values=values
     )
+    return True
 
 
 def record(
@@ -335,26 +319,66 @@ def record(
 ) -> None:
     """Write where a try led, and the attempt itself. Fenced. `values` are further columns; a due
     time only for claimable statuses."""
-    if status is DeliveryStatus.DELIVERED and _was_voided(connection, delivery):
-        # The void came while it was being told.
-        status, values = DeliveryStatus.HELD, values | {"reason": Reason.VOIDED_AFTER_DELIVERY}
     if status is DeliveryStatus.CANCELLED:
         _decide_again(connection, delivery.fulfillment_order_id, now=now)
-    changed = (
-        {"due_at": None, "reason": None}
-        | values
-        | {"status": status, "owner": None, "updated_at": now}
-    )
     leases.write(
         connection,
         deliveries,
         row_id=delivery.id,
         owner=owner,
         claim=delivery.claim,
-        values=changed,
+        values=_outcome(connection, delivery, status, now, values),
     )
     if attempt is not None:
         attempts.add(connection, delivery.id, attempt)
+
+
+def record_late(
+    connection: Connection,
+    delivery: Delivery,
+    posting_at: datetime,
+    *,
+    status: DeliveryStatus,
+    now: datetime,
+    values: Mapping[str, Any],
+) -> bool:
+    """Write the definite answer to the request that was intended at `posting_at`, though another
+    worker has taken the delivery over since. False, and nothing written, unless it still is what
+    that request left unclear."""
+    is_unclear = or_(
+        deliveries.c.status.in_([DeliveryStatus.UNCONFIRMED, DeliveryStatus.DELIVERING]),
+        deliveries.c.reason == Reason.UNCONFIRMED_PARTIAL,
+    )
+    changed = _outcome(connection, delivery, status, now, values)
+    settled = (
+        update(deliveries)
+        .where(deliveries.c.id == delivery.id, deliveries.c.posting_at == posting_at, is_unclear)
+        .values(**changed, claims=deliveries.c.claims + 1)
+    )
+    return connection.execute(settled).rowcount == 1
+
+
+def _outcome(
+    connection: Connection,
+    delivery: Delivery,
+    status: DeliveryStatus,
+    now: datetime,
+    values: Mapping[str, Any],
+) -> dict[str, Any]:
+    """What a row becomes. What was sent while its label became void is an exception."""
+    check_arrow(delivery.status, status)
+    changed: dict[str, Any] = {
+        "due_at": None,
+        "reason": None,
+        **values,
+        "status": status,
+        "owner": None,
+        "updated_at": now,
+    }
+    if status is DeliveryStatus.DELIVERED and _was_voided(connection, delivery):
+        changed["status"] = DeliveryStatus.HELD
+        changed["reason"] = Reason.VOIDED_AFTER_DELIVERY
+    return changed
 
 
 def events_of(connection: Connection, delivery_id: str) -> list[str]:
@@ -376,7 +400,7 @@ def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, l
 
 def _counts(row: Row[Any]) -> bool:
     may_stand = row.status == DeliveryStatus.HELD and (
-        row.posting_at is not None or row.reason in _MAY_STAND
+        row.posting_at is not None or row.reason in MAY_STAND
     )
     return row.status in COMMITTED or may_stand
 
@@ -479,6 +503,7 @@ def void(
 ) -> bool:
     """Take a delivery that nobody holds back, since its label is void: cancel it, or hold it for a
     person. Its shipment says so from then on. False, and nothing written, when it has moved on."""
+    check_arrow(delivery.status, status)
     shipment = _SHIPMENT.dump_python(
         replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json"
     )

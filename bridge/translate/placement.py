@@ -40,6 +40,7 @@ _SAME = frozenset({Sameness.SAME_RECORD, Sameness.SAME_PARCEL})
 _IDLE = frozenset({DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.RETRYING})
 _WEBHOOK_RETRIES = timedelta(hours=2)
 _DATED_AHEAD = timedelta(days=10)
+_QUIET_SEARCH = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,17 +327,31 @@ class _Page:
             if deliveries:
                 return self._seen_before(shipment, deliveries[-1])
             return Decision(shipment, "ignored", unmatched.reason, unmatched.detail)
-        action: Held | None = Held(unmatched.reason, unmatched.detail)
-        due_at = None
-        schedule, tries = self.policy.retry_schedule, self.context.tries
-        if unmatched.reason is Reason.ORDER_NOT_FOUND and tries < len(schedule):
-            action = None
-            due_at = self.context.now + schedule[tries]
         known = deliveries[-1] if deliveries else self._same_parcel(shipment, None)
         if known is not None and not self._may_replace(known, shipment):
             return self._seen_before(shipment, known)
+        action: Held | None = Held(unmatched.reason, unmatched.detail)
+        due_at = self._next_search(unmatched)
+        if due_at is not None and self._is_quiet(known, due_at):
+            action = None
         draft = self._draft(shipment, action, known=known, rule=None, due_at=due_at)
         return self._write(shipment, draft, known=known, detail=unmatched.detail)
+
+    def _next_search(self, unmatched: Unmatched) -> datetime | None:
+        """When to look again for an order that is not there; None where looking can't help, or
+        when the schedule is over."""
+        schedule, tries = self.policy.retry_schedule, self.context.tries
+        if unmatched.reason is not Reason.ORDER_NOT_FOUND or tries >= len(schedule):
+            return None
+        return self.context.now + schedule[tries]
+
+    def _is_quiet(self, known: Delivery | None, due_at: datetime) -> bool:
+        """For about an hour nobody is asked; after that a person sees it, and the search goes on.
+        What a person has tried comes back to them at once."""
+        if self.context.trigger is Trigger.MANUAL:
+            return False
+        since = known.created_at if known is not None else self.context.now
+        return due_at - since <= _QUIET_SEARCH
 
     # A shipment of an order
 
@@ -619,7 +634,11 @@ class _Page:
     def _of_void(self, shipment: Shipment) -> list[Delivery]:
         """Its own record's deliveries; else those of another record of the same parcel. Within one
         kind, another record is another parcel, and a number alone may have been used again."""
-        own = self._of_record(shipment)
+        own = [
+            delivery
+            for delivery in self._of_record(shipment)
+            if not _is_replaced(delivery, shipment)
+        ]
         return own or [
             delivery
             for sameness, delivery in self.book.related(shipment)
@@ -753,6 +772,12 @@ def _order_changed(elsewhere: Delivery, order: FulfillmentOrder) -> Held:
         f"{elsewhere.reference} already (delivery {elsewhere.id})"
     )
     return Held(Reason.AMBIGUOUS_ORDER, detail)
+
+
+def _is_replaced(delivery: Delivery, shipment: Shipment) -> bool:
+    """Whether a newer record of the same kind is what the delivery is made from by now."""
+    is_same_kind = delivery.shipment.record_kind == shipment.record_kind
+    return is_same_kind and delivery.shipment.record_id != shipment.record_id
 
 
 def _facts(shipment: Shipment) -> tuple[Any, ...]:

@@ -18,6 +18,7 @@ from bridge.domain.errors import (
     ThrottledError,
     UnclearError,
 )
+from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import ShipmentState
@@ -37,6 +38,7 @@ from tests.support.rows import (
     claim_delivery,
     due_in,
     put,
+    record,
     row,
     rows,
     units,
@@ -375,9 +377,11 @@ def test_last_lines_still_missing_after_the_last_look_are_posted_once_more(jobs:
     unclear(jobs)
 
     stands = [jobs.deliver(after=400).status for _ in range(len(CONFIRM))]
-    again = jobs.deliver()
+    [waiting] = rows(jobs.database)
+    again = jobs.deliver(after=11)
 
     assert stands == ["unconfirmed", "retrying"]
+    assert about(waiting, 10)
     assert (again.status, again.attempts, again.trigger) == ("delivered", 2, "retry")
     assert [body["line_items"] for body in jobs.purple_dot.posted] == [WHOLE, WHOLE]
     assert jobs.attempts() == [(1, "unconfirmed"), (1, "retrying"), (2, "delivered")]
@@ -567,25 +571,151 @@ def test_known_outcome_is_stored_though_the_databases_clock_is_away_too(
     assert (stored.status, stored.posting_at) == ("retrying", None)
 
 
-@pytest.mark.parametrize("answer", [None, LOST, REFUSED, PermanentError("no")])
-def test_outcome_of_a_late_owner_overwrites_nothing(jobs: Jobs, answer: BridgeError | None) -> None:
+def test_unclear_answer_of_a_late_owner_overwrites_nothing(jobs: Jobs) -> None:
     delivery_id, stands = jobs.parcel(), []
 
-    def answer_after_another_took_over() -> Any:
+    def lose_it_after_another_took_over() -> Any:
         jobs.clock.advance(61)
         claim_delivery(jobs.database, "worker-2")
         stands.append(row(jobs.database, delivery_id))
-        if answer is not None:
-            raise answer
-        return deliver.FulfillmentReceipt("ful-1", 200, "{}")
+        raise LOST
 
-    jobs.purple_dot.script("create_fulfillment", answer_after_another_took_over)
+    jobs.purple_dot.script("create_fulfillment", lose_it_after_another_took_over)
 
     with pytest.raises(LeaseLostError):
         jobs.deliver()
 
     assert row(jobs.database, delivery_id) == stands[0]
     assert jobs.attempts() == []
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [(None, "delivered"), (REFUSED, "retrying"), (PermanentError("no"), "dead")],
+)
+@pytest.mark.parametrize("is_read_back", [True, False])
+def test_definite_answer_that_comes_late_settles_what_it_left_unclear(
+    jobs: Jobs, answer: BridgeError | None, status: str, is_read_back: bool
+) -> None:
+    """Another worker has taken the delivery over, and perhaps begun to read back."""
+    jobs.parcel()
+    others = []
+
+    def answer_after_another_took_over() -> Any:
+        jobs.clock.advance(61)
+        other = claim_delivery(jobs.database, "worker-2")
+        others.append(other)
+        if is_read_back:
+            record(
+                jobs.database, other, DeliveryStatus.UNCONFIRMED, "worker-2", due_at=jobs.clock.now
+            )
+        if answer is not None:
+            raise answer
+        return deliver.FulfillmentReceipt("ful-1", 200, "{}")
+
+    jobs.purple_dot.script("create_fulfillment", answer_after_another_took_over)
+
+    stored = jobs.deliver()
+
+    assert stored.status == status
+    with pytest.raises(LeaseLostError):
+        record(jobs.database, others[0], DeliveryStatus.HELD, "worker-2")
+
+
+def test_late_answer_leaves_alone_what_was_posted_anew(jobs: Jobs) -> None:
+    delivery_id = jobs.parcel()
+
+    def answer_after_another_posted() -> Any:
+        jobs.clock.advance(61)
+        other = claim_delivery(jobs.database, "worker-2")
+        with jobs.database.begin() as connection:
+            deliveries.intend(connection, other, owner="worker-2", now=jobs.clock.now, lease=LEASE)
+        return deliver.FulfillmentReceipt("ful-1", 200, "{}")
+
+    jobs.purple_dot.script("create_fulfillment", answer_after_another_posted)
+
+    with pytest.raises(LeaseLostError):
+        jobs.deliver()
+    assert row(jobs.database, delivery_id).status == "delivering"
+
+
+def test_nothing_leaves_when_too_much_time_has_passed_since_the_intent(jobs: Jobs) -> None:
+    """A process that was frozen in between."""
+    jobs.parcel()
+    ticks = iter((0.0, LEASE.total_seconds() / 2 + 0.1))
+
+    stored = jobs.deliver(monotonic=lambda: next(ticks))
+
+    assert (stored.status, stored.posting_at, stored.attempts) == ("retrying", None, 1)
+    assert jobs.purple_dot.posted == []
+
+
+def test_answer_that_stays_unclear_ends_with_the_schedule(jobs: Jobs) -> None:
+    jobs.purple_dot.script("create_fulfillment", *[LOST] * 20)
+    jobs.parcel()
+
+    for _ in range(40):
+        if rows(jobs.database)[0].due_at is None:
+            break
+        stored = jobs.deliver(after=400)
+
+    assert (stored.status, stored.reason) == ("dead", Reason.SCHEDULE_EXHAUSTED)
+    assert len(jobs.purple_dot.posted) == len(RETRY) + 1
+
+
+def test_label_that_became_void_before_the_intent_is_never_posted(jobs: Jobs) -> None:
+    jobs.parcel()
+    delivery = claim_delivery(jobs.database)
+    put(jobs.database, a_parcel(state=ShipmentState.VOIDED))
+
+    jobs.run(delivery)
+
+    [stored] = rows(jobs.database)
+    assert (stored.status, stored.reason) == ("cancelled", Reason.VOIDED)
+    assert jobs.purple_dot.posted == []
+
+
+def test_inline_row_whose_label_is_known_to_be_void_is_never_posted(jobs: Jobs) -> None:
+    """Its POST was lost before it was done; then its label was voided."""
+    jobs.parcel(record_kind="inline_row", record="480:1Z1")
+    jobs.purple_dot.script("create_fulfillment", LOST)
+    jobs.deliver()
+    put(jobs.database, a_parcel(state=ShipmentState.VOIDED))
+
+    stands = [jobs.deliver(after=400).status for _ in range(3)]
+
+    assert stands == ["unconfirmed", "retrying", "cancelled"]
+    assert len(jobs.purple_dot.posted) == 1
+
+
+@pytest.mark.parametrize(
+    "corrected",
+    [{"number": "1Z2"}, {"carrierCode": "fedex"}, {"number": "1Z2", "carrierCode": "dhl"}],
+)
+def test_number_or_carrier_corrected_in_time_is_what_goes_out(
+    jobs: Jobs, corrected: dict[str, Any]
+) -> None:
+    delivery_id = jobs.parcel()
+    jobs.fetcher.records = [v1_label(**corrected)]
+
+    stands = [jobs.deliver(after=after).status for after in (100, 0)]
+
+    assert stands == ["pending", "delivered"]
+    [body] = jobs.purple_dot.posted
+    assert body["tracking_info"]["number"] == corrected.get("number", "1Z1")
+    assert row(jobs.database, delivery_id).carrier_code == corrected.get("carrierCode", "ups")
+
+
+def test_order_whose_lines_have_changed_is_matched_anew(jobs: Jobs) -> None:
+    jobs.parcel()
+    jobs.order_becomes(
+        lines=(OrderLine("line-shawl", 1, "SHAWL-RED"), OrderLine("line-cap", 1, "CAP-OAT"))
+    )
+
+    stored = jobs.deliver(after=20)
+
+    assert (stored.status, stored.reason) == ("held", Reason.OVER_QUANTITY)
+    assert jobs.purple_dot.posted == []
 
 
 def looking(jobs: Jobs, **fields: Any) -> str:

@@ -6,7 +6,12 @@ from typing import Any
 
 import pytest
 
-from bridge.domain.errors import CredentialsError, TemporaryError
+from bridge.domain.errors import (
+    CredentialsError,
+    PayloadError,
+    PermanentError,
+    TemporaryError,
+)
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment
 from bridge.pipeline.find_orders import Resolver
@@ -150,15 +155,47 @@ def test_order_of_a_cached_line_is_found(database: WatchedDatabase) -> None:
     assert purple_dot.calls == [("orders_by_reference", ["PD100"])]
 
 
-def test_cached_order_that_purple_dot_lists_no_more_is_known_but_not_fresh(
+def test_cached_order_that_purple_dot_replaced_is_no_order_of_the_parcel(
+    database: WatchedDatabase,
+) -> None:
+    """Its reference belongs to a new order, and its id is gone."""
+    remember(database, an_order())
+
+    found = find(database, FakePurpleDot(an_order(id=OTHER_ID)), a_parcel())
+
+    assert [order.id for order in found.orders] == [OTHER_ID]
+
+
+def test_cached_order_that_the_list_leaves_out_is_asked_for_by_its_id(
     database: WatchedDatabase,
 ) -> None:
     remember(database, an_order())
+    purple_dot = FakePurpleDot(an_order())
+    purple_dot.script("orders_by_reference", lambda: [])
 
-    found = find(database, FakePurpleDot(), a_parcel())
+    found = find(database, purple_dot, a_parcel())
 
     assert [order.id for order in found.orders] == [ORDER_ID]
-    assert not found.is_fresh(ORDER_ID)
+    assert found.is_fresh(ORDER_ID)
+
+
+@pytest.mark.parametrize(
+    "error", [PermanentError("400"), CredentialsError("302"), PayloadError("data is null")]
+)
+def test_odd_answer_to_a_foreign_id_is_not_its_neighbors_trouble(
+    database: WatchedDatabase, error: Exception
+) -> None:
+    purple_dot = FakePurpleDot(an_order())
+    purple_dot.script("order", error)
+    foreign = a_parcel(
+        record="502",
+        number="1Z2",
+        clues=(Clue(ClueKind.ORDER_ID, "external_shipment_id", OTHER_ID),),
+    )
+
+    found = find(database, purple_dot, a_parcel(), foreign)
+
+    assert [order.id for order in found.orders] == [ORDER_ID]
 
 
 def test_earlier_parcel_binds_the_shipstation_order(database: WatchedDatabase) -> None:
@@ -204,6 +241,7 @@ def test_trouble_at_purple_dot_is_never_taken_for_an_answer(
 ) -> None:
     purple_dot = FakePurpleDot()
     purple_dot.script(operation, error)
+    purple_dot.script("sample", error)
 
     with pytest.raises(type(error)):
         find(database, purple_dot, with_id() if operation == "order" else a_parcel())

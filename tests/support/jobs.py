@@ -43,14 +43,14 @@ class Jobs:
         [decision] = put(self.database, a_parcel(**fields), policy=self.policy)
         return str(decision.delivery_id)
 
-    def deliver(self, *, after: float = 0) -> Any:
+    def deliver(self, *, after: float = 0, **fields: Any) -> Any:
         """Claim the due delivery, take it one step, and tell how it stands."""
         self.clock.advance(after)
         delivery = claim_delivery(self.database)
-        self.run(delivery)
+        self.run(delivery, **fields)
         return row(self.database, delivery.id)
 
-    def run(self, delivery: Delivery) -> None:
+    def run(self, delivery: Delivery, **fields: Any) -> None:
         job = DeliveryJob(
             self.database,
             self.purple_dot,
@@ -59,6 +59,7 @@ class Jobs:
             self.policy,
             SCHEDULES,
             LEASE,
+            **fields,
         )
         job.run(delivery, owner="worker-1")
 

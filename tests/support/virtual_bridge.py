@@ -12,6 +12,7 @@ from flask import Flask
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
+from bridge.domain.reasons import Reason
 from bridge.operations import repair
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
@@ -283,7 +284,7 @@ class VirtualBridge:
 
     def left_without_a_time(self) -> list[str]:
         """Rows that are work without a due time, or have one without being work: must be none,
-        ever."""
+        ever. Only a held delivery whose order is still looked for may have one."""
         works = {EventStatus.RECEIVED, *CLAIMABLE}
         with self.database.read() as connection:
             tabled = (tables.events, EventStatus), (tables.deliveries, DeliveryStatus)
@@ -292,4 +293,9 @@ class VirtualBridge:
                 for table, kind in tabled
                 for row in connection.execute(table.select()).all()
             ]
-        return [row.id for status, row in rows if (status in works) != (row.due_at is not None)]
+        searching = (DeliveryStatus.HELD, Reason.ORDER_NOT_FOUND)
+        return [
+            row.id
+            for status, row in rows
+            if (status, row.reason) != searching and (status in works) != (row.due_at is not None)
+        ]

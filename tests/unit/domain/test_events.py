@@ -1,6 +1,8 @@
 """The arrows between statuses: every status is drawn, and ends stay ends unless a person or newer
 facts reopen them."""
 
+import pytest
+
 from bridge.domain.events import (
     CLAIMABLE,
     COMMITTED,
@@ -10,6 +12,7 @@ from bridge.domain.events import (
     DeliveryStatus,
     EventStatus,
     Lane,
+    check_arrow,
 )
 
 S = DeliveryStatus
@@ -34,12 +37,25 @@ def test_only_a_claim_leads_to_a_delivery_by_itself() -> None:
         status for status, arrows in DELIVERY_ARROWS.items() if S.DELIVERED in arrows
     }
 
-    assert straight_to_delivered == {S.DELIVERING} | EXCEPTIONS
+    assert straight_to_delivered == {S.DELIVERING, S.UNCONFIRMED} | EXCEPTIONS
 
 
 def test_whatever_carries_a_due_time_can_be_claimed() -> None:
-    assert all(S.DELIVERING in DELIVERY_ARROWS[status] for status in CLAIMABLE)
-    assert all(S.DELIVERING not in DELIVERY_ARROWS[status] for status in set(S) - CLAIMABLE)
+    """What is held has one while the search for its order goes on."""
+    claimable = CLAIMABLE | {S.HELD}
+
+    assert all(S.DELIVERING in DELIVERY_ARROWS[status] for status in claimable)
+    assert all(S.DELIVERING not in DELIVERY_ARROWS[status] for status in set(S) - claimable)
+
+
+@pytest.mark.parametrize("old", S)
+@pytest.mark.parametrize("new", S)
+def test_arrow_that_is_not_drawn_is_refused(old: DeliveryStatus, new: DeliveryStatus) -> None:
+    if old is new or new in DELIVERY_ARROWS[old]:
+        check_arrow(old, new)
+        return
+    with pytest.raises(ValueError, match=f"from {old} to {new}"):
+        check_arrow(old, new)
 
 
 def test_what_was_delivered_is_never_pending_again_by_itself() -> None:

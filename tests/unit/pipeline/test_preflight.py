@@ -3,15 +3,25 @@ changed stops the delivery."""
 
 from dataclasses import replace
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
-from bridge.domain.actions import Held, Ignored
+from bridge.domain.actions import FulfilledLine, Held, Ignored
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import CredentialsError, NotFoundError, TemporaryError, ThrottledError
-from bridge.domain.orders import OrderStatus
+from bridge.domain.events import DeliveryStatus, Record
+from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import Reason
-from bridge.pipeline.preflight import LABEL_IS_FRESH, ORDER_IS_FRESH, judge_order, look
+from bridge.domain.shipments import ShipmentState
+from bridge.pipeline.preflight import (
+    LABEL_IS_FRESH,
+    ORDER_IS_FRESH,
+    DecideAgain,
+    Verdict,
+    judge_order,
+    look,
+)
 from tests.support.fakes import Clock, FakeFetcher, FakePurpleDot
 from tests.support.rows import ORDER_ID, a_delivery, a_parcel, an_order, v1_label
 
@@ -21,7 +31,7 @@ MOMENT = timedelta(microseconds=1)
 
 def looked(
     delivery: Delivery, purple_dot: FakePurpleDot | None = None, fetcher: FakeFetcher | None = None
-) -> tuple[Held | Ignored | None, list[str]]:
+) -> tuple[Verdict, list[str]]:
     """The verdict, and the calls it took."""
     purple_dot, fetcher = (
         purple_dot or FakePurpleDot(an_order()),
@@ -118,3 +128,109 @@ def test_errors_of_the_clients_pass_through(error: Exception) -> None:
     with pytest.raises(type(error)):
         looked(a_delivery(label_seen_at=None), fetcher=fetcher)
     assert purple_dot.asked("order") == [ORDER_ID]
+
+
+def test_label_known_to_be_void_needs_no_call() -> None:
+    void = a_parcel(record_kind="inline_row", record="1:1Z1", state=ShipmentState.VOIDED)
+
+    verdict, calls = looked(a_delivery(shipment=void, label_seen_at=None))
+
+    assert isinstance(verdict, Ignored)
+    assert calls == []
+
+
+@pytest.mark.parametrize(
+    "now", [{"number": "1Z2"}, {"number": ""}, {"carrierCode": "fedex"}, {"carrierCode": None}]
+)
+def test_what_shipstation_says_otherwise_now_is_decided_anew(now: dict[str, Any]) -> None:
+    fetcher = FakeFetcher(v1_label(**now))
+    if not now.get("number", "1Z1"):
+        with pytest.raises(TemporaryError, match="awaiting_number"):
+            looked(a_delivery(label_seen_at=None), fetcher=fetcher)
+        return
+
+    verdict, _ = looked(a_delivery(label_seen_at=None), fetcher=fetcher)
+
+    assert isinstance(verdict, DecideAgain)
+
+
+def test_number_in_another_spelling_is_the_same() -> None:
+    fetcher = FakeFetcher(v1_label(number=" 1z-1"))
+
+    assert looked(a_delivery(label_seen_at=None), fetcher=fetcher)[0] is None
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        (OrderLine("line-shawl", 1, "SHAWL-RED"), OrderLine("line-cap", 1)),
+        (OrderLine("line-shawl", 2, "SHAWL-RED"),),
+        (OrderLine("line-new", 2, "SHAWL-RED"), OrderLine("line-cap", 1)),
+    ],
+)
+def test_order_with_other_lines_is_matched_anew(lines: tuple[OrderLine, ...]) -> None:
+    verdict, _ = looked(a_delivery(order_seen_at=None), FakePurpleDot(an_order(*lines)))
+
+    assert isinstance(verdict, DecideAgain)
+
+
+def test_units_that_others_took_leave_no_room() -> None:
+    other = replace(a_delivery(FulfilledLine("line-cap", 1)), id="dlv_2")
+
+    assert isinstance(judge_order(a_delivery(), an_order(), [other]), DecideAgain)
+    assert judge_order(a_delivery(), an_order(), []) is None
+
+
+def test_order_without_units_says_nothing_about_its_lines() -> None:
+    with pytest.raises(TemporaryError, match="#PD100"):
+        judge_order(a_delivery(), an_order(OrderLine("line-cap", 0)))
+
+
+SENT = {"status": DeliveryStatus.DELIVERED, "id": "dlv_2"}
+
+
+@pytest.mark.parametrize(
+    ("record", "reason"),
+    [
+        (v1_label(record="500", number="1Z0"), None),
+        (v1_label(record="500", number="1Z0", voided=True), "is void"),
+        (None, "can't be read"),
+    ],
+)
+def test_v1_label_of_goods_that_were_sent_before_looks_at_the_first_label(
+    record: Record | None, reason: str | None
+) -> None:
+    twin = replace(a_delivery(shipment=a_parcel(record="500", number="1Z0")), **SENT)
+    fetcher = FakeFetcher(*([record] if record else []))
+
+    verdict = look(
+        a_delivery(), others=[twin], purple_dot=FakePurpleDot(), fetcher=fetcher, now=NOW
+    )
+
+    if reason is None:
+        assert verdict is None
+    else:
+        assert isinstance(verdict, Held)
+        assert verdict.reason is Reason.TRACKING_CHANGED_AFTER_DELIVERY
+        assert reason in verdict.detail
+    assert [name for name, _ in fetcher.calls] == ["current"]
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"status": DeliveryStatus.PENDING},
+        {"lines": (FulfilledLine("line-cap", 1),)},
+        {"shipment": a_parcel(record="500", number="1Z0", shipstation_shipment_id="481")},
+        {"shipment": a_parcel(record="480:1Z0", record_kind="inline_row")},
+    ],
+)
+def test_what_is_no_twin_costs_no_call(changes: dict[str, Any]) -> None:
+    twin = replace(a_delivery(shipment=a_parcel(record="500", number="1Z0")), **(SENT | changes))
+    fetcher = FakeFetcher()
+
+    assert (
+        look(a_delivery(), others=[twin], purple_dot=FakePurpleDot(), fetcher=fetcher, now=NOW)
+        is None
+    )
+    assert fetcher.calls == []

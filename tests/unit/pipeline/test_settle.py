@@ -9,9 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.actions import FulfilledLine, Held
-from bridge.domain.orders import FulfillmentOrder, OrderStatus
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.reasons import Reason
-from bridge.pipeline.settle import Arrived, LookAgain, PostAgain, Settlement, settle
+from bridge.pipeline.settle import (
+    Arrived,
+    LookAgain,
+    PostAgain,
+    Settlement,
+    completes,
+    settle,
+)
 from tests.support.fakes import Clock
 from tests.support.rows import CONFIRM, an_order
 
@@ -126,3 +133,19 @@ def test_posts_again_only_where_it_can_not_have_arrived(
         assert looks >= len(CONFIRM)
     if isinstance(answer, LookAgain):
         assert timedelta(0) < answer.at - NOW <= CONFIRM[-1]
+
+
+@pytest.mark.parametrize("lines", [(), (OrderLine("line-shawl", 0), OrderLine("line-cap", 0))])
+def test_order_that_shows_no_units_completes_nothing(lines: tuple[OrderLine, ...]) -> None:
+    order = FulfillmentOrder("id", "#PD100", OrderStatus.UNFULFILLED, lines)
+
+    assert not completes(order, {"line-cap": 1})
+    assert not completes(order, {})
+
+
+def test_order_that_does_not_show_the_units_of_this_part_completes_nothing() -> None:
+    order = FulfillmentOrder("id", "#PD100", OrderStatus.UNFULFILLED, (OrderLine("line-shawl", 1),))
+
+    assert not completes(order, {"line-cap": 1}, {"line-shawl": 1})
+    assert not completes(order, {"line-shawl": 2})
+    assert completes(order, {"line-shawl": 1})

@@ -352,3 +352,48 @@ def test_void_of_what_is_being_sent_is_noted() -> None:
     result = planned(label(**VOID), deliveries=(sending,))
 
     assert result.changes == (NoteVoided(sending),)
+
+
+UNKNOWN = label(reference="PD999")
+
+
+def test_search_is_quiet_for_an_hour_and_then_seen_while_it_goes_on() -> None:
+    """Looks after 10 s, 1 min, 5 min; the row was made `age` ago."""
+    stands = []
+    for age in (timedelta(0), timedelta(minutes=59), timedelta(minutes=59, seconds=1)):
+        row = known(
+            UNKNOWN,
+            status=DeliveryStatus.RETRYING,
+            reason=Reason.ORDER_NOT_FOUND,
+            fulfillment_order_id=None,
+            lines=(),
+            created_at=NOW - age,
+        )
+        result = planned(UNKNOWN, deliveries=(row,), tries=1)
+        [redecide] = result.changes
+        assert isinstance(redecide, Redecide)
+        stands.append((verdicts(result)[0], redecide.draft.due_at))
+
+    next_look = NOW + timedelta(seconds=60)
+    assert stands == [
+        (("searching", Reason.ORDER_NOT_FOUND), next_look),
+        (("searching", Reason.ORDER_NOT_FOUND), next_look),
+        (("held", Reason.ORDER_NOT_FOUND), next_look),
+    ]
+
+
+def test_search_that_a_person_tried_comes_back_at_once() -> None:
+    result = planned(UNKNOWN, trigger=Trigger.MANUAL, tries=1)
+
+    assert verdicts(result) == [("held", Reason.ORDER_NOT_FOUND)]
+    [create] = result.changes
+    assert isinstance(create, Create)
+    assert create.draft.due_at == NOW + timedelta(seconds=60)
+
+
+def test_search_ends_with_the_schedule() -> None:
+    result = planned(UNKNOWN, tries=3)
+
+    [create] = result.changes
+    assert isinstance(create, Create)
+    assert (verdicts(result), create.draft.due_at) == ([("held", Reason.ORDER_NOT_FOUND)], None)
