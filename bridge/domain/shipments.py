@@ -136,20 +136,6 @@ def plain_id(shipstation_id: str | None) -> str:
     return digits if digits.isdecimal() else text
 
 
-def api_family(record_kind: str) -> str:
-    """`v2` or `v1`: whose ids a record of this kind carries. An inline row speaks V2's."""
-    return "v1" if record_kind.startswith("v1_") else "v2"
-
-
-def plain_id(shipstation_id: str | None) -> str:
-    """Equal for both APIs' ids of one thing: V2 writes `se-` before V1's digits. Evidence, no
-    proof: no parcel seen through both APIs was ever published.
-    https://docs.shipstation.com/orders/legacy-migration"""
-    text = (shipstation_id or "").strip().lower()
-    digits = text.removeprefix("se-")
-    return digits if digits.isdecimal() else text
-
-
 class RowResult(NamedTuple):
     """What became of a row; after `not_sent` ShipStation is as it was."""
 

@@ -135,12 +135,14 @@ class _Step:
         return self.posting_at is not None
 
     def _post(self) -> FulfillmentReceipt:
-        """Nothing leaves when the intent is too old: another worker may have taken the delivery
-        over by then, and read back what has not left yet."""
+        """Nothing leaves when the intent is too old, also not after a wait for its turn: another
+        worker may have taken the delivery over by then, and read back what has not left yet."""
         latest = self.intended_at + self.job.lease.total_seconds() / 2
         if self.job.monotonic() > latest:
             raise TemporaryError("nothing was sent: too much time had passed since the intent")
-        return self.job.purple_dot.create_fulfillment(fulfillment_body(self.delivery.action()))
+        return self.job.purple_dot.create_fulfillment(
+            fulfillment_body(self.delivery.action()), not_after=latest
+        )
 
     def _may_be_posted(self) -> bool:
         delivery = self.delivery

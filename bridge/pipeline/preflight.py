@@ -13,15 +13,14 @@ from bridge.domain.events import DeliveryStatus, Record
 from bridge.domain.orders import FulfillmentOrder, OrderStatus
 from bridge.domain.parcels import record_of_shipment
 from bridge.domain.reasons import Reason
-from bridge.domain.shipments import Shipment, ShipmentState, normalize_tracking
+from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
+from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.vendors.purple_dot.client import PurpleDot
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.shipments import shipped, state_of
 
 ORDER_IS_FRESH = timedelta(seconds=10)
 LABEL_IS_FRESH = timedelta(seconds=60)
-
-_NOT_KNOWN = frozenset({ShipmentState.PROCESSING, ShipmentState.AWAITING_NUMBER})
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +106,7 @@ def _look_at_label(delivery: Delivery, fetcher: Fetcher) -> Ignored | DecideAgai
     state = state_of(record)
     if state is ShipmentState.VOIDED:
         return Ignored(Reason.VOIDED, "the label was voided before anything was sent")
-    if state in _NOT_KNOWN:
+    if state in UNFINISHED:
         raise TemporaryError(f"{name} is {state} at ShipStation; it can't be known whether it left")
     return _changes(shipment, record)
 

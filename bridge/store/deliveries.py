@@ -428,6 +428,8 @@ def by_record(
 
 def by_ids(connection: Connection, ids: Collection[str]) -> list[Delivery]:
     """The deliveries of these ids, the oldest first."""
+    if not ids:
+        return []
     return load(connection, connection.execute(_BY_IDS, {"ids": list(ids)}).all())
 
 
@@ -448,7 +450,7 @@ def of_page(
         "number_keys": list(number_keys),
     }
     ids = list(connection.execute(_IDS_OF_PAGE, keys).scalars())
-    return by_ids(connection, ids) if ids else []
+    return by_ids(connection, ids)
 
 
 def parcels_of(connection: Connection, delivery_ids: Collection[str]) -> dict[str, Parcel]:
@@ -483,10 +485,12 @@ def by_tracking(
 ) -> list[Delivery]:
     """Existing deliveries with this number in any spelling, and with the order number where
     known."""
-    of_number = select(delivery_numbers.c.delivery_id).where(
-        delivery_numbers.c.number_key == normalize_tracking(tracking_number)
+    query = (
+        select(deliveries)
+        .join_from(delivery_numbers, deliveries)
+        .where(delivery_numbers.c.number_key == normalize_tracking(tracking_number))
+        .order_by(deliveries.c.id)
     )
-    query = select(deliveries).where(deliveries.c.id.in_(of_number)).order_by(deliveries.c.id)
     if order_number is not None:
         query = query.where(deliveries.c.order_number == order_number)
     return load(connection, connection.execute(query).all())

@@ -44,6 +44,15 @@ def test_what_workers_and_other_records_ask_is_found_by_an_index(jobs: Jobs) -> 
         deliveries.by_record(connection, "v2_label", ["se-1", "se-2"])
         deliveries.by_tracking(connection, "1Z", order_number="PD1")
         deliveries.events_of(connection, "dlv_1")
+        deliveries.of_page(
+            connection,
+            order_ids=["a"],
+            identities=["a:1Z"],
+            record_keys=["label:1"],
+            number_keys=["1Z"],
+        )
+        deliveries.parcels_of(connection, ["dlv_1"])
+        deliveries.linked_orders(connection, ["label:1"])
         orders.known(connection, order_ids=["a"], references=["pd1"], line_ids=["l"])
         orders.bindings(connection, ["se-1"])
 

@@ -145,7 +145,12 @@ class FakePurpleDot(_Scripted):
     def sample(self) -> object:
         return self._answer("sample", None, lambda: {"data": []})
 
-    def create_fulfillment(self, body: dict[str, Any]) -> FulfillmentReceipt:
+    def create_fulfillment(
+        self,
+        body: dict[str, Any],
+        *,
+        not_after: float | None = None,  # noqa: ARG002  # the signature is the client's
+    ) -> FulfillmentReceipt:
         receipt = FulfillmentReceipt(
             f"ful-{len(self.posted) + 1}", 200, '{"meta":{"result":"success"}}'
         )

@@ -61,13 +61,13 @@ class Mortal:
         self._client, self._bridge = client, virtual_bridge
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
-        def call(*arguments: Any) -> Any:
+        def call(*arguments: Any, **options: Any) -> Any:
             self._bridge.reach(name)
             if name == "create_fulfillment":
                 self._bridge.sent.append(arguments[0]["fulfillment"])
                 self._bridge.sent_at.append(self._bridge.clock.now)
             try:
-                answer = getattr(self._client, name)(*arguments)
+                answer = getattr(self._client, name)(*arguments, **options)
             except BridgeError:
                 wait_until(
                     self._bridge.simulator.is_idle,
