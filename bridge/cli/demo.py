@@ -22,7 +22,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.processes import die_with_parent
+from bridge.cli.processes import PARENT
 from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.domain.orders import normalize_reference
 from bridge.domain.reasons import MEANINGS, Reason
@@ -172,10 +172,10 @@ def _bridge_for(simulator: Simulator, password: str) -> Iterator[Database]:
             process = subprocess.Popen(  # noqa: S603  # our own command
                 _RUN,
                 cwd=name,
-                env=environ,
+                env=environ | {PARENT: str(os.getpid())},
                 stdout=stream,
                 stderr=stream,
-                preexec_fn=die_with_parent,  # noqa: PLW1509  # our own command
+                start_new_session=True,
             )
         try:
             until = time.monotonic() + _START_SECONDS

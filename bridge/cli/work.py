@@ -1,12 +1,20 @@
 """`bridge work`: the worker alone."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import click
 
 from bridge.cli.context import load_settings, open_services
-from bridge.cli.processes import on_signals, threads_option
+from bridge.cli.processes import (
+    PARENT,
+    announce,
+    chosen_log_format,
+    follow_parent,
+    on_signals,
+    threads_option,
+)
 
 
 @click.command(
@@ -25,8 +33,12 @@ def work(once: bool, metrics_bind: str | None, **options: object) -> None:
     flight."""
     from bridge.logs import configure_logs
 
-    settings = load_settings(**options)
+    is_child = PARENT in os.environ
+    follow_parent()
+    settings = chosen_log_format(load_settings(**options))
     configure_logs(settings.log_format, settings.log_level)
+    if not (once or is_child):
+        announce(settings)
     with open_services(settings) as services, _own_metrics(metrics_bind):
         on_signals(services.worker.stop)
         services.worker.run(once=once)

@@ -180,7 +180,7 @@ def _lists(stack: Stack) -> dict[str, str]:
         for one in (*stack.events(), *stack.deliveries())
     ]
     commands = [["events"], ["deliveries"], ["export"], ["audit"], ["alerts", "test"], *stories]
-    environ = stack._environ()
+    environ = stack.environ
     return {
         " ".join(command): CliRunner().invoke(main, command, env=environ).output
         for command in commands

@@ -442,7 +442,7 @@ def test_parcel_arrives_by_what_was_subscribed(stack: Stack) -> None:
     API."""
     stack.start_both()
     made = CliRunner().invoke(
-        main, ["webhooks", "ensure", f"http://127.0.0.1:{stack.port}"], env=stack._environ()
+        main, ["webhooks", "ensure", f"http://127.0.0.1:{stack.port}"], env=stack.environ
     )
     answers = [
         _post(f"{stack.simulator.url}/_simulator/ship/{story}")

@@ -194,14 +194,16 @@ class Stack:
     ) -> Process:
         """Any command of the bridge, not waited for."""
         number = sum(process.name.startswith(name) for process in self.processes) + 1
-        environ = self._environ() | settings
+        environ = self.environ | settings
         process = Process(
             f"{name}-{number}", *arguments, environ=environ, folder=self.folder, program=program
         )
         self.processes.append(process)
         return process
 
-    def _environ(self) -> dict[str, str]:
+    @property
+    def environ(self) -> dict[str, str]:
+        """What its processes get."""
         kept = {
             name: value
             for name, value in os.environ.items()

@@ -1,0 +1,53 @@
+"""Tables that fit, and text from outside that can't move a terminal or a spreadsheet."""
+
+import csv
+import io
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bridge.cli.output import WHOLE, Column, table, write_csv
+
+ROW = {"name": "x" * 30, "status": "held", "message": "why " * 20}
+
+
+@pytest.mark.parametrize("width", [20, 40, 80])
+def test_widest_column_gives_first(monkeypatch: pytest.MonkeyPatch, width: int) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+
+    head, line = table([ROW], ["name", Column("status", 6), "message"])
+
+    assert len(line) <= width
+    assert ("held" in line, "…" in line) == (True, True)
+    assert head.startswith("name")
+
+
+def test_sentences_are_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "40")
+
+    assert ROW["message"].strip() in table([ROW], ["name", Column("message", WHOLE)])[1]
+
+
+def test_nothing_is_cut_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+
+    assert "x" * 30 in table([ROW], ["name", "status"])[1]
+
+
+@given(st.text(max_size=30))
+def test_no_text_moves_a_terminal(text: str) -> None:
+    lines = table([{"sku": text}], ["sku"])
+    stream = io.StringIO()
+    write_csv(stream, ["sku"], [{"sku": text}])
+
+    assert all(line.isprintable() for line in lines)
+    assert stream.getvalue().replace("\r\n", "").isprintable()
+
+
+def test_formula_is_text_in_a_spreadsheet() -> None:
+    stream = io.StringIO()
+    write_csv(stream, ["sku"], [{"sku": "=1+1"}, {"sku": "\t=1"}, {"sku": -2}])
+
+    rows = list(csv.reader(io.StringIO(stream.getvalue())))
+    assert rows == [["sku"], ["'=1+1"], ["'\ufffd=1"], ["-2"]]
