@@ -101,6 +101,17 @@ class Services:
         return frozenset({v2, v1})
 
     @cached_property
+    def api_families(self) -> frozenset[str]:
+        """Which of ShipStation's APIs there are credentials for."""
+        settings = self.settings
+        families = set()
+        if settings.shipstation_api_key is not None:
+            families.add("v2")
+        if settings.shipstation_v1_api_key and settings.shipstation_v1_api_secret:
+            families.add("v1")
+        return frozenset(families)
+
+    @cached_property
     def signing_keys(self) -> KeySet:
         """ShipStation's keys, by id."""
         return KeySet(jwks_fetcher(self.settings.shipstation_jwks_url))

@@ -5,7 +5,7 @@ import hmac
 import json
 import math
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal, TypeAlias
 
@@ -24,7 +24,6 @@ from bridge.store.engine.database import Connection
 from bridge.store.events import Arrival
 from bridge.vendors.shipstation import webhook
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
-from bridge.vendors.shipstation.payloads import record_of
 from bridge.web.throttle import FailedAttemptLimiter
 
 log = structlog.get_logger(__name__)
@@ -109,13 +108,15 @@ def accept(
         return _reject(services, unread, exc)
     event_type = notification.event_type
     _check_signed(services.settings.shipstation_signature, event_type, signature)
-    arrival = replace(unread, event_type=event_type, resource_url=notification.resource_url)
+    url = notification.resource_url
+    arrival = replace(unread, event_type=event_type, resource_url=url)
+    unchecked = replace(arrival, resource_url=url and webhook.storable_url(url))
     if event_type not in EVENT_TYPES:
-        return _ignore(services, arrival)
+        return _ignore(services, unchecked)
     try:
-        _check_content(notification, services.shipstation_origins)
+        _check_content(notification, services)
     except PayloadError as exc:
-        return _reject(services, arrival, exc)
+        return _reject(services, unchecked, exc)
     return _receive(services, arrival)
 
 
@@ -176,14 +177,17 @@ def _note_unverified(error: AuthenticationError) -> None:
     )
 
 
-def _check_content(notification: webhook.Notification, origins: Collection[str]) -> None:
+def _check_content(notification: webhook.Notification, services: Services) -> None:
     if notification.inline_rows:
-        for row in notification.inline_rows:
-            record_of("inline_row", row)
-    elif notification.resource_url is None:
+        return
+    if notification.resource_url is None:
         raise PayloadError(f"{notification.event_type} has no resource_url")
-    else:
-        webhook.check_resource_url(notification.resource_url, configured=origins)
+    webhook.check_pointer(
+        notification.resource_url,
+        family=EVENT_TYPES[notification.event_type].family,
+        families=services.api_families,
+        configured=services.shipstation_origins,
+    )
 
 
 def _receive(services: Services, arrival: Arrival) -> Answer:

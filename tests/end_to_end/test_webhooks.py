@@ -435,7 +435,7 @@ def test_body_that_is_no_notification_is_rejected_and_only_what_we_read_is_kept(
     [event] = [event for event in each_door.events() if event["id"] not in before]
     row = _stored(each_door, event["id"])
     assert (row.status, row.reason, row.due_at) == ("rejected", reason, None)
-    assert bytes(row.body) in (raw, b"", b'"\\u2026"')
+    assert bytes(row.body) in (raw, b"", '"…"'.encode())
 
 
 FOREIGN_URLS = [
@@ -474,19 +474,30 @@ def test_pointer_to_elsewhere_is_kept_as_rejected_and_never_fetched(door: Stack,
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("event_type", "url"),
     [
-        "https://api.shipstation.com/v2/labels?batch_id=se-1",
-        "https://ssapi.shipstation.com/shipments?batchId=1&includeShipmentItems=False",
-        "https://ssapi12.shipstation.com/shipments?batchId=1&includeShipmentItems=False",
+        ("LABEL_CREATED_V2", "https://api.shipstation.com/v2/labels?batch_id=se-1"),
+        ("SHIP_NOTIFY", "https://ssapi.shipstation.com/shipments?batchId=1"),
+        ("SHIP_NOTIFY", "https://ssapi12.shipstation.com/shipments?batchId=1"),
     ],
 )
 def test_shipstations_own_hosts_are_accepted_with_or_without_a_number(
-    door: Stack, url: str
+    door: Stack, event_type: str, url: str
 ) -> None:
-    answer = _post(door, {"resource_url": url, "resource_type": "SHIP_NOTIFY"})
+    answer = door.send({"resource_url": url, "resource_type": event_type})
 
     assert (answer.status, answer.json["status"]) == (202, "received")
+
+
+@pytest.mark.parametrize(
+    "path", ["/v2/labels", "/v2/labels?batch_id=se-1", "/shipments", "/shipments?page=2"]
+)
+def test_v1_event_opens_no_list_of_v2_and_no_whole_list(door: Stack, path: str) -> None:
+    url = f"{door.simulator.url}{path}"
+
+    answer = _post(door, {"resource_url": url, "resource_type": "SHIP_NOTIFY"})
+
+    _assert_refused(answer, 400, "foreign_url")
 
 
 def test_body_over_the_limit_is_refused_with_its_length_told_and_in_chunks(door: Stack) -> None:

@@ -1,9 +1,9 @@
-"""What arrives at the door: who sent it (signature), what it is (event type), and whether its URL
-may be fetched. Pure.
+"""What a webhook says: who sent it (signature), what it is (event type), and whether its URL may be
+fetched. Pure.
 
 Unknown to us: the exact format of the timestamp header (so the raw text is signed over and read
 leniently), the resource_url of FULFILLMENT_REJECTED_V2 and of V1's FULFILLMENT_SHIPPED (so any
-listed path will do), and any other host than those below."""
+listed path of its API will do), and any other host than those below."""
 
 import base64
 import json
@@ -30,15 +30,48 @@ SIGNED_HEADERS = (
 )
 TOLERANCE = timedelta(minutes=5)
 INLINE_FULFILLMENTS = "INLINE_FULFILLMENTS"
+_EVENT_TYPE = re.compile(r"[A-Za-z0-9_]{1,64}", re.ASCII)
 _KEPT_FIELDS = {"resource_type", "resource_url", "notify_order_source", *InlineRow.model_fields}
 _VENDOR_ORIGIN = re.compile(r"https://(api|ssapi[0-9]*)\.shipstation\.com", re.ASCII)
-_PATHS = r"/v2/(?:labels|fulfillments|shipments)(?:/[A-Za-z0-9-]+)?|/(?:shipments|fulfillments|orders)(?:/[0-9]+)?"
-_PADDING, _SHA256 = PKCS1v15(), SHA256()
+_PATHS = {
+    "v2": r"/v2/(?:labels|fulfillments|shipments)(?P<v2_id>/[A-Za-z0-9-]+)?",
+    "v1": r"/(?:shipments|fulfillments|orders)(?P<v1_id>/[0-9]+)?",
+}
+_FILTERS = frozenset(
+    {
+        "batchid",
+        "importbatch",
+        "importbatchid",
+        "shipmentid",
+        "labelid",
+        "fulfillmentid",
+        "orderid",
+        "orderkey",
+        "ordernumber",
+        "salesorderid",
+        "externalshipmentid",
+        "shipmentnumber",
+        "trackingnumber",
+    }
+)
+"""Parameters that narrow a list to what one webhook is about, without case and underscores. Others
+narrow nothing that matters, or are ignored by the vendor, which then lists the whole account."""
+
+_STORED_PARAMETERS = _FILTERS | {"includeshipmentitems", "storeid", "page", "pagesize"}
+MAX_INLINE_ROWS = 500
+"""As many as ShipStation takes in one page of fulfillments."""
+
+_LONGEST_FIELDS = {"shipment_id": 64, "tracking_number": 100, "carrier_code": 64}
+_PADDING = PKCS1v15()
+_SHA256 = SHA256()
 _STANDARD_BASE64 = str.maketrans("-_", "+/")
 # The query: printable, without `"`, `#`, `<`, `>`, `\` and the backtick, which two parsers could
 # read differently.
 _RESOURCE_URL = re.compile(
-    rf"(?P<origin>https?://[A-Za-z0-9.:\[\]-]+)(?:{_PATHS})(?:\?[!$-;=?-\[\]-_a-~]*)?", re.ASCII
+    r"(?P<origin>https?://[A-Za-z0-9.:\[\]-]+)"
+    rf"(?:(?P<v2>{_PATHS['v2']})|(?P<v1>{_PATHS['v1']}))"
+    r"(?:\?(?P<query>[!$-;=?-\[\]-_a-~]*))?",
+    re.ASCII,
 )
 
 
@@ -61,22 +94,34 @@ def identify(raw: bytes) -> Notification:
         raise PayloadError("the body is not JSON", reason=Reason.BAD_JSON) from exc
     if not isinstance(body, dict):
         raise PayloadError("the body is not a JSON object")
-    if "resource_type" not in body and isinstance(rows := body.get("fulfillments"), list) and rows:
-        # Each row in full or none at all: the sender hears of a bad row while it can still mend it.
-        return Notification(
-            INLINE_FULFILLMENTS, None, tuple(record_of("inline_row", row).body for row in rows)
-        )
+    rows = body.get("fulfillments")
+    if "resource_type" not in body and isinstance(rows, list) and rows:
+        return Notification(INLINE_FULFILLMENTS, None, _inline_rows(rows))
     event_type, url = body.get("resource_type"), body.get("resource_url")
-    if not isinstance(event_type, str) or not re.fullmatch(
-        r"[A-Za-z0-9_]{1,64}", event_type, re.ASCII
-    ):
+    if not isinstance(event_type, str) or not _EVENT_TYPE.fullmatch(event_type):
         raise PayloadError(
-            "the body has no resource_type of letters, digits and underscores, nor a list of fulfillments"
+            "the body has no resource_type of at most 64 letters, digits and underscores, nor a"
+            " list of fulfillments"
         )
     # No database stores a NUL or half a character, and no URL has one.
     if url is not None and not (isinstance(url, str) and url.isprintable()):
         raise PayloadError("resource_url is not a plain text")
     return Notification(event_type, url)
+
+
+def _inline_rows(rows: list[Any]) -> tuple[dict[str, Any], ...]:
+    """Each row in full or none at all: the sender hears of a bad row while it can still correct
+    it."""
+    if len(rows) > MAX_INLINE_ROWS:
+        raise PayloadError(f"fulfillments: has {len(rows)} rows; send at most {MAX_INLINE_ROWS}")
+    bodies = [record_of("inline_row", row).body for row in rows]
+    for number, body in enumerate(bodies):
+        for name, longest in _LONGEST_FIELDS.items():
+            if len(str(body[name])) > longest:
+                raise PayloadError(
+                    f"fulfillments[{number}].{name}: has more than {longest} characters"
+                )
+    return tuple(bodies)
 
 
 def storable(raw: bytes) -> bytes:
@@ -86,9 +131,38 @@ def storable(raw: bytes) -> bytes:
     try:
         body = json.loads(raw.decode("utf-8-sig"))
         kept = outline(body, _KEPT_FIELDS)
-        return raw if kept == body else json.dumps(kept).encode()
+        if isinstance(kept, dict) and isinstance(kept.get("resource_url"), str):
+            kept["resource_url"] = storable_url(kept["resource_url"])
+        if kept == body:
+            return raw
+        text = json.dumps(kept, ensure_ascii=False)
+        if len(text) > len(raw) and isinstance(kept, dict):
+            # An outline of many small values can be longer than they were.
+            known = {name: value for name, value in kept.items() if name in _KEPT_FIELDS}
+            text = json.dumps(known, ensure_ascii=False)
+        return text.encode(errors="replace")
     except (ValueError, RecursionError):
         return b""
+
+
+def storable_url(url: str) -> str:
+    """A URL that nobody checked, as it may be stored: of its query only parameters that we know,
+    with values that can be an id."""
+    address, mark, query = url.partition("?")
+    if not mark:
+        return url
+    kept = [part for part in query.split("&") if _is_storable(part)]
+    return f"{address}?{'&'.join(kept)}" if kept else address
+
+
+def _is_storable(parameter: str) -> bool:
+    name, _, value = parameter.partition("=")
+    is_id = re.fullmatch(r"[A-Za-z0-9-]{0,64}", value, re.ASCII)
+    return _plain_name(name) in _STORED_PARAMETERS and is_id is not None
+
+
+def _plain_name(parameter: str) -> str:
+    return parameter.replace("_", "").lower()
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -98,9 +172,8 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return dict(pairs)
 
 
-_STRICT = json.JSONDecoder(
-    object_pairs_hook=_without_duplicates, parse_constant=int
-)  # `int` refuses NaN and Infinity, which are not JSON.
+# `int` refuses NaN and Infinity, which are not JSON.
+_STRICT = json.JSONDecoder(object_pairs_hook=_without_duplicates, parse_constant=int)
 
 
 def is_shipstation_origin(origin: str, *, configured: Collection[str]) -> bool:
@@ -111,12 +184,38 @@ def is_shipstation_origin(origin: str, *, configured: Collection[str]) -> bool:
 
 def check_resource_url(url: str, *, configured: Collection[str]) -> None:
     """ForeignUrlError unless `url` is a plain address of a list we know, at ShipStation or at an
-    origin in `configured` (`https://host[:port]`)."""
+    origin in `configured` (`https://host[:port]`): our credentials may go there."""
+    _match(url, configured)
+
+
+def check_pointer(
+    url: str, *, family: str, families: Collection[str], configured: Collection[str]
+) -> None:
+    """PayloadError unless a webhook of the API `family` (`v2`, `v1`) may point at `url`: we have
+    credentials for V1 where it is V1's (`families`), the URL is a list of that very API, and
+    narrowed to what a webhook is about. V1's webhooks are unsigned, so their name must not open
+    V2's lists, nor the whole account's."""
+    match = _match(url, configured)
+    if family == "v1" and family not in families:
+        raise PayloadError("this event needs ShipStation V1, whose key and secret are not set")
+    if match[family] is None:
+        raise ForeignUrlError(f"resource_url is of no list of ShipStation {family.upper()}")
+    names = {_plain_name(part.partition("=")[0]) for part in _filled(match["query"] or "")}
+    if match[f"{family}_id"] is None and names.isdisjoint(_FILTERS):
+        raise ForeignUrlError("resource_url is a list without a filter that we know")
+
+
+def _match(url: str, configured: Collection[str]) -> re.Match[str]:
     match = _RESOURCE_URL.fullmatch(url) if len(url) <= 2000 else None
     if match is None or not is_shipstation_origin(match["origin"].lower(), configured=configured):
         raise ForeignUrlError(
             "resource_url is not a plain URL of a list that we know at ShipStation"
         )
+    return match
+
+
+def _filled(query: str) -> list[str]:
+    return [part for part in query.split("&") if part.partition("=")[2]]
 
 
 def is_signed(headers: Mapping[str, str]) -> bool:
@@ -135,15 +234,16 @@ def verify(
     """Return if `raw` was signed by ShipStation within five minutes of `now`, else
     AuthenticationError whose `cause` says what is wrong. `key` may raise KeysUnavailableError.
     https://docs.shipstation.com/apis/docs/guides/webhooks-validation"""
-    key_id, signature, timestamp = (headers.get(name, "").strip() for name in SIGNED_HEADERS)
+    key_id, signature, timestamp = [headers.get(name, "").strip() for name in SIGNED_HEADERS]
     if not (key_id and signature and timestamp):
         raise AuthenticationError("a signature header is missing", cause="signature_missing")
-    if abs(now - _moment(timestamp)) > TOLERANCE:
+    if abs(now - _time_of(timestamp)) > TOLERANCE:
         raise AuthenticationError(
             "the signed timestamp is more than five minutes away from our clock",
             cause="timestamp_stale",
         )
-    if (public_key := key(key_id)) is None:
+    public_key = key(key_id)
+    if public_key is None:
         raise AuthenticationError(
             "the signature names a key that ShipStation does not publish", cause="unknown_key"
         )
@@ -158,15 +258,15 @@ def verify(
         ) from exc
 
 
-def _moment(text: str) -> datetime:
+def _time_of(text: str) -> datetime:
     """ISO 8601 (UTC where it names no zone), or seconds or milliseconds since 1970."""
     try:
         if re.fullmatch(r"[0-9]{9,16}(\.[0-9]{1,9})?", text, re.ASCII):
             seconds = float(text)
             # From 10^11 on it must be milliseconds: as seconds that would be the year 5138.
             return datetime.fromtimestamp(seconds / 1000 if seconds >= 1e11 else seconds, UTC)
-        moment = datetime.fromisoformat(text)
-        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+        signed_at = datetime.fromisoformat(text)
+        return signed_at if signed_at.tzinfo else signed_at.replace(tzinfo=UTC)
     except (ValueError, OverflowError, OSError) as exc:
         raise AuthenticationError(
             "the timestamp header is not a time", cause="timestamp_unreadable"

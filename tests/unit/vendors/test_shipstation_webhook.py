@@ -1,5 +1,5 @@
-"""The door: only ShipStation's own signature, a body of the right shape, and a URL at ShipStation
-get through."""
+"""Only ShipStation's own signature, a body of the right shape, and a URL at ShipStation that the event
+may point at are accepted."""
 
 import base64
 import json
@@ -22,11 +22,15 @@ from bridge.domain.errors import (
 from bridge.domain.reasons import Reason
 from bridge.vendors.shipstation.webhook import (
     INLINE_FULFILLMENTS,
+    MAX_INLINE_ROWS,
     Notification,
+    check_pointer,
     check_resource_url,
     identify,
     is_shipstation_origin,
     is_signed,
+    storable,
+    storable_url,
     verify,
 )
 
@@ -565,3 +569,107 @@ def test_any_text_is_allowed_or_foreign_and_what_is_allowed_begins_at_shipstatio
     assert url.lower().startswith(("https://api.shipstation.com/", "https://ssapi"))
     assert ".shipstation.com/" in url.lower()
     assert "@" not in url.partition("?")[0]
+
+
+# What an event may point at
+
+BOTH = ("v2", "v1")
+V2_URL = "https://api.shipstation.com/v2"
+V1_URL = "https://ssapi7.shipstation.com"
+
+
+def refusal(url: str, family: str, families: tuple[str, ...] = BOTH) -> str | None:
+    try:
+        check_pointer(url, family=family, families=families, configured=())
+    except PayloadError as exc:
+        return str(exc)
+    return None
+
+
+@pytest.mark.parametrize(
+    ("family", "url"),
+    [
+        ("v2", f"{V2_URL}/labels?batch_id=se-1"),
+        ("v2", f"{V2_URL}/labels/se-1"),
+        ("v2", f"{V2_URL}/fulfillments?fulfillment_id=se-1&shipment_id=se-2"),
+        ("v2", f"{V2_URL}/shipments?import_batch_id=6b0d"),
+        ("v1", f"{V1_URL}/shipments?batchId=144015674&includeShipmentItems=False"),
+        ("v1", f"{V1_URL}/shipments?batchID=1"),
+        ("v1", f"{V1_URL}/fulfillments?fulfillmentId=4"),
+        ("v1", f"{V1_URL}/fulfillments/4"),
+        ("v1", f"{V1_URL}/orders?orderNumber=PD1"),
+    ],
+)
+def test_event_points_at_a_narrow_list_of_its_own_api(family: str, url: str) -> None:
+    assert refusal(url, family) is None
+    assert refusal(url, "v1" if family == "v2" else "v2") is not None
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "",
+        "?",
+        "?page=1&page_size=500",
+        "?storeID=17&includeShipmentItems=True",
+        "?sort_by=created_at",
+        "?batch_id=",
+        "?batch_id",
+        "?x_batch_id=1",
+        "?created_at_start=2000-01-01T00:00:00Z",
+    ],
+)
+def test_list_without_a_filter_that_we_know_is_refused(query: str) -> None:
+    assert refusal(f"{V2_URL}/labels{query}", "v2") is not None
+    assert refusal(f"{V1_URL}/shipments{query}", "v1") is not None
+
+
+def test_v1_event_is_refused_where_no_v1_key_is_set() -> None:
+    url = f"{V1_URL}/shipments?batchId=1"
+
+    assert "not set" in (refusal(url, "v1", ("v2",)) or "")
+
+
+# What is kept of a URL and a body that nobody checked
+
+
+@pytest.mark.parametrize(
+    ("url", "kept"),
+    [
+        ("https://x.example/a?batch_id=se-1&page=2", "https://x.example/a?batch_id=se-1&page=2"),
+        ("https://x.example/a?customerName=Jane%20Doe&email=j@x.example", "https://x.example/a"),
+        ("https://x.example/a?batchId=1&name=Jane", "https://x.example/a?batchId=1"),
+        ("https://x.example/a?batchId=Jane%20Doe", "https://x.example/a"),
+        ("https://x.example/a", "https://x.example/a"),
+    ],
+)
+def test_unknown_parameters_of_a_url_are_not_stored(url: str, kept: str) -> None:
+    assert storable_url(url) == kept
+    body = json.dumps({"resource_type": "SHIP_NOTIFY", "resource_url": url}).encode()
+    assert json.loads(storable(body))["resource_url"] == kept
+
+
+def test_what_is_left_of_a_body_is_not_longer_than_the_body() -> None:
+    raw = json.dumps({"unknown": [1] * 10_000}).encode()
+
+    assert len(storable(raw)) <= len(raw)
+
+
+# Bounds of an inline body
+
+
+def inline(count: int = 1, **fields: str) -> bytes:
+    row = {"shipment_id": "se-1", "tracking_number": "1Z1", "carrier_code": "ups"} | fields
+    return json.dumps({"fulfillments": [row] * count}).encode()
+
+
+def test_inline_body_has_a_bounded_number_of_rows() -> None:
+    assert len(identify(inline(MAX_INLINE_ROWS)).inline_rows) == MAX_INLINE_ROWS
+    with pytest.raises(PayloadError, match="send at most 500"):
+        identify(inline(MAX_INLINE_ROWS + 1))
+
+
+@pytest.mark.parametrize("name", ["shipment_id", "tracking_number", "carrier_code"])
+def test_field_that_is_too_long_is_refused_by_name(name: str) -> None:
+    with pytest.raises(PayloadError, match=rf"fulfillments\[0\]\.{name}: has more than"):
+        identify(inline(**{name: "9" * 101}))
