@@ -326,7 +326,7 @@ def test_any_spelling_of_a_notification_comes_back_as_it_was_unless_it_says_more
     door.forget()
     told = {
         "resource_type": "SHIP_NOTIFY" if is_known else "ORDER_NOTIFY",
-        "resource_url": f"{door.simulator.url}/shipments",
+        "resource_url": f"{door.simulator.url}/shipments?batchId=1",
     }
     more = {} if note is None else {"note": note}
     raw = (

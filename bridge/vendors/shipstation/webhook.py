@@ -136,7 +136,7 @@ def storable(raw: bytes) -> bytes:
         if kept == body:
             return raw
         text = json.dumps(kept, ensure_ascii=False)
-        if len(text) > len(raw) and isinstance(kept, dict):
+        if len(text) > 2 * len(raw) and isinstance(kept, dict):
             # An outline of many small values can be longer than they were.
             known = {name: value for name, value in kept.items() if name in _KEPT_FIELDS}
             text = json.dumps(known, ensure_ascii=False)
