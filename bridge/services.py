@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from bridge.domain.errors import SettingsError, StorageError
 from bridge.domain.orders import FulfillmentOrder
 from bridge.logs import mask_values
-from bridge.operations import alert_check, health, heartbeat, repair_runs, subscriptions
+from bridge.operations import alert_check, compare, health, heartbeat, repair_runs, subscriptions
 from bridge.operations.sweep import Sweep
 from bridge.pipeline import find_orders
 from bridge.pipeline.deliver import DeliveryJob
@@ -284,6 +284,10 @@ class Services:
             tasks.append(PeriodicTask(heartbeat.TASK, heartbeat.EVERY, beat.run))
         every = self.settings.reconcile_every
         if every:
+            comparison = compare.Comparison(
+                self.database, self.purple_dot, self.settings.reference_pattern
+            )
+            tasks.append(PeriodicTask(compare.TASK, compare.EVERY, comparison.run))
             sweep = Sweep(self.database, self.fetcher)
             tasks.append(PeriodicTask("sweep", every, partial(sweep.routine, every)))
         return tasks

@@ -52,7 +52,9 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
             since, services.stopping, started_by="person", dry_run=dry_run
         )
         _progress("Purple Dot: orders are compared")
-        orders, differences = compare(database, services.purple_dot, settings, since=since)
+        orders, differences = compare(
+            database, services.purple_dot, pattern=settings.reference_pattern, since=since
+        )
         with database.read() as connection:
             waiting = reports.count_exceptions(connection)
     _progress("")

@@ -4,7 +4,8 @@ Purple Dot's confirmation numbers begin with `PD` and digits; a fulfillment orde
 `#PD1389447/1`. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import datetime
 from enum import StrEnum
 
 UUID = re.compile(
@@ -37,12 +38,14 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class FulfillmentOrder:
-    """`status` is None where Purple Dot does not tell it (its oldest answers)."""
+    """`status` is None where Purple Dot does not tell it (its oldest answers). `created_at` is when
+    it became ready to be fulfilled, where Purple Dot just said so; it is not stored."""
 
     id: str
     reference: str
     status: OrderStatus | None
     lines: tuple[OrderLine, ...]
+    created_at: datetime | None = field(default=None, compare=False)
 
 
 def normalize_reference(text: str) -> str:

@@ -162,7 +162,15 @@ def read_inputs(connection: Connection, rates: Mapping[str, int], *, now: dateti
         stalled=stats.next_work_since(connection),
         missed=sweeps.missed(connection, since=now - timedelta(days=1)).total(),
         lost=lost[0]["problems"] if lost else (),
+        differences=_differences(connection),
     )
+
+
+def _differences(connection: Connection) -> list[tuple[str, str]]:
+    """(reference, sentence) of what the last comparison found."""
+    stored = shared_state.get(connection, shared_state.DIFFERENCES)
+    found = stored[0]["found"] if stored else []
+    return [(row["reference"], f"{row['sentence']} {row['next_step']}") for row in found]
 
 
 def _typical_counts(connection: Connection, last: datetime | None, now: datetime) -> list[int]:

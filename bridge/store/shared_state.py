@@ -15,6 +15,8 @@ SUBSCRIBED = "webhooks_subscribed"
 LOST = "webhooks_lost"
 """What the worker's daily check of the subscriptions found: {"problems": [a sentence for each]};
 empty when all is well."""
+DIFFERENCES = "differences"
+"""What the worker's daily comparison of both sides found: {"found": [a difference as JSON]}."""
 NOTIFIED = "alerts_notified_"
 """Before the hash of an alert URL: which of the problems that it was sent still stand, [kind,
 about, subject] each."""

@@ -9,7 +9,9 @@ import pytest
 
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
-from bridge.operations.compare import compare
+from bridge.operations.alert_check import read_inputs
+from bridge.operations.alerts import problems
+from bridge.operations.compare import Comparison, compare
 from bridge.settings import Settings
 from bridge.simulator import World
 from tests.support.fakes import Clock
@@ -40,7 +42,10 @@ def differences(
     bridge.clock.advance(after_hours * 3600)
     since = bridge.clock.now - timedelta(days=days)
     _looked_at, found = compare(
-        bridge.database, bridge.purple_dot, Settings.load(bridge.environ), since=since
+        bridge.database,
+        bridge.purple_dot,
+        pattern=Settings.load(bridge.environ).reference_pattern,
+        since=since,
     )
     return [(one.what, one.reference) for one in found]
 
@@ -170,9 +175,70 @@ def test_each_difference_says_what_is_so_and_what_to_do(
     _looked_at, [found] = compare(
         bridge.database,
         bridge.purple_dot,
-        Settings.load(bridge.environ),
+        pattern=Settings.load(bridge.environ).reference_pattern,
         since=bridge.clock.now - timedelta(1),
     )
 
     assert found.as_json()["sentence"].startswith("Purple Dot has the order as fulfilled")
     assert found.as_json()["next_step"]
+
+
+# By units
+
+
+def test_part_that_nothing_speaks_of_is_told_though_another_part_has_its_number(
+    bridge: VirtualBridge, world: World
+) -> None:
+    order_id = "9084de1f-0de8-5636-b10e-d77e3dc811e0"
+    parts = [
+        world.add_shipstation_order("10042", [("ALDER-TEE-S", 1)], external_shipment_id=order_id)
+        for _ in range(2)
+    ]
+    first, second = (world.mark_shipped(part, tracking="1Z0000000000000001") for part in parts)
+    bridge.travel(world.fulfillment_shipped_v2(first))  # Before Purple Dot had the order.
+    order = world.add_order(lines=[("ALDER-TEE-S", 2)])
+    bridge.travel(world.fulfillment_shipped_v2(second))
+
+    bridge.clock.advance(7200)
+    _compared, [found] = compare(
+        bridge.database, bridge.purple_dot, pattern=None, since=bridge.clock.now - timedelta(3)
+    )
+
+    assert len(bridge.accepted(order)) == 1
+    assert (found.what, found.units) == ("shipped_not_told", "1 x ALDER-TEE-S")
+
+
+def test_open_order_that_nothing_is_known_of_waits_long_after_a_week(
+    bridge: VirtualBridge, world: World
+) -> None:
+    order = world.add_order()
+
+    assert differences(bridge, after_hours=6 * 24) == []
+    assert differences(bridge, after_hours=2 * 24) == [("waits_long", order.reference)]
+
+
+def test_rest_of_an_order_waits_long_and_is_named(bridge: VirtualBridge, world: World) -> None:
+    order = world.add_order(lines=[("TEE", 2), ("CAP", 1)])
+    bridge.travel(
+        world.label_created_v2(world.buy_labels(world.add_shipstation_order(order, [("TEE", 1)])))
+    )
+    bridge.clock.advance(8 * 24 * 3600)
+
+    _compared, [found] = compare(
+        bridge.database, bridge.purple_dot, pattern=None, since=bridge.clock.now - timedelta(3)
+    )
+
+    assert (found.what, found.units) == ("waits_long", "1 x TEE, 1 x CAP")
+
+
+def test_what_the_worker_finds_is_kept_for_alerts_and_pages(
+    bridge: VirtualBridge, world: World
+) -> None:
+    order = world.add_order()
+    world.fulfill_elsewhere(order)
+
+    Comparison(bridge.database, bridge.purple_dot, None).run(None)
+
+    with bridge.database.read() as connection:
+        inputs = read_inputs(connection, {}, now=bridge.clock.now)
+    assert [problem.name for problem in problems(inputs)] == [order.reference]

@@ -9,6 +9,7 @@ https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-order
 import re
 from collections.abc import Mapping
 from contextlib import suppress
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,6 +28,15 @@ def _text(value: object) -> object:
     if isinstance(value, str):
         return value.replace("\0", "").encode(errors="replace").decode().strip() or None
     return str(value) if type(value) is int else value
+
+
+def _time(value: object) -> datetime | None:
+    """Aware UTC; what can't be read, or names no zone, is not known."""
+    try:
+        time = datetime.fromisoformat(str(value))
+    except ValueError:
+        return None
+    return time.astimezone(UTC) if time.tzinfo else None
 
 
 class _Row(BaseModel):
@@ -51,6 +61,7 @@ class _Line(_Row):
 class _Order(_Row):
     reference: Annotated[str | None, BeforeValidator(_text)] = None
     status: Any = None
+    created_at: Annotated[datetime | None, BeforeValidator(_time)] = None
     line_items: list[_Line] = []
 
 
@@ -91,7 +102,11 @@ def order_of(row: object) -> FulfillmentOrder:
         OrderLine(id=line.id, quantity=line.quantity, sku=line.sku) for line in order.line_items
     )
     return FulfillmentOrder(
-        id=order.id, reference=order.reference or "", status=status, lines=lines
+        id=order.id,
+        reference=order.reference or "",
+        status=status,
+        lines=lines,
+        created_at=order.created_at,
     )
 
 
