@@ -19,6 +19,7 @@ def parcel(
     name: str | None = None,
     url: str | None = None,
     number: str | None = "N1",
+    service: str | None = None,
 ) -> Shipment:
     return Shipment(
         "v2_label",
@@ -28,6 +29,7 @@ def parcel(
         carrier_name=name,
         tracking_url=url,
         tracking_number=number,
+        service_code=service,
     )
 
 
@@ -85,6 +87,93 @@ def test_friendly_name_is_matched_back_to_the_table(name: str, company: str) -> 
     assert CARRIERS.of(parcel(name=name))[0] == company
 
 
+@pytest.mark.parametrize(
+    ("code", "company"),
+    [
+        ("rm_cnd_walleted", "Royal Mail"),
+        ("pf_cnd_walleted", "Parcelforce"),
+        ("evri_cnd_walleted", "Evri"),
+        ("dpd_cnd_walleted", "DPD"),
+        ("yodel_walleted", "Yodel"),
+        ("dpdwallet", "DPD"),
+        ("dhl_ecommerce_wallet", "DHL eCommerce"),
+        ("seko_ltl_walleted", "SEKO"),
+        ("fedex_uk_walleted", "FedEx"),
+        ("fedex_walleted_ca", "FedEx"),
+        ("ups_ca_walleted", "UPS"),
+        ("ups_ca", "UPS"),
+        ("yodel_tracked_walleted", "Yodel"),
+        ("gls_us", "GLS US"),
+        ("canpar", "Canpar"),
+        ("FedExDefault", "FedEx"),
+    ],
+)
+def test_code_of_shipstations_own_accounts_finds_its_carrier(code: str, company: str) -> None:
+    assert CARRIERS.of(parcel(code))[0] == company
+    assert CARRIERS.unknown(parcel(code)) is None
+
+
+@pytest.mark.parametrize("code", ["my_van_walleted", "upsala_walleted", "xx_walleted", "ups_bags"])
+def test_code_that_only_looks_like_one_of_theirs_finds_none(code: str) -> None:
+    assert CARRIERS.row(code) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "company"),
+    [
+        ("FedEx Ground", "FedEx"),
+        ("UPS Next Day Air", "UPS"),
+        ("ups® ground", "UPS"),
+        ("USPS Priority Mail", "USPS"),
+        ("Royal Mail Tracked 24", "Royal Mail"),
+        ("DPD Local Next Day", "DPD Local"),
+        ("Stamps.com First Class", "USPS"),
+        ("DHL Express Worldwide", "DHL Express"),
+    ],
+)
+def test_name_with_its_service_finds_its_carrier(name: str, company: str) -> None:
+    assert CARRIERS.of(parcel(name=name))[0] == company
+
+
+@pytest.mark.parametrize("name", ["UPS Couriers of Leeds", "FedEx Bikes", "Upstate Ground", "UPSY"])
+def test_name_that_only_begins_like_a_carriers_stays_as_it_is(name: str) -> None:
+    assert CARRIERS.of(parcel(name=name)) == (name, None)
+
+
+@pytest.mark.parametrize("service", ["globalpost_economy", "globalpost_priority", "gp_plus"])
+def test_service_of_another_carrier_goes_before_the_accounts_code(service: str) -> None:
+    assert CARRIERS.of(parcel("stamps_com", service=service)) == ("GlobalPost", None)
+
+
+@pytest.mark.parametrize("service", ["usps_ground_advantage", "rm_cnd_walleted_gp_eu", None])
+def test_any_other_service_leaves_the_code_to_speak(service: str | None) -> None:
+    assert CARRIERS.of(parcel("stamps_com", service=service))[0] == "USPS"
+
+
+def test_page_of_one_country_is_not_sent_for_another() -> None:
+    assert CARRIERS.of(parcel("postnl_de")) == ("PostNL", None)
+    assert CARRIERS.of(parcel("ups_de"))[1] == "https://www.ups.com/track?tracknum=N1"
+
+
+def test_account_teaches_names_of_codes_that_the_table_does_not_hold() -> None:
+    carriers = Carriers()
+    carriers.learn(
+        {
+            "se_courier_x": "Courier X by ShipStation",
+            "my_ups": "UPS from ShipStation",
+            "ups": "Our account at U.P.S.",
+            "nameless": "Other",
+        }
+    )
+
+    assert carriers.of(parcel("se_courier_x")) == ("Courier X", None)
+    assert carriers.of(parcel("my_ups"))[1] == "https://www.ups.com/track?tracknum=N1"
+    assert carriers.of(parcel("ups"))[0] == "UPS"
+    assert carriers.of(parcel("nameless"))[0] == "Nameless"
+    assert carriers.unknown(parcel("se_courier_x")) is None
+    assert carriers.unknown(parcel("nameless")) == "nameless"
+
+
 def test_name_that_a_person_chose_goes_before_the_code() -> None:
     assert CARRIERS.of(parcel("usps", name="FedEx"))[0] == "FedEx"
 
@@ -129,6 +218,23 @@ def test_labels_own_link_goes_first() -> None:
 
 
 @pytest.mark.parametrize(
+    ("code", "url", "sent"),
+    [
+        ("stamps_com", "https://www.goglobalpost.com/track-detail/?t=N1", False),
+        ("ups", "https://tools.usps.com/go/x?tLabels=N1", False),
+        ("dhl_ecommerce", "https://www.dhl.com/track?n=N1", True),
+        ("dpd_uk", "https://track.dpd.co.uk/parcels/N1", True),
+        ("ups", "https://track.shop.example/N1", True),
+        ("my_van", "https://www.ups.com/track?tracknum=N1", True),
+    ],
+)
+def test_labels_own_link_must_fit_the_carrier_that_is_named(
+    code: str, url: str, sent: bool
+) -> None:
+    assert CARRIERS.of(parcel(code, url=url))[1] == (url if sent else None)
+
+
+@pytest.mark.parametrize(
     "url",
     [
         "javascript:alert(1)",
@@ -158,7 +264,7 @@ def test_number_is_url_encoded() -> None:
 
 
 @given(
-    row=st.sampled_from([row for row in TABLE if row["link"]]),
+    row=st.sampled_from([r for r in TABLE if r["link"] and r["certainty"] != "guess"]),
     number=st.text(min_size=1).filter(str.isprintable),
 )
 def test_link_holds_exactly_its_number(row: Row, number: str) -> None:
@@ -169,6 +275,11 @@ def test_link_holds_exactly_its_number(row: Row, number: str) -> None:
     assert url.isascii()
     assert urlsplit(url).hostname == urlsplit(before).hostname
     assert unquote(url[len(before) : len(url) - len(after)]) == number
+
+
+@pytest.mark.parametrize("row", [row for row in TABLE if row["certainty"] == "guess"])
+def test_link_that_is_only_a_guess_is_not_sent(row: Row) -> None:
+    assert link(row, "N1") is None
 
 
 @given(number=st.text(), code=st.text(), name=st.none() | st.text(), url=st.none() | st.text())
@@ -197,9 +308,7 @@ def test_every_row_says_where_it_was_seen_and_how_certain_it_is() -> None:
     assert all(row["certainty"] != "sure" for row in TABLE if "guess" in row["source"])
 
 
-def test_every_row_has_a_code_a_name_and_no_link_or_a_secure_one_with_one_place_for_the_number() -> (
-    None
-):
+def test_every_row_has_a_code_a_name_and_a_secure_link_with_one_place_for_the_number() -> None:
     assert all(row["codes"].split() and row["company"] for row in TABLE)
     assert all(
         row["link"].startswith("https://") and row["link"].count("{n}") == 1
