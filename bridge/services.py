@@ -64,12 +64,10 @@ class Services:
     wrap: Callable[[ApiClient], ApiClient] = _as_it_is
 
     @classmethod
-    def open(cls, settings: Settings, *, busy_timeout: float = 30.0) -> Self:
+    def open(cls, settings: Settings, *, patience: float = 30.0, pool_size: int = 4) -> Self:
         """With its database. A SQLite file is created or upgraded on the way; on PostgreSQL that is
         left to `bridge migrate`. Raises SettingsError and StorageError."""
-        database = Database(
-            settings.database_url, pool_size=settings.worker_threads + 4, busy_timeout=busy_timeout
-        )
+        database = Database(settings.database_url, pool_size=pool_size, patience=patience)
         services = cls(settings, database)
         mask_values(_secrets_of(settings))
         try:

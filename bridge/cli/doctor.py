@@ -37,7 +37,7 @@ def doctor(contract: bool, as_json: bool) -> None:
     Each line says ok, warn or fail, and what to do. Exit code 0: all ok, 1: at worst a warning, 2:
     something fails."""
     settings, problems = Settings.load_lenient()
-    with closing(Database(settings.database_url, busy_timeout=5.0)) as database:
+    with closing(Database(settings.database_url, patience=5.0)) as database:
         findings = list(_findings(settings, problems, database, contract=contract))
     worst = max(STATUSES.index(finding.status) for finding in findings)
     lines = [line for finding in findings for line in _lines(finding)]

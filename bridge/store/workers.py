@@ -19,6 +19,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 
 from bridge.domain.errors import StorageError
 from bridge.store.engine.database import Database
+from bridge.store.engine.driver_errors import not_taken
 from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import workers
 
@@ -69,14 +70,14 @@ def _take_advisory_lock(database: Database, number: int) -> WorkerName | None:
             connection.close()
             return None
     except DBAPIError as exc:
-        raise StorageError(
-            "the database can't be reached to take a worker's name", retry_after=5
-        ) from exc
+        raise not_taken(exc) from exc
 
     def is_held() -> bool:
         try:
             connection.execute(text("SELECT 1"))
-        except SQLAlchemyError:  # A broken connection, or the same asked once more: it never connects anew, as the lock is gone.
+        except SQLAlchemyError:
+            # A broken connection, or the same asked once more: it never connects anew, as the lock
+            # is gone.
             return False
         return True
 

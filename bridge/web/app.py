@@ -31,16 +31,18 @@ log = structlog.get_logger(__name__)
 
 Answer: TypeAlias = tuple[Response, int, Mapping[str, str]]
 
-_BUSY_TIMEOUT = 5.0
-"""ShipStation waits ten seconds for its answer; a lock that lasts longer is answered with 503, and
-it sends the webhook again."""
+_PATIENCE = 4.5
+"""ShipStation waits ten seconds for its answer. A database that does not answer for so many seconds
+is answered with 503, and ShipStation sends the webhook again."""
+_CONNECTIONS = 2
+"""To PostgreSQL, for each process that answers HTTP; twice as many while many webhooks come."""
 
 
 def create_app(settings: Settings | None = None) -> Flask:
     """The receiver as a WSGI application. Raises SettingsError when the settings are wrong."""
     settings = settings or Settings.load()
     configure_logs(settings.log_format, settings.log_level)
-    services = Services.open(settings, busy_timeout=_BUSY_TIMEOUT)
+    services = Services.open(settings, patience=_PATIENCE, pool_size=_CONNECTIONS)
     # Built before there are threads, as two of them might build it twice.
     _ = (services.signing_keys, services.event_job)
     app = Flask("bridge", static_folder=None)

@@ -16,6 +16,7 @@ from bridge.pipeline.process_event import EventJob
 from bridge.store import deliveries, events, leases, restores, workers
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection, Database
+from bridge.store.engine.sqlite import ReplacedError
 from bridge.vendors.rate_limit import calls_in
 from bridge.worker.periodic import PeriodicTasks
 
@@ -87,6 +88,8 @@ class Worker:
             with ThreadPoolExecutor(self.threads, thread_name_prefix="job") as pool:
                 self._loop(pool, once=once)
         finally:
+            # The loop may have ended by an error; the others stop as well.
+            self.stopping.set()
             self._stopped.set()
             for thread in background:
                 thread.join()
@@ -101,6 +104,8 @@ class Worker:
                 seconds_until_due = {} if self._is_busy() else self._seconds_until_due()
                 due = {queue for queue, seconds in seconds_until_due.items() if seconds <= 0}
                 started = self._claim_and_submit(pool, due)
+            except ReplacedError:
+                raise  # Whatever this process still wrote would be lost.
             except StorageError as exc:
                 log.warning("worker_waits_for_database", error=str(exc))
                 self._changed.wait(_DATABASE_RETRY_SECONDS)

@@ -48,7 +48,7 @@ def file(tmp_path: Path) -> Path:
 
 
 def trouble(url: str, *, work: Callable[[Database], Any]) -> StorageError:
-    database = Database(url, busy_timeout=0.05)
+    database = Database(url, patience=0.05)
     with pytest.raises(StorageError) as caught:
         work(database)
     database.close()
@@ -146,7 +146,7 @@ def test_locked_database_is_a_storage_error(file: Path) -> None:
 def test_writer_of_this_process_is_not_waited_for_without_end(file: Path) -> None:
     """On SQLite, where one process writes one thing at a time."""
     with (
-        closing(Database(f"sqlite:///{file}", busy_timeout=0.05)) as database,
+        closing(Database(f"sqlite:///{file}", patience=0.05)) as database,
         database.begin(),
         ThreadPoolExecutor(1) as pool,
     ):

@@ -18,6 +18,7 @@ from bridge.domain.errors import LeaseLostError, StorageError
 from bridge.store import events
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
+from bridge.store.engine.driver_errors import WaitedTooLongError
 from bridge.store.engine.group_commit import GroupCommit
 from bridge.store.tables import workers
 from tests.support.rows import rows
@@ -37,7 +38,7 @@ def file(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def sqlite(file: Path) -> Iterator[Database]:
-    with closing(Database(f"sqlite:///{file}", busy_timeout=5)) as database:
+    with closing(Database(f"sqlite:///{file}", patience=5)) as database:
         yield database
 
 
@@ -48,7 +49,7 @@ def pool() -> Iterator[ThreadPoolExecutor]:
 
 
 def a_group(database: Database, *, most: int = 64) -> GroupCommit:
-    return GroupCommit(database.begin, patience=database.busy_timeout, most=most)
+    return GroupCommit(database.begin, patience=database.patience, most=most)
 
 
 def store(name: str, *, then: Exception | None = None) -> Work:
@@ -294,7 +295,7 @@ def test_locked_database_is_everybodys_storage_error_after_its_timeout(
     file: Path, pool: ThreadPoolExecutor
 ) -> None:
     with (
-        closing(Database(f"sqlite:///{file}", busy_timeout=0.2)) as database,
+        closing(Database(f"sqlite:///{file}", patience=0.2)) as database,
         closing(sqlite3.connect(file, isolation_level=None)) as hog,
     ):
         group = a_group(database)
@@ -305,7 +306,7 @@ def test_locked_database_is_everybodys_storage_error_after_its_timeout(
         ]
         hog.execute("ROLLBACK")
 
-        assert [type(error) for error in errors] == [StorageError] * 8
+        assert [type(error) for error in errors] == [WaitedTooLongError] * 8
         assert group.waiting() == 0
         assert group.run(store("later"))
         assert stored(database) == ["later"]
@@ -314,7 +315,7 @@ def test_locked_database_is_everybodys_storage_error_after_its_timeout(
 def test_who_waited_too_long_leaves_and_is_not_written_later(
     file: Path, pool: ThreadPoolExecutor
 ) -> None:
-    with closing(Database(f"sqlite:///{file}", busy_timeout=0.1)) as database:
+    with closing(Database(f"sqlite:///{file}", patience=0.1)) as database:
         group = a_group(database)
         with held_up(group, pool) as leader:
             errors = [
@@ -322,7 +323,7 @@ def test_who_waited_too_long_leaves_and_is_not_written_later(
                 for one in [pool.submit(group.run, store(f"w{number}")) for number in range(3)]
             ]
 
-        assert [type(error) for error in errors] == [StorageError] * 3
+        assert [type(error) for error in errors] == [WaitedTooLongError] * 3
         assert "another writer of this process" in str(errors[0])
         assert leader.result(10)
         assert stored(database) == ["leader"]

@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 from sqlalchemy import Connection
 
 from bridge.domain.errors import StorageError
-from bridge.store.engine.driver_errors import storage_errors
+from bridge.store.engine.driver_errors import WaitedTooLongError, storage_errors
 
 T = TypeVar("T")
 
@@ -68,7 +68,7 @@ class GroupCommit:
                 return
             if write in self._waiting:
                 self._waiting.remove(write)
-                raise StorageError(
+                raise WaitedTooLongError(
                     "the database can't take it: another writer of this process holds it",
                     retry_after=5,
                 )
@@ -85,7 +85,9 @@ class GroupCommit:
             for write in group:
                 write.is_committed = True
         except Exception as exc:  # noqa: BLE001  # each of the group raises it in its own thread
-            group = group or self._take(1)
+            # Whoever stands behind one that waited in vain would do so as well.
+            most = len(self._waiting) if isinstance(exc, WaitedTooLongError) else 1
+            group = group or self._take(max(1, most))
             for write in group:
                 write.error = exc
         finally:
@@ -154,7 +156,8 @@ class _QueuedWrite(Generic[T]):
     def outcome(self) -> T:
         if isinstance(self.error, StorageError):
             # One error may be that of many threads, so each raises its own.
-            raise StorageError(str(self.error), retry_after=self.error.retry_after) from self.error
+            kind = type(self.error)
+            raise kind(str(self.error), retry_after=self.error.retry_after) from self.error
         if self.error is not None:
             raise self.error
         if not self.is_committed:

@@ -17,28 +17,34 @@ _MIGRATIONS = Path(__file__).parent / "migrations"
 _LOCK = 0x5044534D
 """Advisory lock of PostgreSQL that one migrating process holds; the others wait and then find
 nothing left to do."""
+_LOCK_WAIT_SECONDS = 20
 
 
 def upgrade(database: Database, revision: str = "head") -> None:
     """Bring the database to `revision`, in one transaction. StorageError when it can't be reached
     or written, or is newer than we."""
+    database.check_not_lost()
     with database.read() as connection:
         found = current(connection)
         if revision == "head" and found == newest():
             return  # A process that starts must not wait for whoever writes.
     if found and found not in versions():
         raise StorageError(
-            f"the database is at version {found}, of newer software; install that, or take the database back with it"
+            f"the database is at version {found}, of newer software; "
+            "install that, or take the database back with it"
         )
-    with database.begin() as connection:
+    with database.begin(is_limited=False) as connection:
         if not database.is_sqlite:
+            connection.execute(text("SET LOCAL statement_timeout = 0; SET LOCAL lock_timeout = 0"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": _LOCK})
+            # A table that somebody else holds must not stand still behind us for long.
+            connection.execute(text(f"SET LOCAL lock_timeout = '{_LOCK_WAIT_SECONDS}s'"))
         _alembic(connection, "upgrade", revision)
 
 
 def downgrade(database: Database, revision: str) -> None:
     """Bring the database back to an older version; `base` empties it."""
-    with database.begin() as connection:
+    with database.begin(is_limited=False) as connection:
         _alembic(connection, "downgrade", revision)
 
 
