@@ -62,7 +62,7 @@ def database(run: Run, env: Mapping[str, str]) -> Any:
             now = datetime.now(UTC)
             workers.beat(connection, "worker-1", started_at=now, now=now)
             periodic.take(connection, "sweep", every=timedelta(minutes=15), now=now)
-            periodic.done(connection, "sweep", now=now)
+            periodic.note_done(connection, "sweep", now=now)
         yield database
 
 

@@ -409,7 +409,7 @@ def test_a_version_that_is_added_later_is_found_and_run(
     later = NEXT_VERSION.format(previous=steps()[-1])
     (migrations / "versions" / "9999_later.py").write_text(later)
     monkeypatch.setattr(migrate, "_MIGRATIONS", migrations)
-    monkeypatch.setattr(migrate, "_versions", migrate._versions.__wrapped__)
+    monkeypatch.setattr(migrate, "versions", migrate.versions.__wrapped__)
     migrate.upgrade(first, steps()[-1])
     before = contents(first)
 

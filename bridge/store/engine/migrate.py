@@ -65,7 +65,7 @@ def newest() -> str:
 
 @cache
 def versions() -> list[str]:
-    """All of them, the oldest first. Each migration's file begins with its version, and their order is that of the versions."""
+    """All of them, the oldest first: each migration's file begins with its version."""
     return sorted(
         file.name.partition("_")[0] for file in (_MIGRATIONS / "versions").glob("[0-9]*_*.py")
     )
