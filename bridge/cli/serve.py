@@ -25,7 +25,13 @@ from bridge.cli.processes import (
 )
 @bind_option
 @workers_option
-@click.option("--fd", "descriptors", type=int, multiple=True, hidden=True)
+@click.option(
+    "--fd",
+    "descriptors",
+    type=int,
+    multiple=True,
+    help="Serve on this socket, which is open already, instead of opening one.",
+)
 def serve(descriptors: tuple[int, ...], **options: object) -> None:
     """The receiver alone, under gunicorn."""
     from bridge.cli.server import Server

@@ -1,10 +1,8 @@
 """A copy of a SQLite ledger while it is in use. It bears a mark, by which a worker knows later that
 it was put back: see restores."""
 
-import os
 import shlex
 import sqlite3
-import tempfile
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +11,7 @@ from sqlalchemy import URL
 
 from bridge.domain.errors import RefusedError, StorageError
 from bridge.store.engine.database import Database
+from bridge.store.engine.files import replaced
 
 _STEP = 1000
 """Pages copied at a time; other processes read and write meanwhile."""
@@ -38,13 +37,8 @@ def copy(database: Database, target: Path, *, overwrite: bool) -> int:
     if target.exists() and not overwrite:
         raise RefusedError(f"{target} is there already; choose another name, or say --overwrite")
     try:
-        handle, unfinished = tempfile.mkstemp(prefix=f".{target.name}-", dir=target.parent)
-        os.close(handle)
-        try:
-            _copy(str(database.url.database), unfinished)
-            Path(unfinished).replace(target)
-        finally:
-            Path(unfinished).unlink(missing_ok=True)
+        with replaced(target) as draft:
+            _copy(str(database.url.database), str(draft))
     except (OSError, sqlite3.Error) as exc:
         raise StorageError(f"the copy could not be made, and {target} is as it was: {exc}") from exc
     return target.stat().st_size

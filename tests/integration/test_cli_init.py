@@ -129,10 +129,49 @@ def test_without_input_what_is_missing_or_refused_writes_nothing(
 ) -> None:
     given = {name: value for name, value in simulator.env().items() if name != missing}
 
-    for env in (given, given | {missing: "a-secret-of-nobody"}):
+    for env, exit_code in ((given, 2), (given | {missing: "a-secret-of-nobody"}, 1)):
         result = init("--no-input", env=env)
-        assert (result.exit_code, Path(".env").exists()) == (1, False)
+        assert (result.exit_code, Path(".env").exists()) == (exit_code, False)
         assert "a-secret-of-nobody" not in result.output
+
+
+def test_without_input_all_that_is_missing_is_named_at_once_and_v2_first(init: Init) -> None:
+    result = init("--no-input")
+
+    assert result.exit_code == 2
+    assert "BRIDGE_SHIPSTATION_API_KEY: is missing, and so is the V1 pair" in result.output
+    assert "BRIDGE_PURPLE_DOT_ACCESS_TOKEN: is missing" in result.output
+
+
+def test_console_password_and_secret_key_are_made_and_not_shown(init: Init) -> None:
+    result = init(answers=(V2, ENTER, PD))
+
+    settings = written()
+    assert settings.console_password is not None
+    assert settings.secret_key is not None
+    assert settings.console_password.get_secret_value() not in result.output
+    assert settings.secret_key.get_secret_value() not in result.output
+
+
+def test_secret_in_a_file_is_not_asked_for(
+    init: Init, simulator: Simulator, tmp_path: Path
+) -> None:
+    (tmp_path / "token").write_text(PD)
+    given = simulator.env()
+    del given["BRIDGE_PURPLE_DOT_ACCESS_TOKEN"]
+    name = "BRIDGE_PURPLE_DOT_ACCESS_TOKEN_FILE"
+
+    result = init("--no-input", env=given | {name: str(tmp_path / "token")})
+
+    assert result.exit_code == 0, result.output
+    assert written().purple_dot_access_token.get_secret_value() == PD
+
+
+def test_every_setting_is_printed_with_its_default(init: Init, project: Path) -> None:
+    example = (project / "deploy" / "env.example").read_text()
+
+    assert init("--print").output == example
+    assert not Path(".env").exists()
 
 
 def test_another_mistake_in_the_environment_is_told_and_nothing_is_written(
@@ -255,14 +294,16 @@ def test_at_a_terminal_secrets_are_not_echoed(where: Mapping[str, str], tmp_path
 
     try:
         for question, answer in (
-            ("V2 API key", V2),
-            ("V1 API key", ENTER),
-            ("Purple Dot access token", PD),
+            ("V2 API key (", V2),
+            ("V1 API key (", ENTER),
+            ("Purple Dot access token (", PD),
+            ("Begin with a dry run", "y"),
+            ("Send alerts to", "nowhere"),
+            ("is no Apprise URL", ENTER),
+            ("Public address", ENTER),
         ):
             wait_until(
-                lambda question=question: (
-                    f"{question} (" in read() and seen.rstrip().endswith("):")
-                ),
+                lambda question=question: question in read() and seen.rstrip().endswith(":"),
                 20,
                 f"the question for the {question}",
             )
@@ -275,6 +316,7 @@ def test_at_a_terminal_secrets_are_not_echoed(where: Mapping[str, str], tmp_path
         os.close(terminal)
 
     assert (tmp_path / ".env").exists(), seen
+    assert "BRIDGE_DRY_RUN=true" in (tmp_path / ".env").read_text()
     assert not any(secret in seen for secret in SECRETS)
 
 
