@@ -61,7 +61,9 @@ class Delivery:
 @dataclass(frozen=True, slots=True)
 class Draft:
     """A delivery about to be written: a decided action (create or held), or None while its order is
-    still being looked for. What is held may have a due time: the search goes on meanwhile."""
+    still being looked for. What is held may have a due time: the search goes on meanwhile.
+    `contents` is what each item of the parcel came to, `left_out` the goods that are not Purple
+    Dot's, in words."""
 
     identity: str
     shipment: Shipment
@@ -75,6 +77,8 @@ class Draft:
     label_seen_at: datetime | None = None
     notify_customer: bool = False
     attempts: int = 0
+    contents: tuple[Mapping[str, Any], ...] = ()
+    left_out: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,7 @@
 next. Pure."""
 
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -97,6 +97,8 @@ def _decision(decision: Story) -> Iterator[str]:
     yield f"{name} ({order}, {number}): {outcome}{why}."
     if decision["detail"]:
         yield f"  {decision['detail']}."
+    if not decision["delivery_id"]:  # Else the delivery's own story says it.
+        yield from _contents(decision.get("items") or [])
     if decision["reason"] and decision["verdict"] == "ignored":
         yield f"  {MEANINGS[Reason(decision['reason'])].sentence}"
 
@@ -115,6 +117,7 @@ def _delivery(story: Story) -> Iterator[str]:
         )
         carrier = story["tracking_company"] or "an unnamed carrier"
         yield f"It tells of {lines}, sent with {carrier} as {story['tracking_number']}; {notified}."
+    yield from _contents(story.get("contents") or [])
     for attempt in story["attempt_history"]:
         said = f": {attempt['detail']}" if attempt["detail"] else ""
         yield f"{_when(attempt['finished_at'])} attempt {attempt['number']} ({attempt['trigger']}) led to {attempt['outcome']}{said}."
@@ -122,6 +125,24 @@ def _delivery(story: Story) -> Iterator[str]:
     due = f", next look at {_when(story['next_attempt_at'])}" if story["next_attempt_at"] else ""
     yield f"It stands as {story['status']}{due}."
     yield from _meaning(story, detail=True)
+
+
+_FATES = {
+    "sent": "sent to Purple Dot",
+    "held": "held for a person",
+    "not_purple_dots": "not Purple Dot's",
+}
+
+
+def _contents(items: Sequence[Story]) -> Iterator[str]:
+    """Every unit of a parcel, one line an item."""
+    if items:
+        yield "What was in the parcel:"
+    for item in items:
+        name = item["sku"] or "an item without SKU"
+        bundle = f" (part of {item['bundle_sku']})" if item["bundle_sku"] else ""
+        fate = _FATES[item["fate"]]
+        yield f"  {item['quantity']} × {name}{bundle}: {fate}, as {item['evidence']}."
 
 
 def _redacted(story: Story, what: str) -> Iterator[str]:

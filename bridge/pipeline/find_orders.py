@@ -3,13 +3,14 @@ where nothing looks like it."""
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bridge.domain.errors import NotFoundError, PermanentError
 from bridge.domain.orders import FulfillmentOrder, is_uuid, normalize_reference
 from bridge.domain.parcels import record_keys
 from bridge.domain.shipments import Shipment
+from bridge.pipeline.open_orders import OpenOrders
 from bridge.store import deliveries
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
@@ -21,12 +22,14 @@ from bridge.vendors.purple_dot.client import PurpleDot
 @dataclass(frozen=True, slots=True)
 class _Cached:
     """What the database knew beforehand: orders; where earlier deliveries went, by ShipStation
-    order; and where a person sent a record, by its key."""
+    order; and where a person sent a record, by its key. `listed` are orders that only Purple Dot's
+    list of open orders has shown."""
 
     orders: Sequence[FulfillmentOrder]
     bindings: Mapping[str, set[str]]
     links: Mapping[str, str]
     read_at: datetime
+    listed: Sequence[FulfillmentOrder] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +39,7 @@ class Resolver:
     database: Database
     purple_dot: PurpleDot
     pattern: re.Pattern[str] | None
+    open_orders: OpenOrders = field(default_factory=OpenOrders)
 
     def find(
         self, shipments: Sequence[Shipment], *, linked_order_id: str | None = None
@@ -45,12 +49,13 @@ class Resolver:
         want = _union(wanted(shipment, pattern=self.pattern) for shipment in shipments)
         if linked_order_id is not None:
             want = replace(want, order_ids=want.order_ids | {linked_order_id})
-        cached = self._from_cache(want, shipments)
+        cached = self._with_open_orders(want, self._from_cache(want, shipments))
         bound_ids = {order_id for ids in cached.bindings.values() for order_id in ids}
         order_ids = want.order_ids | bound_ids | set(cached.links.values())
-        if not (order_ids or want.references or cached.orders):
+        candidates = [*cached.orders, *cached.listed]
+        if not (order_ids or want.references or candidates):
             return OrderLookup()
-        fresh = self._ask(order_ids, want.references, cached.orders)
+        fresh = self._ask(order_ids, want.references, candidates)
         # A cached order that Purple Dot does not know any more is no order of this parcel.
         orders = {order.id: order for order in fresh}
         return OrderLookup(
@@ -84,6 +89,16 @@ class Resolver:
                 line_ids=want.line_ids,
             )
         return _Cached(known, bindings, links, read_at)
+
+    def _with_open_orders(self, want: Wanted, cached: _Cached) -> _Cached:
+        """With the orders of lines that no cached order has, which is how a parcel of an order that
+        was merged away still names it."""
+        known = {line.id.lower() for order in cached.orders for line in order.lines}
+        unknown = want.line_ids - known
+        if not unknown:
+            return cached
+        orders = self.open_orders.with_lines(unknown, self.purple_dot, now=cached.read_at)
+        return replace(cached, listed=orders)
 
     def _ask(
         self,

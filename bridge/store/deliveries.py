@@ -198,6 +198,8 @@ def _values(delivery: Delivery, draft: Draft, now: datetime) -> dict[str, Any]:
         "all_tracking_numbers": list(shipment.all_tracking_numbers),
         "notify_customer": delivery.notify_customer,
         "shipment": _SHIPMENT.dump_python(shipment, mode="json"),
+        "contents": [dict(item) for item in draft.contents],
+        "left_out": draft.left_out,
         "due_at": due_at,
         "owner": None,
         "attempts": delivery.attempts,

@@ -151,6 +151,8 @@ def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] |
     return _delivery(row, _lines(connection, [delivery_id]).get(delivery_id, []), linked) | {
         "detail": row.detail,
         "resolved_from": row.resolved_from,
+        "contents": row.contents or [],
+        "left_out": row.left_out,
         "rule": row.rule,
         "redacted_at": row.redacted_at,
         "shipment": row.shipment,

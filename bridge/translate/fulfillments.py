@@ -51,6 +51,7 @@ class Earlier:
     status: DeliveryStatus
     lines: tuple[FulfilledLine, ...]
     reason: Reason | None = None
+    record_kind: str | None = None
 
 
 class Fate(StrEnum):
@@ -414,7 +415,7 @@ def _units(
     line_ids = {line.id for lines in asks for line in lines}
     units, shortage = _allocate(asks, left)
     has_nothing_left = not any(left[line_id] for line_id in line_ids)
-    if has_nothing_left or shipment.record_kind in _WHOLE_ORDER_KINDS:
+    if has_nothing_left or _is_of_a_whole_order(shipment, spent):
         repeated = _repeated(shipment, order, asks, spent, shortage=shortage)
         if repeated:
             return repeated
@@ -423,6 +424,16 @@ def _units(
     if units is None:
         return Held(Reason.OVER_QUANTITY, f"more units than are left: {shortage}")
     return units
+
+
+def _is_of_a_whole_order(shipment: Shipment, spent: Sequence[Earlier]) -> bool:
+    """Whether this record, or one that went out before for the same ShipStation order, stands for
+    all of that order's goods."""
+    if shipment.record_kind in _WHOLE_ORDER_KINDS:
+        return True
+    return any(
+        other.record_kind in _WHOLE_ORDER_KINDS and _is_sibling(other, shipment) for other in spent
+    )
 
 
 def _repeated(

@@ -24,7 +24,7 @@ from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
-from bridge.translate.fulfillments import Earlier, identity
+from bridge.translate.fulfillments import Earlier, Fate, ItemFate, identity
 from bridge.translate.matching import Match, Unmatched, match
 from bridge.translate.parcels import Sameness, compare
 
@@ -111,7 +111,7 @@ class Snapshot:
 @dataclass(frozen=True, slots=True)
 class Decision:
     """What was decided for one shipment, kept on its event for `explain`. `verdict`: delivery,
-    searching, held, ignored or waiting."""
+    searching, held, ignored or waiting. `items` says what each item of the parcel came to."""
 
     shipment: Shipment
     verdict: str
@@ -119,6 +119,7 @@ class Decision:
     detail: str = ""
     rule: str | None = None
     delivery_id: str | None = None
+    items: tuple[ItemFate, ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         shipment = self.shipment
@@ -133,6 +134,7 @@ class Decision:
             "detail": self.detail,
             "rule": self.rule,
             "delivery_id": self.delivery_id,
+            "items": contents_of(self.items),
         }
 
 
@@ -381,7 +383,10 @@ class _Page:
         if isinstance(action, CreateFulfillment):
             due_at = self.context.now + self.policy.hold
         draft = self._draft(parcel, action, known=known, rule=matched.rule, due_at=due_at)
-        return self._write(parcel, draft, known=known, detail=action.detail)
+        items = fulfillments.item_fates(matched, action)
+        draft = replace(draft, contents=tuple(contents_of(items)), left_out=_left_out(items))
+        decision = self._write(parcel, draft, known=known, detail=action.detail)
+        return replace(decision, items=items)
 
     def _action(
         self, parcel: Shipment, matched: Match, verdict: Held | None, known: Delivery | None
@@ -712,6 +717,30 @@ def summary(decisions: Iterable[Decision]) -> Mapping[str, int]:
     return counts
 
 
+def contents_of(items: Iterable[ItemFate]) -> list[dict[str, Any]]:
+    """What each item came to, as JSON. Only a SKU is kept of it: a name may be a person's words."""
+    return [
+        {
+            "sku": item.item.sku,
+            "bundle_sku": item.item.bundle_sku,
+            "quantity": item.item.unreadable_quantity or item.item.quantity,
+            "fate": item.fate,
+            "evidence": item.evidence if item.item.is_goods else "it has no SKU",
+        }
+        for item in items
+    ]
+
+
+def _left_out(items: Iterable[ItemFate]) -> str | None:
+    """The goods that are not Purple Dot's; fees and notes are none."""
+    labels = [
+        item.item.label
+        for item in items
+        if item.fate is Fate.NOT_PURPLE_DOTS and item.item.is_goods
+    ]
+    return ", ".join(labels) or None
+
+
 def as_earlier(delivery: Delivery) -> Earlier:
     """A delivery as the rules see what came before."""
     return Earlier(
@@ -721,6 +750,7 @@ def as_earlier(delivery: Delivery) -> Earlier:
         status=delivery.status,
         reason=delivery.reason,
         lines=delivery.lines,
+        record_kind=delivery.shipment.record_kind,
     )
 
 

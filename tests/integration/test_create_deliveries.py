@@ -721,4 +721,5 @@ def test_decision_is_kept_as_json_without_the_parcels_content() -> None:
         "detail": "which?",
         "rule": "orderNumber",
         "delivery_id": "dlv_1",
+        "items": [],
     }

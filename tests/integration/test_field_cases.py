@@ -27,11 +27,6 @@ Json = dict[str, Any]
 FOLDER = Path(__file__).parents[1] / "cases"
 
 NOT_YET: dict[str, str] = {
-    "01-combined-orders-v1: the survivor is an ordinary order of the shop": "merged ids are not read",
-    "03-combined-orders-with-line-ids": "line ids of unknown orders are not looked up",
-    "03-combined-orders-with-line-ids: on V2": "line ids of unknown orders are not looked up",
-    "03-combined-orders-with-line-ids: the order's number is the shop's own": "line ids of unknown orders are not looked up",
-    "10-replacement-label-told-by-the-other-api: V2 first, V1 after it": "one record of two APIs is two parcels",
     "18-slash-at-the-end-of-the-address": "a slash is another path",
     "18-slash-at-the-end-of-the-address: a wrong token": "a slash is another path",
     "18-slash-at-the-end-of-the-address: the token in the header": "a slash is another path",

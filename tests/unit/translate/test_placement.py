@@ -397,3 +397,27 @@ def test_search_ends_with_the_schedule() -> None:
     [create] = result.changes
     assert isinstance(create, Create)
     assert (verdicts(result), create.draft.due_at) == ([("held", Reason.ORDER_NOT_FOUND)], None)
+
+
+def test_every_unit_of_a_parcel_is_accounted_for() -> None:
+    note, socks = units(1), units(2, "SOCKS")
+
+    result = planned(label(units(2, "TEE"), ONE_CAP, socks, note))
+
+    fates = {(item.item.sku, item.fate.value) for item in result.decisions[0].items}
+    assert fates == {
+        ("TEE", "sent"),
+        ("CAP", "sent"),
+        ("SOCKS", "not_purple_dots"),
+        (None, "not_purple_dots"),
+    }
+    [create] = result.changes
+    assert isinstance(create, Create)
+    assert create.draft.left_out == "2 x SOCKS"
+    assert [item["sku"] for item in create.draft.contents] == ["TEE", "CAP", "SOCKS", None]
+
+
+def test_units_of_what_is_held_are_held() -> None:
+    result = planned(label(units(5, "CAP")))
+
+    assert [item.fate.value for item in result.decisions[0].items] == ["held"]

@@ -1,0 +1,53 @@
+"""Orders by their lines' ids: listed once, remembered, and never asked for in vain twice."""
+
+from datetime import timedelta
+
+import pytest
+
+from bridge.domain.errors import TemporaryError
+from bridge.domain.orders import OrderLine
+from bridge.pipeline.open_orders import LIST_EVERY, LOOK_BACK, OpenOrders
+from tests.support.fakes import Clock, FakePurpleDot
+from tests.support.rows import OTHER_ID, an_order
+
+NOW = Clock().now
+FIRST = an_order(OrderLine("LINE-A", 1, "A"), OrderLine("line-b", 1, "B"))
+SECOND = an_order(OrderLine("line-c", 1, "C"), id=OTHER_ID, reference="#PD200")
+
+
+def test_order_is_found_by_any_of_its_lines_with_one_listing() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST, SECOND), OpenOrders()
+
+    assert orders.with_lines(["line-a", "line-b"], purple_dot, now=NOW) == [FIRST]
+    assert orders.with_lines(["line-c"], purple_dot, now=NOW) == [SECOND]
+    assert purple_dot.calls == [("orders_created_since", NOW - LOOK_BACK)]
+
+
+def test_line_of_another_system_is_listed_for_once() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+
+    for days in range(3):
+        assert orders.with_lines(["x"], purple_dot, now=NOW + timedelta(days=days)) == []
+
+    assert len(purple_dot.calls) == 1
+
+
+def test_later_listings_read_what_is_new_and_never_follow_each_other_closely() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+    orders.with_lines(["line-a"], purple_dot, now=NOW)
+    purple_dot.orders[SECOND.id] = SECOND
+
+    soon = orders.with_lines(["line-c"], purple_dot, now=NOW + LIST_EVERY / 2)
+    later = orders.with_lines(["line-c"], purple_dot, now=NOW + LIST_EVERY)
+
+    assert (soon, later) == ([], [SECOND])
+    assert purple_dot.calls[1] == ("orders_created_since", NOW - timedelta(hours=1))
+
+
+def test_listing_that_fails_says_nothing_about_a_line() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+    purple_dot.script("orders_created_since", TemporaryError("busy"))
+
+    with pytest.raises(TemporaryError):
+        orders.with_lines(["line-a"], purple_dot, now=NOW)
+    assert orders.with_lines(["line-a"], purple_dot, now=NOW) == [FIRST]
