@@ -13,6 +13,7 @@ from sqlalchemy import (
     Row,
     Table,
     bindparam,
+    case,
     func,
     literal,
     select,
@@ -21,13 +22,15 @@ from sqlalchemy import (
 )
 
 from bridge.domain.errors import LeaseLostError
-from bridge.domain.events import Lane
+from bridge.domain.events import DeliveryStatus, EventStatus, Lane
+from bridge.domain.reasons import Reason
 from bridge.store.tables import deliveries, events
 
 Queue = Table
 EVENTS: Queue = events
 DELIVERIES: Queue = deliveries
 QUEUES = (DELIVERIES, EVENTS)
+MOST_FAILED_RUNS = 5
 
 _DUE = {
     queue.name: select(queue.c.id)
@@ -113,10 +116,47 @@ def write(
     """Record an outcome, fenced. Raises LeaseLostError, and writes nothing, when someone else took
     the work over."""
     mine = {"row_id": row_id, "of_owner": owner, "of_claim": claim}
-    if connection.execute(_WRITE[queue.name], {**mine, **values}).rowcount != 1:
+    outcome = {**mine, "failed_runs": 0, **values}
+    if connection.execute(_WRITE[queue.name], outcome).rowcount != 1:
         raise LeaseLostError(
             f"{row_id} was taken over by another worker; this outcome is not written"
         )
+
+
+def note_failed_run(
+    connection: Connection,
+    queue: Queue,
+    *,
+    row_id: str,
+    owner: str,
+    claim: int,
+    error: str,
+    now: datetime,
+) -> bool:
+    """A run of this work ended by an error that nobody foresaw, such as a value that the database
+    refuses: it is tried again when its lease is over, and after a few such runs it is dead, with
+    `error` in its story. True when it is dead now, or held where its request may have arrived.
+    Fenced."""
+    mine = (queue.c.id == row_id, queue.c.owner == owner, queue.c.claims == claim)
+    counted = update(queue).where(*mine).values(failed_runs=queue.c.failed_runs + 1)
+    failed_runs = connection.execute(counted.returning(queue.c.failed_runs)).scalar_one_or_none()
+    if failed_runs is None or failed_runs < MOST_FAILED_RUNS:
+        return False
+    detail = f"{failed_runs} runs ended by an error that was not foreseen: {error}"
+    values: dict[str, Any] = {"due_at": None, "owner": None, "failed_runs": 0, "detail": detail}
+    if queue is EVENTS:
+        values |= {"status": EventStatus.DEAD, "reason": Reason.SCHEDULE_EXHAUSTED}
+        values |= {"processed_at": now, "waiting_pointer": None}
+    else:
+        # Once its request may have left, only a person can say whether it arrived.
+        may_have_arrived = deliveries.c.posting_at.is_not(None)
+        held, dead = DeliveryStatus.HELD.value, DeliveryStatus.DEAD.value
+        unclear, exhausted = Reason.UNCONFIRMED_PARTIAL.value, Reason.SCHEDULE_EXHAUSTED.value
+        values["status"] = case((may_have_arrived, held), else_=dead)
+        values["reason"] = case((may_have_arrived, unclear), else_=exhausted)
+        values["updated_at"] = now
+    connection.execute(update(queue).where(*mine).values(values))
+    return True
 
 
 def fence(connection: Connection, queue: Queue, *, row_id: str, owner: str, claim: int) -> None:

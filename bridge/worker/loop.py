@@ -201,12 +201,34 @@ class Worker:
             log.warning("lease_lost", **subject, error=str(exc))
         except StorageError as exc:
             log.warning("work_left_to_its_lease", **subject, error=str(exc))
-        except Exception:  # The last net: the row's lease runs out and it is tried again.
+        except Exception as exc:  # The last net: the row's lease runs out and it is tried again.
             log.exception("work_failed_unforeseen", **subject)
+            self._note_failed_run(work, owner, exc)
         with self._lock:
             self._held.pop(_key(work), None)
             self._held.update({_key(delivery): owner for delivery in taken})
         return taken
+
+    def _note_failed_run(self, work: Work, owner: str, error: Exception) -> None:
+        """An error that belongs to a row does not go away by waiting: after a few runs it is
+        somebody's to look at."""
+        queue = leases.DELIVERIES if isinstance(work, Delivery) else leases.EVENTS
+        try:
+            with self.database.begin() as connection:
+                is_over = leases.note_failed_run(
+                    connection,
+                    queue,
+                    row_id=work.id,
+                    owner=owner,
+                    claim=work.claim,
+                    error=type(error).__name__,
+                    now=self.database.now(connection),
+                )
+        except StorageError as exc:
+            log.warning("work_left_to_its_lease", error=str(exc))
+            return
+        if is_over:
+            log.error("work_given_up", id=work.id, error=type(error).__name__)
 
     def _run(self, work: Work, owner: str) -> list[Delivery]:
         if isinstance(work, Event):

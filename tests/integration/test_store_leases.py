@@ -10,9 +10,9 @@ from threading import Barrier
 
 import pytest
 
-from bridge.domain.deliveries import Draft
+from bridge.domain.deliveries import Delivery, Draft
 from bridge.domain.errors import LeaseLostError
-from bridge.domain.events import DeliveryStatus, EventStatus, Lane
+from bridge.domain.events import DeliveryStatus, Event, EventStatus, Lane
 from bridge.store import deliveries, events, leases
 from bridge.store.engine.database import Database
 from tests.support.fakes import Clock, WatchedDatabase
@@ -308,3 +308,87 @@ def test_two_processes_share_the_queue(
 
     assert len(set(taken)) == 2
     assert claim_events(other) == []
+
+
+# Runs that ended by an error
+
+
+def intend(database: Database, delivery: Delivery) -> None:
+    with database.begin() as connection:
+        now = database.now(connection)
+        deliveries.intend(connection, delivery, owner="worker-1", now=now, lease=LEASE)
+
+
+def fail(database: Database, claimed: Delivery | Event) -> bool:
+    queue = leases.DELIVERIES if isinstance(claimed, Delivery) else leases.EVENTS
+    with database.begin() as connection:
+        return leases.note_failed_run(
+            connection,
+            queue,
+            row_id=claimed.id,
+            owner="worker-1",
+            claim=claimed.claim,
+            error="DataError",
+            now=database.now(connection),
+        )
+
+
+def test_event_whose_runs_all_fail_is_dead_after_a_few(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    received(database, 1)
+
+    ended = []
+    for _run in range(leases.MOST_FAILED_RUNS):
+        ended.append(fail(database, claim_event(database)))
+        clock.advance(LEASE.total_seconds() + 1)
+
+    assert ended == [False] * (leases.MOST_FAILED_RUNS - 1) + [True]
+    assert claim_events(database) == []
+    [event] = rows(database, "events")
+    assert (event.status, event.reason) == ("dead", "schedule_exhausted")
+    assert "DataError" in event.detail
+
+
+@pytest.mark.parametrize(
+    ("has_left", "end"),
+    [(False, ("dead", "schedule_exhausted")), (True, ("held", "unconfirmed_partial"))],
+)
+def test_delivery_whose_runs_all_fail_is_dead_or_held_where_it_may_have_arrived(
+    database: WatchedDatabase, clock: Clock, has_left: bool, end: tuple[str, str]
+) -> None:
+    put(database, a_parcel())
+    for run in range(leases.MOST_FAILED_RUNS):
+        delivery = claim_delivery(database)
+        if has_left and run == 0:
+            intend(database, delivery)
+        fail(database, delivery)
+        clock.advance(2 * LEASE.total_seconds() + 1)
+
+    [delivery] = rows(database)
+    assert (delivery.status, delivery.reason, delivery.due_at) == (*end, None)
+
+
+def test_run_that_comes_to_its_end_forgets_the_failed_ones(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    put(database, a_parcel())
+    for _run in range(leases.MOST_FAILED_RUNS - 1):
+        fail(database, claim_delivery(database))
+        clock.advance(LEASE.total_seconds() + 1)
+
+    record(database, claim_delivery(database), DeliveryStatus.RETRYING, due_at=clock.now)
+
+    assert rows(database)[0].failed_runs == 0
+
+
+def test_failed_run_of_a_lease_that_was_lost_counts_nothing(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    received(database, 1)
+    late = claim_event(database)
+    clock.advance(LEASE.total_seconds() + 1)
+    claim_event(database, owner="worker-2")
+
+    assert not fail(database, late)
+    assert rows(database, "events")[0].failed_runs == 0

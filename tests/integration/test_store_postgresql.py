@@ -1,6 +1,7 @@
 """PostgreSQL, whatever its own settings say: what each connection is set to, how long anything
 waits, how many connections stay."""
 
+import secrets
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ from contextlib import closing
 import psycopg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import OperationalError
 
 from bridge.domain.errors import StorageError
 from bridge.store.engine import migrate
@@ -143,3 +145,18 @@ def test_of_a_burst_only_the_pool_stays_connected(url: str) -> None:
             ).fetchone()
     assert open_ones is not None
     assert int(open_ones[0]) == 2
+
+
+def test_value_that_no_index_takes_is_the_rows_fault_and_not_the_databases(url: str) -> None:
+    with closing(Database(url)) as database:
+        migrate.upgrade(database)
+        with database.begin() as connection:
+            connection.execute(text("ALTER TABLE secret_keys ALTER name TYPE text"))
+
+        def insert() -> None:
+            with database.begin() as connection:
+                values = {"name": secrets.token_hex(9000)}
+                connection.execute(text("INSERT INTO secret_keys VALUES (:name, 'b')"), values)
+
+        with pytest.raises(OperationalError):
+            insert()

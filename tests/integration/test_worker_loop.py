@@ -355,3 +355,23 @@ def test_clock_that_jumps_ahead_never_makes_a_worker_claim_what_it_holds(
 
     assert worker.event_job.seen.count(first) == 1
     assert not [entry for entry in logged if entry["event"] == "lease_lost"]
+
+
+def test_work_whose_runs_all_fail_is_given_up_and_the_rest_goes_on(real: Database) -> None:
+    poor, _ = receive(real, resource_url=URL)
+    good, _ = receive(real, resource_url=f"{URL}1")
+
+    def refuse(claimed: Any) -> None:
+        if claimed.id == poor:
+            raise ValueError("a value that no database takes")
+
+    worker = a_worker(real, work=refuse, lease=0.3)
+    with running(worker):
+        wait_until(
+            lambda: (
+                {stored.id: stored.status for stored in rows(real, "events")}
+                == {poor: "dead", good: "processed"}
+            ),
+            SOON,
+            "the poor one to be given up",
+        )

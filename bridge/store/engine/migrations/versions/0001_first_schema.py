@@ -74,6 +74,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True)),
         sa.Column("owner", sa.String(length=64)),
         sa.Column("claims", sa.Integer(), nullable=False),
+        sa.Column("failed_runs", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("looks", sa.Integer(), nullable=False),
         sa.Column("posting_at", sa.DateTime(timezone=True)),
@@ -104,7 +105,7 @@ def upgrade() -> None:
         sqlite_where=HAS_REASON,
         postgresql_where=HAS_REASON,
     )
-    op.create_index("ix_deliveries_record", "deliveries", ["record_kind", "shipstation_record_id"])
+    op.create_index("ix_deliveries_record", "deliveries", ["shipstation_record_id", "record_kind"])
     op.create_index("ix_deliveries_reference", "deliveries", ["reference"])
     op.create_index(
         "ix_deliveries_shipstation_shipment_id", "deliveries", ["shipstation_shipment_id"]
@@ -146,6 +147,7 @@ def upgrade() -> None:
         sa.Column("due_at", sa.DateTime(timezone=True)),
         sa.Column("owner", sa.String(length=64)),
         sa.Column("claims", sa.Integer(), nullable=False),
+        sa.Column("failed_runs", sa.Integer(), nullable=False, server_default="0"),
         sa.Column("attempts", sa.Integer(), nullable=False),
         sa.Column("waits", sa.Integer(), nullable=False),
         sa.Column("processed_at", sa.DateTime(timezone=True)),
