@@ -5,6 +5,8 @@ import csv
 import io
 import json
 import logging
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -30,6 +32,7 @@ from bridge.store.engine.migrate import newest
 from bridge.store.tables import events
 from bridge.web.app import create_app
 from tests.support.commands import COMMANDS
+from tests.support.waiting import wait_until
 
 Run = Callable[..., Result]
 
@@ -263,9 +266,7 @@ def test_beginning_that_fits_several_is_refused_with_their_ids(run: Run) -> None
     assert all(delivery_id in result.stderr for delivery_id in ids[-2:])
 
 
-def test_empty_database_is_created_and_has_nothing_to_tell(
-    run: Run, bridge: Bridge, tmp_path: Path
-) -> None:
+def test_empty_database_is_created_and_has_nothing_to_tell(bridge: Bridge, tmp_path: Path) -> None:
     env = {**bridge.env, "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'new.db'}"}
 
     name = env["BRIDGE_DATABASE_URL"]
@@ -283,10 +284,12 @@ READING = {
     "explain": ["x"],
     "export": [],
     "find": ["x"],
+    "reopen": ["x", "--reason", "x"],
     "resolve": ["x", "--as", "delivered", "--reason", "x"],
     "restored": [],
     "retry": ["x"],
     "show": ["x"],
+    "tail": [],
 }
 """What reads the database, or works on what is in it: none of these needs another setting."""
 
@@ -512,6 +515,62 @@ def test_exception_that_was_mended_outside_is_closed_with_its_why(run: Run, brid
     assert resolved.exit_code == 0
     assert "the parcel came back" in run("explain", held["id"]).stdout
     assert rows(run, "deliveries", "--search", "PD703/1")[0]["status"] == "cancelled"
+
+
+def test_resolve_is_undone_and_its_first_reason_is_back(run: Run, bridge: Bridge) -> None:
+    bridge.ship(bridge.world.add_order("PD707/1", [("TEE", 1)]), ("SHIRT", 1))
+    [held] = rows(run, "deliveries", "--search", "PD707/1")
+    run("resolve", held["id"], "--as", "cancelled", "--reason", "the wrong one")
+
+    reopened = run("reopen", held["id"], "--reason", "closed by mistake")
+
+    [again] = rows(run, "deliveries", "--search", "PD707/1")
+    assert (reopened.exit_code, again["status"], again["reason"]) == (0, "held", "unknown_line")
+
+
+# Purple Dot's open orders
+
+
+def test_open_orders_show_what_was_posted_and_what_is_missing(run: Run, bridge: Bridge) -> None:
+    order = bridge.world.add_order("PD708/1", [("TEE", 2), ("CAP", 1)])
+    bridge.ship(order, ("TEE", 2))
+
+    [shown] = [row for row in rows(run, "orders", "--open") if row["reference"] == "PD708/1"]
+    lines = {line["sku"]: (line["posted"], line["missing"]) for line in shown["line_items"]}
+    assert lines == {"TEE": (2, 0), "CAP": (0, 1)}
+    assert [parcel["status"] for parcel in shown["parcels"]] == ["delivered"]
+    assert shown["shipstation_fields"]["external_shipment_id"] == order.id
+    assert "2 of 2 x TEE, 0 of 1 x CAP" in run("orders").stdout
+
+
+def test_order_that_was_posted_whole_is_not_open(run: Run) -> None:
+    assert "PD700/1" not in [row["reference"] for row in rows(run, "orders", "--open")]
+    assert "PD700/1" in [row["reference"] for row in rows(run, "orders")]
+
+
+# What happens, as it happens
+
+
+def test_tail_prints_what_comes_in_until_ctrl_c(bridge: Bridge, tmp_path: Path) -> None:
+    output = tmp_path / "tail.log"
+    with output.open("wb") as stream:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bridge", "tail", "--last", "2"],
+            env=os.environ | dict(bridge.env),
+            stdout=stream,
+            stderr=stream,
+        )
+    try:
+        wait_until(lambda: output.read_text().count("\n") >= 2, 30, "the last two")
+        bridge.ship(bridge.world.add_order("PD709/1", [("TEE", 1)]))
+        wait_until(lambda: "PD709/1" in output.read_text(), 30, "the new parcel")
+    finally:
+        process.send_signal(signal.SIGINT)
+        exit_code = process.wait(30)
+
+    text = output.read_text()
+    assert (exit_code, "Traceback" in text) == (0, False)
+    assert "parcel   delivered    PD709/1  1 x TEE" in text
 
 
 def test_why_nothing_happened_is_explained(run: Run) -> None:

@@ -24,6 +24,7 @@ PROCESSES = {
     "work": "faults/test_kill.py",
     "simulator": "integration/test_simulator.py",
     "demo": "end_to_end/test_demo.py",
+    "tail": "integration/test_cli.py",
 }
 """They go on until they are stopped, each in tests of its own."""
 
@@ -32,6 +33,7 @@ _SPEAKS_OF_IT = {
     "alerts",
     "backup",
     "explain",
+    "find",
     "link",
     "replay",
     "resolve",
