@@ -63,11 +63,12 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
         "until": tally.until,
         "dry_run": dry_run,
         "swept": [
-            {"event_type": event_type} | counts for event_type, counts in tally.told().items()
+            {"event_type": event_type} | counts
+            for event_type, counts in tally.by_event_type().items()
         ],
         "fed_in": [
             {"why": one.why, "event_type": one.event_type, "resource_url": one.resource_url}
-            for one in tally.found
+            for one in tally.fed_in
         ],
         "orders_compared": orders,
         "differences": [difference.as_json() for difference in differences],

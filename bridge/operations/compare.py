@@ -126,7 +126,7 @@ def compare(
         now = database.now(connection)
         parcels = [
             parcel
-            for parcel in _parcels(sweeps.told_since(connection, since))
+            for parcel in _parcels(sweeps.records_since(connection, since))
             if wanted(parcel.shipment, pattern=pattern) != NOTHING_WANTED
         ]
         references = {
@@ -151,7 +151,7 @@ def compare(
     return len(recent) + len(older), differences
 
 
-def _parcels(records: Iterable[sweeps.Told]) -> Iterator[Parcel]:
+def _parcels(records: Iterable[sweeps.StoredRecord]) -> Iterator[Parcel]:
     """What left, by its newest event, where that is at its end. An event's records belong together:
     orders name what is in parcels."""
     newest: dict[tuple[str, str], Parcel | None] = {}

@@ -1,9 +1,9 @@
-"""SWEPT: what ShipStation lists as shipped and no webhook told of goes in at the top, in the lowest
+"""SWEPT: what ShipStation lists as shipped and no webhook reported goes in at the top, in the lowest
 lane; so do voids that came late.
 
-The ordinary journey does the rest, and identity makes whatever was told already harmless. A parcel
-of one API is known when the other API's record of it is. Once looked at, a stranger costs nothing
-more."""
+The ordinary journey does the rest, and identity makes whatever was reported already harmless. A
+parcel of one API is known when the other API reported as many of its number. Once looked at, an
+unrelated shipment costs nothing more."""
 
 import threading
 from collections import Counter, defaultdict
@@ -17,11 +17,11 @@ import structlog
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError, PayloadError, ThrottledError
 from bridge.domain.events import COMMITTED, Lane, Record
-from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
+from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState, plain_id
 from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.store import deliveries, sweeps
 from bridge.store.engine.database import Connection, Database
-from bridge.store.sweeps import Found
+from bridge.store.sweeps import FoundEvent
 from bridge.vendors.rate_limit import calls_in
 from bridge.vendors.shipstation.client import ShipStation
 from bridge.vendors.shipstation.fetch import Fetcher
@@ -31,11 +31,17 @@ from bridge.vendors.shipstation.shipments import shipment_of
 log = structlog.get_logger(__name__)
 
 GRACE = timedelta(minutes=10)
-"""ShipStation takes minutes to tell: what is younger is left to its webhook."""
+"""ShipStation takes minutes to send a webhook: what is younger is left to it."""
 LONGEST_CATCH_UP = timedelta(days=7)
 PARCELS = frozenset({*(listing.kind for listing in LISTINGS), "inline_row"})
 Rows = Sequence[tuple[Listed, Shipment]]
-_A_DAY, _LONGEST_PAUSE, _PAUSES = timedelta(days=1), 60.0, 4
+_SOURCES = ("v2", "v1", "inline")
+_A_DAY = timedelta(days=1)
+_LONGEST_PAUSE = 60.0
+_PAUSES = 4
+_MAX_OLD_PAGES = 10
+"""Of a list of voids, pages in a row without a late one. It is sorted by what changed, and rows
+change for other reasons too, so that one such page says little."""
 _FAR = datetime.max.replace(tzinfo=UTC)
 
 
@@ -46,85 +52,104 @@ class StoppedError(BridgeError):
 def look_back(now: datetime, *, every: timedelta, covered_until: datetime | None) -> datetime:
     """Twice the interval, at least an hour; after a time without sweeps as far as the last, but no
     more than a week."""
-    usual = now - max(2 * every, AN_HOUR)
-    return (
-        usual
-        if covered_until is None
-        else max(min(usual, covered_until - GRACE), min(usual, now - LONGEST_CATCH_UP))
-    )
+    routine = now - max(2 * every, AN_HOUR)
+    if covered_until is None:
+        return routine
+    longest = min(routine, now - LONGEST_CATCH_UP)
+    return max(min(routine, covered_until - GRACE), longest)
 
 
-def mark_of(shipment: Shipment) -> str:
+def parcel_key(shipment: Shipment) -> str:
     """What the two APIs' records of one parcel have in common: its number, or while it has none its
-    order's; else nothing."""
+    order's; else nothing. Parcels in one box share it."""
     number = normalize_tracking(shipment.tracking_number)
-    return number or (f"#{shipment.order_number}" if shipment.order_number else "")
+    if number:
+        return number
+    return f"#{shipment.order_number}" if shipment.order_number else ""
 
 
 @dataclass(slots=True)
 class Seen:
-    """What the ledger knows already."""
+    """What the database knows already."""
 
     finished: set[tuple[str, str]] = field(default_factory=set)
     unfinished: set[tuple[str, str]] = field(default_factory=set)
     in_work: set[tuple[str, str]] = field(default_factory=set)
-    marks_in_work: set[str] = field(default_factory=set)
-    _versions: defaultdict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
+    keys_in_work: set[str] = field(default_factory=set)
+    _records: defaultdict[tuple[str, str], set[str]] = field(
+        default_factory=lambda: defaultdict(set)
+    )
 
     def learn(
         self,
         kind: str,
         record_id: str,
-        mark: str,
+        key: str,
         *,
         is_work: bool = True,
         is_finished: bool = True,
     ) -> None:
-        (self.in_work if is_work else self.finished if is_finished else self.unfinished).add(
-            (kind, record_id)
-        )
-        if is_finished and mark:
-            self._versions[mark].add(kind.partition("_")[0])
+        """Note a record, and the parcel's key."""
         if is_work:
-            self.marks_in_work |= {mark} - {""}
+            self.in_work.add((kind, record_id))
+        elif is_finished:
+            self.finished.add((kind, record_id))
+        else:
+            self.unfinished.add((kind, record_id))
+        if is_finished and key:
+            self._records[_source(kind), key].add(f"{kind} {record_id}")
+        if is_work and key:
+            self.keys_in_work.add(key)
 
     def learn_record(self, record: Record, *, is_work: bool) -> None:
+        """Likewise, from what was fetched for an event."""
         shipment = shipment_of(record)
         if shipment.problem:  # What was redacted was judged long ago.
             self.learn(record.kind, record.record_id, "", is_work=is_work)
-        else:
-            is_finished = shipment.state not in UNFINISHED
-            self.learn(
-                record.kind,
-                record.record_id,
-                mark_of(shipment),
-                is_work=is_work,
-                is_finished=is_finished,
-            )
+            return
+        self.learn(
+            record.kind,
+            record.record_id,
+            parcel_key(shipment),
+            is_work=is_work,
+            is_finished=shipment.state not in UNFINISHED,
+        )
 
-    def why(self, shipment: Shipment) -> str | None:
+    def why_feed(self, shipment: Shipment) -> str | None:
         """Why a listed shipment should go in, or None. A void is the caller's to judge."""
-        key = (shipment.record_kind, shipment.record_id)
-        if key in self.in_work or shipment.state in (ShipmentState.VOIDED, ShipmentState.RETURN):
+        record = (shipment.record_kind, shipment.record_id)
+        is_no_parcel = shipment.state in (ShipmentState.VOIDED, ShipmentState.RETURN)
+        if record in self.in_work or is_no_parcel or record in self.finished:
             return None
-        if key in self.unfinished and key not in self.finished:
+        if record in self.unfinished:
             return "finished" if shipment.state is ShipmentState.SHIPPED else None
-        others = self._versions.get(mark_of(shipment), set()) - {
-            shipment.record_kind.partition("_")[0]
-        }
-        return None if key in self.finished or others else "missed"
+        return None if self._other_api_knows(shipment) else "missed"
+
+    def _other_api_knows(self, shipment: Shipment) -> bool:
+        """Whether another source reported more parcels under this number than this one did. Several
+        orders in one box share it, so to know the number is not to know the parcel."""
+        key = parcel_key(shipment)
+        own = _source(shipment.record_kind)
+        counts = [len(self._records[source, key]) for source in _SOURCES if source != own]
+        return bool(key) and max(counts) > len(self._records[own, key])
+
+
+def _source(record_kind: str) -> str:
+    """Which API, or an inline body, a record of this kind comes from."""
+    return record_kind.partition("_")[0]
 
 
 @dataclass(slots=True)
 class Tally:
-    """What one sweep saw: `counts` by event type, `found` what went in (a dry run: what would)."""
+    """What one sweep saw: `counts` by event type, `fed_in` what went in (a dry run: what would)."""
 
     since: datetime
     until: datetime
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    found: list[Found] = field(default_factory=list)
+    fed_in: list[FoundEvent] = field(default_factory=list)
 
-    def told(self) -> dict[str, dict[str, int]]:
+    def by_event_type(self) -> dict[str, dict[str, int]]:
+        """The counts as they are stored and shown."""
         return {
             event_type: {name: seen[name] for name in ("listed", "missed", "finished", "voided")}
             for event_type, seen in self.counts.items()
@@ -133,38 +158,38 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Sweep:
-    """`tell` hears of progress, in sentences. Any number may run at once, and each may be stopped
-    or killed at any moment."""
+    """`report` gets the progress, in sentences. Any number may run at once, and each may be stopped
+    or killed at any time."""
 
     database: Database
     fetcher: Fetcher
-    tell: Callable[[str], None] = lambda _: None
+    report: Callable[[str], None] = lambda _: None
 
     def routine(self, every: timedelta, stopping: threading.Event) -> None:
-        """The worker's chore. Raises what the vendor raised: it is tried again soon."""
+        """The worker's task. Raises what the vendor raised: it is tried again soon."""
         with self.database.read() as connection:
-            now, covered = self.database.now(connection), sweeps.covered_until(connection, "worker")
+            now = self.database.now(connection)
+            covered = sweeps.covered_until(connection, "worker")
         since = look_back(now, every=every, covered_until=covered)
         with suppress(StoppedError):
             tally = self.run(since, stopping, started_by="worker")
-            log.info("sweep_done", since=since.isoformat(), **tally.told())
+            log.info("sweep_done", since=since.isoformat(), **tally.by_event_type())
 
     def run(
         self, since: datetime, stopping: threading.Event, *, started_by: str, dry_run: bool = False
     ) -> Tally:
         """Sweep from `since` until now. With `dry_run` nothing is written. Raises what the clients
         raise, and StoppedError."""
-        now, number = self.database.now(), None
+        now = self.database.now()
+        number: int | None = None
         if not dry_run:
             with self.database.begin() as connection:
                 number = sweeps.start(
                     connection, started_by=started_by, looked_back_to=since, now=now
                 )
-        run, outcome, detail = (
-            _Run(self, number, stopping, Tally(since, now - GRACE)),
-            "failed",
-            None,
-        )
+        run = _Run(self, number, stopping, Tally(since, now - GRACE))
+        outcome = "failed"
+        detail: str | None = None
         try:
             with calls_in(Lane.SWEEP):
                 run.sweep()
@@ -177,17 +202,15 @@ class Sweep:
             raise
         finally:
             if number is not None:
-                with self.database.begin() as connection:
-                    if outcome == "done":  # Also where a list had no row at all.
-                        sweeps.note(connection, number, run.tally.told())
-                    sweeps.end(
-                        connection,
-                        number,
-                        outcome,
-                        detail=detail,
-                        now=self.database.now(connection),
-                    )
+                self._end(number, outcome, detail, run.tally)
         return run.tally
+
+    def _end(self, number: int, outcome: str, detail: str | None, tally: Tally) -> None:
+        with self.database.begin() as connection:
+            if outcome == "done":  # Also where a list had no row at all.
+                sweeps.note(connection, number, tally.by_event_type())
+            now = self.database.now(connection)
+            sweeps.end(connection, number, outcome, detail=detail, now=now)
 
 
 @dataclass(slots=True)
@@ -201,33 +224,29 @@ class _Run:
 
     def sweep(self) -> None:
         self._recall()
-        since, until = self.tally.since, self.tally.until
         for listing in LISTINGS:
             client = self.at.fetcher.v2 if listing.version == "v2" else self.at.fetcher.v1
             if client is not None:
                 self.tally.counts[listing.event_type] += Counter()
-                for start, end in _days(since, until):
-                    self._patiently(
-                        client, listing, listing.asking(listing.created, start, end), start
-                    )
-                if listing.voided is not None:
-                    self._patiently(
-                        client,
-                        listing,
-                        listing.asking(listing.voided, since, until + GRACE),
-                        since,
-                        is_voids=True,
-                    )
+                self._sweep_list(client, listing)
+
+    def _sweep_list(self, client: ShipStation, listing: Listing) -> None:
+        since, until = self.tally.since, self.tally.until
+        for start, end in _days(since, until):
+            self._patiently(client, listing, listing.asking(listing.created, start, end), start)
+        if listing.voided is not None:
+            query = listing.asking(listing.voided, since, until + GRACE)
+            self._patiently(client, listing, query, since, is_voids=True)
 
     def _recall(self) -> None:
-        # What a webhook told was made before it came; the rest is for clocks that disagree.
+        # What a webhook reported was made before it came; the rest is for clocks that disagree.
         since = self.tally.since - 2 * AN_HOUR
         with self.at.database.read() as connection:
-            for told in sweeps.told_since(connection, since):
-                if told.record.kind in PARCELS:
-                    self.seen.learn_record(told.record, is_work=told.is_work)
-            for key in sweeps.in_work(connection, since):
-                self.seen.learn(*key)
+            for stored in sweeps.records_since(connection, since):
+                if stored.record.kind in PARCELS:
+                    self.seen.learn_record(stored.record, is_work=stored.is_work)
+            for about in sweeps.in_work(connection, since):
+                self.seen.learn(*about)
 
     def _patiently(
         self,
@@ -238,17 +257,16 @@ class _Run:
         *,
         is_voids: bool = False,
     ) -> None:
-        """One list, begun anew after each pause that we are told to make: what went in meanwhile is
-        known."""
-        for left in reversed(range(_PAUSES)):
+        """One list, begun anew after each pause that we are asked to make: what went in meanwhile
+        is known."""
+        for pauses_left in reversed(range(_PAUSES)):
             try:
                 return self._list(client, listing, query, start, is_voids=is_voids)
             except ThrottledError as exc:
-                seconds = min(
-                    _LONGEST_PAUSE if exc.retry_after is None else exc.retry_after, _LONGEST_PAUSE
-                )
-                self.at.tell(f"{listing.event_type}: waits {seconds:.0f} s for its turn")
-                if not left:
+                asked = _LONGEST_PAUSE if exc.retry_after is None else exc.retry_after
+                seconds = min(asked, _LONGEST_PAUSE)
+                self.at.report(f"{listing.event_type}: waits {seconds:.0f} s for its turn")
+                if not pauses_left:
                     raise
                 self.stopping.wait(seconds)
         return None
@@ -257,98 +275,140 @@ class _Run:
         self, client: ShipStation, listing: Listing, query: str, start: datetime, *, is_voids: bool
     ) -> None:
         ids: set[str] = set()
+        old_pages = 0
+        oldest = start - AN_HOUR
         for rows in client.rows(listing.thing, client.url(listing.thing, query)):
             if self.stopping.is_set():
                 raise StoppedError("the sweep was stopped; the next one goes on")
-            listed = (row for row in _read(listing.kind, rows) if row.record.record_id not in ids)
-            fresh = [row for row in listed if _since(row, is_voids=is_voids) >= start - AN_HOUR]
-            if not fresh:  # Nothing new, or all too old: the rest can only be older.
+            new = [row for row in _read(listing.kind, rows) if row.record.record_id not in ids]
+            fresh = [row for row in new if _since(row, is_voids=is_voids) >= oldest]
+            old_pages = 0 if fresh else old_pages + 1
+            # Nothing new, or all too old: the rest can only be older, in a list that is sorted by
+            # what it is asked for.
+            if not new or old_pages > (_MAX_OLD_PAGES if is_voids else 0):
                 break
-            ids |= {row.record.record_id for row in fresh}
+            ids |= {row.record.record_id for row in new}
             self._take(
                 client,
                 listing,
                 [(row, shipment_of(row.record)) for row in fresh],
                 is_voids=is_voids,
             )
-            self.at.tell(
-                f"{listing.event_type}{', voids' * is_voids}, since {start:%Y-%m-%d %H:%M}: {len(ids)} looked at"
-            )
+            name = f"{listing.event_type}{', voids' if is_voids else ''}"
+            self.at.report(f"{name}, since {start:%Y-%m-%d %H:%M}: {len(ids)} looked at")
 
-    def _take(self, client: ShipStation, listing: Listing, about: Rows, *, is_voids: bool) -> None:
-        """Feed in what of a page is news, and count it, in one transaction."""
-        counts = self.tally.counts[listing.event_type]
-        with (
-            self.at.database.read()
-            if self.number is None
-            else self.at.database.begin() as connection
-        ):
-            found = [*self._voids(connection, client, listing, about)]
-            if not is_voids:
-                self._recall_delivered(connection, listing, about)
-                found += self._news(client, listing, about)
-            for key in (key for one in found for key in one.about):
-                self.seen.learn(*key)
-            more = [
-                one for one in found if one.resource_url in self.pointed
-            ]  # Another page of a batch that goes in already.
-            fed = [one for one in found if one.resource_url not in self.pointed]
-            if self.number is not None:
-                fed = sweeps.feed(connection, fed, now=self.at.database.now(connection))
-            for one in fed + more:
-                counts[one.why] += len(one.about)
-            if self.number is not None:
-                sweeps.note(connection, self.number, self.tally.told())
-        self.pointed |= {one.resource_url for one in fed}
-        self.tally.found += fed
+    def _take(self, client: ShipStation, listing: Listing, rows: Rows, *, is_voids: bool) -> None:
+        """Feed in what of a page is new to us, and count it, in one transaction."""
+        if self.number is None:
+            with self.at.database.read() as connection:
+                found = self._found(connection, client, listing, rows, is_voids=is_voids)
+                self._count(listing, found, [event for event in found if not self._is_fed(event)])
+            return
+        with self.at.database.begin() as connection:
+            found = self._found(connection, client, listing, rows, is_voids=is_voids)
+            new = [event for event in found if not self._is_fed(event)]
+            now = self.at.database.now(connection)
+            self._count(listing, found, sweeps.feed(connection, new, now=now))
+            sweeps.note(connection, self.number, self.tally.by_event_type())
 
-    def _recall_delivered(self, connection: Connection, listing: Listing, about: Rows) -> None:
+    def _found(
+        self,
+        connection: Connection,
+        client: ShipStation,
+        listing: Listing,
+        rows: Rows,
+        *,
+        is_voids: bool,
+    ) -> list[FoundEvent]:
+        found = list(self._voids(connection, client, listing, rows))
+        if not is_voids:
+            self._recall_delivered(connection, listing, rows)
+            found += self._unreported(client, listing, rows)
+        for event in found:
+            for about in event.about:
+                self.seen.learn(*about)
+        return found
+
+    def _is_fed(self, event: FoundEvent) -> bool:
+        """Another page of a batch that goes in already."""
+        return event.resource_url in self.pointed
+
+    def _count(
+        self, listing: Listing, found: Sequence[FoundEvent], fed: Sequence[FoundEvent]
+    ) -> None:
+        for event in found:
+            if self._is_fed(event) or event in fed:
+                self.tally.counts[listing.event_type][event.why] += len(event.about)
+        self.pointed |= {event.resource_url for event in fed}
+        self.tally.fed_in += fed
+
+    def _recall_delivered(self, connection: Connection, listing: Listing, rows: Rows) -> None:
         """Deliveries outlive the records they were made from."""
-        unknown = {told.record_id: told for _row, told in about if self.seen.why(told) == "missed"}
-        for record_id in deliveries.by_record(connection, listing.kind, unknown) if unknown else ():
-            self.seen.learn(listing.kind, record_id, mark_of(unknown[record_id]), is_work=False)
+        unknown: dict[str, Shipment] = {}
+        for _row, shipment in rows:
+            if self.seen.why_feed(shipment) == "missed":
+                unknown[shipment.record_id] = shipment
+        if not unknown:
+            return
+        for record_id in deliveries.by_record(connection, listing.kind, unknown):
+            key = parcel_key(unknown[record_id])
+            self.seen.learn(listing.kind, record_id, key, is_work=False)
 
-    def _news(self, client: ShipStation, listing: Listing, about: Rows) -> Iterator[Found]:
-        """What is older than the grace and was not told of, or not as finished."""
+    def _unreported(
+        self, client: ShipStation, listing: Listing, rows: Rows
+    ) -> Iterator[FoundEvent]:
+        """What is older than the grace and was not reported, or not as finished."""
+        until = self.tally.until
         ready = [
-            (row, told)
-            for row, told in about
-            if row.created_at is None or row.created_at <= self.tally.until
+            (row, shipment)
+            for row, shipment in rows
+            if row.created_at is None or row.created_at <= until
         ]
         self.tally.counts[listing.event_type]["listed"] += len(ready)
-        # Where both APIs are asked, what is not finished yet is V2's to tell: V1 can't say which of
-        # its labels it is.
-        skip = UNFINISHED if listing.version == "v1" and self.at.fetcher.v2 else frozenset()
-        whys = [None if told.state in skip else self.seen.why(told) for _row, told in ready]
+        # Where both APIs are asked, what is not finished yet is V2's to report: V1 can't say which
+        # of its labels it is.
+        is_v2s = listing.version == "v1" and self.at.fetcher.v2 is not None
+        whys: list[str | None] = []
+        for _row, shipment in ready:
+            is_skipped = is_v2s and shipment.state in UNFINISHED
+            why = None if is_skipped else self.seen.why_feed(shipment)
+            whys.append(why)
+            if why is None and shipment.state not in UNFINISHED:
+                # One that the other API reported stands for one of its own from here on, so that
+                # the next in the same box is not taken for it.
+                key = parcel_key(shipment)
+                self.seen.learn(listing.kind, shipment.record_id, key, is_work=False)
         for why in ("missed", "finished"):
-            yield from _found(
-                client,
-                listing,
-                why,
-                [row if so == why else None for (row, _), so in zip(ready, whys, strict=True)],
-            )
+            chosen = [
+                row if row_why == why else None
+                for (row, _), row_why in zip(ready, whys, strict=True)
+            ]
+            yield from _events(client, listing, why, chosen)
 
     def _voids(
-        self, connection: Connection, client: ShipStation, listing: Listing, about: Rows
-    ) -> Iterator[Found]:
-        """Each void of a parcel for which something of ours still stands, whichever API told of
+        self, connection: Connection, client: ShipStation, listing: Listing, rows: Rows
+    ) -> Iterator[FoundEvent]:
+        """Each void of a parcel for which something of ours still stands, whichever API reported
         it."""
-        void = {
-            told.record_id: (row, told) for row, told in about if told.state is ShipmentState.VOIDED
+        voids = {
+            shipment.record_id: (row, shipment)
+            for row, shipment in rows
+            if shipment.state is ShipmentState.VOIDED
         }
-        by_record = deliveries.by_record(connection, listing.kind, void) if void else {}
-        for record_id, (row, told) in void.items():
-            ours = by_record.get(record_id) or _of_another_kind(connection, told)
-            stands = any(
-                one.status in COMMITTED and one.shipment.state is not ShipmentState.VOIDED
-                for one in ours
-            )
-            if (
-                stands
-                and (listing.kind, record_id) not in self.seen.in_work
-                and mark_of(told) not in self.seen.marks_in_work
-            ):
-                yield from _found(client, listing, "voided", [replace(row, batch_id=None)])
+        if not voids:
+            return
+        by_record = deliveries.by_record(connection, listing.kind, voids)
+        for record_id, (row, shipment) in voids.items():
+            ours = by_record.get(record_id) or _of_another_kind(connection, shipment)
+            is_new = (listing.kind, record_id) not in self.seen.in_work and parcel_key(
+                shipment
+            ) not in self.seen.keys_in_work
+            if is_new and any(_stands(delivery) for delivery in ours):
+                yield from _events(client, listing, "voided", [replace(row, batch_id=None)])
+
+
+def _stands(delivery: Delivery) -> bool:
+    return delivery.status in COMMITTED and delivery.shipment.state is not ShipmentState.VOIDED
 
 
 def _read(kind: str, rows: Iterable[object]) -> Iterator[Listed]:
@@ -362,27 +422,43 @@ def _read(kind: str, rows: Iterable[object]) -> Iterator[Listed]:
 
 def _since(row: Listed, *, is_voids: bool) -> datetime:
     """When it was made, or voided; what doesn't say counts as new."""
-    return max(filter(None, (row.created_at, row.voided_at if is_voids else None)), default=_FAR)
+    times = [row.created_at, row.voided_at if is_voids else None]
+    return max((time for time in times if time is not None), default=_FAR)
 
 
-def _found(
+def _events(
     client: ShipStation, listing: Listing, why: str, rows: Sequence[Listed | None]
-) -> Iterator[Found]:
-    for query, some in listing.pointers(rows):
+) -> Iterator[FoundEvent]:
+    for query, listed in listing.pointers(rows):
         about = tuple(
-            (listing.kind, row.record.record_id, mark_of(shipment_of(row.record))) for row in some
+            (listing.kind, row.record.record_id, parcel_key(shipment_of(row.record)))
+            for row in listed
         )
-        yield Found(why, listing.event_type, client.url(listing.thing, query), about)
+        yield FoundEvent(why, listing.event_type, client.url(listing.thing, query), about)
 
 
-def _of_another_kind(connection: Connection, told: Shipment) -> list[Delivery]:
-    """Within one kind, another record is another parcel."""
-    same = (
-        deliveries.by_tracking(connection, told.tracking_number, order_number=told.order_number)
-        if told.tracking_number
-        else []
+def _of_another_kind(connection: Connection, shipment: Shipment) -> list[Delivery]:
+    """Within one kind, another record is another parcel; and a carrier uses numbers again, so that
+    another order's is another parcel, too."""
+    if not shipment.tracking_number:
+        return []
+    same_number = deliveries.by_tracking(
+        connection, shipment.tracking_number, order_number=shipment.order_number
     )
-    return [one for one in same if one.shipment.record_kind != told.record_kind]
+    return [
+        delivery
+        for delivery in same_number
+        if delivery.shipment.record_kind != shipment.record_kind
+        and _may_be_of_one_order(delivery.shipment, shipment)
+    ]
+
+
+def _may_be_of_one_order(one: Shipment, other: Shipment) -> bool:
+    ids = (plain_id(one.shipstation_shipment_id), plain_id(other.shipstation_shipment_id))
+    numbers = (one.order_number, other.order_number)
+    if all(numbers):
+        return numbers[0] == numbers[1]
+    return ids[0] == ids[1] or not all(ids)
 
 
 def _days(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select, true, update
+from sqlalchemy import Connection, delete, insert, select, update
 
 from bridge.domain.deliveries import Delivery
 from bridge.domain.events import EventStatus, Lane, Record
@@ -24,13 +24,15 @@ from bridge.store.tables import events as event_rows
 SOURCE = "sweep"
 """The source of events that the sweep fed in."""
 _UNEVENTFUL_FOR = timedelta(days=30)
+_MOST_FORGOTTEN = 500
+_IDS_A_STATEMENT = 400
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundEvent:
     """An event to feed in: it asks for `resource_url`, to have the records `about` (kind, id, and
-    the parcel's mark). `why` is missed (no webhook told of them), finished (they were not, when one
-    told of them) or voided (after something of ours stood for them)."""
+    the parcel's key). `why` is missed (no webhook reported them), finished (they were not, when one
+    did) or voided (after something of ours stood for them)."""
 
     why: str
     event_type: str
@@ -39,7 +41,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Told:
+class StoredRecord:
     """A record that an event brought. `is_work` while that event is not at its end."""
 
     event_id: str
@@ -48,7 +50,7 @@ class Told:
     record: Record
 
 
-def told_since(connection: Connection, since: datetime) -> Iterator[Told]:
+def records_since(connection: Connection, since: datetime) -> Iterator[StoredRecord]:
     """The records of all events that came in since, event by event, each event's in the vendor's
     order."""
     chosen = select(records, event_rows.c.event_type, event_rows.c.status).join(event_rows)
@@ -57,11 +59,13 @@ def told_since(connection: Connection, since: datetime) -> Iterator[Told]:
     )  # Ids sort by time.
     for row in connection.execute(chosen, execution_options={"yield_per": 500}):
         is_work = row.status == EventStatus.RECEIVED
-        yield Told(row.event_id, row.event_type, is_work, Record(row.kind, row.record_id, row.body))
+        yield StoredRecord(
+            row.event_id, row.event_type, is_work, Record(row.kind, row.record_id, row.body)
+        )
 
 
 def in_work(connection: Connection, since: datetime) -> list[tuple[str, str, str]]:
-    """What earlier sweeps fed in and is still work, or waits for a person: (kind, id, mark) of each
+    """What earlier sweeps fed in and is still work, or waits for a person: (kind, id, key) of each
     record."""
     open_ends = event_rows.c.status.in_([EventStatus.RECEIVED, EventStatus.DEAD])
     fed = select(event_rows.c.body).where(
@@ -69,36 +73,48 @@ def in_work(connection: Connection, since: datetime) -> list[tuple[str, str, str
     )
     about: list[tuple[str, str, str]] = []
     for body in connection.execute(fed).scalars():
-        with suppress(
-            ValueError, LookupError, TypeError
-        ):  # One that was redacted tells nothing any more.
-            about += [
-                (kind, record_id, mark)
-                for kind, record_id, mark in json.loads(bytes(body))["about"]
-            ]
+        # One that was redacted says nothing any more.
+        with suppress(ValueError, LookupError, TypeError):
+            records = json.loads(bytes(body))["about"]
+            about += [(kind, record_id, key) for kind, record_id, key in records]
     return about
 
 
-def feed(connection: Connection, found: Sequence[Found], *, now: datetime) -> list[Found]:
+def feed(connection: Connection, found: Sequence[FoundEvent], *, now: datetime) -> list[FoundEvent]:
     """Let each in as if its webhook had come, in the lowest lane. What waits under the same pointer
     already is left as it is; returns the others."""
-    pointers = {events.pointer_of(one.event_type, one.resource_url, b""): one for one in found}
-    waiting = select(event_rows.c.waiting_pointer).where(
+    pointers = {
+        events.pointer_of(event.event_type, event.resource_url, b""): event for event in found
+    }
+    query = select(event_rows.c.waiting_pointer).where(
         event_rows.c.waiting_pointer.in_(sorted(pointers))
     )
-    there = set(connection.execute(waiting).scalars())
-    fed = []
-    for one in (one for pointer, one in pointers.items() if pointer not in there):
-        body = json.dumps(
-            {"resource_url": one.resource_url, "resource_type": one.event_type, "about": one.about}
-        ).encode()
-        arrival = Arrival(one.event_type, body, one.resource_url, source=SOURCE, lane=Lane.SWEEP)
-        fed += [one] * (
-            not events.receive(connection, arrival, now=now)[1]
-        )  # Else another sweep was faster.
+    waiting = set(connection.execute(query).scalars())
+    fed: list[FoundEvent] = []
+    for pointer, event in pointers.items():
+        # Where the pointer waits after all, another sweep was faster.
+        if pointer not in waiting and _receive(connection, event, now):
+            fed.append(event)
     if fed:
         wakeup.announce(connection)
     return fed
+
+
+def _receive(connection: Connection, event: FoundEvent, now: datetime) -> bool:
+    body = {
+        "resource_url": event.resource_url,
+        "resource_type": event.event_type,
+        "about": event.about,
+    }
+    arrival = Arrival(
+        event.event_type,
+        json.dumps(body).encode(),
+        event.resource_url,
+        source=SOURCE,
+        lane=Lane.SWEEP,
+    )
+    _event_id, is_duplicate = events.receive(connection, arrival, now=now)
+    return not is_duplicate
 
 
 def start(
@@ -109,10 +125,8 @@ def start(
     old = connection.execute(
         select(sweeps.c.id, sweeps.c.counts).where(sweeps.c.started_at < now - _UNEVENTFUL_FOR)
     ).all()
-    uneventful = [row.id for row in old if not any(told["missed"] for told in row.counts.values())][
-        :500
-    ]
-    connection.execute(delete(sweeps).where(sweeps.c.id.in_(uneventful)))
+    uneventful = [row.id for row in old if not _missed_something(row.counts)]
+    connection.execute(delete(sweeps).where(sweeps.c.id.in_(uneventful[:_MOST_FORGOTTEN])))
     row = {
         "started_by": started_by,
         "started_at": now,
@@ -122,6 +136,10 @@ def start(
     }
     number: int = connection.execute(insert(sweeps).values(row).returning(sweeps.c.id)).scalar_one()
     return number
+
+
+def _missed_something(counts: Mapping[str, Mapping[str, int]]) -> bool:
+    return any(of_type["missed"] for of_type in counts.values())
 
 
 def note(connection: Connection, number: int, counts: Mapping[str, Mapping[str, int]]) -> None:
@@ -142,20 +160,15 @@ def end(
 
 
 def last(connection: Connection) -> dict[str, Any] | None:
-    """The newest sweep, with its columns, moments as ISO text; None when there was none."""
-    row = (
-        connection.execute(select(sweeps).order_by(sweeps.c.id.desc()).limit(1))
-        .mappings()
-        .one_or_none()
-    )
-    return (
-        {
-            name: value.isoformat() if isinstance(value, datetime) else value
-            for name, value in row.items()
-        }
-        if row
-        else None
-    )
+    """The newest sweep, with its columns, times as ISO text; None when there was none."""
+    newest = select(sweeps).order_by(sweeps.c.id.desc()).limit(1)
+    row = connection.execute(newest).mappings().one_or_none()
+    if row is None:
+        return None
+    return {
+        name: value.isoformat() if isinstance(value, datetime) else value
+        for name, value in row.items()
+    }
 
 
 def covered_until(connection: Connection, started_by: str) -> datetime | None:
@@ -167,13 +180,14 @@ def covered_until(connection: Connection, started_by: str) -> datetime | None:
 
 
 def missed(connection: Connection, *, since: datetime | None = None) -> Counter[str]:
-    """How many shipments no webhook told of, by the event type that should have, as the sweeps
+    """How many shipments no webhook reported, by the event type that should have, as the sweeps
     since then found; or all sweeps."""
+    query = select(sweeps.c.counts)
+    if since is not None:
+        query = query.where(sweeps.c.started_at >= since)
     total: Counter[str] = Counter()
-    for counts in connection.execute(
-        select(sweeps.c.counts).where(true() if since is None else sweeps.c.started_at >= since)
-    ).scalars():
-        total.update({event_type: told["missed"] for event_type, told in counts.items()})
+    for counts in connection.execute(query).scalars():
+        total.update({event_type: of_type["missed"] for event_type, of_type in counts.items()})
     return total
 
 
@@ -184,16 +198,17 @@ def references_since(connection: Connection, since: datetime) -> list[str]:
         deliveries.c.fulfillment_order_id.is_not(None),
         deliveries.c.reference.is_not(None),
     )
-    return list(
-        connection.execute(select(deliveries.c.reference).where(*named).distinct()).scalars()
-    )
+    query = select(deliveries.c.reference).where(*named).distinct()
+    return list(connection.execute(query).scalars())
 
 
 def all_of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, list[Delivery]]:
     """Every delivery of each of these orders, whatever its status."""
-    ids, grouped = sorted(order_ids), defaultdict[str, list[Delivery]](list)
-    for at in range(0, len(ids), 400):
-        chosen = select(deliveries).where(deliveries.c.fulfillment_order_id.in_(ids[at : at + 400]))
-        for delivery in load(connection, connection.execute(chosen).all()):
+    ids = sorted(order_ids)
+    grouped: defaultdict[str, list[Delivery]] = defaultdict(list)
+    for at in range(0, len(ids), _IDS_A_STATEMENT):
+        chosen = deliveries.c.fulfillment_order_id.in_(ids[at : at + _IDS_A_STATEMENT])
+        rows = connection.execute(select(deliveries).where(chosen)).all()
+        for delivery in load(connection, rows):
             grouped[str(delivery.fulfillment_order_id)].append(delivery)
     return grouped

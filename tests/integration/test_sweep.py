@@ -55,6 +55,18 @@ def world(bridge: VirtualBridge) -> World:
     return bridge.world
 
 
+class Pauses(threading.Event):
+    """Never set; whoever waits for it lets the time pass."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__()
+        self._clock = clock
+
+    def wait(self, timeout: float | None = None) -> bool:
+        self._clock.advance(timeout or 0)
+        return False
+
+
 def sweep(
     bridge: VirtualBridge,
     *,
@@ -66,11 +78,11 @@ def sweep(
     bridge.clock.advance(after.total_seconds())
     made = Sweep(bridge.database, bridge.fetcher)
     tally = made.run(
-        bridge.clock.now - since, threading.Event(), started_by="worker", dry_run=dry_run
+        bridge.clock.now - since, Pauses(bridge.clock), started_by="worker", dry_run=dry_run
     )
     told = {
         event_type: {name: n for name, n in counts.items() if n and name != "listed"}
-        for event_type, counts in tally.told().items()
+        for event_type, counts in tally.by_event_type().items()
     }
     return {event_type: counts for event_type, counts in told.items() if counts}
 
@@ -491,7 +503,7 @@ def test_two_sweeps_at_once_feed_each_parcel_in_once(
             pool.submit(one.run, bridge.clock.now - HOUR, threading.Event(), started_by="worker")
             for one in made
         ]
-        found = [run.result().found for run in runs]
+        found = [run.result().fed_in for run in runs]
     bridge.settle()
 
     assert all(len(bridge.accepted(order)) == 1 for order in orders)
@@ -601,3 +613,70 @@ def test_worker_that_was_down_for_two_days_sweeps_them(bridge: VirtualBridge, wo
     bridge.settle()
 
     assert len(bridge.accepted(order)) == 1
+
+
+# Parcels that share a number, lists that change for other reasons
+
+
+@pytest.mark.parametrize("kinds", ["marks", "label_and_mark"])
+def test_second_order_in_the_same_box_is_found_with_both_apis_on(
+    bridge: VirtualBridge, world: World, kinds: str
+) -> None:
+    first, second = world.add_order(), world.add_order()
+    if kinds == "marks":
+        known = world.mark_shipped(world.add_shipstation_order(first), tracking="1Z0000000001")
+        bridge.travel(world.fulfillment_shipped_v2(known), world.v1_fulfillment_shipped(known))
+    else:
+        [label] = world.buy_labels(world.add_shipstation_order(first), tracking="1Z0000000001")
+        bridge.travel(world.label_created_v2(label), world.ship_notify(label))
+    world.mark_shipped(world.add_shipstation_order(second), tracking="1Z0000000001")
+
+    counts = sweep(bridge)
+    bridge.settle()
+
+    assert counts == {"FULFILLMENT_SHIPPED_V2": {"missed": 1}}
+    assert (len(bridge.accepted(first)), len(bridge.accepted(second))) == (1, 1)
+    assert sweep(bridge) == {}
+
+
+@pytest.mark.parametrize("old_voids", [99, 100, 250])
+def test_late_void_is_found_behind_rows_that_changed_for_another_reason(
+    bridges: Callable[..., VirtualBridge], old_voids: int
+) -> None:
+    bridge = bridges(BRIDGE_SHIPSTATION_V1_API_KEY="", BRIDGE_SHIPSTATION_V1_API_SECRET="")
+    world = bridge.world
+    old = [
+        label
+        for number in range(old_voids)
+        for label in world.buy_labels(world.add_shipstation_order(str(90_000 + number)))
+    ]
+    for label in old:
+        world.void_label(label)
+    bridge.clock.advance(3 * 24 * 3600)
+    _order, ours, webhook = _label(world)
+    bridge.travel(webhook)
+    bridge.clock.advance(3 * 24 * 3600)
+    world.void_label(ours)
+    bridge.clock.advance(60)
+    for label in old:
+        label.touched_at = bridge.clock.now
+
+    assert sweep(bridge) == {"LABEL_CREATED_V2": {"voided": 1}}
+
+
+def test_void_of_a_number_that_a_carrier_used_again_is_no_void_of_ours(
+    bridge: VirtualBridge, world: World
+) -> None:
+    order = world.add_order()
+    bridge.travel(
+        world.fulfillment_shipped_v2(
+            world.mark_shipped(world.add_shipstation_order(order), tracking="1Z0000000001")
+        )
+    )
+    bridge.clock.advance(400 * 24 * 3600)
+    [label] = world.buy_labels(world.add_shipstation_order("90001"), tracking="1Z0000000001")
+    bridge.travel(world.label_created_v2(label))
+    world.void_label(label)
+
+    assert sweep(bridge) == {}
+    assert [delivery["status"] for delivery in bridge.deliveries()] == ["delivered"]
