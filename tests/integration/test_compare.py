@@ -119,7 +119,7 @@ def test_order_that_a_person_closed_as_delivered_is_no_difference(
     [held] = bridge.deliveries()
     world.fulfill_elsewhere(order)
 
-    bridge.mend(
+    bridge.repair(
         held["id"], repair.resolve, status=DeliveryStatus.DELIVERED, reason="fulfilled by hand"
     )
 

@@ -415,7 +415,7 @@ class Promise(RuleBasedStateMachine):
             elif row["reason"] == Reason.TRACKING_CHANGED_AFTER_DELIVERY:
                 self._resolve(row, "delivered")
             else:
-                self.bridge.mend(row["id"], repair.retry)
+                self.bridge.repair(row["id"], repair.retry)
         except RefusedError:
             assert (
                 act == "retry"
@@ -424,7 +424,7 @@ class Promise(RuleBasedStateMachine):
             )
 
     def _resolve(self, row: Json, status: str) -> None:
-        self.bridge.mend(
+        self.bridge.repair(
             row["id"], repair.resolve, status=DeliveryStatus(status), reason="seen in Purple Dot"
         )
         self.by_hand.add(row["id"])

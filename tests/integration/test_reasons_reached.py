@@ -323,7 +323,7 @@ def test_reason_is_reached_by_a_webhook_and_explained(
 
 def _retry(bridge: VirtualBridge, reached: Reached) -> None:
     bridge.simulator.faults.clear()
-    bridge.mend(reached.id, repair.retry)
+    bridge.repair(reached.id, repair.retry)
 
 
 def _tell_again(bridge: VirtualBridge, reached: Reached) -> None:
@@ -333,7 +333,7 @@ def _tell_again(bridge: VirtualBridge, reached: Reached) -> None:
 
 def _resolve(status: str) -> Callable[[VirtualBridge, Reached], None]:
     def act(bridge: VirtualBridge, reached: Reached) -> None:
-        bridge.mend(
+        bridge.repair(
             reached.id,
             repair.resolve,
             status=DeliveryStatus(status),
@@ -456,4 +456,4 @@ def test_what_a_person_resolved_is_closed_for_good(
     assert delivery["attempt_history"][-1]["detail"] == "resolved by hand: agreed with the shopper"
     assert virtual_bridge.accepted() == before
     with pytest.raises(RefusedError):
-        virtual_bridge.mend(reached.id, repair.retry)
+        virtual_bridge.repair(reached.id, repair.retry)

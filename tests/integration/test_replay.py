@@ -171,7 +171,7 @@ def test_what_a_person_closed_or_perhaps_arrived_stays_as_it_stands_and_is_told_
     bridge: VirtualBridge,
 ) -> None:
     [event_id] = dead(bridge)
-    bridge.mend(
+    bridge.repair(
         bridge.deliveries()[0]["id"],
         repair.resolve,
         status=DeliveryStatus.CANCELLED,

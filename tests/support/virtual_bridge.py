@@ -3,6 +3,7 @@ simulator over HTTP, a clock that is set."""
 
 import re
 import threading
+from collections import Counter
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import Any, Self
@@ -14,6 +15,7 @@ from bridge.domain.errors import BridgeError
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.domain.reasons import Reason
 from bridge.operations import repair
+from bridge.operations.sweep import Sweep
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.process_event import EventJob
@@ -231,9 +233,18 @@ class VirtualBridge:
             self.clock.now = max(self.clock.now, due)
         raise AssertionError("work without end")
 
+    def sweep(self, *, after: float = 900, since: float = 86_400) -> dict[str, Any]:
+        """What the worker's sweep a while later counts; what it found is settled."""
+        self.clock.advance(after)
+        looked_back_to = self.clock.now - timedelta(seconds=since)
+        sweep = Sweep(self.database, self.fetcher)
+        tally = sweep.run(looked_back_to, threading.Event(), started_by="worker")
+        self.settle()
+        return dict(tally.told())
+
     # What a person does
 
-    def mend(self, delivery_id: str, act: Callable[..., str], **details: Any) -> None:
+    def repair(self, delivery_id: str, act: Callable[..., str], **details: Any) -> None:
         """One of `bridge.operations.repair`, in a transaction as the commands do it."""
         with self.database.begin() as connection:
             [delivery] = repairs.find(connection, delivery_id)
@@ -244,7 +255,7 @@ class VirtualBridge:
         known = self.purple_dot.order(order.id)
         with self.database.begin() as connection:
             orders.remember(connection, [known], now=self.clock.now)
-        self.mend(delivery_id, repair.link, order=known)
+        self.repair(delivery_id, repair.link, order=known)
 
     # What came of it
 
@@ -281,6 +292,21 @@ class VirtualBridge:
         return [
             body for body in bodies if order is None or body["fulfillment_order_id"] == order.id
         ]
+
+    def units(self, order: PurpleDotOrder) -> dict[str | None, int]:
+        """The units of each SKU that Purple Dot accepted for an order."""
+        skus = {line.id: line.sku for line in order.lines}
+        units: Counter[str | None] = Counter()
+        for body in self.accepted(order):
+            for line in body["line_items"]:
+                units[skus[line["id"]]] += line["quantity"]
+        return dict(units)
+
+    def exceptions(self) -> list[str]:
+        """Why people are asked, in alphabetical order; an event counts as well as a delivery."""
+        rows = [row for row in self.deliveries() if row["status"] in ("held", "dead")]
+        rows += [event for event in self.events() if event["status"] == "dead"]
+        return sorted(str(row["reason"]) for row in rows)
 
     def left_without_a_time(self) -> list[str]:
         """Rows that are work without a due time, or have one without being work: must be none,
