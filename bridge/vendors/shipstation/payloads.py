@@ -380,3 +380,17 @@ def page_of(key: str, body: object) -> Page:
         raise PayloadError(
             f"ShipStation's {key} is not a list, or its page count is unreadable"
         ) from exc
+
+
+def carrier_names_in(body: object) -> dict[str, str]:
+    """What the account calls its carriers, by carrier code: V2 lists them under `carriers`, V1 as a
+    bare list with the name that people know under `name`. What can't be read is left out."""
+    rows = body.get("carriers") if isinstance(body, Mapping) else body
+    names: dict[str, str] = {}
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, Mapping):
+            code = row.get("carrier_code") or row.get("code")
+            name = row.get("friendly_name") or row.get("name")
+            if isinstance(code, str) and isinstance(name, str) and name.strip():
+                names.setdefault(code, name.strip())
+    return names
