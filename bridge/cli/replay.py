@@ -5,6 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
+from datetime import timedelta
 from typing import Any
 
 import click
@@ -26,7 +27,7 @@ _STATUSES = [
     str(DeliveryStatus.HELD),
 ]
 _SOON = {DeliveryStatus.PENDING, DeliveryStatus.DELIVERING}
-_LOOK_EVERY = 0.5
+_LOOK_EVERY, _WORKER_IS_SILENT = 0.5, timedelta(seconds=30)
 
 
 @click.command()
@@ -193,7 +194,8 @@ def _moves(story: Story) -> bool:
 
 def _worker_lives(database: Database) -> bool:
     with database.read() as connection:
-        return workers.is_alive(connection, now=database.now(connection))
+        beat = workers.last_beat(connection)
+        return beat is not None and database.now(connection) - beat <= _WORKER_IS_SILENT
 
 
 def run_lines(story: Story) -> list[str]:

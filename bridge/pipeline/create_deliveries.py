@@ -19,6 +19,7 @@ from bridge.translate.placement import (
     Join,
     NoteVoided,
     OrderLookup,
+    Page,
     PageContext,
     Plan,
     Policy,
@@ -26,7 +27,7 @@ from bridge.translate.placement import (
     Snapshot,
     identities_of,
     match_of,
-    plan,
+    plan_pages,
 )
 
 
@@ -42,19 +43,39 @@ def create_deliveries(
     """Decide every shipment of a page, inside the caller's transaction, and write what follows.
     Raises TemporaryError, and the transaction must be rolled back, when a delivery has moved on
     since it was read."""
-    lock_orders(connection, lookup, now=context.now)
-    planned = plan(
-        shipments,
+    [planned] = create_deliveries_of_pages(
+        connection,
+        [Page(shipments, context)],
         lookup,
-        read_snapshot(connection, shipments, lookup, policy=policy, context=context),
         policy=policy,
-        context=context,
-        new_id=partial(new_id, "dlv", context.now),
         allowance=allowance,
     )
-    for change in planned.changes:
-        _write(connection, change, now=context.now)
     return planned
+
+
+def create_deliveries_of_pages(
+    connection: Connection,
+    pages: Sequence[Page],
+    lookup: OrderLookup,
+    *,
+    policy: Policy,
+    allowance: ClaimAllowance | None = None,
+) -> list[Plan]:
+    """The same for the pages of several events at once: one lock, one snapshot, a plan for each."""
+    now = pages[0].context.now
+    lock_orders(connection, lookup, now=now)
+    plans = plan_pages(
+        pages,
+        lookup,
+        read_snapshot(connection, pages, lookup, policy=policy),
+        policy=policy,
+        new_id=partial(new_id, "dlv", now),
+        allowance=allowance,
+    )
+    for planned in plans:
+        for change in planned.changes:
+            _write(connection, change, now=now)
+    return plans
 
 
 def lock_orders(connection: Connection, lookup: OrderLookup, *, now: datetime) -> None:
@@ -70,23 +91,21 @@ def lock_orders(connection: Connection, lookup: OrderLookup, *, now: datetime) -
 
 
 def read_snapshot(
-    connection: Connection,
-    shipments: Sequence[Shipment],
-    lookup: OrderLookup,
-    *,
-    policy: Policy,
-    context: PageContext,
+    connection: Connection, pages: Sequence[Page], lookup: OrderLookup, *, policy: Policy
 ) -> Snapshot:
-    """What the database holds about a page of shipments and the orders that they may belong to."""
+    """What the database holds about these shipments and the orders that they may belong to."""
     identities: set[str] = set()
     number_keys: set[str] = set()
-    for shipment in shipments:
-        matches = match_of(shipment, lookup, policy=policy, context=context)
-        order_ids: list[str | None] = [None]
-        if not isinstance(matches, Unmatched):
-            order_ids += [matched.order.id for matched in matches]
-        identities.update(identities_of(shipment, order_ids))
-        number_keys |= numbers_of(shipment)
+    shipments: list[Shipment] = []
+    for page in pages:
+        shipments += page.shipments
+        for shipment in page.shipments:
+            matches = match_of(shipment, lookup, policy=policy, context=page.context)
+            order_ids: list[str | None] = [None]
+            if not isinstance(matches, Unmatched):
+                order_ids += [matched.order.id for matched in matches]
+            identities.update(identities_of(shipment, order_ids))
+            number_keys |= numbers_of(shipment)
     known = deliveries.of_page(
         connection,
         order_ids=[order.id for order in lookup.orders],

@@ -1,9 +1,12 @@
-"""One claimed event: fetch, translate, find its orders, create deliveries. Its outcome is written in
-one transaction with the deliveries that it led to."""
+"""Claimed events, often one: fetch, translate, find their orders, create deliveries. What several
+need is read together and written in one transaction, each event with an outcome of its own; one
+that fails is none of its neighbors' trouble."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from functools import partial
+from typing import TypeVar
 
 import structlog
 
@@ -29,25 +32,29 @@ from bridge.domain.events import (
 )
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import Shipment, ShipmentState
-from bridge.pipeline.create_deliveries import create_deliveries
+from bridge.pipeline.create_deliveries import create_deliveries_of_pages
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.retry import RetryAt, Schedules, decide, next_look
-from bridge.store import events, replays
+from bridge.store import events, leases, replays
 from bridge.store.engine.database import Connection, Database
 from bridge.store.replays import ReplayOptions
 from bridge.translate.placement import (
     ClaimAllowance,
     Decision,
     OrderLookup,
+    Page,
     PageContext,
     Plan,
     Policy,
     summary,
 )
+from bridge.vendors.shipstation.bulk import BULK_FROM, Pointer, Preloaded, is_bulk
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.payloads import record_of
 from bridge.vendors.shipstation.webhook import identify
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -59,6 +66,34 @@ TRIGGERS = {
 }
 _LOOKED_UP = frozenset({ShipmentState.SHIPPED, ShipmentState.REJECTED})
 _LOGGED_IDS = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """What was fetched for an event and when, and the shipments in it; `unread` is why some of it
+    could not be read, `options` what a replay asks for."""
+
+    event: Event
+    records: Sequence[Record]
+    shipments: Sequence[Shipment]
+    fetched_at: datetime
+    unread: PermanentError | None
+    options: ReplayOptions | None
+
+    @property
+    def looked_up(self) -> list[Shipment]:
+        """Those whose orders matter."""
+        return [shipment for shipment in self.shipments if shipment.state in _LOOKED_UP]
+
+    def with_orders(self, lookup: OrderLookup) -> "EventFacts":
+        return EventFacts(
+            records=self.records,
+            shipments=self.shipments,
+            lookup=lookup,
+            fetched_at=self.fetched_at,
+            unread=self.unread,
+            options=self.options,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,10 +114,14 @@ class EventFacts:
         return self.options is not None and self.options.as_stored
 
 
+Gathered = tuple[Event, EventFacts]
+Ended = tuple[Gathered, Plan, EventOutcome]
+
+
 @dataclass(frozen=True, slots=True)
 class EventJob:
-    """Takes a claimed event to its end, or puts it off. `run` raises nothing but LeaseLostError and
-    StorageError.
+    """Takes claimed events to their end, or puts them off. `run` raises nothing but LeaseLostError
+    and StorageError, and LeaseLostError for a lone event only.
 
     It returns those of the new deliveries that are claimed for `owner` already, at most `takes`.
     """
@@ -95,9 +134,23 @@ class EventJob:
     lease: timedelta
     _unknown_carriers: set[str] = field(default_factory=set)
 
-    def run(self, event: Event, *, owner: str, takes: int = 0) -> list[Delivery]:
+    def run(self, *claimed: Event, owner: str, takes: int = 0) -> list[Delivery]:
+        preloaded = self._preload(claimed)
+        readings: list[Reading] = []
+        for event in claimed:
+            read = partial(self._read, event, preloaded)
+            reading = self._attempt(event, owner, read)
+            if reading is not None:
+                readings.append(reading)
+        taken: list[Delivery] = []
+        for batch in self._look_up(readings, owner):
+            taken += self._end(batch, owner, takes - len(taken))
+        return taken
+
+    def _attempt(self, event: Event, owner: str, work: Callable[[], T]) -> T | None:
+        """What `work` returns; None when it failed, which is recorded on this event alone."""
         try:
-            return self._run(event, owner, takes)
+            return work()
         except (LeaseLostError, StorageError):
             raise
         except BridgeError as exc:
@@ -106,19 +159,78 @@ class EventJob:
             # A fault of ours must not lose the event: it is tried again and stays visible.
             log.exception("event_failed_unforeseen", event_id=event.id)
             self._failed(event, owner, TemporaryError(f"unforeseen {type(exc).__name__}: {exc}"))
-        return []
+        return None
 
-    def _run(self, event: Event, owner: str, takes: int) -> list[Delivery]:
-        facts = self.gather(event, self._options(event))
+    def _preload(self, claimed: Sequence[Event]) -> Preloaded:
+        """What ShipStation's lists show of many at once."""
+        if len(claimed) < BULK_FROM:
+            return Preloaded()
+        pointers = [
+            Pointer(event.resource_url, event.received_at)
+            for event in claimed
+            if event.resource_url is not None and not event.is_replay
+        ]
+        try:
+            return self.fetcher.preload(pointers, now=self.database.now())
+        except StorageError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # each event is read alone then, and has its own trouble
+            log.warning("lists_not_read", events=len(claimed), error=_short(exc))
+            return Preloaded()
 
-        def write(connection: Connection) -> tuple[Plan, EventOutcome]:
-            return self._write(connection, event, facts, owner=owner, takes=takes)
+    def _look_up(self, readings: Sequence[Reading], owner: str) -> Iterator[list[Gathered]]:
+        """One order lookup for all of them, or, where that fails, one for each."""
+        if len(readings) > 1:
+            together = [shipment for reading in readings for shipment in reading.looked_up]
+            try:
+                lookup = self.resolver.find(together)
+            except StorageError:
+                raise
+            except Exception as exc:  # noqa: BLE001  # whose fault it is shows when each is tried alone
+                log.warning("orders_not_found_together", error=_short(exc))
+            else:
+                yield [(reading.event, reading.with_orders(lookup)) for reading in readings]
+                return
+        for reading in readings:
+            find = partial(self.resolver.find, reading.looked_up)
+            lookup_alone = self._attempt(reading.event, owner, find)
+            if lookup_alone is not None:
+                yield [(reading.event, reading.with_orders(lookup_alone))]
 
-        plan, outcome = self.database.write(write)
-        self._report(event, plan, outcome)
-        if facts.unread is not None:
-            self._failed(event, owner, facts.unread)
-        return list(plan.taken)
+    def _end(self, batch: Sequence[Gathered], owner: str, takes: int) -> list[Delivery]:
+        """Write what a batch came to; what can't be written together is written one by one."""
+        if len(batch) == 1:
+            event, _ = batch[0]
+            return (
+                self._attempt(event, owner, partial(self._end_together, batch, owner, takes)) or []
+            )
+        try:
+            return self._end_together(batch, owner, takes)
+        except StorageError:
+            raise
+        except Exception as exc:  # noqa: BLE001  # whose fault it is shows when each is tried alone
+            log.warning(
+                "batch_split", events=len(batch), error=f"{type(exc).__name__}: {exc}"[:300]
+            )
+        taken: list[Delivery] = []
+        for gathered in batch:
+            try:
+                taken += self._end([gathered], owner, takes - len(taken))
+            except LeaseLostError as exc:
+                log.warning("lease_lost", event_id=gathered[0].id, error=str(exc))
+        return taken
+
+    def _end_together(self, batch: Sequence[Gathered], owner: str, takes: int) -> list[Delivery]:
+        def write(connection: Connection) -> list[Ended]:
+            return self._write(connection, batch, owner=owner, takes=takes)
+
+        taken: list[Delivery] = []
+        for (event, facts), plan, outcome in self.database.write(write):
+            self._report(event, plan, outcome)
+            if facts.unread is not None:
+                self._failed(event, owner, facts.unread)
+            taken += plan.taken
+        return taken
 
     def _options(self, event: Event) -> ReplayOptions | None:
         if not event.is_replay:
@@ -131,6 +243,15 @@ class EventJob:
     def gather(self, event: Event, options: ReplayOptions | None) -> EventFacts:
         """What the vendors say now about an event, or what was stored of it where a replay asks for
         that. Writes nothing; raises what the clients raise."""
+        reading = self._read_with(event, options, Preloaded())
+        return reading.with_orders(self.resolver.find(reading.looked_up))
+
+    def _read(self, event: Event, preloaded: Preloaded) -> Reading:
+        return self._read_with(event, self._options(event), preloaded)
+
+    def _read_with(
+        self, event: Event, options: ReplayOptions | None, preloaded: Preloaded
+    ) -> Reading:
         fetched_at = self.database.now()
         unread: PermanentError | None = None
         if options is not None and options.as_stored:
@@ -138,7 +259,7 @@ class EventJob:
                 records = events.records_of(connection, options.event_id)
                 fetched_at = events.fetched_at(connection, options.event_id) or fetched_at
         else:
-            records, unread = self._fetch(event)
+            records, unread = self._fetch(event, preloaded)
         shipments = EVENT_TYPES[event.event_type].translate(records)
         shipments = [self._as_judged(shipment, event, fetched_at) for shipment in shipments]
         if options is not None:
@@ -146,10 +267,7 @@ class EventJob:
             shipments = [
                 replace(shipment, notify_customer=notify_customer) for shipment in shipments
             ]
-        lookup = self.resolver.find(
-            [shipment for shipment in shipments if shipment.state in _LOOKED_UP]
-        )
-        return EventFacts(records, shipments, lookup, fetched_at, unread, options)
+        return Reading(event, records, shipments, fetched_at, unread, options)
 
     def _as_judged(self, shipment: Shipment, event: Event, now: datetime) -> Shipment:
         """On the last look, what is finished and still has no number, or an order that nobody can
@@ -162,11 +280,13 @@ class EventJob:
     def _next_look(self, event: Event, now: datetime) -> datetime | None:
         return next_look(looks=event.waits + 1, schedule=self.schedules.wait, now=now)
 
-    def _fetch(self, event: Event) -> tuple[list[Record], PermanentError | None]:
+    def _fetch(
+        self, event: Event, preloaded: Preloaded
+    ) -> tuple[list[Record], PermanentError | None]:
         """What could be read, and why a row of an inline body could not: its others go on, and the
         event is tried again for it."""
         if event.resource_url is not None:
-            return self.fetcher.fetch(event.resource_url), None
+            return self.fetcher.fetch(event.resource_url, preloaded), None
         rows = [record_of("inline_row", row) for row in identify(event.body).inline_rows]
         orders: dict[str, Record] = {}
         unread: PermanentError | None = None
@@ -183,15 +303,29 @@ class EventJob:
     # What it comes to
 
     def _write(
-        self, connection: Connection, event: Event, facts: EventFacts, *, owner: str, takes: int
-    ) -> tuple[Plan, EventOutcome]:
-        """One transaction: what was fetched, what was decided, and the event's end."""
+        self, connection: Connection, batch: Sequence[Gathered], *, owner: str, takes: int
+    ) -> list[Ended]:
+        """One transaction: what was fetched, what was decided, and the end of each event that is
+        still ours."""
         now = self.database.now(connection)
-        allowance = ClaimAllowance(Claim(owner, now + self.lease), takes)
-        plan = self.judge(connection, event, facts, now=now, allowance=allowance)
-        outcome = self._outcome(event, facts, plan.decisions, now)
-        events.end(connection, event, outcome, owner=owner, now=now)
-        return plan, outcome
+        if len(batch) > 1:
+            batch = _still_ours(connection, batch, owner)
+        if not batch:
+            return []
+        plans = create_deliveries_of_pages(
+            connection,
+            [_page(event, facts, now) for event, facts in batch],
+            batch[0][1].lookup,
+            policy=self.policy,
+            allowance=ClaimAllowance(Claim(owner, now + self.lease), takes),
+        )
+        ended: list[Ended] = []
+        for gathered, plan in zip(batch, plans, strict=True):
+            event, facts = gathered
+            outcome = self._outcome(event, facts, plan.decisions, now)
+            events.end(connection, event, outcome, owner=owner, now=now)
+            ended.append((gathered, plan, outcome))
+        return ended
 
     def judge(
         self,
@@ -200,26 +334,12 @@ class EventJob:
         facts: EventFacts,
         *,
         now: datetime,
-        allowance: ClaimAllowance | None = None,
     ) -> Plan:
         """Decide what was gathered, and write the deliveries that it leads to."""
-        options = facts.options
-        context = PageContext(
-            lane=event.lane,
-            trigger=TRIGGERS[event.lane] if options is None else Trigger.REPLAY,
-            received_at=event.received_at if options is None else options.received_at,
-            fetched_at=facts.fetched_at,
-            now=now,
-            as_stored=facts.is_stored,
+        [plan] = create_deliveries_of_pages(
+            connection, [_page(event, facts, now)], facts.lookup, policy=self.policy
         )
-        return create_deliveries(
-            connection,
-            facts.shipments,
-            facts.lookup,
-            policy=self.policy,
-            context=context,
-            allowance=allowance,
-        )
+        return plan
 
     def _outcome(
         self, event: Event, facts: EventFacts, decisions: Sequence[Decision], now: datetime
@@ -319,6 +439,48 @@ class EventJob:
             )
 
 
+def batches_of(claimed: Sequence[Event]) -> list[tuple[Event, ...]]:
+    """Webhooks of one kind and lane that ShipStation's lists can show together; every other event
+    is alone, so that it waits for no neighbor's call."""
+    alone: list[tuple[Event, ...]] = []
+    together: dict[tuple[Lane, str], list[Event]] = {}
+    for event in claimed:
+        url = event.resource_url
+        if url is None or event.is_replay or not is_bulk(url):
+            alone.append((event,))
+        else:
+            together.setdefault((event.lane, event.event_type), []).append(event)
+    batches: list[tuple[Event, ...]] = []
+    for alike in together.values():
+        if len(alike) >= BULK_FROM:
+            batches.append(tuple(alike))
+        else:
+            alone += [(event,) for event in alike]
+    return [*alone, *batches]
+
+
+def _page(event: Event, facts: EventFacts, now: datetime) -> Page:
+    options = facts.options
+    context = PageContext(
+        lane=event.lane,
+        trigger=TRIGGERS[event.lane] if options is None else Trigger.REPLAY,
+        received_at=event.received_at if options is None else options.received_at,
+        fetched_at=facts.fetched_at,
+        now=now,
+        as_stored=facts.is_stored,
+    )
+    return Page(facts.shipments, context)
+
+
+def _still_ours(connection: Connection, batch: Sequence[Gathered], owner: str) -> list[Gathered]:
+    """Without those that another worker took over meanwhile: their outcome is that worker's."""
+    claims = {event.id: event.claim for event, _ in batch}
+    held = leases.held(connection, leases.EVENTS, claims=claims, owner=owner)
+    for event_id in claims.keys() - held:
+        log.warning("lease_lost", event_id=event_id)
+    return [gathered for gathered in batch if gathered[0].id in held]
+
+
 def conclude(
     decisions: Sequence[Decision], *, is_again: bool = False
 ) -> tuple[EventStatus, Reason | None, str]:
@@ -350,6 +512,10 @@ def _why_again(decisions: Sequence[Decision]) -> str:
     if not decisions:
         return "ShipStation lists nothing finished yet"
     return f"{_waiting(decisions)} label(s) not finished yet"
+
+
+def _short(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _waiting(decisions: Sequence[Decision]) -> int:

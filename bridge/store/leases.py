@@ -61,6 +61,17 @@ _WRITE = {
 }
 """Both set what else is given when they are executed, so that each has one text for each set of
 columns."""
+_HELD = {
+    queue.name: select(queue.c.id, queue.c.claims)
+    .where(
+        queue.c.id.in_(bindparam("ids", expanding=True)),
+        queue.c.owner == bindparam("of_owner"),
+        queue.c.due_at.is_not(None),
+    )
+    .order_by(queue.c.id)
+    .with_for_update()
+    for queue in QUEUES
+}
 _EARLIEST = union_all(
     *(
         select(
@@ -163,6 +174,16 @@ def fence(connection: Connection, queue: Queue, *, row_id: str, owner: str, clai
     """Make sure, at the start of a longer transaction, that the work is still ours. Raises
     LeaseLostError."""
     write(connection, queue, row_id=row_id, owner=owner, claim=claim, values={"owner": owner})
+
+
+def held(
+    connection: Connection, queue: Queue, *, claims: Mapping[str, int], owner: str
+) -> set[str]:
+    """Which of these rows, by id with their claims, are still this owner's. They stay so until the
+    transaction ends."""
+    mine = {"ids": list(claims), "of_owner": owner}
+    rows = connection.execute(_HELD[queue.name], mine)
+    return {row.id for row in rows if row.claims == claims[row.id]}
 
 
 def renew(

@@ -197,6 +197,14 @@ class Plan:
     taken: tuple[Delivery, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Page:
+    """The shipments that one event is about, and where they came from."""
+
+    shipments: Sequence[Shipment]
+    context: PageContext
+
+
 def plan(
     shipments: Sequence[Shipment],
     lookup: OrderLookup,
@@ -209,17 +217,44 @@ def plan(
 ) -> Plan:
     """Decide every shipment of a page, in the vendor's order; each sees what was decided for those
     before it. `new_id` names a new delivery. Never raises."""
-    page = _Page(
-        lookup=lookup,
-        policy=policy,
-        context=context,
-        restored_at=snapshot.restored_at,
-        new_id=new_id,
-        allowance=allowance or ClaimAllowance(Claim("", context.now), limit=0),
-        book=_Book(snapshot),
+    page = Page(shipments, context)
+    [planned] = plan_pages(
+        [page], lookup, snapshot, policy=policy, new_id=new_id, allowance=allowance
     )
-    decisions = [decision for shipment in shipments for decision in page.decide(shipment)]
-    return Plan(tuple(decisions), tuple(page.changes), tuple(page.taken))
+    return planned
+
+
+def plan_pages(
+    pages: Sequence[Page],
+    lookup: OrderLookup,
+    snapshot: Snapshot,
+    *,
+    policy: Policy,
+    new_id: Callable[[], str],
+    allowance: ClaimAllowance | None = None,
+) -> list[Plan]:
+    """The same for several pages that share a lookup and a snapshot: a plan for each, in their
+    order, and each sees what was planned for those before it."""
+    book = _Book(snapshot)
+    plans: list[Plan] = []
+    taken = 0
+    for page in pages:
+        allowed = allowance or ClaimAllowance(Claim("", page.context.now), limit=0)
+        planning = _Planning(
+            lookup=lookup,
+            policy=policy,
+            context=page.context,
+            restored_at=snapshot.restored_at,
+            new_id=new_id,
+            allowance=replace(allowed, limit=allowed.limit - taken),
+            book=book,
+        )
+        decisions = [
+            decision for shipment in page.shipments for decision in planning.decide(shipment)
+        ]
+        plans.append(Plan(tuple(decisions), tuple(planning.changes), tuple(planning.taken)))
+        taken += len(planning.taken)
+    return plans
 
 
 def identities_of(shipment: Shipment, order_ids: Iterable[str | None]) -> Iterator[str]:
@@ -289,7 +324,7 @@ class _Book:
 
 
 @dataclass(slots=True)
-class _Page:
+class _Planning:
     """A page while it is planned."""
 
     lookup: OrderLookup

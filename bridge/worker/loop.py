@@ -5,6 +5,7 @@ import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 
 import structlog
 
@@ -12,7 +13,7 @@ from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import LeaseLostError, StorageError
 from bridge.domain.events import Event
 from bridge.pipeline.deliver import DeliveryJob
-from bridge.pipeline.process_event import EventJob
+from bridge.pipeline.process_event import EventJob, batches_of
 from bridge.store import deliveries, events, leases, restores, workers
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection, Database
@@ -28,11 +29,15 @@ MIN_POLL_SECONDS = 0.02
 _CLAIMED_POLL_SECONDS = 0.05
 _DATABASE_RETRY_SECONDS = 1.0
 _DELIVERIES_TAKEN = 4
-"""How many of an event's new deliveries the worker that placed them takes at once; the others are
+"""How many of a batch's new deliveries the worker that placed them takes at once; the others are
 for whoever is free."""
+BATCH_SIZE = 100
+"""So many waiting events are claimed at once where ShipStation's lists can show them together."""
 
 
 Work = Event | Delivery
+Task = tuple[Work, ...]
+"""One delivery, or the events of a batch; often one."""
 Key = tuple[str, str, int]
 """Queue, id and claim."""
 
@@ -52,11 +57,12 @@ class Worker:
     delivery_job: DeliveryJob
     threads: int
     lease: timedelta
+    batch_size: int = BATCH_SIZE
     periodic_tasks: PeriodicTasks | None = None
     stopping: threading.Event = field(default_factory=threading.Event)
     _stopped: threading.Event = field(default_factory=threading.Event)
     _changed: threading.Event = field(default_factory=threading.Event)
-    _tasks: dict[Key, Work] = field(default_factory=dict)
+    _tasks: dict[Key, Task] = field(default_factory=dict)
     _held: dict[Key, str] = field(default_factory=dict)
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _name: workers.WorkerName | None = None
@@ -138,7 +144,7 @@ class Worker:
             return 0
         with self._lock:
             room = 2 * self.threads - len(self._tasks)
-            posting = sum(isinstance(work, Delivery) for work in self._tasks.values())
+            posting = sum(isinstance(task[0], Delivery) for task in self._tasks.values())
         owner = self._name.name if self._name else ""
         delivery_room = max(0, max(1, self.threads // 2) - posting)
         with self.database.begin(durable=False) as connection:
@@ -151,61 +157,74 @@ class Worker:
                 lease=self.lease,
                 now=now,
             )
-            event_room = room - len(due_deliveries)
-            due_events = events.claim(
-                connection,
-                owner=owner,
-                limit=event_room if leases.EVENTS.name in due else 0,
-                lease=self.lease,
-                now=now,
-            )
-        claimed: list[Work] = [*due_deliveries, *due_events]
-        for work in claimed:
-            self._submit(pool, work, owner)
-        return len(claimed)
+            event_room = room - len(due_deliveries) if leases.EVENTS.name in due else 0
+            due_events = self._claim_events(connection, owner, event_room, now)
+        tasks: list[Task] = [(delivery,) for delivery in due_deliveries]
+        tasks += batches_of(due_events)
+        for task in tasks:
+            self._submit(pool, task, owner)
+        return len(tasks)
+
+    def _claim_events(
+        self, connection: Connection, owner: str, room: int, now: datetime
+    ) -> list[Event]:
+        """One for each free thread and as many again; a whole batch where that many wait and can be
+        read together."""
+        limit = min(room, self.batch_size)
+        claimed = events.claim(connection, owner=owner, limit=limit, lease=self.lease, now=now)
+        is_backlog = len(claimed) == limit and any(len(batch) > 1 for batch in batches_of(claimed))
+        if is_backlog and limit < self.batch_size:
+            more = self.batch_size - limit
+            claimed += events.claim(connection, owner=owner, limit=more, lease=self.lease, now=now)
+        return claimed
 
     def _is_busy(self) -> bool:
         return len(self._tasks) >= self.threads
 
-    def _submit(self, pool: ThreadPoolExecutor, work: Work, owner: str) -> None:
+    def _submit(self, pool: ThreadPoolExecutor, task: Task, owner: str) -> None:
         with self._lock:
-            self._held[_key(work)] = owner
-            self._tasks[_key(work)] = work
-        pool.submit(self._task, pool, work, owner)
+            self._held.update({_key(work): owner for work in task})
+            self._tasks[_key(task[0])] = task
+        pool.submit(self._do_and_follow, pool, task, owner)
 
-    def _task(self, pool: ThreadPoolExecutor, work: Work, owner: str) -> None:
-        """One piece of work, and of the deliveries that it leaves to us those that no idle thread
-        can do beside it."""
+    def _do_and_follow(self, pool: ThreadPoolExecutor, task: Task, owner: str) -> None:
+        """One task, and of the deliveries that it leaves to us those that no idle thread can do
+        beside it."""
         try:
-            taken = self._do(work, owner)
+            taken = self._do(task, owner)
             here = taken if self._is_busy() else taken[:1]
             for delivery in taken[len(here) :]:
-                self._submit(pool, delivery, owner)
+                self._submit(pool, (delivery,), owner)
             for delivery in here:
-                self._do(delivery, owner)
+                self._do((delivery,), owner)
         finally:
             with self._lock:
-                self._tasks.pop(_key(work), None)
+                self._tasks.pop(_key(task[0]), None)
             if not self._is_busy():
                 self._changed.set()
 
-    def _do(self, work: Work, owner: str) -> list[Delivery]:
+    def _do(self, task: Task, owner: str) -> list[Delivery]:
         taken: list[Delivery] = []
-        subject = {"delivery_id" if isinstance(work, Delivery) else "event_id": work.id}
+        first = task[0]
+        subject: dict[str, Any] = {"delivery_id": first.id}
+        if isinstance(first, Event):
+            subject = {"event_id": first.id, "events": len(task)}
         try:
-            with structlog.contextvars.bound_contextvars(**subject), calls_in(work.lane):
+            with structlog.contextvars.bound_contextvars(**subject), calls_in(first.lane):
                 # What was not begun is released when we shut down.
                 if not self.stopping.is_set():
-                    taken = self._run(work, owner)
+                    taken = self._run(task, owner)
         except LeaseLostError as exc:
             log.warning("lease_lost", **subject, error=str(exc))
         except StorageError as exc:
             log.warning("work_left_to_its_lease", **subject, error=str(exc))
         except Exception as exc:  # The last net: the row's lease runs out and it is tried again.
             log.exception("work_failed_unforeseen", **subject)
-            self._note_failed_run(work, owner, exc)
+            for work in task:
+                self._note_failed_run(work, owner, exc)
         with self._lock:
-            self._held.pop(_key(work), None)
+            for work in task:
+                self._held.pop(_key(work), None)
             self._held.update({_key(delivery): owner for delivery in taken})
         return taken
 
@@ -230,10 +249,13 @@ class Worker:
         if is_over:
             log.error("work_given_up", id=work.id, error=type(error).__name__)
 
-    def _run(self, work: Work, owner: str) -> list[Delivery]:
-        if isinstance(work, Event):
-            return self.event_job.run(work, owner=owner, takes=_DELIVERIES_TAKEN)
-        self.delivery_job.run(work, owner=owner)
+    def _run(self, task: Task, owner: str) -> list[Delivery]:
+        claimed = [work for work in task if isinstance(work, Event)]
+        if claimed:
+            return self.event_job.run(*claimed, owner=owner, takes=_DELIVERIES_TAKEN)
+        for work in task:
+            if isinstance(work, Delivery):
+                self.delivery_job.run(work, owner=owner)
         return []
 
     def _take_name(self) -> workers.WorkerName | None:

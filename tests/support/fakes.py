@@ -2,7 +2,7 @@
 clock that moves only when told."""
 
 from collections import deque
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -15,6 +15,8 @@ from bridge.domain.orders import FulfillmentOrder, normalize_reference
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries, events
 from bridge.vendors.purple_dot.client import FulfillmentReceipt
+from bridge.vendors.shipstation.bulk import Pointer, Preloaded
+from bridge.vendors.shipstation.fetch import NOTHING_PRELOADED
 
 
 class Clock:
@@ -166,8 +168,13 @@ class FakeFetcher(_Scripted):
         super().__init__()
         self.records = list(records)
 
-    def fetch(self, resource_url: str) -> list[Record]:
-        return self._answer("fetch", resource_url, lambda: list(self.records))
+    def preload(self, pointers: Sequence[Pointer], *, now: datetime) -> Preloaded:
+        return self._answer("preload", (len(pointers), now), lambda: NOTHING_PRELOADED)
+
+    def fetch(self, resource_url: str, preloaded: Preloaded = NOTHING_PRELOADED) -> list[Record]:
+        return self._answer(
+            "fetch", resource_url, lambda: list(preloaded.rows.get(resource_url, self.records))
+        )
 
     def current(self, kind: str, record_id: str) -> Record | None:
         return self._answer("current", (kind, record_id), lambda: self._stored(kind, record_id))

@@ -18,7 +18,7 @@ from bridge.operations import repair
 from bridge.operations.sweep import Sweep
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
-from bridge.pipeline.process_event import EventJob
+from bridge.pipeline.process_event import EventJob, batches_of
 from bridge.pipeline.retry import Schedules
 from bridge.services import Services
 from bridge.settings import Settings
@@ -84,7 +84,15 @@ class Mortal:
         return call
 
 
-POINTS = ("fetch", "current", "order", "orders_by_reference", "create_fulfillment", "posted")
+POINTS = (
+    "preload",
+    "fetch",
+    "current",
+    "order",
+    "orders_by_reference",
+    "create_fulfillment",
+    "posted",
+)
 """Where a process may die. `create_fulfillment` is between the intent and the request, `posted`
 between the request and its record."""
 
@@ -105,6 +113,8 @@ class VirtualBridge:
         self.world = self.simulator.world
         self.database = WatchedDatabase(database_url, clock=clock)
         self.dies_at: str | None = None
+        self.batch_size = 1
+        self._acts: dict[str, Callable[[], None]] = {}
         self.sent: list[Json] = []
         self.sent_at: list[datetime] = []
         self.environ = (
@@ -191,7 +201,14 @@ class VirtualBridge:
 
     # What is done
 
+    def at(self, point: str, act: Callable[[], None]) -> None:
+        """Do this, once, when that point is reached."""
+        self._acts[point] = act
+
     def reach(self, point: str) -> None:
+        act = self._acts.pop(point, None)
+        if act is not None:
+            act()
         if self.dies_at == point:
             self.dies_at = None
             raise Crash(point)
@@ -203,18 +220,22 @@ class VirtualBridge:
             self.clock.advance(0.001)
 
     def step(self) -> bool:
-        """One piece of work that is due; False when there is none."""
+        """One piece of work that is due, or up to `batch_size` events; False when there is none."""
         for queue, job in self._jobs.items():
+            limit = self.batch_size if queue is events else 1
             with self.database.begin(durable=False) as connection:
-                found = queue.claim(
-                    connection, owner=OWNER, limit=1, lease=self._lease, now=self.clock.now
+                claimed = queue.claim(
+                    connection, owner=OWNER, limit=limit, lease=self._lease, now=self.clock.now
                 )
-            if found:
-                try:
-                    job.run(found[0], owner=OWNER)
-                except Crash:
-                    return True
+            if not claimed:
+                continue
+            tasks = batches_of(claimed) if queue is events else [(claimed[0],)]
+            try:
+                for task in tasks:
+                    job.run(*task, owner=OWNER)
+            except Crash:
                 return True
+            return True
         return False
 
     def restart(self) -> None:

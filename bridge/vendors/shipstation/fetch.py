@@ -6,15 +6,23 @@ label names them, but only its order says which other orders were merged into it
 """
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
 from bridge.domain.errors import CredentialsError, ForeignUrlError, NotFoundError
 from bridge.domain.events import Record
 from bridge.domain.orders import is_uuid, likely_references
+from bridge.vendors.shipstation.bulk import (
+    BULK_FROM,
+    Pointer,
+    Preloaded,
+    read_orders,
+    read_rows,
+)
 from bridge.vendors.shipstation.client import ShipStation, ShipStationV1, ShipStationV2
 
 LISTS = {
@@ -30,6 +38,7 @@ SETTINGS = {
     "v2": "BRIDGE_SHIPSTATION_API_KEY",
     "v1": "BRIDGE_SHIPSTATION_V1_API_KEY and its secret",
 }
+NOTHING_PRELOADED = Preloaded()
 UNFINISHED_LABELS = frozenset({"voided", "error", "processing"})
 
 
@@ -48,17 +57,31 @@ class Fetcher:
     """What an order number of Purple Dot's looks like. A V1 label with such a number is looked at
     with its order, if it holds more than a merge of two orders needs."""
 
-    def fetch(self, resource_url: str) -> list[Record]:
+    def preload(self, pointers: Sequence[Pointer], *, now: datetime) -> Preloaded:
+        """What V2's lists show of many waiting webhooks, to be handed to `fetch`. It only spares
+        calls: what it leaves out is read one by one."""
+        if self.v2 is None or len(pointers) < BULK_FROM:
+            return NOTHING_PRELOADED
+        rows = read_rows(self.v2, pointers, now=now)
+        records = [record for listed in rows.values() for record in listed]
+        order_ids = dict.fromkeys(self._order_ids(self.v2, records))
+        since = min(pointer.received_at for pointer in pointers)
+        return Preloaded(rows, read_orders(self.v2, order_ids, since=since))
+
+    def fetch(self, resource_url: str, preloaded: Preloaded = NOTHING_PRELOADED) -> list[Record]:
         """The rows behind `resource_url` (checked before by `webhook.check_resource_url`) in their
-        order, then the orders behind them."""
+        order, then the orders behind them; without a call for what was preloaded."""
         split = urlsplit(resource_url)
         version, thing = _list_of(split.path)
         client = self._client(version)
-        rows = client.all_rows(thing, resource_url)
+        rows = preloaded.rows.get(resource_url)
+        if rows is None:
+            rows = client.every(thing, resource_url)
         if thing == client.order:
             return [*rows, *_parcels_of(client, rows)]
         batch_ids = parse_qs(split.query).get("batch_id", [])
-        return [*rows, *self._orders_behind(client, rows, batch_ids=batch_ids)]
+        known = preloaded.orders
+        return [*rows, *self._orders_behind(client, rows, batch_ids=batch_ids, known=known)]
 
     def current(self, kind: str, record_id: str) -> Record | None:
         """The same record as it is now; None where ShipStation shows no such thing, or, for an
@@ -67,7 +90,7 @@ class Fetcher:
         if version not in SETTINGS:
             return None
         with suppress(NotFoundError):
-            return self._client(version).get(thing, record_id)
+            return self._client(version).one(thing, record_id)
         return None
 
     def again(self, kind: str, record_id: str) -> list[Record]:
@@ -77,11 +100,11 @@ class Fetcher:
         if record is None:
             return []
         client = self._client(kind.partition("_")[0])
-        return [record, *self._orders_behind(client, [record], batch_ids=[])]
+        return [record, *self._orders_behind(client, [record], batch_ids=[], known={})]
 
     def v2_shipment(self, shipment_id: str) -> Record:
         """The V2 shipment that an inline row names; NotFoundError."""
-        return self._client("v2").get("shipment", shipment_id)
+        return self._client("v2").one("shipment", shipment_id)
 
     def _client(self, version: str) -> ShipStation:
         client = self.v2 if version == "v2" else self.v1
@@ -92,20 +115,25 @@ class Fetcher:
         return client
 
     def _orders_behind(
-        self, client: ShipStation, rows: Iterable[Record], *, batch_ids: list[str]
+        self,
+        client: ShipStation,
+        rows: Iterable[Record],
+        *,
+        batch_ids: list[str],
+        known: Mapping[str, Record],
     ) -> list[Record]:
         """Each order once: one call for those of a whole batch where it pays, and single calls only
         for what that left out. An order that ShipStation does not show leaves its row without
         items, which is for the translation to judge."""
         ids = list(dict.fromkeys(self._order_ids(client, rows)))
-        orders: dict[str, Record] = {}
-        if len(ids) > 1 and len(batch_ids) == 1:
-            listed = client.all_rows(client.order, {"batch_id": batch_ids[0]}, ids=ids)
-            orders = {record.record_id: record for record in listed}
+        orders = {order_id: known[order_id] for order_id in ids if order_id in known}
+        if len(ids) - len(orders) > 1 and len(batch_ids) == 1:
+            listed = client.every(client.order, {"batch_id": batch_ids[0]}, wanted=ids)
+            orders |= {record.record_id: record for record in listed}
         for order_id in ids:
             if order_id not in orders:
                 with suppress(NotFoundError):
-                    orders[order_id] = client.get(client.order, order_id)
+                    orders[order_id] = client.one(client.order, order_id)
         return [orders[order_id] for order_id in ids if order_id in orders]
 
     def _order_ids(self, client: ShipStation, rows: Iterable[Record]) -> Iterable[str]:
@@ -152,5 +180,5 @@ def _parcels_of(client: ShipStation, orders: Iterable[Record]) -> list[Record]:
     parcels: list[Record] = []
     for order in orders:
         for thing in client.parcels:
-            parcels += client.all_rows(thing, {client.order_id: order.record_id})
+            parcels += client.every(thing, {client.order_id: order.record_id})
     return parcels

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from flask import jsonify, redirect, url_for
@@ -17,6 +17,7 @@ from bridge.store.engine.database import Connection
 from bridge.vendors.http import SYSTEMS
 from bridge.web.console.pages import render, span
 
+_WORKER_IS_SILENT = timedelta(seconds=30)
 _CHART_HEIGHT = 120
 
 
@@ -50,7 +51,7 @@ def show(services: Services) -> str:
     sweep = health.get("last_sweep")
     swept = datetime.fromisoformat(sweep["finished_at"] or sweep["started_at"]) if sweep else None
     concerns = judge(health, standing, numbers["exceptions"])
-    alive = [(row, now - row.beat_at <= workers.SILENT_AFTER) for row in known]
+    alive = [(row, now - row.beat_at <= _WORKER_IS_SILENT) for row in known]
     facts = {
         "health": health,
         "hours": hours,
