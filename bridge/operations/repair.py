@@ -1,6 +1,8 @@
 """REPAIRED: what a person does by hand, the same for the commands and the console. Each act is an
 attempt of its own beside the others and a row of the audit list; nothing is erased."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -182,6 +184,47 @@ def fulfill_remaining(
             f"{lines} of {action.reference} would be fulfilled by now; that is not what you saw, "
             "so nothing was sent: look again"
         )
+    return _send_lines(connection, delivery, action, actor=actor, reason=reason, now=now)
+
+
+def fulfill_chosen(
+    connection: Connection,
+    delivery: Delivery,
+    *,
+    carriers: Carriers,
+    chosen: Mapping[str, int],
+    actor: str,
+    reason: str | None = None,
+    now: datetime,
+) -> str:
+    """Let a held parcel whose lines can't be known take the units of each line (by line id) that a
+    person says were in it. Raises RefusedError where that is not the question, or where fewer are
+    left."""
+    orders.lock(connection, [delivery.fulfillment_order_id or ""])
+    action = remaining_for(connection, delivery, carriers=carriers)
+    left = {line.id: line.quantity for line in action.lines}
+    too_many = [line_id for line_id, quantity in chosen.items() if quantity > left.get(line_id, 0)]
+    if too_many or not chosen:
+        raise RefusedError(
+            f"not so many are left of {action.reference}: {format_lines(action)} can go out; "
+            "nothing was sent, look again"
+        )
+    lines = [
+        replace(line, quantity=chosen[line.id]) for line in action.lines if chosen.get(line.id)
+    ]
+    action = replace(action, lines=tuple(lines), detail="the items that a person chose")
+    return _send_lines(connection, delivery, action, actor=actor, reason=reason, now=now)
+
+
+def _send_lines(
+    connection: Connection,
+    delivery: Delivery,
+    action: CreateFulfillment,
+    *,
+    actor: str,
+    reason: str | None,
+    now: datetime,
+) -> str:
     draft = Draft(
         delivery.identity,
         delivery.shipment,
@@ -196,7 +239,7 @@ def fulfill_remaining(
     except TemporaryError as exc:
         raise RefusedError(f"{delivery.id} has just moved on; look at it again") from exc
     wakeup.announce(connection)
-    outcome = f"goes out now with {lines} of {action.reference}"
+    outcome = f"goes out now with {format_lines(action)} of {action.reference}"
     return _noted(connection, delivery, "retry", outcome, actor=actor, reason=reason, now=now)
 
 

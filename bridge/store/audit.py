@@ -1,6 +1,7 @@
 """The audit log: what a person did, when, to what, why, and what came of it. Written in the same
 transaction; never changed."""
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
@@ -50,6 +51,18 @@ def entries(
         chosen = chosen.where(audit.c.at >= since)
     if before is not None:
         chosen = chosen.where(audit.c.id < before)
+    return [dict(row) for row in connection.execute(chosen).mappings()]
+
+
+def of_subjects(
+    connection: Connection, subjects: Sequence[str], *, actions: Sequence[str]
+) -> list[dict[str, Any]]:
+    """What was done of these kinds to any of these, the newest first."""
+    chosen = (
+        select(audit)
+        .where(audit.c.subject.in_(subjects), audit.c.action.in_(actions))
+        .order_by(audit.c.id.desc())
+    )
     return [dict(row) for row in connection.execute(chosen).mappings()]
 
 

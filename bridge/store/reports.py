@@ -23,6 +23,7 @@ from sqlalchemy import (
 
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus, Lane
 from bridge.domain.orders import normalize_reference
+from bridge.domain.reasons import Reason
 from bridge.store.engine.ids import first_id
 from bridge.store.tables import (
     attempts,
@@ -82,16 +83,62 @@ def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]
     return [_delivery(row, lines.get(row.id, []), linked_ids.get(row.id, [])) for row in rows]
 
 
-def count_fitting(connection: Connection, query: Query, *, events_wanted: bool) -> int:
-    """How many events, or deliveries, a query fits, whatever its page."""
+def count_fitting(
+    connection: Connection, query: Query, *, events_wanted: bool, most: int | None = None
+) -> int:
+    """How many events, or deliveries, a query fits, whatever its page; with `most`, counting ends
+    there."""
     table, fitting = (
         (events, fitting_events(query))
         if events_wanted
         else (deliveries, fitting_deliveries(connection, query))
     )
-    return int(
-        connection.execute(select(func.count()).select_from(table).where(*fitting)).scalar_one()
+    found = select(table.c.id).where(*fitting).limit(most).subquery()
+    return int(connection.execute(select(func.count()).select_from(found)).scalar_one())
+
+
+def count_by_reason(connection: Connection, query: Query) -> dict[tuple[str, str | None], int]:
+    """How many deliveries a query fits, by their status and reason."""
+    counted = (
+        select(deliveries.c.status, deliveries.c.reason, func.count())
+        .where(*fitting_deliveries(connection, query))
+        .group_by(deliveries.c.status, deliveries.c.reason)
     )
+    return {(status, reason): count for status, reason, count in connection.execute(counted)}
+
+
+def parcels_of(connection: Connection, event_ids: Sequence[str]) -> dict[str, list[dict[str, Any]]]:
+    """The deliveries of each of these events: id, status, reason, reference, order_number."""
+    chosen = (
+        select(
+            event_deliveries.c.event_id,
+            deliveries.c.id,
+            deliveries.c.status,
+            deliveries.c.reason,
+            deliveries.c.reference,
+            deliveries.c.order_number,
+        )
+        .join(deliveries, deliveries.c.id == event_deliveries.c.delivery_id)
+        .where(event_deliveries.c.event_id.in_(event_ids))
+        .order_by(deliveries.c.id)
+    )
+    grouped: dict[str, list[dict[str, Any]]] = {}
+    for row in connection.execute(chosen).mappings():
+        grouped.setdefault(row["event_id"], []).append(dict(row))
+    return grouped
+
+
+def count_searching(connection: Connection) -> int:
+    """Parcels that look like Purple Dot's, whose order is still looked for."""
+    chosen = (
+        select(func.count())
+        .select_from(deliveries)
+        .where(
+            deliveries.c.status == DeliveryStatus.RETRYING,
+            deliveries.c.reason == Reason.ORDER_NOT_FOUND,
+        )
+    )
+    return int(connection.execute(chosen).scalar_one())
 
 
 def details_of(connection: Connection, ids: Collection[str]) -> dict[str, str | None]:

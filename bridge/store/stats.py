@@ -1,9 +1,10 @@
 """Read-only questions of one glance: what came and went by the hour, how often webhooks usually
 come, whether the vendors answer."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 from sqlalchemy import (
     ColumnElement,
@@ -49,7 +50,13 @@ def by_hour(connection: Connection, *, now: datetime, hours: int = 24) -> list[H
     rows cost nothing."""
     first = now.replace(minute=0, second=0, microsecond=0) - (hours - 1) * HOUR
     starts = [first + number * HOUR for number in range(hours)]
-    came, made = (_counted(connection, table, starts) for table in (events, deliveries))
+    return by_period(connection, [*starts, first + hours * HOUR])
+
+
+def by_period(connection: Connection, bounds: Sequence[datetime]) -> list[Hour]:
+    """What came and went between each bound and the next, the oldest first."""
+    starts = bounds[:-1]
+    came, made = (_counted(connection, table, bounds) for table in (events, deliveries))
     return [
         Hour(
             start=start,
@@ -63,13 +70,13 @@ def by_hour(connection: Connection, *, now: datetime, hours: int = 24) -> list[H
 
 
 def _counted(
-    connection: Connection, table: Table, starts: list[datetime]
+    connection: Connection, table: Table, bounds: Sequence[datetime]
 ) -> Mapping[int, Mapping[str, int]]:
     hours = [
         select(literal(place).label("place"), table.c.status, func.count())
-        .where(_within(table, start, start + HOUR))
+        .where(_within(table, start, end))
         .group_by(table.c.status)
-        for place, start in enumerate(starts)
+        for place, (start, end) in enumerate(pairwise(bounds))
     ]
     counted: dict[int, dict[str, int]] = {}
     for place, status, count in connection.execute(union_all(*hours)):
@@ -81,6 +88,23 @@ def _within(table: Table, start: datetime, end: datetime) -> ColumnElement[bool]
     prefix = _PREFIX[table.name]
     own = _A_WEBHOOK if table is events else true()
     return and_(table.c.id >= first_id(prefix, start), table.c.id < first_id(prefix, end), own)
+
+
+def delivery_seconds(connection: Connection, *, since: datetime, most: int = 2000) -> list[float]:
+    """From the notification to Purple Dot's answer, for the newest parcels that were delivered
+    since."""
+    chosen = (
+        select(deliveries.c.received_at, deliveries.c.delivered_at)
+        .where(
+            deliveries.c.id >= first_id("dlv", since),
+            deliveries.c.status == DeliveryStatus.DELIVERED,
+            deliveries.c.delivered_at.is_not(None),
+        )
+        .order_by(deliveries.c.id.desc())
+        .limit(most)
+    )
+    rows = connection.execute(chosen).all()
+    return [(row.delivered_at - row.received_at).total_seconds() for row in rows]
 
 
 def last_event_at(connection: Connection) -> datetime | None:

@@ -1,5 +1,5 @@
-"""gunicorn for the receiver: its options, the folder where its processes count together, and threads
-that slow senders don't hold."""
+"""gunicorn for the receiver: its options, the folder where its processes count together, and
+threads that slow senders don't hold."""
 
 import fcntl
 import os

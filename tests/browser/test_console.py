@@ -149,13 +149,14 @@ def no_script(browser: Browser) -> None:
 
 
 def link_by_hand(browser: Browser, stack: Stack, held: str, right: PurpleDotOrder) -> None:
-    """From the inbox to the order: look it up, choose it, see it go."""
+    """From the inbox to the parcel beside all its candidates: choose one, confirm, see it go."""
     browser.see("/console/exceptions")
-    article = f"article:has(a[href$='{held}'])"
-    browser.one(f"{article} summary").click()
-    browser.type(f"{article} input[name=find]", right.reference)
-    browser.press(f"{article} form[action$='{held}'] button", f"Link to {right.reference}")
-    browser.press("#orders form button", f"is linked to {right.reference} and goes on")
+    browser.press(f"article[id='{held}'] a.primary", "Which order does it belong to?")
+    candidates = browser.driver.find_elements(By.CSS_SELECTOR, ".candidate h3")
+    assert len(candidates) == 2
+    candidate = f".candidate:has(input[value='{right.id}'])"
+    browser.press(f"{candidate} summary", "That can't be taken back.")
+    browser.press(f"{candidate} form button", f"is linked to {right.reference} and goes on")
     stack.settle()
 
 
@@ -167,9 +168,9 @@ def test_person_signs_in_filters_opens_a_story_and_links_an_ambiguous_order(
 ) -> None:
     held, right = ambiguous()
     browser.see("/console/")
-    browser.press("nav a[href='/console/deliveries']", "made")
+    browser.press("nav a[href='/console/deliveries']", "created")
     browser.type("#q", "status:held reason:ambiguous_order")
-    browser.press("[role=search] button", held_name(stack, held))
+    browser.press("main form .row button", held_name(stack, held))
     browser.press(
         f"a[href$='{held}']", "What the ShipStation order says fits more than one Purple Dot order."
     )
@@ -211,9 +212,7 @@ def test_dead_delivery_is_retried_with_one_click(browser: Browser, stack: Stack)
     dead = stack.delivery(order)
     browser.see("/console/exceptions")
 
-    browser.press(
-        f"form[action$='/{dead['id']}/retry'] button", f"{dead['id']} is tried again now."
-    )
+    browser.press(f"form[action$='/{dead['id']}/retry'] button", "PD7001/1 is tried again now.")
     stack.settle()
 
     assert (dead["status"], order.status) == ("dead", "FULFILLED")
@@ -229,14 +228,82 @@ def test_many_are_resolved_after_a_look_at_them(
     for delivery_id in held:
         browser.one(f"input[value='{delivery_id}']").click()
     browser.one("#what option[value=cancelled]").click()
-    browser.press("form[action$='/many'] .row button", "Resolve as cancelled: 2 of 2")
+    browser.press("form[action$='/many'] .row button", "Close as cancelled: 2 of 2")
     browser.type("#reason", "stock-taking")
-    browser.press("form[action$='/many/go'] button", "Resolve as cancelled: 2 of 2 done.")
+    browser.press("form[action$='/many/go'] button", "of 2 worked through")
+    wait_until(lambda: "2 of 2" in browser.words(), 20, "the run to end")
 
     assert [row["status"] for row in stack.deliveries() if row["id"] in held] == [
         "cancelled",
         "cancelled",
     ]
+
+
+def test_parcel_whose_answer_was_lost_is_sent_again_by_no_click_without_an_answer(
+    browser: Browser, stack: Stack
+) -> None:
+    stack.simulator.inject("purple_dot.create_fulfillment", "drop_after_commit")
+    order = stack.world.add_order(lines=[("TEE", 3)])
+    shipment = stack.world.add_shipstation_order(order, [("TEE", 1)])
+    stack.travel(stack.world.label_created_v2(stack.world.buy_labels(shipment)))
+    held = stack.delivery(order)
+    browser.see("/console/exceptions")
+
+    article = f"article[id='{held['id']}']"
+    offered = browser.driver.find_elements(By.CSS_SELECTOR, f"{article} form[action$='/retry']")
+    question = browser.one(f"{article} legend").text
+    browser.press(f"{article} .confirm button.primary", "is closed as delivered")
+
+    assert held["reason"] == "unconfirmed_partial"
+    assert offered == []
+    assert question == f"Is {held['tracking_number']} on {order.reference} in Purple Dot?"
+    assert (stack.delivery(order)["status"], len(stack.fulfillments(order))) == ("delivered", 1)
+
+
+def test_all_that_failed_are_retried_in_four_clicks_and_the_result_is_seen(
+    browser: Browser, stack: Stack
+) -> None:
+    orders = [stack.world.add_order(lines=[("TEE", 1)]) for _ in range(24)]
+    stack.simulator.inject("purple_dot.create_fulfillment", "status:401", count=24 * 9)
+    shipments = [stack.world.add_shipstation_order(order) for order in orders]
+    stack.travel(*(stack.world.label_created_v2(stack.world.buy_labels(one)) for one in shipments))
+    stack.simulator.faults.clear()
+    browser.see("/console/")
+
+    browser.press("nav a[href='/console/exceptions']", "Credentials refused")
+    group = "section[id='parcels-credentials_refused']"
+    browser.press(f"{group} form:has(input[name=what][value=retry]) button", "Retry: 24 of 24")
+    browser.type("#reason", "the key is right again")
+    browser.press("form[action$='/many/go'] button", "of 24 worked through")
+    stack.settle()
+    wait_until(
+        lambda: "24" in browser.one(".tile.delivered dd").text, 15, "the page to show the result"
+    )
+
+    assert all(order.status == "FULFILLED" for order in orders)
+
+
+def test_inbox_stays_where_it_was_and_knows_keys(browser: Browser, ambiguous: Ambiguous) -> None:
+    first, second = sorted(ambiguous()[0] for _ in range(2))
+    browser.see("/console/exceptions")
+    body = browser.one("body")
+
+    body.send_keys("j")
+    focused = browser.driver.switch_to.active_element.get_dom_attribute("id")
+    body.send_keys("/")
+    search = browser.driver.switch_to.active_element.get_dom_attribute("id")
+    browser.driver.execute_script("document.activeElement.blur()")
+    article = f"article[id='{first}']"
+    browser.driver.execute_script("arguments[0].open = true", browser.one(f"{article} details"))
+    browser.driver.find_elements(By.CSS_SELECTOR, f"{article} summary")[1].click()
+    browser.type(f"{article} input[id^=note]", "asked the warehouse")
+    browser.press(f"{article} form[action*=remarks] button", "asked the warehouse")
+
+    assert focused == browser.driver.find_elements(By.CSS_SELECTOR, "[data-row]")[
+        0
+    ].get_dom_attribute("id")
+    assert search == "search"
+    assert browser.driver.current_url.endswith(f"#{second}")
 
 
 @pytest.mark.parametrize(
@@ -357,7 +424,10 @@ def paths(stack: Stack, held: str) -> list[str]:
         "/console/exceptions",
         "/console/deliveries",
         "/console/events?q=status:processed",
-        "/console/audit",
+        "/console/activity",
+        "/console/search?q=TEE",
+        "/console/search?q=nothing-like-it",
+        "/console/?days=30",
         "/console/replays",
     ]
     return [

@@ -145,7 +145,7 @@ def test_nothing_is_said_when_all_is_well() -> None:
             {"worker": "silent", "worker_heartbeat_age_seconds": None},
             None,
             "bad",
-            "No worker is alive (none was ever seen)",
+            "No worker is running (none was ever seen)",
         ),
         (
             {"worker": "silent", "worker_heartbeat_age_seconds": 7300.0},

@@ -1,8 +1,9 @@
 """The operator's pages under /console/: one table of routes, each with who may use it. Off without
 a password.
 
-auth (who comes in), pages (how anything from outside is shown), overview, lists, story (what is
-there), actions, replaying (what a person does)."""
+auth (who is signed in) · pages (how anything from outside is shown) · overview, inbox, lists,
+search, story, timeline (what is there) · choices (what can be done) · actions, bulk, replay (what a
+person does)."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -18,8 +19,20 @@ from werkzeug.wrappers import Response as BaseResponse
 
 from bridge import __version__
 from bridge.domain.errors import StorageError
+from bridge.domain.reasons import PersonAction
 from bridge.services import Services
-from bridge.web.console import actions, auth, lists, overview, pages, replaying, story
+from bridge.web.console import (
+    actions,
+    auth,
+    bulk,
+    inbox,
+    lists,
+    overview,
+    pages,
+    replay,
+    search,
+    story,
+)
 from bridge.web.console.auth import Role
 from bridge.web.console.pages import render
 
@@ -30,11 +43,13 @@ log = structlog.get_logger(__name__)
 Answer: TypeAlias = BaseResponse | str | tuple[Any, ...]
 View: TypeAlias = Callable[..., Answer]
 
+_OPERATOR = Role.OPERATOR
+
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """`view(services, **parts of the path)` answers; `role` is the least that may ask, None for who has
-    not signed in yet."""
+    """`view(services, **parts of the path)` answers; `role` is the least that may ask, None for who
+    has not signed in yet."""
 
     name: str
     method: str
@@ -49,41 +64,50 @@ ROUTES = (
     Route("sign_out", "POST", "/sign-out", auth.sign_out),
     Route("overview", "GET", "/", overview.show),
     Route("overview_without_slash", "GET", "", overview.lead_here, None),
-    Route("counts", "GET", "/counts", overview.counts),
+    Route("search", "GET", "/search", search.show),
     Route("event", "GET", "/events/<event_id>", story.event),
     Route("delivery", "GET", "/deliveries/<delivery_id>", story.delivery),
-    Route("retry_event", "POST", "/events/<event_id>/retry", actions.retry_event, Role.OPERATOR),
-    Route("retry", "POST", "/deliveries/<delivery_id>/retry", actions.retry, Role.OPERATOR),
-    Route("link", "POST", "/deliveries/<delivery_id>/link", actions.link, Role.OPERATOR),
+    Route("retry_event", "POST", "/events/<event_id>/retry", actions.retry_event, _OPERATOR),
+    Route("retry", "POST", "/deliveries/<delivery_id>/retry", actions.retry, _OPERATOR),
+    Route("confirm", "POST", "/deliveries/<delivery_id>/confirm", actions.confirm, _OPERATOR),
+    Route("link", "POST", "/deliveries/<delivery_id>/link", actions.link, _OPERATOR),
     Route(
-        "fulfill_rest",
-        "POST",
-        "/deliveries/<delivery_id>/rest",
-        actions.fulfill_rest,
-        Role.OPERATOR,
+        "fulfill_rest", "POST", "/deliveries/<delivery_id>/rest", actions.fulfill_rest, _OPERATOR
     ),
-    Route("resolve", "POST", "/deliveries/<delivery_id>/resolve", actions.resolve, Role.OPERATOR),
-    Route("plan_many", "POST", "/many", actions.plan_many, Role.OPERATOR),
-    Route("do_many", "POST", "/many/go", actions.do_many, Role.OPERATOR),
-    Route("plan_replay", "POST", "/replays/plan", replaying.plan, Role.OPERATOR),
-    Route("start_replay", "POST", "/replays", replaying.start, Role.OPERATOR),
-    Route("cancel_replay", "POST", "/replays/<run_id>/cancel", replaying.cancel, Role.OPERATOR),
-    Route("resume_replay", "POST", "/replays/<run_id>/resume", replaying.resume, Role.OPERATOR),
-    Route("replay_counts", "GET", "/replays/<run_id>/counts", replaying.counts),
-    Route("replay_run", "GET", "/replays/<run_id>", replaying.run),
-    Route("replays", "GET", "/replays", replaying.runs),
-    Route("audit", "GET", "/audit", lists.acts),
-    Route("exceptions", "GET", "/exceptions", lists.exceptions),
+    Route(
+        "fulfill_chosen",
+        "POST",
+        "/deliveries/<delivery_id>/lines",
+        actions.fulfill_chosen,
+        _OPERATOR,
+    ),
+    Route("resolve", "POST", "/deliveries/<delivery_id>/resolve", actions.resolve, _OPERATOR),
+    Route("reopen", "POST", "/deliveries/<delivery_id>/reopen", actions.reopen, _OPERATOR),
+    Route("remark", "POST", "/remarks/<subject_id>", actions.remark, _OPERATOR),
+    Route("plan_many", "POST", "/many", bulk.plan, _OPERATOR),
+    Route("do_many", "POST", "/many/go", bulk.start, _OPERATOR),
+    Route("bulk_run", "GET", "/many/<run_id>", bulk.run),
+    Route("cancel_many", "POST", "/many/<run_id>/cancel", bulk.cancel, _OPERATOR),
+    Route("plan_replay", "POST", "/replays/plan", replay.plan, _OPERATOR),
+    Route("start_replay", "POST", "/replays", replay.start, _OPERATOR),
+    Route("cancel_replay", "POST", "/replays/<run_id>/cancel", replay.cancel, _OPERATOR),
+    Route("resume_replay", "POST", "/replays/<run_id>/resume", replay.resume, _OPERATOR),
+    Route("replay_run", "GET", "/replays/<run_id>", replay.run),
+    Route("replays", "GET", "/replays", replay.runs),
+    Route("activity", "GET", "/activity", lists.activity),
+    Route("exceptions", "GET", "/exceptions", inbox.show),
     Route("deliveries", "GET", "/deliveries", lists.deliveries),
     Route("events", "GET", "/events", lists.events),
-    Route("nowhere", "GET", "/<path:rest>", pages.nowhere),
+    Route("not_found", "GET", "/<path:rest>", pages.not_found),
 )
 """Every page and every form. What is posted carries a CSRF token, and what acts needs an
 operator."""
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; connect-src 'self'; "
-    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'",
+    "Content-Security-Policy": (
+        "default-src 'none'; style-src 'self'; script-src 'self'; img-src 'self'; "
+        "connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+    ),
     "X-Content-Type-Options": "nosniff",
     "X-Frame-Options": "DENY",
     "Referrer-Policy": "same-origin",
@@ -99,7 +123,7 @@ def add_to(app: Flask, services: Services) -> None:
     app.config.update(auth.COOKIE)
     app.jinja_options = {
         "undefined": StrictUndefined,
-        "finalize": pages.shown,
+        "finalize": pages.sanitize,
         "trim_blocks": True,
         "lstrip_blocks": True,
     }
@@ -119,7 +143,7 @@ def add_to(app: Flask, services: Services) -> None:
     routes.register_error_handler(ParseException, _unreadable)
     routes.register_error_handler(StorageError, _storage_problem)
     routes.register_error_handler(Exception, _unforeseen)
-    routes.context_processor(_common)
+    routes.context_processor(partial(_common, services))
     routes.record_once(lambda state: state.app.jinja_env.filters.update(pages.FILTERS))
     app.register_blueprint(routes)
 
@@ -138,13 +162,21 @@ def _answer(route: Route, services: Services, **parts: str) -> Answer:
     return route.view(services, **parts)
 
 
-def _common() -> dict[str, Any]:
+def _common(services: Services) -> dict[str, Any]:
     """What every page knows."""
-    style = {
+    assets = {
         name: url_for("console.static", filename=f"console.{name}", v=__version__)
         for name in ("css", "js")
     }
-    return {"person": auth.person(), "token": auth.token, "assets": style, "version": __version__}
+    return {
+        "person": auth.person(),
+        "token": auth.token,
+        "assets": assets,
+        "version": __version__,
+        "zone": pages.zone_name(),
+        "is_dry_run": services.settings.dry_run,
+        "actions": PersonAction,
+    }
 
 
 def _protect(response: Response) -> Response:

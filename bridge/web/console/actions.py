@@ -1,207 +1,208 @@
-"""What a person does: retry, link, fulfill what is left, resolve; one delivery at a time, or many
-after a look at all of them."""
+"""What a person does to one delivery or event: retry, answer whether Purple Dot has it, link,
+choose the items that left, close, reopen, note."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, TypeAlias
 
 import structlog
 from flask import abort, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError, RefusedError
 from bridge.domain.events import DeliveryStatus
+from bridge.domain.reasons import Reason
 from bridge.operations import repair
 from bridge.services import Services
-from bridge.store import repairs
+from bridge.store import audit, repairs
 from bridge.store.engine.database import Connection
 from bridge.web.console import auth
-from bridge.web.console.lists import chosen_deliveries
-from bridge.web.console.pages import render
 
 log = structlog.get_logger(__name__)
 
-Act = Callable[..., str]
+Action: TypeAlias = Callable[..., str]
 """One of `operations.repair`."""
 
-MOST_AT_ONCE = 200
+NOTE, SEEN = "note", "seen"
+"""What the activity log calls a remark, and that somebody is looking after something."""
+
 _LONGEST_REASON = 1000
-BULK = {"retry": "Retry", "delivered": "Resolve as delivered", "cancelled": "Resolve as cancelled"}
-"""What can be done to many at once."""
+_LONGEST_MESSAGE = 600
+_LONGEST_ORDER = 200
 
 
 def retry(services: Services, delivery_id: str) -> Response:
-    """One click."""
-    return _told(services, delivery_id, repair.retry, why=reason())
+    """One click, where nothing can be posted twice by it."""
+    return _act(services, delivery_id, _retry_unless_unclear, reason=reason_given())
+
+
+def confirm(services: Services, delivery_id: str) -> Response:
+    """The answer to "is this number on the order in Purple Dot?": yes closes it as delivered, no
+    sends it again."""
+    answer = request.form.get("answer", "")
+    reason = reason_given()
+    if answer == "yes":
+        close = partial(repair.resolve, status=DeliveryStatus.DELIVERED)
+        return _act(services, delivery_id, close, reason=reason or "seen in Purple Dot")
+    if answer != "no":
+        abort(400, "The answer is yes or no.")
+    if reason is None:
+        return back("Nothing was sent: say how you know that Purple Dot does not have it.", "bad")
+    return _act(services, delivery_id, repair.retry, reason=reason)
 
 
 def retry_event(services: Services, event_id: str) -> Response:
     """One click, for a dead event."""
+    actor, reason = actor_name(), reason_given()
 
     def act(connection: Connection) -> str:
-        return repair.retry_event(
-            connection,
-            event_id,
-            actor=who(),
-            reason=reason(),
-            now=services.database.now(connection),
-        )
+        now = services.database.now(connection)
+        outcome = repair.retry_event(connection, event_id, actor=actor, reason=reason, now=now)
+        return f"{event_id} {outcome}"
 
-    return _tell(services, event_id, act)
+    return _report(services, act)
 
 
 def link(services: Services, delivery_id: str) -> Response:
     """Bind it to an order, after Purple Dot has confirmed that there is exactly one of that
     name."""
-    text = request.form.get("order", "").strip()[:200]
+    text = request.form.get("order", "").strip()[:_LONGEST_ORDER]
     try:
-        order = repair.exactly_one(list(services.orders_named(text)), text)
+        order = repair.exactly_one(services.orders_named(text), text)
     except BridgeError as exc:
-        return back(f"{delivery_id} was not linked: {exc}", "bad")
-    return _told(services, delivery_id, partial(repair.link, order=order), why=reason())
+        return back(f"It was not linked: {exc}", "bad")
+    return _act(services, delivery_id, partial(repair.link, order=order), reason=reason_given())
 
 
 def fulfill_rest(services: Services, delivery_id: str) -> Response:
     """All that is left, if that is still what the page had written out."""
     agreed = request.form.get("lines", "")
     act = partial(repair.fulfill_remaining, carriers=services.carriers, agreed=agreed)
-    return _told(services, delivery_id, act, why=reason() or f"all that is left: {agreed}")
+    reason = reason_given() or f"all that is left: {agreed}"
+    return _act(services, delivery_id, act, reason=reason)
+
+
+def fulfill_chosen(services: Services, delivery_id: str) -> Response:
+    """The lines and quantities that a person says were in the parcel."""
+    chosen = _chosen_quantities()
+    if not chosen:
+        return back("Nothing was sent: no item was chosen.", "bad")
+    act = partial(repair.fulfill_chosen, carriers=services.carriers, chosen=chosen)
+    return _act(services, delivery_id, act, reason=reason_given())
 
 
 def resolve(services: Services, delivery_id: str) -> Response:
-    """Close what was mended outside, with a reason for those who read it later."""
-    why = reason()
-    if why is None:
-        return back(f"{delivery_id} was not resolved: say why, for those who read it later", "bad")
-    act = partial(repair.resolve, status=_outcome(request.form.get("as", "")))
-    return _told(services, delivery_id, act, why=why)
+    """Close what was settled elsewhere, with a reason for those who read it later."""
+    reason = reason_given()
+    if reason is None:
+        return back("It was not closed: say why, for those who read it later.", "bad")
+    act = partial(repair.resolve, status=_closing_status(request.form.get("as", "")))
+    return _act(services, delivery_id, act, reason=reason)
 
 
-def plan_many(services: Services) -> Any:
-    """The exact list of what would be done to the chosen ones, and of what would be refused.
-    Nothing is done yet."""
-    what = _one_of_bulk()
-    with services.database.read() as connection:
-        found, total = chosen_deliveries(services, connection, most=MOST_AT_ONCE)
-    if not found:
-        return back("Nothing was chosen, or nothing fits any more.", "bad")
-    refused = _rehearse(services, what, [row["id"] for row in found])
-    rows = [row for row in found if row["id"] not in refused]
-    return render(
-        "many.html",
-        what=what,
-        label=BULK[what],
-        rows=rows,
-        refused=refused,
-        total=total,
-        most=MOST_AT_ONCE,
-        to=_from(),
-    )
+def reopen(services: Services, delivery_id: str) -> Response:
+    """Take back what closed it; nothing was posted by that."""
+    return _act(services, delivery_id, repair.reopen, reason=reason_given() or "closed by mistake")
 
 
-def do_many(services: Services) -> Response:
-    """Each of the planned ones in a transaction of its own; what has moved on since is refused and
-    counted."""
-    what, why, ids = _one_of_bulk(), reason(), request.form.getlist("id")[:MOST_AT_ONCE]
-    if why is None:
-        return back("Nothing was done: say why, for those who read it later.", "bad")
-    done, first_refusal = 0, ""
-    for delivery_id in ids:
-        try:
-            with services.database.begin() as connection:
-                _do(services, connection, delivery_id, _act(what), why=why)
-            done += 1
-        except RefusedError as exc:
-            first_refusal = first_refusal or str(exc)
-    log.info("console_acted_on_many", what=what, done=done, chosen=len(ids))
-    told = f"{BULK[what]}: {done} of {len(ids)} done." + (
-        f" The first that was refused: {first_refusal}." if first_refusal else ""
-    )
-    return back(told, "bad" if first_refusal else "good")
+def remark(services: Services, subject_id: str) -> Response:
+    """A note, or that somebody is looking after it; the activity log keeps both."""
+    text = reason_given()
+    with services.database.begin() as connection:
+        audit.note(
+            connection,
+            actor=actor_name(),
+            action=NOTE if text else SEEN,
+            subject=subject_id,
+            reason=text,
+            now=services.database.now(connection),
+        )
+    return back("Noted." if text else "You are looking after it.", "good")
 
 
-class _TakenBackError(Exception):
-    """Ends a rehearsal: nothing of it is kept."""
-
-
-def _rehearse(services: Services, what: str, ids: list[str]) -> dict[str, str]:
-    """Which of these would be refused, and why: told by the very code that would do it."""
-    refused: dict[str, str] = {}
-    try:
-        with services.database.begin(durable=False) as connection:
-            for delivery_id in ids:
-                try:
-                    _do(services, connection, delivery_id, _act(what), why="a rehearsal")
-                except RefusedError as exc:
-                    refused[delivery_id] = str(exc)
-            raise _TakenBackError
-    except _TakenBackError:
-        return refused
-
-
-def _act(what: str) -> Act:
-    if what == "retry":
-        return repair.retry
-    return partial(repair.resolve, status=DeliveryStatus(what))
-
-
-def _do(
-    services: Services, connection: Connection, delivery_id: str, act: Act, *, why: str | None
-) -> str:
-    found = [
-        delivery for delivery in repairs.find(connection, delivery_id) if delivery.id == delivery_id
-    ]
-    if not found:
-        raise RefusedError(f"there is no delivery {delivery_id[:40]}")
+def do_one(
+    services: Services, connection: Connection, delivery_id: str, act: Action, *, reason: str | None
+) -> tuple[str, str]:
+    """The delivery's name, and what became of it. RefusedError where it can't be done."""
+    delivery = find_one(connection, delivery_id)
     now = services.database.now(connection)
-    return act(connection, found[0], actor=who(), reason=why, now=now)
+    outcome = act(connection, delivery, actor=actor_name(), reason=reason, now=now)
+    return name_of(delivery), outcome
 
 
-def _told(services: Services, delivery_id: str, act: Act, *, why: str | None) -> Response:
-    return _tell(
-        services,
-        delivery_id,
-        lambda connection: _do(services, connection, delivery_id, act, why=why),
-    )
+def find_one(connection: Connection, delivery_id: str) -> Delivery:
+    """RefusedError where there is none of this id."""
+    for delivery in repairs.find(connection, delivery_id):
+        if delivery.id == delivery_id:
+            return delivery
+    raise RefusedError(f"there is no delivery {delivery_id[:40]}")
 
 
-def _tell(services: Services, subject: str, act: Callable[[Connection], str]) -> Response:
-    try:
-        with services.database.begin() as connection:
-            told = act(connection)
-    except RefusedError as exc:
-        return back(f"Not done: {exc}.", "bad")
-    log.info("console_acted", subject=subject)
-    return back(f"{subject} {told}.", "good")
+def name_of(delivery: Delivery) -> str:
+    """As people know it: by its order's number."""
+    return delivery.reference or delivery.shipment.order_number or delivery.id
 
 
 def back(message: str, category: str) -> Response:
     """To where the form stood, with a word of what came of it. The word travels in the cookie, so
     it is short."""
-    flash(message[:600], category)
-    return redirect(_from() or url_for("console.exceptions"), 303)
+    flash(message[:_LONGEST_MESSAGE], category)
+    return redirect(page_before() or url_for("console.exceptions"), 303)
 
 
-def _from() -> str:
+def page_before() -> str:
+    """Where the form stood; empty where it doesn't say so, or names another site."""
     return auth.own_page(request.form.get("next", ""))
 
 
-def reason() -> str | None:
+def reason_given() -> str | None:
+    """What was typed as a reason, on one line."""
     return " ".join(request.form.get("reason", "").split())[:_LONGEST_REASON] or None
 
 
-def who() -> str:
+def actor_name() -> str:
+    """Who acts, for the activity log."""
     return f"{auth.person()} in the console"
 
 
-def _outcome(text: str) -> DeliveryStatus:
+def _retry_unless_unclear(connection: Connection, delivery: Delivery, **given: Any) -> str:
+    if delivery.reason is Reason.UNCONFIRMED_PARTIAL:
+        raise RefusedError(
+            f"{name_of(delivery)} may be posted already: open it, and answer whether Purple Dot has"
+            " its number"
+        )
+    return repair.retry(connection, delivery, **given)
+
+
+def _act(services: Services, delivery_id: str, act: Action, *, reason: str | None) -> Response:
+    def one(connection: Connection) -> str:
+        name, outcome = do_one(services, connection, delivery_id, act, reason=reason)
+        return f"{name} {outcome}"
+
+    return _report(services, one)
+
+
+def _report(services: Services, act: Callable[[Connection], str]) -> Response:
+    try:
+        with services.database.begin() as connection:
+            message = act(connection)
+    except RefusedError as exc:
+        return back(f"Not done: {exc}.", "bad")
+    log.info("console_acted", message=message)
+    return back(f"{message}.", "good")
+
+
+def _chosen_quantities() -> dict[str, int]:
+    """By line id, from fields named `units-LINE`; a field that holds no number counts as none."""
+    chosen = {}
+    for name, text in request.form.items():
+        if name.startswith("units-") and text.isascii() and text.isdigit() and len(text) < 7:
+            chosen[name.removeprefix("units-")] = int(text)
+    return {line_id: quantity for line_id, quantity in chosen.items() if quantity}
+
+
+def _closing_status(text: str) -> DeliveryStatus:
     if text not in (DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED):
-        abort(400, "A delivery is resolved as delivered or as cancelled.")
+        abort(400, "A delivery is closed as delivered or as cancelled.")
     return DeliveryStatus(text)
-
-
-def _one_of_bulk() -> str:
-    what = request.form.get("what", "")
-    if what not in BULK:
-        abort(400, "That can't be done to many at once.")
-    return what

@@ -1,5 +1,5 @@
-"""Who is signed in: a password for each role, a signed session cookie that sign-out ends, a token in
-each form, and a limit on guessing."""
+"""Who is signed in: a password for each role, a signed session cookie that sign-out ends, a token
+in each form, and a limit on guessing."""
 
 import hashlib
 import hmac
@@ -140,8 +140,8 @@ def check_token() -> None:
     if not own or not hmac.compare_digest(given.encode(), str(own).encode()):
         abort(
             403,
-            "This form is too old, or was not opened here. Nothing was changed; open the page again "
-            "and repeat it.",
+            "This form is too old, or was not opened here. Nothing was changed; open the page again"
+            " and repeat it.",
         )
 
 
