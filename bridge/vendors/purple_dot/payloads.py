@@ -39,7 +39,7 @@ def _time(value: object) -> datetime | None:
     return time.astimezone(UTC) if time.tzinfo else None
 
 
-class _Row(BaseModel):
+class IdRow(BaseModel):
     model_config = ConfigDict(extra="ignore", hide_input_in_errors=True)
     id: Annotated[str, BeforeValidator(_text)]
 
@@ -53,16 +53,16 @@ class _Row(BaseModel):
         )
 
 
-class _Line(_Row):
+class LineRow(IdRow):
     quantity: int = 0
     sku: Annotated[str | None, BeforeValidator(_text)] = None
 
 
-class _Order(_Row):
+class OrderRow(IdRow):
     reference: Annotated[str | None, BeforeValidator(_text)] = None
     status: Any = None
     created_at: Annotated[datetime | None, BeforeValidator(_time)] = None
-    line_items: list[_Line] = []
+    line_items: list[LineRow] = []
 
 
 def fulfillment_body(action: CreateFulfillment) -> dict[str, Any]:
@@ -87,7 +87,7 @@ def order_of(row: object) -> FulfillmentOrder:
     """One order; PayloadError names the order and the field, never a value. A status we don't know
     is as good as none."""
     try:
-        order = _Order.model_validate(row)
+        order = OrderRow.model_validate(row)
     except ValidationError as exc:
         told = row.get("id") if isinstance(row, Mapping) else None
         problems = "; ".join(
@@ -189,7 +189,7 @@ def _names_what_was_made(part: Mapping[str, Any]) -> bool:
 def fulfillment_id_in(body: object) -> str | None:
     """Purple Dot's id of a new fulfillment, where it tells one; the answer is not documented."""
     with suppress(ValidationError):
-        return _Row.model_validate(_inner(_inner(body, "data"), "fulfillment")).id
+        return IdRow.model_validate(_inner(_inner(body, "data"), "fulfillment")).id
     return None
 
 
