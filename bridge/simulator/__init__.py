@@ -7,7 +7,9 @@ model.py             the things that exist in that world
 shapes.py            rows exactly as the vendors write them; they are data, in shapes.json
 scenarios.py         ready-made stories
 faults.py            the named ways to fail
-server.py            Simulator: one loopback origin for shipstation.py, purple_dot.py, subscribing.py
+server.py            Simulator: one loopback origin for both vendors
+shipstation.py       ShipStation's routes; subscribing.py those of its webhooks
+purple_dot.py        Purple Dot's routes
 http_server.py       the HTTP server below it, whose connections may be cut
 signing.py           the keys that sign V2's webhooks
 """

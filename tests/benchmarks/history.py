@@ -10,32 +10,47 @@ from bridge.store.engine.database import Database
 LAST = datetime(2026, 11, 1, tzinfo=UTC)
 """When the newest was received; one came a second."""
 
-_HEADERS = '{"content-type": "application/json", "user-agent": "ShipStation/2.0", "x-shipengine-timestamp": "2026-10-01T12:00:00Z"}'
+_HEADERS = (
+    '{"content-type": "application/json", "user-agent": "ShipStation/2.0", '
+    '"x-shipengine-timestamp": "2026-10-01T12:00:00Z"}'
+)
 _SHIPMENT = '{"record_kind": "v2_label", "record_id": "se-1", "state": "shipped"}'
-_BODY = '{"resource_url": "https://api.shipstation.com/v2/labels?batch_id=se-1", "resource_type": "LABEL_CREATED_V2"}'
+_BODY = (
+    '{"resource_url": "https://api.shipstation.com/v2/labels?batch_id=se-1", '
+    '"resource_type": "LABEL_CREATED_V2"}'
+)
 
 _EVENT = """
-INSERT INTO events (id, source, event_type, status, reason, received_at, resource_url, body, headers, signature, lane, duplicates, due_at,
+INSERT INTO events (id, source, event_type, status, reason, received_at, resource_url, body,
+       headers, signature, lane, duplicates, due_at,
                     claims, attempts, waits, processed_at, decisions)
 SELECT 'evt_' || {hex} || {low}, 'shipstation',
-       CASE WHEN n % {rare} = 7 THEN 'FULFILLMENT_SHIPPED' WHEN n % 10 = 3 THEN 'SHIP_NOTIFY' ELSE 'LABEL_CREATED_V2' END,
-       CASE WHEN n % {rare} = 5 THEN 'dead' WHEN n % 10 = 1 THEN 'ignored' ELSE 'processed' END, NULL, {moment},
-       'https://api.shipstation.com/v2/labels?batch_id=se-' || n, {body}, '{headers}', 'verified', 0, 0, NULL, 1, 0, 0, {moment}, '[]'
+       CASE WHEN n % {rare} = 7 THEN 'FULFILLMENT_SHIPPED'
+       WHEN n % 10 = 3 THEN 'SHIP_NOTIFY' ELSE 'LABEL_CREATED_V2' END,
+       CASE WHEN n % {rare} = 5 THEN 'dead' WHEN n % 10 = 1 THEN 'ignored' ELSE 'processed' END,
+       NULL, {moment},
+       'https://api.shipstation.com/v2/labels?batch_id=se-' || n, {body}, '{headers}',
+       'verified', 0, 0, NULL, 1, 0, 0, {moment}, '[]'
 FROM numbers"""
 _DELIVERY = """
-INSERT INTO deliveries (id, identity, status, lane, "trigger", record_kind, shipstation_record_id, shipstation_shipment_id, order_number,
-                        fulfillment_order_id, reference, carrier_code, tracking_number, all_tracking_numbers, notify_customer, shipment,
+INSERT INTO deliveries (id, identity, status, lane, "trigger", record_kind,
+       shipstation_record_id, shipstation_shipment_id, order_number,
+                        fulfillment_order_id, reference, carrier_code, tracking_number,
+                        all_tracking_numbers, notify_customer, shipment,
                         claims, attempts, looks, received_at, created_at, updated_at, delivered_at)
 SELECT 'dlv_' || {hex} || {low}, 'order-' || n || '/1Z' || n,
-       CASE WHEN n % {rare} = 5 THEN 'held' ELSE 'delivered' END, 0, 'live', 'v2_label', 'se-' || n, 'se-' || n, 'PD' || n,
+       CASE WHEN n % {rare} = 5 THEN 'held' ELSE 'delivered' END, 0, 'live', 'v2_label',
+       'se-' || n, 'se-' || n, 'PD' || n,
        'order-' || n, '#PD' || n, 'ups', '1Z' || n, '[]', {true}, '{shipment}', 1, 1, 0,
        {moment}, {moment}, {moment}, {moment}
 FROM numbers"""
 _LINE = """
-INSERT INTO delivery_lines (delivery_id, line_item_id, fulfillment_order_id, position, sku, quantity)
+INSERT INTO delivery_lines (delivery_id, line_item_id, fulfillment_order_id, position, sku,
+       quantity)
 SELECT 'dlv_' || {hex} || {low}, 'line-' || n, 'order-' || n, 0, 'SKU', 1 FROM numbers"""
 _LINK = """
-INSERT INTO event_deliveries (event_id, delivery_id) SELECT 'evt_' || {hex} || {low}, 'dlv_' || {hex} || {low} FROM numbers"""
+INSERT INTO event_deliveries (event_id, delivery_id) SELECT 'evt_' || {hex} || {low},
+       'dlv_' || {hex} || {low} FROM numbers"""
 
 _SQLITE = {
     "hex": "printf('%012x', {first} + n * 1000)",
@@ -52,7 +67,8 @@ _POSTGRES = {
     "true": "true",
 }
 _NUMBERS = {
-    "sqlite": "WITH RECURSIVE numbers(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows})",
+    "sqlite": "WITH RECURSIVE numbers(n) AS "
+    "(SELECT 1 UNION ALL SELECT n + 1 FROM numbers WHERE n < {rows})",
     "postgresql": "WITH numbers AS (SELECT n FROM generate_series(1::bigint, {rows}) AS n)",
 }
 
@@ -79,7 +95,8 @@ def fill(database: Database, rows: int) -> None:
 
 
 _DUE = (
-    """UPDATE events SET status = 'received', due_at = received_at, processed_at = NULL, waiting_pointer = id
+    """UPDATE events SET status = 'received', due_at = received_at, processed_at = NULL,
+       waiting_pointer = id
        WHERE id IN (SELECT id FROM events ORDER BY id DESC LIMIT 300)""",
     """UPDATE deliveries SET status = 'retrying', due_at = updated_at, delivered_at = NULL
        WHERE id IN (SELECT id FROM deliveries ORDER BY id DESC LIMIT 30)""",

@@ -23,10 +23,11 @@ def measure(folder: Path) -> list[Figure]:
         servers.receiver(simulator, url, folder) as (port, pid),
         servers.worker(simulator, url, folder) as worker,
     ):
+        labels = f"{simulator.url}/v2/labels"
         for turn in range(_STEPS):
             bodies = (
                 {
-                    "resource_url": f"{simulator.url}/v2/labels?batch_id=se-{(turn * step + n) % _POINTERS}",
+                    "resource_url": f"{labels}?batch_id=se-{(turn * step + n) % _POINTERS}",
                     "resource_type": "LABEL_CREATED_V2",
                 }
                 for n in range(step)

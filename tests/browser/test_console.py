@@ -24,7 +24,8 @@ pytestmark = pytest.mark.browser
 
 PASSWORD = "a-password-of-the-tests"
 FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking",
     "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
 )  # fmt: skip
 EVIL = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
@@ -397,7 +398,8 @@ def test_counts_are_refreshed_while_they_are_looked_at_and_only_then(
     browser.see("/console/")
     before = browser.one("[data-count=exceptions]").text
     browser.driver.execute_script(
-        "window.asked = 0; const real = fetch; window.fetch = (...all) => { asked += 1; return real(...all); };"
+        "window.asked = 0; const real = fetch; window.fetch = (...all) => { asked += 1; return "
+        "real(...all); };"
     )
     look = "Object.defineProperty(document, 'hidden', {value: arguments[0], configurable: true});"
     look += "document.dispatchEvent(new Event('visibilitychange')); return asked;"

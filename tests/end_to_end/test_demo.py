@@ -149,8 +149,8 @@ def test_refused_fulfillment_is_told_as_what_differed_and_the_exit_code_is_1() -
     _, _, differences = result.output.partition("\nNot everything came out as it must:\n")
     assert result.exit_code == 1
     assert (
-        "  A split order leaves in two parcels: ends: expected ('processed', 'delivered', 'delivered'), got "
-        in differences
+        "  A split order leaves in two parcels: ends: "
+        "expected ('processed', 'delivered', 'delivered'), got " in differences
     )
     assert "'dead'" in differences
 

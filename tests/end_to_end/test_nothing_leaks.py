@@ -93,7 +93,8 @@ def journey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Journey]:
             "BRIDGE_CONSOLE_PASSWORD": PASSWORD,
             "BRIDGE_CONSOLE_READONLY_PASSWORD": VIEWER,
             "BRIDGE_SECRET_KEY": MARKED["the session's key"],
-            "BRIDGE_ALERT_URLS": f"json://me:{MARKED['the alert password']}@127.0.0.1:{port}/{MARKED['the alert path']}",
+            "BRIDGE_ALERT_URLS": f"json://me:{MARKED['the alert password']}"
+            f"@127.0.0.1:{port}/{MARKED['the alert path']}",
             "BRIDGE_LOG_LEVEL": "DEBUG",
             "BRIDGE_REFERENCE_PATTERN": "^#?PD",
         }

@@ -46,7 +46,10 @@ def _read_only_server(stack: Stack) -> Iterator[None]:
     with psycopg.connect(
         f"dbname={name} host={stack.database.url.query['host']} user=bridge", autocommit=True
     ) as admin:
-        others = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        others = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+            "current_database() AND pid <> pg_backend_pid()"
+        )
         admin.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only = on')  # type: ignore[arg-type]
         admin.execute(others)
         yield

@@ -18,7 +18,10 @@ THREADS = 8
 """Of one process of the receiver."""
 
 HEADERS_FOR_EVER = f"POST {WEBHOOKS}/a-guess HTTP/1.1\r\nHost: x\r\nX-More: "
-BODY_FOR_EVER = f"POST {WEBHOOKS}/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\nContent-Length: 2000\r\n\r\n"
+BODY_FOR_EVER = (
+    f"POST {WEBHOOKS}/{TOKEN} HTTP/1.1\r\nHost: x\r\nContent-Type: "
+    "application/json\r\nContent-Length: 2000\r\n\r\n"
+)
 UNREAD_BODY_FOR_EVER = BODY_FOR_EVER.replace(TOKEN, "a-guess")
 
 

@@ -113,7 +113,10 @@ def test_copy_is_consistent_while_others_write(live: Path, tmp_path: Path) -> No
         while not stop.is_set():
             with database.begin(durable=False) as connection:
                 for half in "ab":
-                    insert = "INSERT INTO shared_state (name, value, noted_at) VALUES (?, ?, '2026-01-01')"
+                    insert = (
+                        "INSERT INTO shared_state (name, value, noted_at) VALUES (?, ?, "
+                        "'2026-01-01')"
+                    )
                     connection.exec_driver_sql(insert, (f"{number}{half}", '"' + "y" * 5_000 + '"'))
             number += 1
 
@@ -300,7 +303,8 @@ def test_what_may_have_been_forgotten(
 
 
 def test_copy_put_back_over_a_database_that_went_on_tells_no_parcel_twice(tmp_path: Path) -> None:
-    """The drill: copy, go on, lose the database, put the copy back; the sweep then brings all parcels
+    """The drill: copy, go on, lose the database, put the copy back; the sweep then brings all
+    parcels
     again."""
     database = Database(f"sqlite:///{tmp_path / 'bridge.db'}")
     migrate.upgrade(database)

@@ -29,6 +29,8 @@ EVENTS = {
 }
 ALL = [*EVENTS["v2"], *EVENTS["v1"]]
 
+IS_OFF = "is subscribed, but switched off or with a token that we no longer take"
+
 
 @pytest.fixture
 def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
@@ -401,9 +403,9 @@ def test_what_vanished_or_points_elsewhere_is_noted(
 
     assert look() == [
         "ShipStation V2 label_created_v2 goes to https://erp.example.net/***, not to us",
-        "ShipStation V2 fulfillment_shipped_v2 is subscribed, but switched off or with a token that we no longer take",
+        f"ShipStation V2 fulfillment_shipped_v2 {IS_OFF}",
         "ShipStation V1 SHIP_NOTIFY is not subscribed",
-        "ShipStation V1 FULFILLMENT_SHIPPED is subscribed, but switched off or with a token that we no longer take",
+        f"ShipStation V1 FULFILLMENT_SHIPPED {IS_OFF}",
     ]
 
 

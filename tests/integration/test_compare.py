@@ -1,4 +1,5 @@
-"""Both sides and the database between them: what differs is told with what to do, what is on its way
+"""Both sides and the database between them: what differs is named with
+what to do, what is on its way
 or known to a person is not."""
 
 from collections.abc import Iterator, MutableMapping

@@ -1,4 +1,5 @@
-"""What stands on the console's pages, and what its buttons do: with the real door, database, jobs and
+"""What stands on the console's pages, and what its buttons do: with the real
+receiver, database, jobs and
 simulator, in virtual time."""
 
 import json

@@ -3,8 +3,8 @@ processes and a person may do, in any order.
 
 A state machine drives the real door, database and jobs against the real simulator, in virtual time.
 After each run all faults are over, every schedule has passed, and each shipment must be accounted
-for. `PROMISE_EXAMPLES=2000 pytest tests/integration/test_promise.py` looks longer, and elsewhere each time;
-without it the same few runs are made, in seconds."""
+for. `PROMISE_EXAMPLES=2000 pytest tests/integration/test_promise.py` looks longer, and
+elsewhere each time; without it the same few runs are made, in seconds."""
 
 import os
 from collections import Counter

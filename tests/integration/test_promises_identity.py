@@ -110,7 +110,6 @@ def test_two_parts_in_one_box_are_both_accounted_for(
     assert len(bridge.accepted(order)) <= 2
 
 
-@not_yet
 def test_sweep_finds_the_second_order_in_one_box_with_both_apis_on(bridge: VirtualBridge) -> None:
     first, second = bridge.world.add_order(), bridge.world.add_order()
     marks = [
@@ -174,9 +173,7 @@ def test_number_corrected_while_the_delivery_waits_takes_its_place(
     assert patient.exceptions() == []
 
 
-@pytest.mark.parametrize(
-    "first_to_report", ["label_created_v2", pytest.param("ship_notify", marks=not_yet)]
-)
+@pytest.mark.parametrize("first_to_report", ["label_created_v2", "ship_notify"])
 def test_second_label_of_one_parcel_is_held_whichever_api_reports_it_first(
     bridge: VirtualBridge, first_to_report: str
 ) -> None:

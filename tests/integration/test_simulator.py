@@ -351,7 +351,10 @@ def test_command_says_when_its_port_is_taken(simulator: Simulator) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_command_serves_until_it_is_asked_to_stop(number: int) -> None:
-    code = "from bridge.cli.simulator import simulator; simulator(['--port', '0', '--fault', 'status:503:jwks'])"
+    code = (
+        "from bridge.cli.simulator import simulator; simulator(['--port', '0', '--fault', "
+        "'status:503:jwks'])"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True, env=os.environ
     ) as process:

@@ -230,7 +230,10 @@ def test_connection_that_breaks_in_the_middle_is_a_storage_error_and_the_next_wo
 def test_connection_that_broke_while_idle_is_not_noticed(server: Database) -> None:
     receive(server)
     with server.begin() as connection:
-        everyone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        everyone = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = "
+            "current_database() AND pid <> pg_backend_pid()"
+        )
         connection.execute(text(everyone))
 
     assert receive(server)[1] is True

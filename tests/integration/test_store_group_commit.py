@@ -359,7 +359,8 @@ def test_leader_that_is_broken_off_leaves_nobody_waiting(
 def test_whoever_was_told_is_stored_and_whoever_failed_is_not(
     own_database: Database, pool: ThreadPoolExecutor
 ) -> None:
-    """Twice the same database, as two processes have it, many threads, a third of the work failing at
+    """Twice the same database, as two processes have it, many threads, a third of the work
+    failing at
     its end."""
     other, chance = (
         Database(own_database.url.render_as_string(hide_password=False)),

@@ -274,7 +274,10 @@ def test_what_to_redact_is_found_by_an_index_of_what_is_not_redacted_yet(
         "events": (RESOLVED_EVENT, "processed_at"),
         "deliveries": (RESOLVED_DELIVERY, "updated_at"),
     }[table]
-    query = f"SELECT id FROM {table} WHERE {condition} AND {moment} < CURRENT_TIMESTAMP ORDER BY {moment} LIMIT 100"
+    query = (
+        f"SELECT id FROM {table} WHERE {condition} AND {moment} < CURRENT_TIMESTAMP ORDER BY "
+        f"{moment} LIMIT 100"
+    )
 
     with database.read() as connection:
         # The other ways would do for a small table, and which one is taken depends on when its

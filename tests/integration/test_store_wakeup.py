@@ -95,7 +95,10 @@ def test_transaction_that_was_rolled_back_wakes_nobody_up_for_good(
 
 
 def cut_all_connections(database: Database) -> None:
-    others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    others = (
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = "
+        "current_database() AND pid <> pg_backend_pid()"
+    )
     with database.read() as connection:
         connection.execute(text(others)).all()
 

@@ -33,7 +33,10 @@ def beat(database: Database, name: str, clock: Clock) -> None:
 
 
 def cut_all_connections(database: Database) -> None:
-    others = "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    others = (
+        "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+        "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
     with database.read() as connection:
         connection.execute(text(others)).all()
 
@@ -75,8 +78,10 @@ def test_workers_that_start_at_once_never_share_a_name(opened: Opener) -> None:
 
 def test_name_of_a_killed_process_is_free_at_once(migrated_url: str, opened: Opener) -> None:
     program = (
-        "import sys\nfrom bridge.store import workers\nfrom bridge.store.engine.database import Database\n"
-        "name = workers.take_name(Database(sys.argv[1]))\nprint(name.name, flush=True)\nsys.stdin.read()"
+        "import sys\nfrom bridge.store import workers\n"
+        "from bridge.store.engine.database import Database\n"
+        "name = workers.take_name(Database(sys.argv[1]))\n"
+        "print(name.name, flush=True)\nsys.stdin.read()"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program, migrated_url],

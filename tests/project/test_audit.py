@@ -17,7 +17,7 @@ def test_vulnerability_is_told_with_its_remedy_and_fails() -> None:
 
     assert told == [
         "2 of 2 packages audited, 1 known vulnerabilities.",
-        "a 2.0: PYSEC-2026-1, mended in 2.1",
+        "a 2.0: PYSEC-2026-1, fixed in 2.1",
     ]
     assert code == 1
 

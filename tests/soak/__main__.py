@@ -83,7 +83,8 @@ def soak(stack: Stack, server: Server | None, *, minutes: float, seed: int, rate
         Trouble(stack, ports, Random(seed + 1), server),
     )
     click.echo(
-        f"{minutes:g} minutes on {stack.database.url.get_backend_name()}, seed {seed}, {rate:g} happenings a second"
+        f"{minutes:g} minutes on {stack.database.url.get_backend_name()}, "
+        f"seed {seed}, {rate:g} happenings a second"
     )
     try:
         trouble.begin()
@@ -113,8 +114,11 @@ def _ship(traffic: Traffic, trouble: Trouble, stack: Stack, *, minutes: float, r
         traffic.step()
         if now > told_at + _TELL_EVERY:
             told_at = now
-            told = f"sent {traffic.webhooks:6}  again {traffic.refused:5}  fulfillments {len(stack.world.fulfillments):6}"
-            click.echo(f"{clock(now - began)}  {told}  deeds {trouble.deeds.total():5}")
+            accepted = len(stack.world.fulfillments)
+            sent = (
+                f"sent {traffic.webhooks:6}  again {traffic.refused:5}  fulfillments {accepted:6}"
+            )
+            click.echo(f"{clock(now - began)}  {sent}  deeds {trouble.deeds.total():5}")
         time.sleep(traffic.chance.expovariate(rate))
 
 
@@ -146,14 +150,16 @@ def _report(
         "grown": _growth(watch),
     }
     click.echo(
-        f"\nwebhooks {traffic.webhooks}, sent again {traffic.refused}; parcels of pre-orders {len(found.sent)}: told {len(found.told)},"
+        f"\nwebhooks {traffic.webhooks}, sent again {traffic.refused}; "
+        f"parcels of pre-orders {len(found.sent)}: told {len(found.told)},"
     )
     reasons = sorted(set(found.excepted.values()))
     excepted = (
         ", ".join(f"{list(found.excepted.values()).count(why)} {why}" for why in reasons) or "none"
     )
     click.echo(
-        f"exceptions {excepted}; dead events {len(dead)}; POSTs {stack.world.count(POST)}, accepted {len(stack.world.fulfillments)}"
+        f"exceptions {excepted}; dead events {len(dead)}; "
+        f"POSTs {stack.world.count(POST)}, accepted {len(stack.world.fulfillments)}"
     )
     click.echo(
         "deeds: " + ", ".join(f"{count} {deed}" for deed, count in sorted(trouble.deeds.items()))
@@ -178,7 +184,8 @@ def _growth(watch: Watch) -> list[str]:
     grown = []
     for name in watch.samples:
         first, last = watch.quarters(name)
-        line = f"{name}: {first.mebibytes:.0f} → {last.mebibytes:.0f} MiB, files {first.files} → {last.files}"
+        line = f"{name}: {first.mebibytes:.0f} → {last.mebibytes:.0f} MiB, "
+        line += f"files {first.files} → {last.files}"
         line += f", threads {first.threads} → {last.threads}"
         click.echo(line)
         is_more = last.mebibytes > first.mebibytes * (1 + _MORE_MEMORY)
@@ -203,7 +210,8 @@ def _size(database: Database, folder: Path) -> str:
             ).scalar_one()
         else:
             size = sum(path.stat().st_size for path in folder.glob("bridge.db*"))
-    return f"{size / 2**20:.1f} MiB for {counts[0]} events, {counts[1]} deliveries, {counts[2]} attempts"
+    held = f"{counts[0]} events, {counts[1]} deliveries, {counts[2]} attempts"
+    return f"{size / 2**20:.1f} MiB for {held}"
 
 
 if __name__ == "__main__":

@@ -23,22 +23,26 @@ def verdict(report: Mapping[str, Any] | None) -> tuple[list[str], int]:
     couldn't look up free of them."""
     if report is None:
         return [
-            "pip-audit could not ask PyPI for vulnerabilities: nothing was audited. Try again where the network allows it."
+            "pip-audit could not ask PyPI for vulnerabilities: nothing was audited. "
+            "Try again where the network allows it."
         ], 0
     packages = report["dependencies"]
     skipped = [package["name"] for package in packages if "skip_reason" in package]
     found = [
-        f"{package['name']} {package['version']}: {flaw['id']}, mended in {', '.join(flaw['fix_versions']) or 'no version yet'}"
+        f"{package['name']} {package['version']}: {flaw['id']}, "
+        f"fixed in {', '.join(flaw['fix_versions']) or 'no version yet'}"
         for package in packages
         for flaw in package.get("vulns", [])
     ]
     told = [
-        f"{len(packages) - len(skipped)} of {len(packages)} packages audited, {len(found)} known vulnerabilities.",
+        f"{len(packages) - len(skipped)} of {len(packages)} packages audited, "
+        f"{len(found)} known vulnerabilities.",
         *found,
     ]
     if skipped:
         told.append(
-            f"PyPI's list of vulnerabilities was not to be had for the other {len(skipped)}: that says nothing about them."
+            f"PyPI's list of vulnerabilities was not to be had for the other {len(skipped)}: "
+            "that says nothing about them."
         )
     return told, int(bool(found))
 

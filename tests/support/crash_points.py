@@ -4,9 +4,9 @@ The points lie at the database's driver and at the standard library's HTTP, so t
 they are when the bridge's own code is rewritten.
 
 `python crash_points.py die-at POINT COMMAND…` kills the whole process group when it reaches a named
-point. `python crash_points.py sick-while FILE COMMAND…` makes SQLite sick for as long as FILE says how:
-`full`, as on a full disk (SQLITE_FULL), or `read_only` (SQLITE_READONLY). The errors are SQLite's
-own. https://www.sqlite.org/pragma.html#pragma_max_page_count"""
+point. `python crash_points.py sick-while FILE COMMAND…` makes SQLite sick for as long as FILE says
+how: `full`, as on a full disk (SQLITE_FULL), or `read_only` (SQLITE_READONLY). The errors are
+SQLite's own. https://www.sqlite.org/pragma.html#pragma_max_page_count"""
 
 import os
 import re

@@ -51,10 +51,15 @@ NAMES = (
     "X-HTTP-Method-Override",
 )
 FRAGMENTS = (
-    b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\0", b"\xff", b"\xef\xbb\xbf", b"null", b"true", b"NaN", b"1e999", b"-0",
-    b"9" * 5000, b"[" * 3000, b'{"a":' * 2000, b"\\ud800", b"\\u0000", b'"resource_type":"LABEL_CREATED_V2",', b'"resource_url":', b"https://",
-    b"https://api.shipstation.com/v2/labels", b"@evil.example", b"%2f..%2f", b"..", b"\r\n", b"\x1b[2J", b"'", b"=1+1", b"<script>",
-    b"A" * 70_000, "\u202e\U0001f4a9".encode(), b'"fulfillments":[{}]', b'"line_items":-1', b"LABEL_CREATED_V2", b"SHIP_NOTIFY",
+    b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\0", b"\xff", b"\xef\xbb\xbf", b"null",
+    b"true",
+    b"NaN", b"1e999", b"-0",
+    b"9" * 5000, b"[" * 3000, b'{"a":' * 2000, b"\\ud800", b"\\u0000",
+    b'"resource_type":"LABEL_CREATED_V2",', b'"resource_url":', b"https://",
+    b"https://api.shipstation.com/v2/labels", b"@evil.example", b"%2f..%2f", b"..", b"\r\n",
+    b"\x1b[2J", b"'", b"=1+1", b"<script>",
+    b"A" * 70_000, "\u202e\U0001f4a9".encode(), b'"fulfillments":[{}]', b'"line_items":-1',
+    b"LABEL_CREATED_V2", b"SHIP_NOTIFY",
 )  # fmt: skip
 
 
@@ -80,9 +85,13 @@ class Knock:
     def environ(self) -> dict[str, Any]:
         """As gunicorn would make it."""
         environ = {
-            "REQUEST_METHOD": self.method, "SCRIPT_NAME": "", "PATH_INFO": self.path.decode("latin-1"), "QUERY_STRING": "",
-            "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1", "REMOTE_ADDR": "203.0.113.5",
-            "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(self.body), "wsgi.errors": sys.stderr,
+            "REQUEST_METHOD": self.method, "SCRIPT_NAME": "",
+            "PATH_INFO": self.path.decode("latin-1"),
+            "QUERY_STRING": "",
+            "SERVER_NAME": "localhost", "SERVER_PORT": "80", "SERVER_PROTOCOL": "HTTP/1.1",
+            "REMOTE_ADDR": "203.0.113.5",
+            "wsgi.version": (1, 0), "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(self.body),
+            "wsgi.errors": sys.stderr,
             "wsgi.multithread": True, "wsgi.multiprocess": True, "wsgi.run_once": False,
             "CONTENT_LENGTH": str(len(self.body)) if self.told_length is None else self.told_length,
         }  # fmt: skip
@@ -263,7 +272,8 @@ def main() -> int:
         fuzzed.close()
     seconds = monotonic() - started
     report = {
-        "requests": asked.count, "seed": asked.seed, "seconds": round(seconds), "answers": dict(sorted(fuzzed.answers.items())),
+        "requests": asked.count, "seed": asked.seed, "seconds": round(seconds),
+        "answers": dict(sorted(fuzzed.answers.items())),
         "failed": len(failed), "leaks": fuzzed.leaks, "files with a secret": files,
         "MiB after a tenth": round(early, 1), "MiB": round(late, 1),
     }  # fmt: skip

@@ -54,7 +54,10 @@ class Server:
         )
 
     def start(self) -> None:
-        options = f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c fsync=off -c max_connections=200"
+        options = (
+            f"-c listen_addresses='' -c unix_socket_directories='{self._folder}' -c "
+            "fsync=off -c max_connections=200"
+        )
         self._run(
             "pg_ctl",
             "-D",

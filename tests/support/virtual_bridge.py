@@ -54,10 +54,11 @@ class Crash(BaseException):
 
 
 class Mortal:
-    """A vendor's client; the process dies at the point that `VirtualBridge.dies_at` names, once: before
-    a call of that name, or, as `posted`, when a fulfillment was accepted but nobody has read it
-    yet. A call that was given up may be under way still: no virtual time passes before the vendor
-    is done with it."""
+    """A vendor's client; the process dies once, at the point that `VirtualBridge.dies_at` names.
+
+    That is before a call of that name, or, as `posted`, when a fulfillment was accepted but nobody
+    has read it yet. A call that was given up may be under way still: no virtual time passes before
+    the vendor is done with it."""
 
     def __init__(self, client: Any, virtual_bridge: "VirtualBridge") -> None:
         self._client, self._bridge = client, virtual_bridge
@@ -261,7 +262,7 @@ class VirtualBridge:
         sweep = Sweep(self.database, self.fetcher)
         tally = sweep.run(looked_back_to, threading.Event(), started_by="worker")
         self.settle()
-        return dict(tally.told())
+        return dict(tally.by_event_type())
 
     # What a person does
 

@@ -410,7 +410,10 @@ def test_alert_urls_keep_their_own_commas() -> None:
         ),
         (
             {"web_workers": "0"},
-            "BRIDGE_WEB_WORKERS: must be greater than or equal to 1; correct it, or leave it out for 2",
+            (
+                "BRIDGE_WEB_WORKERS: must be greater than or equal to 1; correct it, or leave it "
+                "out for 2"
+            ),
         ),
         (
             {"notify_customer": "perhaps"},
@@ -418,7 +421,10 @@ def test_alert_urls_keep_their_own_commas() -> None:
         ),
         (
             {"shipstation_signature": "on"},
-            "BRIDGE_SHIPSTATION_SIGNATURE: must be 'enforce', 'log' or 'off'; correct it, or leave it out for enforce",
+            (
+                "BRIDGE_SHIPSTATION_SIGNATURE: must be 'enforce', 'log' or 'off'; correct it, or "
+                "leave it out for enforce"
+            ),
         ),
         (
             {"log_format": "xml"},

@@ -8,9 +8,12 @@ from bridge.domain.events import DeliveryStatus, EventStatus
 from bridge.domain.reasons import MEANINGS, PersonAction, Reason
 
 CONTRACT = {
-    "ignored": "not_a_purple_dot_order return_label voided nothing_shipped event_type_not_handled already_delivered",
+    "ignored": "not_a_purple_dot_order return_label voided nothing_shipped event_type_not_handled "
+    "already_delivered",
     "held": "ambiguous_order order_not_found order_voided already_fulfilled_elsewhere nothing_left "
-    "unknown_line no_items over_quantity combined_parcel no_tracking_number unconfirmed_partial voided_after_delivery tracking_changed_after_delivery rejected_by_provider",
+    "unknown_line no_items over_quantity combined_parcel no_tracking_number "
+    "unconfirmed_partial voided_after_delivery tracking_changed_after_delivery "
+    "rejected_by_provider",
     "dead": "schedule_exhausted rejected_by_purple_dot credentials_refused",
     "rejected": "bad_json bad_shape foreign_url",
 }

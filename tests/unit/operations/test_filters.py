@@ -56,7 +56,10 @@ def test_line_asks_for_what_its_words_say(line: str, asked: dict[str, Any]) -> N
         ("reason:because", "because is no reason here; there are not_a_purple_dot_order, "),
         (
             "color:red",
-            "color: is no qualifier; there are status, reason, type, order, tracking, id, since, until",
+            (
+                "color: is no qualifier; there are status, reason, type, order, tracking, id, "
+                "since, until"
+            ),
         ),
         ("status: held", "status: says nothing; write it like status:…, without a space"),
         ("PD1 PD2", "PD2 comes beside another one"),

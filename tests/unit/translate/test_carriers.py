@@ -323,7 +323,10 @@ def test_no_code_stands_in_two_rows() -> None:
     assert len(codes) == len(set(codes))
 
 
-OWN = "codes,company,aliases,link\nmy_van my_van_*,Our Van,The Van,https://van.example.com/?n={n}\nups,UPS of ours,,\n"
+OWN = (
+    "codes,company,aliases,link\nmy_van my_van_*,Our Van,The Van,"
+    "https://van.example.com/?n={n}\nups,UPS of ours,,\n"
+)
 
 
 def test_own_row_names_a_carrier_that_the_table_does_not_know() -> None:

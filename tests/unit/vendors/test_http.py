@@ -375,9 +375,9 @@ def test_the_vendors_words_are_told(make: Make) -> None:
 
     error = caught(lambda: make(system="shipstation").get("fulfillments", URL))
 
-    assert (
-        str(error)
-        == "ShipStation V2 fulfillments: answered 400: 0d9c-1; invalid_field_value; Invalid fulfillment_id."
+    assert str(error) == (
+        "ShipStation V2 fulfillments: answered 400: 0d9c-1; invalid_field_value; Invalid "
+        "fulfillment_id."
     )
 
 

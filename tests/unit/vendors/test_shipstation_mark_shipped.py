@@ -146,9 +146,9 @@ def test_every_mistake_in_a_row_is_told_with_its_column() -> None:
     assert "shipment_id: is missing" in mistakes
     assert "ship_date: is no ISO date such as 2026-11-04" in mistakes
     assert (
-        "tracking_number: was cut short by a spreadsheet; format the column as text and fill the number in again"
-        in mistakes
-    )
+        "tracking_number: was cut short by a spreadsheet; format the column as text and fill the "
+        "number in again"
+    ) in mistakes
 
 
 @pytest.mark.parametrize("number", ["9,4001E+21", "1e+15", 9.4001e21, True, None, " ", "1" * 201])

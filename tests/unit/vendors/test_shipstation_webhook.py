@@ -1,5 +1,5 @@
-"""Only ShipStation's own signature, a body of the right shape, and a URL at ShipStation that the event
-may point at are accepted."""
+"""Only ShipStation's own signature, a body of the right shape, and a URL at ShipStation that
+the event may point at are accepted."""
 
 import base64
 import json
@@ -37,7 +37,10 @@ from bridge.vendors.shipstation.webhook import (
 NOW = datetime(2026, 10, 14, 16, 20, 42, tzinfo=UTC)
 TIMESTAMP = "2026-10-14T16:20:41.553Z"
 KID = "key-2026"
-BODY = b'{"resource_url": "https://api.shipstation.com/v2/labels?batch_id=se-1", "resource_type": "LABEL_CREATED_V2"}'
+BODY = (
+    b'{"resource_url": "https://api.shipstation.com/v2/labels?batch_id=se-1", '
+    b'"resource_type": "LABEL_CREATED_V2"}'
+)
 PRIVATE = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 OTHER = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 KEYS = {KID: PRIVATE.public_key()}
@@ -387,13 +390,18 @@ BAD_BODIES = {
     b'{"resource_type": 5}': Reason.BAD_SHAPE,
     b'{"resource_type": "LABEL CREATED"}': Reason.BAD_SHAPE,
     b'{"resource_type": "A\\u0000"}': Reason.BAD_SHAPE,
-    b'{"resource_type": "A", "resource_url": ["https://api.shipstation.com/v2/labels"]}': Reason.BAD_SHAPE,
+    (
+        b'{"resource_type": "A", "resource_url": ["https://api.shipstation.com/v2/labels"]}'
+    ): Reason.BAD_SHAPE,
     b'{"resource_type": "A", "resource_url": "https://x/\\u0000"}': Reason.BAD_SHAPE,
     b'{"resource_type": "A", "resource_url": "https://x/\\ud800"}': Reason.BAD_SHAPE,
     b'{"fulfillments": []}': Reason.BAD_SHAPE,
     b'{"fulfillments": {"shipment_id": "se-1"}}': Reason.BAD_SHAPE,
     b'{"fulfillments": ["se-1"]}': Reason.BAD_SHAPE,
-    b'{"fulfillments": [{"shipment_id": "\\u0000", "tracking_number": "1", "carrier_code": "ups"}]}': Reason.BAD_SHAPE,
+    (
+        b'{"fulfillments": [{"shipment_id": "\\u0000", "tracking_number": "1", "carrier_code": '
+        b'"ups"}]}'
+    ): Reason.BAD_SHAPE,
 }
 
 
