@@ -19,6 +19,8 @@ class ShipmentState(StrEnum):
     """Somebody asked for a void; the provider may still refuse it, and then the parcel leaves."""
     UNKNOWN = "unknown"
     """It has a status that we don't know, or its row can't be read."""
+    UNSETTLED = "unsettled"
+    """A void that was only requested, or a status or row that we don't know, after the last look."""
     VOIDED = "voided"
     RETURN = "return"
     REJECTED = "rejected"
@@ -34,6 +36,15 @@ UNFINISHED = frozenset(
     }
 )
 """What is not known yet. Looking again may tell; if it never does, a person has to see it."""
+
+AT_LAST = {
+    ShipmentState.AWAITING_NUMBER: ShipmentState.SHIPPED,
+    ShipmentState.ORDER_MISSING: ShipmentState.SHIPPED,
+    ShipmentState.VOID_REQUESTED: ShipmentState.UNSETTLED,
+    ShipmentState.UNKNOWN: ShipmentState.UNSETTLED,
+}
+"""As what a shipment is judged that is still unfinished on the last look: as one that left, so that
+its number, its goods or its order are missed, or as one of which nobody can tell."""
 
 
 class ClueKind(StrEnum):

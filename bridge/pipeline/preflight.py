@@ -66,6 +66,11 @@ def judge_order(
         return Held(
             Reason.ORDER_VOIDED, f"{order.reference} was cancelled in Purple Dot, but {parcel} left"
         )
+    if order.status is OrderStatus.UNKNOWN:
+        detail = (
+            f"{order.reference} has a status that Purple Dot does not document, yet {parcel} left"
+        )
+        return Held(Reason.ORDER_VOIDED, detail)
     if order.status is OrderStatus.FULFILLED:
         detail = (
             f"{order.reference} stands as fulfilled in Purple Dot, but {parcel} was not sent by us"

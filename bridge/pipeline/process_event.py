@@ -31,7 +31,7 @@ from bridge.domain.events import (
     Trigger,
 )
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.domain.shipments import Shipment, ShipmentState
+from bridge.domain.shipments import AT_LAST, Shipment, ShipmentState
 from bridge.pipeline.create_deliveries import create_deliveries_of_pages
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.retry import RetryAt, Schedules, decide, next_look
@@ -64,7 +64,7 @@ TRIGGERS = {
     Lane.REPLAY: Trigger.REPLAY,
     Lane.SWEEP: Trigger.LIVE,
 }
-_LOOKED_UP = frozenset({ShipmentState.SHIPPED, ShipmentState.REJECTED})
+_LOOKED_UP = frozenset({ShipmentState.SHIPPED, ShipmentState.REJECTED, ShipmentState.UNSETTLED})
 _LOGGED_IDS = 20
 
 
@@ -270,12 +270,9 @@ class EventJob:
         return Reading(event, records, shipments, fetched_at, unread, options)
 
     def _as_judged(self, shipment: Shipment, event: Event, now: datetime) -> Shipment:
-        """On the last look, what is finished and still has no number, or an order that nobody can
-        read, goes to a person."""
-        if shipment.state not in (ShipmentState.AWAITING_NUMBER, ShipmentState.ORDER_MISSING):
-            return shipment
-        is_last = self._next_look(event, now) is None
-        return replace(shipment, state=ShipmentState.SHIPPED) if is_last else shipment
+        """On the last look, what is still not known goes to a person."""
+        is_last = shipment.state in AT_LAST and self._next_look(event, now) is None
+        return replace(shipment, state=AT_LAST[shipment.state]) if is_last else shipment
 
     def _next_look(self, event: Event, now: datetime) -> datetime | None:
         return next_look(looks=event.waits + 1, schedule=self.schedules.wait, now=now)

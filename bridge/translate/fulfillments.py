@@ -37,6 +37,10 @@ _STATE_VERDICTS: dict[ShipmentState, Ignored | Held] = {
     ShipmentState.REJECTED: Held(
         Reason.REJECTED_BY_PROVIDER, "the fulfillment provider rejected it: nothing was shipped"
     ),
+    ShipmentState.UNSETTLED: Held(
+        Reason.NO_ITEMS,
+        "its void was requested and never decided, or its status is none that ShipStation documents",
+    ),
 }
 
 
@@ -96,7 +100,8 @@ def identity(shipment: Shipment, fulfillment_order_id: str | None) -> str:
 def judge_state(shipment: Shipment) -> Ignored | Held | None:
     """What the shipment's own state decides, whatever its order; None where goods leave or are
     about to."""
-    return _STATE_VERDICTS.get(shipment.state)
+    verdict = _STATE_VERDICTS.get(shipment.state)
+    return replace(verdict, detail=shipment.problem) if verdict and shipment.problem else verdict
 
 
 def decide(

@@ -389,6 +389,8 @@ def _nothing_found(shipment: Shipment, pattern: Pattern) -> Unmatched:
             Reason.ORDER_NOT_FOUND,
             f"{' and '.join(clues)} looks like Purple Dot's, which has no such fulfillment order",
         )
+    if shipment.problem:
+        return Unmatched(Reason.NO_ITEMS, f"it can't be read: {shipment.problem}")
     if _is_of_a_missing_order(shipment):
         return Unmatched(
             Reason.NO_ITEMS,

@@ -88,6 +88,47 @@ def test_finished_label_that_never_gets_a_number_goes_to_a_person(
 
 
 @pytest.mark.parametrize(
+    ("records", "words"),
+    [
+        ([label("se-9", "1Z1", status="odd"), order()], "status"),
+        ([label("se-9", "1Z1", void_requested=True), order()], "void was requested"),
+        ([label("se-9", "1Z1")], "does not show the order"),
+        ([Record("v2_label", "se-9", {"unreadable": "v2_label se-9: voided"})], "voided"),
+    ],
+    ids=["status nobody knows", "void never decided", "order never shown", "row never readable"],
+)
+def test_what_is_not_known_is_looked_at_again_and_then_asked_of_a_person(
+    jobs: Jobs, records: list[Record], words: str
+) -> None:
+    jobs.fetcher.records = records
+    jobs.notify("LABEL_CREATED_V2")
+
+    for seconds in (0, 20):
+        assert jobs.process(after=seconds).status == "received"
+    jobs.process(after=70)
+
+    [stored] = rows(jobs.database)
+    assert (stored.status, stored.reason) == ("held", "no_items")
+    assert words in stored.detail
+
+
+def test_status_that_nobody_knows_of_an_ordinary_parcel_is_no_exception(jobs: Jobs) -> None:
+    ordinary = {"shipment_id": "se-1", "shipment_number": "100482", "items": GOODS}
+    jobs.fetcher.records = [
+        label("se-9", "1Z1", status="odd"),
+        record_of("v2_shipment", ordinary),
+    ]
+    jobs.notify("LABEL_CREATED_V2")
+
+    for seconds in (0, 20):
+        jobs.process(after=seconds)
+    event = jobs.process(after=70)
+
+    assert (event.status, event.reason) == ("ignored", "not_a_purple_dot_order")
+    assert rows(jobs.database) == []
+
+
+@pytest.mark.parametrize(
     "records",
     [
         [marked("f1", voided=True), marked("f2"), order()],

@@ -84,8 +84,8 @@ def fulfillment_body(action: CreateFulfillment) -> dict[str, Any]:
 
 
 def order_of(row: object) -> FulfillmentOrder:
-    """One order; PayloadError names the order and the field, never a value. A status we don't know
-    is as good as none."""
+    """One order; PayloadError names the order and the field, never a value. A status may be missing;
+    one that is there and none of the documented is no open order."""
     try:
         order = OrderRow.model_validate(row)
     except ValidationError as exc:
@@ -97,7 +97,7 @@ def order_of(row: object) -> FulfillmentOrder:
         raise PayloadError(
             f"fulfillment order {str(told)[:40] if told else 'without id'}: {problems}"
         ) from exc
-    status = {str(known): known for known in OrderStatus}.get(str(order.status).strip().upper())
+    status = _status(order.status)
     lines = tuple(
         OrderLine(id=line.id, quantity=line.quantity, sku=line.sku) for line in order.line_items
     )
@@ -108,6 +108,13 @@ def order_of(row: object) -> FulfillmentOrder:
         lines=lines,
         created_at=order.created_at,
     )
+
+
+def _status(written: object) -> OrderStatus | None:
+    if written is None:
+        return None
+    text = str(written).strip().upper()
+    return OrderStatus(text) if text in set(OrderStatus) else OrderStatus.UNKNOWN
 
 
 def single_order(body: object) -> FulfillmentOrder:

@@ -56,7 +56,7 @@ def test_many_exceptions_are_one_message_grouped_by_their_reason() -> None:
     assert (
         "- 2 x "
         + MEANINGS[Reason.NO_ITEMS].title
-        + " (no_items): ShipStation does not say in whole units what this parcel"
+        + " (no_items): ShipStation does not say for certain what left in this parcel"
         in said.body
     )
     assert "(schedule_exhausted): " in said.body

@@ -92,6 +92,7 @@ def test_inline_row_has_no_label_to_look_at() -> None:
     [
         (OrderStatus.VOIDED, Reason.ORDER_VOIDED),
         (OrderStatus.FULFILLED, Reason.ALREADY_FULFILLED_ELSEWHERE),
+        (OrderStatus.UNKNOWN, Reason.ORDER_VOIDED),
         (OrderStatus.UNFULFILLED, None),
         (None, None),
     ],

@@ -105,11 +105,14 @@ def test_one_order_is_read_in_every_form_it_may_come(
     [
         ("FULFILLED", OrderStatus.FULFILLED),
         ("voided", OrderStatus.VOIDED),
-        ("NEW", None),
+        ("CANCELED", OrderStatus.UNKNOWN),
+        ("", OrderStatus.UNKNOWN),
         (None, None),
     ],
 )
-def test_a_status_we_do_not_know_is_none(written: str | None, status: OrderStatus | None) -> None:
+def test_a_status_that_nobody_documented_is_not_the_same_as_none(
+    written: str | None, status: OrderStatus | None
+) -> None:
     assert order_of(order(status=written)).status is status
 
 
