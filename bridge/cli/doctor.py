@@ -1,6 +1,7 @@
 """`bridge doctor`: is all as it must be, line by line, and what to do where it isn't. It looks, and
 changes nothing."""
 
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from functools import partial
@@ -31,22 +32,49 @@ if TYPE_CHECKING:
     is_flag=True,
     help="Hold the vendors' live answers against the fields that we count on, instead.",
 )
+@click.option(
+    "--public",
+    is_flag=True,
+    help="Also send a test webhook through the public address, as ShipStation does.",
+)
+@click.option(
+    "--lift-pauses",
+    is_flag=True,
+    help="Call vendors again at once that asked us to wait, or that failed.",
+)
 @json_option
-def doctor(contract: bool, as_json: bool) -> None:
+def doctor(contract: bool, public: bool, lift_pauses: bool, as_json: bool) -> None:
     """Look at settings, credentials, signature keys, subscriptions, clock, database and worker.
-    Each line says ok, warn or fail, and what to do. Exit code 0: all ok, 1: at worst a warning, 2:
-    something fails."""
+    Each line says ok, warn or fail, and what to do. Exit code 0: nothing fails, 1: something
+    does."""
     settings, problems = Settings.load_lenient()
     with closing(Database(settings.database_url, patience=5.0)) as database:
-        findings = list(_findings(settings, problems, database, contract=contract))
+        findings = list(
+            _findings(
+                settings,
+                problems,
+                database,
+                contract=contract,
+                public=public,
+                lift_pauses=lift_pauses,
+            )
+        )
     worst = max(STATUSES.index(finding.status) for finding in findings)
     lines = [line for finding in findings for line in _lines(finding)]
+    lines.append(_summary(findings))
     emit(
         {"status": STATUSES[worst], "findings": [finding.as_json() for finding in findings]},
         lines,
         as_json=as_json,
     )
-    raise SystemExit(worst)
+    raise SystemExit(1 if STATUSES[worst] == "fail" else 0)
+
+
+def _summary(findings: list[Finding]) -> str:
+    counts = Counter(finding.status for finding in findings)
+    if not counts["fail"] and not counts["warn"]:
+        return "All is well."
+    return f"{counts['fail']} fail, {counts['warn']} warn."
 
 
 def _lines(finding: Finding) -> Iterator[str]:
@@ -56,20 +84,28 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 
 def _findings(
-    settings: Settings, problems: list[str], database: Database, *, contract: bool
+    settings: Settings,
+    problems: list[str],
+    database: Database,
+    *,
+    contract: bool,
+    public: bool,
+    lift_pauses: bool,
 ) -> Iterator[Finding]:
     from bridge.operations.health import readiness
     from bridge.services import Services
 
-    yield from checks.settings(problems, Path(".env"))
+    yield from checks.settings(problems, Path(".env"), settings)
     is_named = not any(
         "BRIDGE_DATABASE_URL" in problem for problem in problems
     )  # Else the default stands there, which nobody meant.
     is_there = is_named and (not database.is_sqlite or Path(database.url.database or "").exists())
-    told = readiness(database, settings) if is_there else {}
-    is_well = told.get("migrations") == "ok"
-    ear = checks.Ear(uses_budget=is_well)
-    services = Services(settings, database, wrap=ear.put_on)
+    ready = readiness(database, settings) if is_there else {}
+    is_well = ready.get("migrations") == "ok"
+    probe = checks.ClockSkewProbe(uses_budget=is_well)
+    services = Services(settings, database, wrap=probe.attach)
+    if lift_pauses and is_well:
+        yield from checks.lift_pauses(database, list(services.rates))
     fetcher, purple_dot = services.fetcher, services.purple_dot
     has_token = not any("PURPLE_DOT_ACCESS_TOKEN" in problem for problem in problems)
     if contract:
@@ -78,12 +114,12 @@ def _findings(
             yield from checks.contract(kind, sample, fields[kind])
         return
     yield from _vendors(settings, fetcher, purple_dot if has_token else None)
-    yield checks.clock(ear.ahead)
+    yield checks.clock(probe.skew_seconds)
     if is_named:
         yield from checks.database_file(database)
-    if told:
-        yield from checks.ledger(
-            told,
+    if ready:
+        yield from checks.health(
+            ready,
             unused=[
                 name
                 for name, one in (("shipstation", fetcher.v2), ("shipstation_v1", fetcher.v1))
@@ -91,7 +127,10 @@ def _findings(
             ],
         )
     if is_well:
-        yield from _from_ledger(services, problems)
+        yield from _from_database(services, problems)
+        if public and services.settings.webhook_tokens:
+            token = services.settings.webhook_tokens[0].get_secret_value()
+            yield from checks.public_address(database, token)
 
 
 def _vendors(
@@ -114,7 +153,7 @@ def _vendors(
         yield checks.vendor("purple_dot", "BRIDGE_PURPLE_DOT_ACCESS_TOKEN", purple_dot.sample)
 
 
-def _from_ledger(services: "Services", problems: list[str]) -> Iterator[Finding]:
+def _from_database(services: "Services", problems: list[str]) -> Iterator[Finding]:
     if not any("WEBHOOK_TOKENS" in problem for problem in problems):
         yield from checks.subscriptions(services.subscription_check.look)
     with services.database.read() as connection:

@@ -198,8 +198,8 @@ def _checked(account: Account, environ: Mapping[str, str]) -> "Finding":
 
     settings, _ = Settings.load_lenient(environ)
     # There may be no database yet: it is named, and never opened.
-    probe = doctor.Ear(uses_budget=False)
-    services = Services(settings, Database(settings.database_url), wrap=probe.put_on)
+    probe = doctor.ClockSkewProbe(uses_budget=False)
+    services = Services(settings, Database(settings.database_url), wrap=probe.attach)
     reads = {"purple_dot": services.purple_dot.sample}
     if services.shipstation_v2 is not None:
         reads["shipstation"] = services.shipstation_v2.subscriptions().sample

@@ -1,18 +1,25 @@
 """One finding a line: what was looked at, how it is, and what to do. It looks by what it is handed,
-and changes nothing."""
+and changes nothing but what it is asked to."""
 
+import json
 import os
 import shutil
 import stat
+import time
+import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
+from urllib.error import HTTPError
 
 from bridge.domain.errors import BridgeError, CredentialsError, StorageError, ThrottledError
 from bridge.operations.vendor_drift import VendorField, changes, has_rows, unreadable
+from bridge.settings import Settings
+from bridge.store import rate_limits, reports, shared_state
 from bridge.store.engine.database import Database
 from bridge.vendors.http import SYSTEMS, ApiClient
 
@@ -20,8 +27,12 @@ Status = Literal["ok", "warn", "fail"]
 Sample = Callable[[], object]
 STATUSES: tuple[Status, ...] = ("ok", "warn", "fail")
 _MIB = 1 << 20
-_CLOCK_IS_OFF, _CLOCK_IS_WRONG = 30.0, 240.0
+_CLOCK_IS_OFF = 30.0
+_CLOCK_IS_WRONG = 240.0
 """Seconds. Signatures are taken for five minutes."""
+_BACKLOG_SECONDS = 900.0
+_PROBE_TIMEOUT = 10.0
+_LONGEST_ANSWER = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,39 +46,53 @@ class Finding:
 
 
 @dataclass(slots=True)
-class Ear:
-    """Hears what time it is at the vendors, from the Date of each answer: seconds that they are
+class ClockSkewProbe:
+    """Reads what time it is at the vendors from the Date of each answer: seconds that they are
     ahead of us, the least of all."""
 
-    ahead: float | None = None
+    skew_seconds: float | None = None
     uses_budget: bool = True
 
-    def put_on(self, api: ApiClient) -> ApiClient:
-        """`api`, listened to; without a ledger its calls can't be counted, and go by."""
-        counted = api.after_call if self.uses_budget else lambda *_: None
-        api.before_call = api.before_call if self.uses_budget else lambda _: None
+    def attach(self, api: ApiClient) -> ApiClient:
+        """`api`, watched; without a database its calls can't be counted, and go by."""
+        before_call = api.before_call
+        after_call = api.after_call
 
-        def heard(operation: str, outcome: str, seconds: float, headers: Mapping[str, str]) -> None:
-            self._hear(headers.get("Date", ""), now=datetime.now(UTC))
-            counted(operation, outcome, seconds, headers)
+        def count_before(operation: str) -> None:
+            if self.uses_budget:
+                before_call(operation)
 
-        api.after_call = heard
+        def note_after(
+            operation: str, outcome: str, seconds: float, headers: Mapping[str, str]
+        ) -> None:
+            self._note(headers.get("Date", ""), now=datetime.now(UTC))
+            if self.uses_budget:
+                after_call(operation, outcome, seconds, headers)
+
+        api.before_call = count_before
+        api.after_call = note_after
         return api
 
-    def _hear(self, text: str, *, now: datetime) -> None:
+    def _note(self, date: str, *, now: datetime) -> None:
         try:
-            ahead = (
-                parsedate_to_datetime(text) - now
-            ).total_seconds() + 0.5  # It tells whole seconds, rounded down.
+            ahead = (parsedate_to_datetime(date) - now).total_seconds()
         except (ValueError, TypeError):
             return
-        self.ahead = ahead if self.ahead is None else min(self.ahead, ahead, key=abs)
+        ahead += 0.5  # It is in whole seconds, rounded down.
+        if self.skew_seconds is None or abs(ahead) < abs(self.skew_seconds):
+            self.skew_seconds = ahead
 
 
-def settings(problems: Sequence[str], env_file: Path) -> Iterator[Finding]:
+def settings(
+    problems: Sequence[str], env_file: Path, loaded: Settings | None = None
+) -> Iterator[Finding]:
+    """Whether they can be used, and what in them is dangerous or makes the bridge do less."""
     for problem in problems:
         yield Finding(
-            "settings", "fail", problem, "correct it in the environment or in .env, then restart"
+            "settings",
+            "fail",
+            problem,
+            "correct it in the environment or in .env, or run `bridge init`; then restart",
         )
     if not problems:
         yield Finding("settings", "ok", "complete and well formed")
@@ -77,6 +102,23 @@ def settings(problems: Sequence[str], env_file: Path) -> Iterator[Finding]:
             "warn",
             f"{env_file} can be read by other users of this machine",
             f"chmod 600 {env_file}",
+        )
+    if loaded is None:
+        return
+    if loaded.dry_run:
+        yield Finding(
+            "dry run",
+            "warn",
+            "everything is decided and shown, nothing is posted",
+            "set BRIDGE_DRY_RUN=false and restart when what it shows is right",
+        )
+    if loaded.shipstation_signature != "enforce" and loaded.shipstation_api_key is not None:
+        yield Finding(
+            "signature keys",
+            "warn",
+            f"BRIDGE_SHIPSTATION_SIGNATURE is {loaded.shipstation_signature}, so whoever knows a"
+            " token can send webhooks",
+            "set it to enforce and restart",
         )
 
 
@@ -88,43 +130,35 @@ def vendor(system: str, setting: str, read: Callable[[], object]) -> Finding:
     except CredentialsError as exc:
         return Finding(name, "fail", str(exc), f"put a valid value into {setting}, then restart")
     except ThrottledError as exc:
-        return Finding(
-            name, "warn", str(exc), "wait: the bridge goes on by itself when the time is over"
-        )
+        to_do = "wait: the bridge goes on by itself when the time is over"
+        return Finding(name, "warn", str(exc), to_do)
     except BridgeError as exc:
-        return Finding(
-            name,
-            "fail",
-            str(exc),
-            "see whether this machine can reach it, and whether the vendor has an outage",
-        )
+        to_do = "see whether this machine can reach it, and whether the vendor has an outage"
+        return Finding(name, "fail", str(exc), to_do)
     return Finding(name, "ok", "answers, and takes our credentials")
 
 
 def keys(setting: str, count: Callable[[], int]) -> Finding:
+    """Whether ShipStation's public keys can be fetched."""
+    check = "signature keys"
     try:
-        found = count()
+        published = count()
     except BridgeError as exc:
-        return Finding(
-            "signature keys",
-            "fail",
-            str(exc),
-            f"see whether this machine can reach {setting}; without keys V2 webhooks wait",
-        )
-    return Finding(
-        "signature keys",
-        "ok" if found else "fail",
-        f"{found} published",
-        None if found else f"correct {setting}",
-    )
+        to_do = f"see whether this machine can reach {setting}; without keys V2 webhooks wait"
+        return Finding(check, "fail", str(exc), to_do)
+    if not published:
+        return Finding(check, "fail", "0 published", f"correct {setting}")
+    return Finding(check, "ok", f"{published} published")
 
 
 def subscriptions(look: Callable[[], list[str] | None]) -> Iterator[Finding]:
-    check, ensure = "subscriptions", "bridge webhooks ensure https://YOUR-ADDRESS"
+    """Whether the webhooks still come to us."""
+    check = "subscriptions"
+    ensure = "bridge webhooks ensure https://YOUR-ADDRESS"
     try:
         problems = look()
     except BridgeError as exc:
-        yield Finding(check, "warn", f"could not be seen: {exc}", "mend that first")
+        yield Finding(check, "warn", f"could not be read: {exc}", "repair that first")
         return
     if problems is None:
         yield Finding(
@@ -135,28 +169,89 @@ def subscriptions(look: Callable[[], list[str] | None]) -> Iterator[Finding]:
         )
     elif not problems:
         yield Finding(check, "ok", "as `bridge webhooks ensure` left them")
-    yield from (Finding(check, "fail", problem, ensure) for problem in problems or [])
+    for problem in problems or []:
+        yield Finding(check, "fail", problem, ensure)
 
 
-def clock(ahead: float | None) -> Finding:
-    if ahead is None:
-        return Finding("clock", "warn", "no vendor told the time", "mend the calls first")
-    status: Status = (
-        "fail" if abs(ahead) > _CLOCK_IS_WRONG else "warn" if abs(ahead) > _CLOCK_IS_OFF else "ok"
-    )
-    found = (
-        "right"
-        if status == "ok"
-        else f"{abs(ahead):.0f} s {'behind' if ahead > 0 else 'ahead of'} the vendors"
-    )
-    return Finding(
-        "clock",
-        status,
-        found,
-        None
-        if status == "ok"
-        else "set it by NTP: signed webhooks are refused when it is 5 minutes off",
-    )
+def clock(skew_seconds: float | None) -> Finding:
+    """Whether this machine's clock is right, by the vendors'."""
+    if skew_seconds is None:
+        return Finding("clock", "warn", "no vendor said what time it is", "repair the calls first")
+    off = abs(skew_seconds)
+    if off <= _CLOCK_IS_OFF:
+        return Finding("clock", "ok", "right")
+    status: Status = "fail" if off > _CLOCK_IS_WRONG else "warn"
+    side = "behind" if skew_seconds > 0 else "ahead of"
+    to_do = "set it by NTP: signed webhooks are refused when it is 5 minutes off"
+    return Finding("clock", status, f"{off:.0f} s {side} the vendors", to_do)
+
+
+def public_address(database: Database, token: str) -> Iterator[Finding]:
+    """Whether a webhook comes through from outside: `/healthz` of the address that the webhooks are
+    subscribed to is asked, and a test webhook is sent there. It is stored as ignored."""
+    check = "public address"
+    with database.read() as connection:
+        subscribed = shared_state.get(connection, shared_state.SUBSCRIBED)
+    url = subscribed[0].get("url") if subscribed else None
+    if not url:
+        to_do = "bridge webhooks ensure https://YOUR-ADDRESS"
+        yield Finding(check, "warn", "not known: no subscription was made yet", to_do)
+        return
+    home = url.partition("/webhooks/shipstation")[0]
+    reach = "see DNS, firewall and reverse proxy, and whether `bridge serve` runs"
+    status, _body = _ask(f"{home}/healthz")
+    if status != HTTPStatus.OK:
+        yield Finding(check, "fail", f"{home}/healthz: {status}", reach)
+        return
+    started = time.monotonic()
+    test = json.dumps({"resource_type": "BRIDGE_TEST"}).encode()
+    headers = {"X-Bridge-Token": token, "Content-Type": "application/json"}
+    status, body = _ask(f"{home}/webhooks/shipstation", test, headers)
+    seconds = time.monotonic() - started
+    if status == HTTPStatus.UNAUTHORIZED:
+        to_do = "see whether the proxy drops X-Bridge-Token, or another bridge answers there"
+        yield Finding(check, "fail", f"{home} refuses our webhook token", to_do)
+    elif status != HTTPStatus.ACCEPTED:
+        yield Finding(check, "fail", f"a test webhook to {home}: {status}", reach)
+    elif not _is_stored(database, body):
+        to_do = "see whose bridge it is; each needs an address of its own"
+        yield Finding(check, "fail", f"{home} stores webhooks in another database", to_do)
+    else:
+        found = f"a test webhook came through {home} in {seconds:.1f} s"
+        yield Finding(check, "ok", found)
+
+
+def _ask(
+    url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+) -> tuple[int | str, bytes]:
+    """The status and the body, or why there is no answer."""
+    request = urllib.request.Request(url, data=body, headers=dict(headers or {}))  # noqa: S310  # `webhooks ensure` takes https and this machine alone
+    try:
+        with urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT) as answer:  # noqa: S310  # as above
+            return answer.status, answer.read(_LONGEST_ANSWER)
+    except HTTPError as exc:
+        return exc.code, b""
+    except (OSError, ValueError) as exc:
+        return str(getattr(exc, "reason", exc)), b""
+
+
+def _is_stored(database: Database, body: bytes) -> bool:
+    try:
+        event_id = json.loads(body)["event_id"]
+    except (ValueError, LookupError, TypeError):
+        return False
+    with database.read() as connection:
+        return reports.event_story(connection, str(event_id)) is not None
+
+
+def lift_pauses(database: Database, systems: Sequence[str]) -> Iterator[Finding]:
+    """Call vendors again at once that asked us to wait, or that failed."""
+    with database.begin() as connection:
+        now = database.now(connection)
+        for system in systems:
+            rate_limits.lift(connection, system, now=now)
+    for system in systems:
+        yield Finding(f"{SYSTEMS[system]} budget", "ok", "no pause any more: it is called again")
 
 
 def database_file(database: Database) -> Iterator[Finding]:
@@ -172,14 +267,7 @@ def database_file(database: Database) -> Iterator[Finding]:
             "start `bridge run`, or `bridge migrate`; or correct BRIDGE_DATABASE_URL",
         )
         return
-    free = shutil.disk_usage(file.parent).free
-    status: Status = "fail" if free < 100 * _MIB else "warn" if free < 1024 * _MIB else "ok"
-    yield Finding(
-        "disk",
-        status,
-        f"{free // _MIB} MiB free beside {file}",
-        None if status == "ok" else "make room: a full disk stops it",
-    )
+    yield _disk(file)
     if not os.access(file, os.W_OK) or not os.access(file.parent, os.W_OK):
         yield Finding(
             "database",
@@ -194,14 +282,21 @@ def database_file(database: Database) -> Iterator[Finding]:
             f"{file} can be read by other users of this machine",
             f"chmod 600 {file}",
         )
+    yield from _journal_mode(database)
+
+
+def _disk(file: Path) -> Finding:
+    free = shutil.disk_usage(file.parent).free // _MIB
+    found = f"{free} MiB free beside {file}"
+    if free >= 1024:
+        return Finding("disk", "ok", found)
+    status: Status = "fail" if free < 100 else "warn"
+    return Finding("disk", status, found, "make room: a full disk stops it")
+
+
+def _journal_mode(database: Database) -> Iterator[Finding]:
     try:
-        if (mode := database.journal_mode()) != "wal":
-            yield Finding(
-                "database",
-                "warn",
-                f"journal mode is {mode}, not wal",
-                "keep the file on a local disk, where SQLite can share memory",
-            )
+        mode = database.journal_mode()
     except StorageError as exc:
         yield Finding(
             "database",
@@ -209,116 +304,118 @@ def database_file(database: Database) -> Iterator[Finding]:
             str(exc),
             "see whether BRIDGE_DATABASE_URL is right and the file is whole; else restore a backup",
         )
+        return
+    if mode != "wal":
+        yield Finding(
+            "database",
+            "warn",
+            f"journal mode is {mode}, not wal",
+            "keep the file on a local disk, where SQLite can share memory",
+        )
 
 
-def ledger(told: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Iterator[Finding]:
-    """From what /readyz tells. `unused` are the vendors' APIs for which there is no key."""
-    if told["database"] != "ok":
+def health(readiness: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Iterator[Finding]:
+    """From what /readyz answers. `unused` are the vendors' APIs for which there is no key."""
+    if readiness["database"] != "ok":
         yield Finding(
             "database",
             "fail",
-            told["database"],
-            "see whether BRIDGE_DATABASE_URL is right and the database up; `bridge migrate` creates it",
+            readiness["database"],
+            "see whether BRIDGE_DATABASE_URL is right and the database up; `bridge migrate`"
+            " creates it",
         )
         return
-    behind = told["migrations"] != "ok"
-    yield Finding(
-        "database",
-        "fail" if behind else "ok",
-        "of another version" if behind else "reachable and up to date",
-        "bridge migrate" if behind else None,
-    )
-    age, silent = told["worker_heartbeat_age_seconds"], told["worker"] != "ok"
-    beat = "never ran on this database" if age is None else f"last heard {age:.0f} s ago"
-    yield Finding(
-        "worker",
-        "fail" if silent else "ok",
-        beat,
-        "start `bridge run` or `bridge work`, or see its log" if silent else None,
-    )
-    waiting, oldest = told["exceptions_waiting"], told["oldest_unprocessed_seconds"]
-    if oldest > 900:
+    if readiness["migrations"] == "ok":
+        yield Finding("database", "ok", "reachable and up to date")
+    else:
+        yield Finding("database", "fail", "of another version", "bridge migrate")
+    yield _worker(readiness)
+    oldest = readiness["oldest_unprocessed_seconds"]
+    if oldest > _BACKLOG_SECONDS:
         yield Finding(
             "backlog",
             "warn",
-            f"the oldest event waits for {oldest / 60:.0f} min",
+            f"the oldest work has been due for {oldest / 60:.0f} min",
             "bridge events --status received; then the worker's log",
         )
-    to_do = "bridge deliveries --status held, bridge deliveries --status dead, bridge events --status dead"
-    yield Finding(
-        "exceptions",
-        "warn" if waiting else "ok",
-        f"{waiting} waiting for a person",
-        to_do if waiting else None,
-    )
-    yield from (
-        _budget(SYSTEMS[system], state)
-        for system, state in told["vendors"].items()
-        if system not in unused
-    )
+    waiting = readiness["exceptions_waiting"]
+    found = f"{waiting} waiting for a person"
+    if waiting:
+        yield Finding("exceptions", "warn", found, "bridge exceptions")
+    else:
+        yield Finding("exceptions", "ok", found)
+    for system, state in readiness["vendors"].items():
+        if system not in unused:
+            yield _budget(SYSTEMS[system], state)
 
 
-def _budget(name: str, told: Mapping[str, Any]) -> Finding:
-    left, state = told["calls_left"], told["state"]
+def _worker(readiness: Mapping[str, Any]) -> Finding:
+    age = readiness["worker_heartbeat_age_seconds"]
+    found = "never ran on this database" if age is None else f"last heard {age:.0f} s ago"
+    if readiness["worker"] == "ok":
+        return Finding("worker", "ok", found)
+    return Finding("worker", "fail", found, "start `bridge run` or `bridge work`, or see its log")
+
+
+def _budget(name: str, vendor_state: Mapping[str, Any]) -> Finding:
+    state = vendor_state["state"]
     if state == "ok":
-        return Finding(f"{name} budget", "ok", f"{left} calls may start now")
-    until = f" until {told['until']}" if told.get("until") else ""
+        found = f"{vendor_state['calls_left']} calls may start now"
+        return Finding(f"{name} budget", "ok", found)
+    until = f" until {vendor_state['until']}" if vendor_state.get("until") else ""
     return Finding(
         f"{name} budget",
         "warn",
         f"{state}{until}",
-        "wait: the bridge goes on by itself; see the vendor's status page if it lasts",
+        "wait: the bridge goes on by itself; see the vendor's status page if it lasts. To call it"
+        " at once: `bridge doctor --lift-pauses`",
     )
 
 
 def sweep(last: datetime | None, *, every: timedelta, now: datetime) -> Finding:
+    """Whether somebody looks for what no webhook reported."""
     if not every:
         return Finding(
             "sweep",
             "warn",
-            "switched off, so nobody finds what no webhook told",
+            "switched off, so nobody finds what no webhook reported",
             "set BRIDGE_RECONCILE_EVERY, such as 15m",
         )
-    late = last is None or now - last > max(3 * every, timedelta(minutes=10))
-    found = (
-        "none was finished yet"
-        if last is None
-        else f"last finished {(now - last).total_seconds() / 60:.0f} min ago"
-    )
-    return Finding(
-        "sweep",
-        "warn" if late else "ok",
-        found,
-        "see the worker's log for `periodic_task_failed`" if late else None,
-    )
+    if last is None:
+        to_do = "wait for the first, which begins with the worker; it may take some minutes"
+        return Finding("sweep", "warn", "none was finished yet", to_do)
+    found = f"last finished {(now - last).total_seconds() / 60:.0f} min ago"
+    if now - last > max(3 * every, timedelta(minutes=10)):
+        to_do = "see the worker's log for `periodic_task_failed`"
+        return Finding("sweep", "warn", found, to_do)
+    return Finding("sweep", "ok", found)
 
 
 def contract(kind: str, sample: Sample, fields: list[VendorField]) -> Iterator[Finding]:
     """A live answer held against our models and our list of fields; what comes is looked at and let
     go."""
-    call, to_do = (
-        fields[0].call,
-        "upgrade the bridge, or report it with this line; it holds what it can't read for a person",
-    )
+    call = fields[0].call
     try:
         body = sample()
     except BridgeError as exc:
-        yield Finding(call, "warn", f"could not be compared: {exc}", "mend that first")
+        yield Finding(call, "warn", f"could not be compared: {exc}", "repair that first")
         return
-    broken, changed = (
-        (unreadable(kind, body), changes(body, fields)) if has_rows(body, fields) else ([], [])
+    if not has_rows(body, fields):
+        yield Finding(call, "ok", "answers, but has no rows yet to compare")
+        return
+    broken = unreadable(kind, body)
+    changed = changes(body, fields)
+    to_do = (
+        "upgrade the bridge, or report it with this line; it holds what it can't read for a person"
     )
-    yield from (Finding(call, "fail", told, to_do) for told in broken)
-    yield from (Finding(call, "warn", told, to_do) for told in changed)
-    if not broken + changed:
-        yield Finding(
-            call,
-            "ok",
-            "has the shape that we know"
-            if has_rows(body, fields)
-            else "answers, but has no rows yet to compare",
-        )
+    for problem in broken:
+        yield Finding(call, "fail", problem, to_do)
+    for problem in changed:
+        yield Finding(call, "warn", problem, to_do)
+    if not broken and not changed:
+        yield Finding(call, "ok", "has the shape that we know")
 
 
 def _open_to_others(file: Path) -> bool:
-    return bool(file.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO) & ~stat.S_IXGRP & ~stat.S_IXOTH)
+    others = (stat.S_IRWXG | stat.S_IRWXO) & ~stat.S_IXGRP & ~stat.S_IXOTH
+    return bool(file.stat().st_mode & others)
