@@ -1,10 +1,12 @@
-"""What is counted while it happens, by whoever does it. What stands in the database is read there,
-at each scrape: see scrape.py."""
+"""What is counted while it happens, by whoever does it. What is in the database is read there, at
+each scrape: see operations/metrics_exporter.py."""
 
 from prometheus_client import Counter, Histogram
 
-EVENTS = Counter("bridge_events_total", "Notifications at the door", ["event_type", "status"])
-REJECTIONS = Counter("bridge_rejections_total", "Requests refused at the door", ["cause"])
+EVENTS = Counter(
+    "bridge_events_total", "Notifications that were received", ["event_type", "status"]
+)
+REJECTIONS = Counter("bridge_rejections_total", "Requests that were refused", ["cause"])
 API_REQUESTS = Counter(
     "bridge_api_requests_total", "Calls to a vendor", ["system", "operation", "outcome"]
 )
@@ -16,7 +18,8 @@ DELIVERIES = Counter(
 )
 DELIVERY_SECONDS = Histogram(
     "bridge_delivery_seconds",
-    "Seconds from the notification's arrival to Purple Dot's answer; replays and what a person mended don't count",
+    "Seconds from the notification's arrival to Purple Dot's answer; replays and what a person"
+    " repaired don't count",
     buckets=(0.5, 1, 2.5, 5, 10, 30, 60, 120, 300, 900, 3600, 6 * 3600, 24 * 3600),
 )
 HTTP_SECONDS = Histogram(

@@ -5,7 +5,6 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from datetime import timedelta
 from typing import Any
 
 import click
@@ -27,7 +26,7 @@ _STATUSES = [
     str(DeliveryStatus.HELD),
 ]
 _SOON = {DeliveryStatus.PENDING, DeliveryStatus.DELIVERING}
-_LOOK_EVERY, _WORKER_IS_SILENT = 0.5, timedelta(seconds=30)
+_LOOK_EVERY = 0.5
 
 
 @click.command()
@@ -194,8 +193,7 @@ def _moves(story: Story) -> bool:
 
 def _worker_lives(database: Database) -> bool:
     with database.read() as connection:
-        beat = workers.last_beat(connection)
-        return beat is not None and database.now(connection) - beat <= _WORKER_IS_SILENT
+        return workers.is_alive(connection, now=database.now(connection))
 
 
 def run_lines(story: Story) -> list[str]:

@@ -1,9 +1,10 @@
-"""/metrics: what the processes counted, and what stands in the database, so that any receiver tells
-it of the whole system."""
+"""/metrics: what the processes counted, and what is in the database, so that any receiver shows it
+for the whole system."""
 
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import structlog
@@ -17,11 +18,13 @@ from prometheus_client import (
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from bridge import __version__
+from bridge import __version__, metrics
 from bridge.domain.errors import StorageError
 from bridge.domain.events import DeliveryStatus
 from bridge.store import rate_limits, reports, stats, sweeps, workers
 from bridge.store.engine.database import Connection, Database
+from bridge.vendors.shipstation.event_types import EVENT_TYPES
+from bridge.vendors.shipstation.lists import LISTINGS
 
 log = structlog.get_logger(__name__)
 
@@ -31,9 +34,9 @@ millions."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Ledger(Collector):
+class DatabaseCollector(Collector):
     """Reads the gauges from the database. `rates` are the calls a minute by system. A database that
-    can't answer has none to tell."""
+    can't answer has none to show."""
 
     database: Database
     rates: Mapping[str, int]
@@ -41,69 +44,82 @@ class Ledger(Collector):
     def collect(self) -> Iterator[Metric]:
         try:
             with self.database.read() as connection:
-                yield from list(self._told(connection))
+                yield from list(self._metrics(connection))
         except StorageError as exc:
             log.warning("metrics_without_database", error=str(exc))
 
-    def _told(self, connection: Connection) -> Iterator[Metric]:
+    def _metrics(self, connection: Connection) -> Iterator[Metric]:
         now = self.database.now(connection)
-        last, beat = stats.last_event_at(connection), workers.last_beat(connection)
-        vendors = [
-            rate_limits.state(connection, system, per_minute=rate, now=now)
-            for system, rate in self.rates.items()
-        ]
         counts = reports.count_deliveries(connection, most=COUNTED_TO)
-        told = {status: counts.get(status, 0) for status in DeliveryStatus}
         yield _gauge(
             "bridge_deliveries",
             f"Deliveries by status; {COUNTED_TO} is that many or more",
             "status",
-            told,
+            {status: counts.get(status, 0) for status in DeliveryStatus},
         )
         yield _gauge(
             "bridge_exceptions",
             "Deliveries and events that wait for a person",
             value=reports.count_exceptions(connection),
         )
-        oldest = reports.oldest_unprocessed(connection, now=now)
         yield _gauge(
             "bridge_oldest_unprocessed_seconds",
-            "Age of the oldest notification that is still work",
-            value=oldest,
+            "How long the oldest work has been due, of what is not put off on purpose",
+            value=reports.oldest_unprocessed(connection, now=now),
         )
-        if last is not None:
-            age = max(0.0, (now - last).total_seconds())
-            yield _gauge(
-                "bridge_last_event_age_seconds",
-                "Since ShipStation last sent a notification",
-                value=age,
-            )
-        if beat is not None:
-            age = max(0.0, (now - beat).total_seconds())
-            yield _gauge(
-                "bridge_worker_heartbeat_age_seconds",
-                "Since any worker last said that it lives",
-                value=age,
-            )
-        missed = CounterMetricFamily(
-            "bridge_missed_webhooks",
-            "Shipments that no webhook told of, found by the sweep",
-            labels=["event_type"],
+        yield from _age(
+            "bridge_last_event_age_seconds",
+            "Since ShipStation last sent a notification",
+            stats.last_event_at(connection),
+            now,
         )
-        for event_type, count in sweeps.missed(connection).items():
-            missed.add_metric([event_type], count)
-        yield missed
-        left = {vendor.system: vendor.calls_left for vendor in vendors}
+        yield from _age(
+            "bridge_worker_heartbeat_age_seconds",
+            "Since any worker last said that it lives",
+            workers.last_beat(connection),
+            now,
+        )
+        yield _missed(connection)
+        yield from self._vendor_metrics(connection, now)
+
+    def _vendor_metrics(self, connection: Connection, now: datetime) -> Iterator[Metric]:
+        states = [
+            rate_limits.state(connection, system, per_minute=rate, now=now)
+            for system, rate in self.rates.items()
+        ]
         yield _gauge(
-            "bridge_rate_budget_remaining", "Calls that could start right now", "system", left
+            "bridge_rate_budget_remaining",
+            "Calls that could start right now",
+            "system",
+            {vendor.system: vendor.calls_left for vendor in states},
         )
-        down = {vendor.system: vendor.state == "down" for vendor in vendors}
         yield _gauge(
             "bridge_vendor_down",
             "1 while a vendor fails as a whole, and only probes go there",
             "system",
-            down,
+            {vendor.system: vendor.state == "down" for vendor in states},
         )
+
+
+def _age(name: str, help_text: str, time: datetime | None, now: datetime) -> Iterator[Metric]:
+    """Nothing of what never was."""
+    if time is not None:
+        yield _gauge(name, help_text, value=max(0.0, (now - time).total_seconds()))
+
+
+def _missed(connection: Connection) -> Metric:
+    """Each type that the sweep looks for has its sample from the first scrape on: an increase can't
+    be seen of a series that begins with it."""
+    counts = dict.fromkeys((listing.event_type for listing in LISTINGS), 0)
+    counts |= sweeps.missed(connection)
+    missed = CounterMetricFamily(
+        "bridge_missed_webhooks",
+        "Shipments that no webhook reported, found by the sweep",
+        labels=["event_type"],
+    )
+    for event_type, count in counts.items():
+        missed.add_metric([event_type], count)
+    return missed
 
 
 class BuildInfo(Collector):
@@ -115,28 +131,70 @@ class BuildInfo(Collector):
 
 def _gauge(
     name: str,
-    told: str,
+    help_text: str,
     label: str | None = None,
-    rows: Mapping[Any, float] | None = None,
+    values: Mapping[Any, float] | None = None,
     value: float | None = None,
 ) -> Metric:
-    family = GaugeMetricFamily(name, told, labels=[label] if label else None, value=value)
-    for key, number in (rows or {}).items():
+    labels = None if label is None else [label]
+    family = GaugeMetricFamily(name, help_text, labels=labels, value=value)
+    for key, number in (values or {}).items():
         family.add_metric([str(key)], number)
     return family
 
 
-def page(ledger: Ledger) -> bytes:
+_STORED_AS = ("received", "duplicate", "ignored")
+_OUTCOMES = ("delivered", "retrying", "waiting", "unconfirmed", "held", "dead", "cancelled")
+_REFUSED_FOR = (
+    "token_missing",
+    "token_wrong",
+    "signature_missing",
+    "signature_wrong",
+    "timestamp_stale",
+    "timestamp_unreadable",
+    "unknown_key",
+    "bad_json",
+    "bad_shape",
+    "foreign_url",
+    "throttled",
+    "unknown_path",
+)
+_CALLS = {
+    "purple_dot": ("create_fulfillment", "fulfillment_order", "fulfillment_orders"),
+    "shipstation": ("labels", "fulfillments", "shipment"),
+    "shipstation_v1": ("shipments", "fulfillments", "order"),
+}
+_CALLED_WITH = ("ok", "network", "unclear", "throttled", "server_error", "rejected")
+
+
+def start_at_zero() -> None:
+    """Let each counter of a closed set of labels have its samples before anything is counted."""
+    for event_type in (*EVENT_TYPES, "other"):
+        for status in _STORED_AS:
+            metrics.EVENTS.labels(event_type=event_type, status=status)
+    for cause in _REFUSED_FOR:
+        metrics.REJECTIONS.labels(cause=cause)
+    for status in _OUTCOMES:
+        metrics.DELIVERIES.labels(status=status)
+    for system, operations in _CALLS.items():
+        for operation in operations:
+            for outcome in _CALLED_WITH:
+                metrics.API_REQUESTS.labels(system=system, operation=operation, outcome=outcome)
+
+
+def render(collector: DatabaseCollector) -> bytes:
     """The answer to a scrape of the receiver."""
+    start_at_zero()
     registry = _counted()
     registry.register(BuildInfo())
-    registry.register(ledger)
+    registry.register(collector)
     return generate_latest(registry)
 
 
 def serve(host: str, port: int) -> Callable[[], None]:
     """Let Prometheus scrape what this process counted, on an address of its own; returns what ends
     that. OSError when it is taken."""
+    start_at_zero()
     server, thread = start_http_server(port, host, _counted())
 
     def stop() -> None:

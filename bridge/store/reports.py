@@ -24,6 +24,7 @@ from sqlalchemy import (
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus, Lane
 from bridge.domain.orders import normalize_reference
 from bridge.domain.reasons import Reason
+from bridge.store import leases
 from bridge.store.engine.ids import first_id
 from bridge.store.tables import (
     attempts,
@@ -228,13 +229,16 @@ def find_ids(connection: Connection, text: str, *, most: int = 5) -> list[str]:
 
 
 def oldest_unprocessed(connection: Connection, *, now: datetime) -> float:
-    """Seconds since the oldest event that is still work was received; 0.0 when there is none. A
-    replay of an old one doesn't count."""
-    waiting = select(events.c.received_at).where(
-        events.c.status == EventStatus.RECEIVED, events.c.lane < Lane.REPLAY
-    )
-    oldest = connection.execute(waiting.order_by(events.c.id).limit(1)).scalar_one_or_none()
-    return max(0.0, (now - oldest).total_seconds()) if oldest else 0.0
+    """Seconds for which the oldest work has been due and no worker took it; 0.0 when there is none.
+    What is put off on purpose isn't due, and neither is what a worker has; a replay, and what the
+    sweep found, may wait for the rest."""
+    due_times = [
+        due_at
+        for (_queue, lane), due_at in leases.earliest(connection).items()
+        if lane < Lane.REPLAY
+    ]
+    oldest = min(due_times, default=now)
+    return max(0.0, (now - oldest).total_seconds())
 
 
 def count_exceptions(connection: Connection) -> int:

@@ -10,7 +10,7 @@ import socket
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,8 @@ from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import workers
 
 _MOST_WORKERS = 64
+SILENT_AFTER = timedelta(seconds=30)
+"""A worker that did not beat for so long is taken for dead."""
 _LOCK_SPACE = 0x50445348
 """First half of the advisory lock's key on PostgreSQL, so that we never meet another program's
 locks."""
@@ -123,3 +125,9 @@ def last_beat(connection: Connection) -> datetime | None:
         .limit(1)
     )
     return connection.execute(newest).scalar_one_or_none()
+
+
+def is_alive(connection: Connection, *, now: datetime) -> bool:
+    """Whether any worker beat lately."""
+    beat = last_beat(connection)
+    return beat is not None and now - beat <= SILENT_AFTER

@@ -66,7 +66,7 @@ def create_app(settings: Settings | None = None) -> Flask:
 
 
 def _add_health(app: Flask, services: Services) -> None:
-    ledger = metrics_exporter.Ledger(services.database, services.rates)
+    collector = metrics_exporter.DatabaseCollector(services.database, services.rates)
 
     @app.get("/healthz")
     def healthz() -> Response:
@@ -80,7 +80,7 @@ def _add_health(app: Flask, services: Services) -> None:
 
     @app.get("/metrics")
     def metrics_page() -> Response:
-        return Response(metrics_exporter.page(ledger), content_type=CONTENT_TYPE_LATEST)
+        return Response(metrics_exporter.render(collector), content_type=CONTENT_TYPE_LATEST)
 
 
 def _add_error_answers(app: Flask, services: Services, limiter: FailedAttemptLimiter) -> None:

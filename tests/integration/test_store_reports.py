@@ -10,7 +10,7 @@ from bridge.domain.actions import Held
 from bridge.domain.deliveries import Attempt
 from bridge.domain.events import DeliveryStatus, EventStatus, Lane, Record, Trigger
 from bridge.domain.reasons import Reason
-from bridge.store import deliveries, events, reports
+from bridge.store import deliveries, events, reports, tables
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from tests.support.fakes import Clock, WatchedDatabase
@@ -258,6 +258,22 @@ def test_oldest_unprocessed_is_the_age_of_the_first_that_still_is_work(
     assert ask(database, reports.oldest_unprocessed, now=clock.now) == 42.0
     _finish(database, claim_event(database))
     assert ask(database, reports.oldest_unprocessed, now=clock.now) == 12.0
+
+
+def test_what_is_put_off_on_purpose_or_being_done_is_not_due(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    receive(database)
+    claim_event(database)
+    put(database, a_parcel())
+    with database.begin() as connection:
+        later = clock.now + timedelta(hours=2)
+        connection.execute(tables.deliveries.update().values(due_at=later))
+    clock.advance(30)
+
+    assert ask(database, reports.oldest_unprocessed, now=clock.now) == 0.0
+    clock.advance(2 * 3600)
+    assert ask(database, reports.oldest_unprocessed, now=clock.now) > 30
 
 
 def _finish(database: Database, event: Any, status: EventStatus = EventStatus.PROCESSED) -> None:

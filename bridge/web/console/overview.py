@@ -20,7 +20,6 @@ from bridge.store.reports import Query
 from bridge.vendors.http import SYSTEMS
 from bridge.web.console.pages import render, span, zone
 
-_WORKER_IS_SILENT = timedelta(seconds=30)
 _CHART_HEIGHT = 120
 _BAR_WIDTH = 20
 _COUNTED_TO = 100_000
@@ -83,7 +82,7 @@ def show(services: Services) -> str:
         waiting=waiting,
         searching=searching,
         tiles=tiles,
-        workers=[(row, now - row.beat_at <= _WORKER_IS_SILENT) for row in running],
+        workers=[(row, now - row.beat_at <= workers.SILENT_AFTER) for row in running],
         swept=swept,
         health=health,
         vendors=vendor_states(health, standing),
