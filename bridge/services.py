@@ -232,6 +232,7 @@ class Services:
             self.policy,
             self.schedules,
             self.lease,
+            is_dry_run=self.settings.dry_run,
         )
 
     # What runs
@@ -305,6 +306,7 @@ class Services:
             after_call=budget.after_call,
             before_write=budget.before_write,
             after_write=budget.after_write,
+            is_dry_run=self.settings.dry_run,
             **credentials,
         )
         return self.wrap(client)

@@ -41,6 +41,10 @@ class MissingDatabaseError(BridgeError):
     """There is no database yet where one is looked for, or one of another version."""
 
 
+class DryRunError(TemporaryError):
+    """BRIDGE_DRY_RUN is set, so nothing was sent."""
+
+
 class UnclearError(BridgeError):
     """A write left us and no clear answer came back: it may have happened. Never simply
     repeated."""

@@ -44,6 +44,7 @@ T = TypeVar("T")
 log = structlog.get_logger(__name__)
 
 _STORE_AGAIN_AFTER = 0.5
+_DRY_RUN_WAIT = timedelta(hours=1)
 _LOGGED_EVENTS = 5
 
 
@@ -60,6 +61,7 @@ class DeliveryJob:
     schedules: Schedules
     lease: timedelta
     monotonic: Callable[[], float] = time.monotonic
+    is_dry_run: bool = False
 
     def run(self, delivery: Delivery, *, owner: str) -> None:
         step = _Step(self, delivery, owner, self.database.now())
@@ -90,6 +92,9 @@ class _Step:
         if self.run_or_reschedule(self._may_be_posted) is not True:
             return
         number = self.delivery.attempts + 1
+        if self.job.is_dry_run:
+            self._show_dry_run(number)
+            return
         if not self._intend():
             self._record(
                 DeliveryStatus.CANCELLED,
@@ -118,6 +123,19 @@ class _Step:
                 receipt=receipt,
                 purple_dot_fulfillment_id=receipt.purple_dot_fulfillment_id,
             )
+
+    def _show_dry_run(self, number: int) -> None:
+        """All is decided and read, and nothing leaves. Its first attempt shows what would; it goes
+        out when the dry run is over."""
+        looks = self.delivery.looks
+        self._record(
+            DeliveryStatus.WAITING,
+            number=number,
+            detail="dry run: this would be posted now, and nothing was",
+            is_attempt=looks == 0,
+            looks=looks + 1,
+            due_at=self._ask(self.job.database.now) + _DRY_RUN_WAIT,
+        )
 
     def _intend(self) -> bool:
         """Commit that the request will leave; False, and nothing is written, where the label is

@@ -50,6 +50,8 @@ OUTCOMES = {
     408: "server_error",
     429: "throttled",
 }
+SHIPPED_WRITES = frozenset({"create_fulfillment", "create_fulfillments"})
+"""What a dry run never sends: fulfillments, to Purple Dot and to ShipStation."""
 A_DAY = 86_400.0
 SHORTEST_WAIT, LONGEST_WAIT = 1.0, 300.0
 """Seconds: a vendor's wish to be left alone is kept to within these. No header stops our calls for
@@ -182,6 +184,7 @@ class ApiClient:
     after_call: Callable[[str, str, float, Mapping[str, str]], float | None] = lambda *_: None
     before_write: Callable[[str], None] = lambda _: None
     after_write: Callable[..., None] = lambda *_, **__: None
+    is_dry_run: bool = False
 
     def __post_init__(self) -> None:
         """SettingsError for a credential that no header can hold: requests would raise with the
@@ -226,7 +229,11 @@ class ApiClient:
         """Write `json` to `url`. Where it may have been done without our knowing, that is
         UnclearError, unless it is `safe_to_repeat`; `check_answer` raises it for a 2xx that does
         not say yes. ThrottledError, with nothing sent, when its turn comes only after `not_after`,
-        a moment of the monotonic clock."""
+        a moment of the monotonic clock. DryRunError for what would reach a shopper."""
+        if self.is_dry_run and operation in SHIPPED_WRITES:
+            raise errors.DryRunError(
+                f"{self._name} {operation}: nothing was sent, as BRIDGE_DRY_RUN is set"
+            )
         on_unclear: OnUnclear = errors.UnclearError
         if safe_to_repeat:
             on_unclear = errors.TemporaryError

@@ -155,7 +155,14 @@ class VirtualBridge:
         )
         self._lease = timedelta(seconds=settings.lease_seconds)
         delivery_job = DeliveryJob(
-            self.database, purple_dot, fetcher, resolver, policy, schedules, self._lease
+            self.database,
+            purple_dot,
+            fetcher,
+            resolver,
+            policy,
+            schedules,
+            self._lease,
+            is_dry_run=settings.dry_run,
         )  # type: ignore[arg-type]
         event_job = EventJob(self.database, fetcher, resolver, policy, schedules, self._lease)  # type: ignore[arg-type]
         return {deliveries: delivery_job, events: event_job}
