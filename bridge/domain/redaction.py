@@ -10,19 +10,16 @@ _DEEPEST = 12
 _NAME = re.compile(r"[A-Za-z_][\w-]{0,60}", re.ASCII)
 
 
-def outline(node: object, known: Collection[str], key: str = "", depth: int = 0) -> Any:
-    """JSON again, in which every text and number that does not stand under a `known` name is `…`;
-    so is what lies too deep to be ours."""
+def redact(node: object, names: Collection[str], key: str = "", depth: int = 0) -> Any:
+    """JSON again, in which every text and number that does not stand under one of these names is
+    `…`; so is what lies too deep to be ours."""
     if isinstance(node, Mapping) and depth < _DEEPEST:
         return {
-            (name if _NAME.fullmatch(name) else LEFT_OUT): outline(inner, known, name, depth + 1)
+            (name if _NAME.fullmatch(name) else LEFT_OUT): redact(inner, names, name, depth + 1)
             for name, inner in node.items()
         }
     if isinstance(node, list) and depth < _DEEPEST:
-        return [outline(inner, known, key, depth + 1) for inner in node]
-    is_plain = (
-        node is None
-        or isinstance(node, bool)
-        or (key in known and not isinstance(node, Mapping | list))
-    )
-    return node if is_plain else LEFT_OUT
+        return [redact(inner, names, key, depth + 1) for inner in node]
+    is_value = not isinstance(node, Mapping | list)
+    may_stay = node is None or isinstance(node, bool) or (key in names and is_value)
+    return node if may_stay else LEFT_OUT

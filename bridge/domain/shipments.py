@@ -77,7 +77,6 @@ class ShipmentItem:
     sku: str | None = None
     line_item_id: str | None = None
     order_id: str | None = None
-    name: str | None = None
     order_reference: str | None = None
     sales_order_id: str | None = None
     bundle_sku: str | None = None
@@ -96,7 +95,7 @@ class ShipmentItem:
     @property
     def label(self) -> str:
         """The item as a person reads it, with its quantity."""
-        name = self.sku or self.name or "an item without SKU"
+        name = self.sku or "an item without SKU"
         part = f" (part of {self.bundle_sku})" if self.bundle_sku else ""
         quantity = self.quantity if self.unreadable_quantity is None else self.unreadable_quantity
         return f"{quantity} x {name}{part}"

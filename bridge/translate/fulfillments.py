@@ -240,7 +240,7 @@ def _add_by_sku(
             contents.unclear.append((item, Reason.UNKNOWN_LINE, why))
     else:
         for item in items:
-            if not item.is_counted and not (item.sku or item.name):
+            if not item.is_counted and not item.sku:
                 why = "an item can't be read, so what it is can't be known"
                 contents.unclear.append((item, Reason.NO_ITEMS, why))
             else:

@@ -71,6 +71,6 @@ def _by_goods(shipment: Shipment, contents: Shipment) -> Sameness:
 def _goods(shipment: Shipment) -> Counter[str]:
     goods: Counter[str] = Counter()
     for item in shipment.items:
-        name = item.sku or item.line_item_id or item.name or ""
+        name = item.sku or item.line_item_id or ""
         goods[name.strip().casefold()] += item.quantity
     return goods

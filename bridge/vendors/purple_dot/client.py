@@ -14,7 +14,7 @@ from urllib.parse import quote, urljoin
 
 from bridge.domain.errors import PayloadError, PermanentError, TemporaryError, UnclearError
 from bridge.domain.orders import FulfillmentOrder, normalize_reference
-from bridge.domain.redaction import outline
+from bridge.domain.redaction import redact
 from bridge.vendors.http import Answer, ApiClient
 from bridge.vendors.purple_dot.payloads import (
     fulfillment_id_in,
@@ -49,7 +49,7 @@ shopper."""
 
 @dataclass(frozen=True, slots=True)
 class FulfillmentReceipt:
-    """Proof of a fulfillment: Purple Dot's id for it where it tells one, and an outline of its
+    """Proof of a fulfillment: Purple Dot's id for it where it tells one, and a redacted form of its
     answer, of at most 2,000 characters."""
 
     purple_dot_fulfillment_id: str | None
@@ -123,7 +123,7 @@ class PurpleDot:
             check_answer=self._check_done,
             not_after=not_after,
         )
-        text = json.dumps(outline(answer.body, KEPT_OF_AN_ANSWER), separators=(",", ":"))
+        text = json.dumps(redact(answer.body, KEPT_OF_AN_ANSWER), separators=(",", ":"))
         return FulfillmentReceipt(fulfillment_id_in(answer.body), answer.status, text[:2000])
 
     def _check_done(self, answer: Answer) -> None:

@@ -29,7 +29,8 @@ from pydantic.alias_generators import to_camel
 from bridge.domain.errors import PayloadError, TemporaryError
 from bridge.domain.events import Record
 from bridge.domain.orders import UUID, reference_words
-from bridge.domain.tracking_numbers import LONGEST_NUMBER, normalize_tracking
+from bridge.domain.redaction import LEFT_OUT
+from bridge.domain.tracking_numbers import normalize_tracking, tracking_numbers
 
 LONGEST_ID = 100
 _UNREADABLE = "unreadable"
@@ -46,6 +47,62 @@ def _text(value: object) -> object:
     if not isinstance(value, str):
         return value
     return value.replace("\0", "").encode(errors="replace").decode().strip() or None
+
+
+def _word(value: object) -> object:
+    """One word with a digit in it, as ids are; a text of several words, or an e-mail address, is
+    none."""
+    text = _text(value)
+    if not isinstance(text, str):
+        return text
+    is_id = len(text) <= LONGEST_ID and re.fullmatch(r"[^\s@]*[0-9][^\s@]*", text)
+    return text if is_id else None
+
+
+def _key(value: object) -> object:
+    """One word, as the keys of a line are that another system gave it."""
+    text = _text(value)
+    if not isinstance(text, str):
+        return text
+    return text if re.fullmatch(r"[^\s@]{1,100}", text) else None
+
+
+def _order_number(value: object) -> object:
+    """The number of an order: a word with a digit in it. Of a longer text the references of Purple
+    Dot's, or else its only such word: whatever stands beside may be a person's."""
+    text = _text(value)
+    if not isinstance(text, str):
+        return text
+    words = [word for word in text.split() if isinstance(_word(word), str)]
+    if len(text.split()) > 1:
+        words = list(reference_words(text)) or words
+    is_known = len(words) == 1 or bool(reference_words(text))
+    return " ".join(words) if words and is_known else None
+
+
+def number_field(value: object) -> object:
+    """The tracking numbers in the field. A text that holds none is kept as `…`: it says that
+    somebody wrote something, not what."""
+    text = _text(value)
+    if not isinstance(text, str):
+        return text
+    return ", ".join(tracking_numbers(text)) or LEFT_OUT
+
+
+def _short_text(value: object) -> object:
+    """A code, a SKU or a carrier's name: never an e-mail address, never long."""
+    text = _text(value)
+    if not isinstance(text, str):
+        return text
+    return text if len(text) <= LONGEST_ID and "@" not in text else None
+
+
+def _link(value: object) -> object:
+    text = _text(value)
+    is_link = isinstance(text, str) and re.fullmatch(
+        r"https?://[^\s@]{1,2000}", text, re.IGNORECASE
+    )
+    return text if is_link else None
 
 
 def _day(value: object) -> date | None:
@@ -93,12 +150,18 @@ T = TypeVar("T")
 _SHORT = StringConstraints(max_length=LONGEST_ID)
 Id = Annotated[str, BeforeValidator(_text), _SHORT]
 Text = Annotated[str | None, BeforeValidator(_text)]
+Word = Annotated[str | None, BeforeValidator(_word)]
+Key = Annotated[str | None, BeforeValidator(_key)]
+OrderNumber = Annotated[str | None, BeforeValidator(_order_number)]
+NumberField = Annotated[str | None, BeforeValidator(number_field)]
+Link = Annotated[str | None, BeforeValidator(_link)]
+ShortText = Annotated[str | None, BeforeValidator(_short_text)]
 Day = Annotated[date | None, BeforeValidator(_day)]
 Flag = Annotated[bool, BeforeValidator(_flag)]
 Quantity = Annotated[int | str | None, BeforeValidator(_quantity)]
 Items = Annotated[list[T], WrapValidator(_all_or_none)]
 Rows = Annotated[list[T], BeforeValidator(_rows)]
-Ids = Annotated[list[Text], BeforeValidator(_list)]
+Ids = Annotated[list[Word], BeforeValidator(_list)]
 
 
 class Row(BaseModel):
@@ -132,8 +195,8 @@ class UnreadableRow(Row):
 class Parcel(Row):
     """A label that was bought, or (as a fulfillment) an order that somebody marked as shipped."""
 
-    tracking_number: Text = None
-    carrier_code: Text = None
+    tracking_number: NumberField = None
+    carrier_code: ShortText = None
     ship_date: Day = None
     is_return_label: Flag = False
     voided: Flag = False
@@ -141,41 +204,40 @@ class Parcel(Row):
 
 
 class V2Package(Row):
-    tracking_number: Text = None
+    tracking_number: NumberField = None
 
 
 class V2Label(Parcel):
     label_id: Id
-    shipment_id: Text = None
-    status: Text = None
-    external_shipment_id: Text = None  # can be one that ShipStation made up (`SEAuto-…`)
-    external_order_id: Text = None
-    tracking_url: Text = None
-    service_code: Text = None
+    shipment_id: Word = None
+    status: ShortText = None
+    external_shipment_id: Word = None  # can be one that ShipStation made up (`SEAuto-…`)
+    external_order_id: OrderNumber = None
+    tracking_url: Link = None
+    service_code: ShortText = None
     packages: Rows[V2Package] = []
 
 
 class V2Fulfillment(Parcel):
     fulfillment_id: Id
-    shipment_id: Text = None
-    shipment_number: Text = None
-    fulfillment_carrier_friendly_name: Text = None
-    fulfillment_service_code: Text = None
+    shipment_id: Word = None
+    shipment_number: OrderNumber = None
+    fulfillment_carrier_friendly_name: ShortText = None
+    fulfillment_service_code: ShortText = None
 
 
 class Item(Row):
     """One item of an order or a parcel; where it can't be read, its quantity says so."""
 
-    sku: Text = None
-    name: Text = None
+    sku: ShortText = None
     quantity: Quantity = None
 
 
 class V2Item(Item):
-    bundle_sku: Text = None
-    sales_order_id: Text = None
-    external_order_id: Text = None
-    external_order_item_id: Text = None
+    bundle_sku: ShortText = None
+    sales_order_id: Word = None
+    external_order_id: OrderNumber = None
+    external_order_item_id: Key = None
 
 
 def _items(model: type[Item]) -> BeforeValidator:
@@ -218,9 +280,9 @@ class CustomFields(Row):
 
 class V2Shipment(Row):
     shipment_id: Id  # V2 says "shipment" to what everybody calls an order
-    shipment_number: Text = None  # several may share it after a split
-    external_shipment_id: Text = None
-    external_order_id: Text = None
+    shipment_number: OrderNumber = None  # several may share it after a split
+    external_shipment_id: Word = None
+    external_order_id: OrderNumber = None
     is_return: Flag = False
     items: Annotated[list[V2Item], _items(V2Item)] = []
     sales_order_ids: Ids = []  # several after a merge
@@ -228,25 +290,25 @@ class V2Shipment(Row):
 
 
 class V1Item(Item, V1Row):
-    order_item_id: Text = None
-    line_item_key: Text = None
+    order_item_id: Key = None
+    line_item_key: Key = None
     adjustment: Flag = False
 
 
 class V1Shipment(Parcel, V1Row):
     shipment_id: Id
-    order_id: Text = None
-    order_key: Text = None
-    order_number: Text = None
-    service_code: Text = None
+    order_id: Word = None
+    order_key: Word = None
+    order_number: OrderNumber = None
+    service_code: ShortText = None
     shipment_items: Annotated[list[V1Item], _items(V1Item)] = []
 
 
 class V1Fulfillment(Parcel, V1Row):
     fulfillment_id: Id
-    order_id: Text = None
-    order_number: Text = None
-    fulfillment_service_code: Text = None
+    order_id: Word = None
+    order_number: OrderNumber = None
+    fulfillment_service_code: ShortText = None
 
 
 class V1CustomFields(CustomFields, V1Row):
@@ -255,8 +317,8 @@ class V1CustomFields(CustomFields, V1Row):
 
 class V1Order(V1Row):
     order_id: Id
-    order_number: Text = None
-    order_key: Text = None
+    order_number: OrderNumber = None
+    order_key: Word = None
     items: Annotated[list[V1Item], _items(V1Item)] = []
     advanced_options: V1CustomFields = V1CustomFields()
 
@@ -266,7 +328,7 @@ class InlineRow(Row):
     https://docs.shipstation.com/openapi/fulfillments"""
 
     shipment_id: Id
-    tracking_number: Annotated[Id, StringConstraints(max_length=LONGEST_NUMBER)]
+    tracking_number: Annotated[str, BeforeValidator(number_field)]
     carrier_code: Id
     ship_date: Day = None
     notify_customer: bool | None = None
@@ -275,7 +337,7 @@ class InlineRow(Row):
     def row_id(self) -> str:
         """A warehouse system gives its rows no id: what it tells about is this parcel of this
         order, in whichever spelling."""
-        number = normalize_tracking(self.tracking_number) or self.tracking_number
+        number = normalize_tracking(self.tracking_number) or LEFT_OUT
         return f"{self.shipment_id}:{number}"
 
 
@@ -380,3 +442,17 @@ def page_of(key: str, body: object) -> Page:
         raise PayloadError(
             f"ShipStation's {key} is not a list, or its page count is unreadable"
         ) from exc
+
+
+def carrier_names_in(body: object) -> dict[str, str]:
+    """What the account calls its carriers, by carrier code: V2 lists them under `carriers`, V1 as a
+    bare list with the name that people know under `name`. What can't be read is left out."""
+    rows = body.get("carriers") if isinstance(body, Mapping) else body
+    names: dict[str, str] = {}
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, Mapping):
+            code = row.get("carrier_code") or row.get("code")
+            name = row.get("friendly_name") or row.get("name")
+            if isinstance(code, str) and isinstance(name, str) and name.strip():
+                names.setdefault(code, name.strip())
+    return names

@@ -285,7 +285,6 @@ def _v2_item(item: V2Item) -> ShipmentItem:
         sku=item.sku,
         line_item_id=item.external_order_item_id,
         order_id=order if is_uuid(order) else None,
-        name=item.name,
         order_reference=order if order and not is_uuid(order) else None,
         sales_order_id=item.sales_order_id,
         bundle_sku=item.bundle_sku if is_bundled else None,
@@ -312,7 +311,6 @@ def _v1_item(item: V1Item) -> ShipmentItem:
         quantity=quantity,
         sku=item.sku,
         line_item_id=item.line_item_key,
-        name=item.name,
         unreadable_quantity=unreadable,
     )
 

@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 
 from bridge.domain.errors import AuthenticationError, ForeignUrlError, PayloadError
 from bridge.domain.reasons import Reason
-from bridge.domain.redaction import outline
-from bridge.vendors.shipstation.payloads import InlineRow, record_of
+from bridge.domain.redaction import redact
+from bridge.vendors.shipstation.payloads import InlineRow, number_field, record_of
 
 SIGNED_HEADERS = (
     "x-shipengine-rsa-sha256-key-id",
@@ -58,6 +58,7 @@ _FILTERS = frozenset(
 narrow nothing that matters, or are ignored by the vendor, which then lists the whole account."""
 
 _STORED_PARAMETERS = _FILTERS | {"includeshipmentitems", "storeid", "page", "pagesize"}
+_LONG_BODY = 4096
 MAX_INLINE_ROWS = 500
 """As many as ShipStation takes in one page of fulfillments."""
 
@@ -114,14 +115,13 @@ def _inline_rows(rows: list[Any]) -> tuple[dict[str, Any], ...]:
     it."""
     if len(rows) > MAX_INLINE_ROWS:
         raise PayloadError(f"fulfillments: has {len(rows)} rows; send at most {MAX_INLINE_ROWS}")
-    bodies = [record_of("inline_row", row).body for row in rows]
-    for number, body in enumerate(bodies):
+    for number, row in enumerate(rows):
         for name, longest in _LONGEST_FIELDS.items():
-            if len(str(body[name])) > longest:
+            if isinstance(row, dict) and len(str(row.get(name, ""))) > longest:
                 raise PayloadError(
                     f"fulfillments[{number}].{name}: has more than {longest} characters"
                 )
-    return tuple(bodies)
+    return tuple(record_of("inline_row", row).body for row in rows)
 
 
 def storable(raw: bytes) -> bytes:
@@ -130,19 +130,31 @@ def storable(raw: bytes) -> bytes:
     address leaves no trace of it."""
     try:
         body = json.loads(raw.decode("utf-8-sig"))
-        kept = outline(body, _KEPT_FIELDS)
-        if isinstance(kept, dict) and isinstance(kept.get("resource_url"), str):
-            kept["resource_url"] = storable_url(kept["resource_url"])
+        kept = redact(body, _KEPT_FIELDS)
+        if isinstance(kept, dict):
+            _clean(kept)
         if kept == body:
             return raw
-        text = json.dumps(kept, ensure_ascii=False)
-        if len(text) > 2 * len(raw) and isinstance(kept, dict):
-            # An outline of many small values can be longer than they were.
-            known = {name: value for name, value in kept.items() if name in _KEPT_FIELDS}
-            text = json.dumps(known, ensure_ascii=False)
-        return text.encode(errors="replace")
+        text = json.dumps(kept, ensure_ascii=False).encode(errors="replace")
+        is_long = len(text) > max(len(raw), _LONG_BODY)
+        if not is_long or not isinstance(kept, dict):
+            return text
+        # What is left of many small values can be longer than they were.
+        known = {name: value for name, value in kept.items() if name in _KEPT_FIELDS}
+        return json.dumps(known, ensure_ascii=False).encode(errors="replace")
     except (ValueError, RecursionError):
         return b""
+
+
+def _clean(body: dict[str, Any]) -> None:
+    """Take out of the fields that we read what no such field needs: people write names into them
+    too."""
+    if isinstance(body.get("resource_url"), str):
+        body["resource_url"] = storable_url(body["resource_url"])
+    rows = body.get("fulfillments")
+    for row in rows if isinstance(rows, list) else []:
+        if isinstance(row, dict) and "tracking_number" in row:
+            row["tracking_number"] = number_field(row["tracking_number"])
 
 
 def storable_url(url: str) -> str:

@@ -334,13 +334,64 @@ def test_row_that_cannot_be_read_becomes_a_record_that_says_so() -> None:
     assert "Ada" not in f"{record}{nameless}"
 
 
-@pytest.mark.parametrize("field", ["shipment_id", "tracking_number", "carrier_code"])
-def test_inline_field_that_is_longer_than_it_can_be_is_refused_by_its_name(field: str) -> None:
-    row = ROWS["inline_row"] | {field: "7" * 100}
-    record_of("inline_row", row)
+PERSONAL = [
+    "Ada Quillmark",
+    "ada.quillmark@example.com",
+    "66 Quillmark Row, QM66 6QM",
+    "Quillmark",
+    "Happy birthday, Ada Quillmark!",
+]
 
-    with pytest.raises(PayloadError, match=field):
-        record_of("inline_row", row | {field: "7" * 101})
+
+@pytest.mark.parametrize("text", PERSONAL)
+@pytest.mark.parametrize("kind", MODELS)
+def test_no_person_is_kept_in_any_field_that_holds_an_id_or_a_number(kind: str, text: str) -> None:
+    """Whatever stands in such a field, only the form that belongs there is kept."""
+    free = {"carrier_code", "carrierCode", "fulfillment_carrier_friendly_name", "status"}
+    texts = {name for name, value in ROWS[kind].items() if isinstance(value, str)}
+    row = ROWS[kind] | dict.fromkeys(texts - free - {ID_FIELD[kind]}, text)
+    items = next((name for name in ("items", "shipmentItems") if name in row), None)
+    if items:
+        keys = ("lineItemKey", "external_order_item_id", "name", "sales_order_id", "orderItemId")
+        named = dict.fromkeys(keys, f"{text} ")
+        row[items] = [{"sku": "HAT", "quantity": 1} | (named if " " in text else {})]
+
+    assert "uillmark" not in json.dumps(record_of(kind, row).body)
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("PD100/1", "PD100/1"),
+        ("Order #PD100/1 of Ada Quillmark", "#PD100/1"),
+        ("ACME-100482", "ACME-100482"),
+        ("No. 100482", "100482"),
+        ("Ada Quillmark", None),
+        ("020 7946 6666", None),
+        ("PD1/1, PD2/1", "PD1/1 PD2/1"),
+    ],
+)
+def test_order_number_keeps_the_number_alone(written: str, kept: str | None) -> None:
+    assert model_of("v2_shipment", shipment_number=written).shipment_number == kept
+
+
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("1Z 228 5Y8 03 0505 5914", "1Z2285Y80305055914"),
+        ("DHL AWB# 7712345675", "7712345675"),
+        ("1ZA0000T0386000019, 1ZA0000T0386000028", "1ZA0000T0386000019, 1ZA0000T0386000028"),
+        ("N/A", "\u2026"),
+        ("", None),
+    ],
+)
+def test_tracking_number_keeps_the_numbers_alone(written: str, kept: str | None) -> None:
+    label = model_of("v2_label", tracking_number=written)
+
+    assert label.tracking_number == kept
+    assert record_of("v2_label", ROWS["v2_label"] | {"tracking_number": kept}) == record_of(
+        "v2_label", ROWS["v2_label"] | {"tracking_number": written}
+    )
 
 
 @pytest.mark.parametrize(

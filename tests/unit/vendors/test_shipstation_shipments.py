@@ -65,12 +65,8 @@ def test_v2_label_carries_all_that_a_fulfillment_needs() -> None:
             Clue(ClueKind.REFERENCE, "shipment_number", "PD5520031/1"),
         ),
         items=(
-            ShipmentItem(
-                quantity=2, sku="SHAWL-RED", line_item_id=SHAWL, order_id=ORDER, name="Loom Shawl"
-            ),
-            ShipmentItem(
-                quantity=1, sku="CAP-OAT", line_item_id=CAP, order_id=ORDER, name="Oat Cap"
-            ),
+            ShipmentItem(quantity=2, sku="SHAWL-RED", line_item_id=SHAWL, order_id=ORDER),
+            ShipmentItem(quantity=1, sku="CAP-OAT", line_item_id=CAP, order_id=ORDER),
         ),
         tracking_number="1ZB7700T0412345678",
         all_tracking_numbers=("1ZB7700T0412345678",),
