@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
 from pathlib import Path
-from typing import Any, TextIO
+from typing import TYPE_CHECKING, Any, TextIO, TypeVar
 from zoneinfo import ZoneInfo
 
 import click
@@ -19,6 +19,11 @@ import click
 from bridge.cli.commands import COMMANDS
 from bridge.domain.durations import format_age
 from bridge.domain.text import format_lines, printable
+
+if TYPE_CHECKING:
+    from click._termui_impl import ProgressBar
+
+T = TypeVar("T")
 
 WHOLE = 10_000
 """For a column of sentences, which is never cut: the terminal wraps it."""
@@ -191,6 +196,11 @@ def local_zone() -> tzinfo:
         return ZoneInfo(name)
     except (KeyError, OSError, ValueError):  # Nothing is set, or not the name of a zone.
         return UTC
+
+
+def progress_bar(steps: Sequence[T], label: str) -> "ProgressBar[T]":
+    """On stderr, as wide as the terminal, and nothing where nobody looks."""
+    return click.progressbar(steps, label=label, show_pos=True, width=0, file=sys.stderr)
 
 
 def plural(count: int, noun: str, plural_noun: str | None = None) -> str:

@@ -7,7 +7,6 @@ import json
 import os
 import re
 import signal
-import sys
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,11 +19,20 @@ import click
 
 from bridge.cli.context import actor, load_settings, open_services
 from bridge.cli.options import json_option
-from bridge.cli.output import WHOLE, Column, emit, for_people, table, write_csv
+from bridge.cli.output import (
+    WHOLE,
+    Column,
+    emit,
+    for_people,
+    progress_bar,
+    table,
+    write_csv,
+)
 from bridge.domain.errors import StorageError
 from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.store import audit, marked_shipments
 from bridge.store.engine.database import Database
+from bridge.store.engine.files import replaced
 from bridge.vendors.shipstation.mark_shipped import LOOK_FIRST, Marker, MarkRow, read_row
 
 _COLUMNS = (
@@ -67,8 +75,14 @@ class Line:
         return dict(zip(_COLUMNS, (*cells, self.status, self.message), strict=True))
 
 
-@click.command()
-@click.argument("file", type=click.Path(path_type=Path))
+@click.command(
+    epilog="""\b
+    Examples:
+      bridge ship parcels.csv --dry-run
+      bridge ship parcels.csv --results done.csv
+    """
+)
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
 @click.option(
     "--chunk", type=click.IntRange(1, 500), default=50, show_default=True, help="Rows in one call."
 )
@@ -94,6 +108,7 @@ def ship(
     """Mark shipments as shipped in ShipStation from a CSV or JSON file. What an earlier run marked
     is skipped."""
     settings = load_settings()
+    is_dry = dry_run or settings.dry_run
     lines, target = _checked(file), results or Path(f"{file}.results.csv")
     if target.resolve() == file.resolve() or not os.access(target.parent, os.W_OK):
         raise click.BadParameter(
@@ -101,60 +116,69 @@ def ship(
             param_hint="--results",
         )
     with open_services(settings) as services:
-        database, v2 = services.database, services.shipstation_v2
+        v2, database = services.shipstation_v2, services.database
         if v2 is None:
             raise click.UsageError(
-                "BRIDGE_SHIPSTATION_API_KEY is not set, and only V2 of ShipStation's API marks shipments."
+                "BRIDGE_SHIPSTATION_API_KEY is not set, and only V2 of ShipStation's API marks"
+                " shipments."
             )
         todo = _without_skipped(database, lines, again_unclear=again_unclear)
-        if todo and not dry_run:
-            with database.begin() as connection:
-                told, now = f"{len(todo)} rows to send", database.now(connection)
-                audit.note(
-                    connection,
-                    actor=actor(),
-                    action="ship",
-                    subject=file.name,
-                    outcome=told,
-                    now=now,
-                )
+        if todo and not is_dry:
+            _note(database, file, len(todo))
             intent = partial(
                 marked_shipments.begin, file_name=file.name, again_unclear=again_unclear
             )
-            _send(
-                todo, chunk, partial(_send_chunk, database, v2.marker(), intent), services.stopping
-            )
-    if dry_run:
+            send = partial(_send_chunk, database, v2.marker(), intent)
+            _send(todo, chunk, send, services.stopping)
+    if is_dry:
         for line in todo:
             line.status, line.message = "would_send", None
-    _tell(lines, None if dry_run else target, as_json=as_json)
-    if not dry_run and any(line.status in ("refused", "unclear", "not_sent") for line in lines):
+    _report(lines, None if is_dry else target, as_json=as_json)
+    has_failed = any(line.status in ("refused", "unclear", "not_sent") for line in lines)
+    if has_failed and not is_dry:
         raise SystemExit(1)
+
+
+def _note(database: Database, file: Path, count: int) -> None:
+    """Who sent what."""
+    with database.begin() as connection:
+        audit.note(
+            connection,
+            actor=actor(),
+            action="ship",
+            subject=file.name,
+            outcome=f"{count} rows to send",
+            now=database.now(connection),
+        )
 
 
 def _checked(file: Path) -> list[Line]:
     """The rows, or every mistake in them and exit code 2."""
     lines, mistakes, columns = dict[str, Line](), list[str](), dict[str, None]()
     try:
-        for number, given in _rows(file.read_bytes()):
-            if isinstance(given, str):
-                mistakes.append(f"row {number}: {given}")
+        for number, cells in _rows(file.read_bytes()):
+            if isinstance(cells, str):
+                mistakes.append(f"row {number}: {cells}")
                 continue
-            columns |= dict.fromkeys(given)
-            row = read_row({name: value for name, value in given.items() if str(value).strip()})
+            columns |= dict.fromkeys(cells)
+            row = read_row({name: value for name, value in cells.items() if str(value).strip()})
             if isinstance(row, list):
                 mistakes += [f"row {number}: {mistake}" for mistake in row]
-            elif (first := lines.setdefault(row.shipment_id, Line(number, row)).number) != number:
+                continue
+            first = lines.setdefault(row.shipment_id, Line(number, row)).number
+            if first != number:
                 mistakes.append(
-                    f"row {number}: shipment_id: stands in row {first} already, and ShipStation marks a shipment once"
+                    f"row {number}: shipment_id: is in row {first} already, and ShipStation marks a"
+                    " shipment once"
                 )
     except (OSError, ValueError, RecursionError) as exc:
         mistakes.append(str(exc))
-    if ignored := [name for name in columns if name and name not in MarkRow.model_fields]:
-        click.echo(for_people(f"Columns that mean nothing here: {', '.join(ignored)}"), err=True)
+    unknown = [name for name in columns if name and name not in MarkRow.model_fields]
+    if unknown:
+        click.echo(for_people(f"Columns that mean nothing here: {', '.join(unknown)}"), err=True)
     if mistakes or not lines:
-        told = [for_people(f"  {mistake}") for mistake in mistakes or ["there is no row in it"]]
-        click.echo("\n".join([f"{file}: nothing was sent.", *told]), err=True)
+        sentences = [for_people(f"  {mistake}") for mistake in mistakes or ["there is no row in it"]]
+        click.echo("\n".join([f"{file}: nothing was sent.", *sentences]), err=True)
         raise SystemExit(2)
     return list(lines.values())
 
@@ -166,63 +190,68 @@ def _rows(raw: bytes) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
     if not text.lstrip().startswith(("[", "{")):
         yield from _csv_rows(text)
         return
-    told = json.loads(text)
-    rows = told.get("fulfillments") if isinstance(told, dict) else told
+    document = json.loads(text)
+    rows = document.get("fulfillments") if isinstance(document, dict) else document
     if not isinstance(rows, list):
         raise ValueError('the JSON is neither a list of rows nor {"fulfillments": [...]}')
-    yield from (
-        (number, row if isinstance(row, dict) else "is no JSON object")
-        for number, row in enumerate(rows, start=1)
-    )
+    for number, row in enumerate(rows, start=1):
+        yield number, row if isinstance(row, dict) else "is no JSON object"
 
 
 def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
-    """Where the comma stands in numbers, spreadsheets part cells by semicolons. A quoted cell may
-    go over several lines."""
+    """Where the comma is part of numbers, spreadsheets separate cells by semicolons. A quoted cell
+    may go over several lines."""
     head = text.lstrip().partition("\n")[0]
-    reader = csv.reader(
-        io.StringIO(text, newline=""), delimiter=max(",;\t", key=head.count), strict=True
-    )
-    begins, names = 1, list[str]()
+    separator = max(",;\t", key=head.count)
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
+    next_number, names = 1, list[str]()
     try:
         for cells in reader:
-            number, begins = begins, reader.line_num + 1
-            if names and any(cells[len(names) :]):
+            number, next_number = next_number, reader.line_num + 1
+            if not any(cells):
+                continue
+            if not names:
+                names = _column_names(cells, number)
+            elif any(cells[len(names) :]):
                 yield (
                     number,
-                    "has more cells than the first row; put quotes around a cell that holds the separator",
+                    "has more cells than the first row; put quotes around a cell that holds the"
+                    " separator",
                 )
-            elif names and any(cells):
+            else:
                 yield number, dict(zip(names, cells, strict=False))
-            elif any(cells):
-                names = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells]
-                if wrong := [
-                    name
-                    for name in MarkRow.model_fields
-                    if names.count(name) not in ((1,) if name in _NEEDED else (0, 1))
-                ]:
-                    raise ValueError(
-                        f"row {number}: {', '.join(wrong)}: the column is missing, or stands there twice"
-                    )
     except csv.Error as exc:
-        raise ValueError(f"row {begins}: can't be read as CSV: {exc}") from exc
+        raise ValueError(f"row {next_number}: can't be read as CSV: {exc}") from exc
+
+
+def _column_names(cells: Sequence[str], number: int) -> list[str]:
+    names = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells]
+    wrong = [
+        name
+        for name in MarkRow.model_fields
+        if names.count(name) > 1 or (name in _NEEDED and name not in names)
+    ]
+    if wrong:
+        raise ValueError(
+            f"row {number}: {', '.join(wrong)}: the column is missing, or is there twice"
+        )
+    return names
 
 
 def _without_skipped(
     database: Database, lines: Sequence[Line], *, again_unclear: bool
 ) -> list[Line]:
     with database.read() as connection:
-        known = marked_shipments.known(connection, [line.key for line in lines])
+        earlier = marked_shipments.known(connection, [line.key for line in lines])
     for line in lines:
-        status, at = known.get(line.key, (None, None))
+        status, at = earlier.get(line.key, (None, None))
         if status == "marked":
-            line.status, line.message = (
-                "already_marked",
-                f"skipped: marked at {at:%Y-%m-%d %H:%M} UTC",
-            )
+            line.status = "already_marked"
+            line.message = f"skipped: marked at {at:%Y-%m-%d %H:%M} UTC"
         elif status == "unclear" and not again_unclear:
             line.status = status
-            line.message = f"skipped: no clear answer at {at:%Y-%m-%d %H:%M} UTC; {LOOK_FIRST}, with --again-unclear"
+            when = f"{at:%Y-%m-%d %H:%M} UTC"
+            line.message = f"skipped: no clear answer at {when}; {LOOK_FIRST}, with --again-unclear"
     return [line for line in lines if line.status == "not_sent"]
 
 
@@ -232,12 +261,12 @@ def _send(
     send: Callable[[Sequence[Line]], bool],
     stopping: threading.Event,
 ) -> None:
-    """Ends after the chunk that is under way on Ctrl-C, or when nothing was told of one: what fails
-    whole would go on failing."""
+    """Ends after the chunk that is under way on Ctrl-C, or when no row of one got an answer: what
+    fails whole would go on failing."""
     before = signal.signal(signal.SIGINT, lambda *_: stopping.set())
     parts = [todo[start : start + chunk] for start in range(0, len(todo), chunk)]
     try:
-        with click.progressbar(parts, label="Marking", show_pos=True, file=sys.stderr) as bar:
+        with progress_bar(parts, "Marking") as bar:
             for part in bar:
                 if stopping.is_set() or not send(part):
                     break
@@ -250,8 +279,8 @@ def _send(
 def _send_chunk(
     database: Database, marker: Marker, intent: Callable[..., bool], part: Sequence[Line]
 ) -> bool:
-    """The intent is stored before the call, and what became of it after. Was anything told of these
-    rows?"""
+    """The intent is stored before the call, and what became of it after. Did any of these rows get
+    an answer?"""
     with database.begin() as connection:
         now = database.now(connection)
         # In the order of their keys, so that two runs never wait for each other in a ring.
@@ -269,22 +298,21 @@ def _send_chunk(
     return any(result.status in ("marked", "refused") for result in results)
 
 
-def _tell(lines: Sequence[Line], target: Path | None, *, as_json: bool) -> None:
-    rows, counts = [line.cells() for line in lines], Counter(line.status for line in lines)
-    summary = f"{', '.join(f'{count} {status}' for status, count in counts.items())}.{f' Results: {target}' if target else ''}"
-    document = {"counts": counts, "results_file": target and str(target), "rows": rows}
+def _report(lines: Sequence[Line], target: Path | None, *, as_json: bool) -> None:
+    rows = [line.cells() for line in lines]
+    counts = Counter(line.status for line in lines)
     columns: list[Column | str] = [*_COLUMNS[:-1], Column("message", WHOLE)]
-    emit(document, [*table(rows, columns), "", summary], as_json=as_json)
+    summary = ", ".join(f"{count} {status}" for status, count in counts.items())
+    results = f" Results: {target}" if target else ""
+    document = {"counts": counts, "results_file": target and str(target), "rows": rows}
+    emit(document, [*table(rows, columns), "", f"{summary}.{results}"], as_json=as_json)
     if target is None:
         return
-    draft = target.with_name(
-        f".{target.name}.{os.getpid()}"
-    )  # First, so that nobody ever reads half a file.
     try:
-        with draft.open("w", encoding="utf-8", newline="") as stream:
+        with replaced(target) as draft, draft.open("w", encoding="utf-8", newline="") as stream:
             write_csv(stream, _COLUMNS, rows)
-        draft.replace(target)
     except OSError as exc:
         raise click.ClickException(
-            f"{target} can't be written ({exc.strerror}); what is told above is remembered all the same"
+            f"{target} can't be written ({exc.strerror}); what is shown above is stored all the"
+            " same"
         ) from exc

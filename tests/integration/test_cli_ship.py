@@ -281,7 +281,7 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_sent(simulator: Simulator,
     assert "row 5: carrier_code: is missing" in told
     assert any(line.startswith("row 5: notify_customer: ") for line in told)
     assert (
-        "row 6: shipment_id: stands in row 2 already, and ShipStation marks a shipment once" in told
+        "row 6: shipment_id: is in row 2 already, and ShipStation marks a shipment once" in told
     )
     assert any(line.startswith("row 7: has more cells") for line in told)
     assert simulator.world.count(OPERATION) == 0
@@ -301,7 +301,7 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_sent(simulator: Simulator,
         ),
         (
             f"\n{HEADER},carrier_code\n",
-            "row 2: carrier_code: the column is missing, or stands there twice",
+            "row 2: carrier_code: the column is missing, or is there twice",
         ),
         (f'{HEADER}\nse-1,"1Z1,ups', "row 2: can't be read as CSV"),
         ('{"rows": []}', "neither a list of rows nor"),
@@ -325,7 +325,7 @@ def test_file_that_is_not_there_is_wrong_use(run: Run) -> None:
     missing = run("", file="other.csv")
 
     assert missing.exit_code == 2
-    assert "No such file" in missing.stderr
+    assert "does not exist" in missing.stderr
 
 
 def test_columns_that_mean_nothing_are_said_and_left_out(simulator: Simulator, run: Run) -> None:
