@@ -1,5 +1,5 @@
-"""What `run`, `serve` and `work` have in common: their options, signals, where they listen, and what
-they say when they start."""
+"""What `run`, `serve` and `work` have in common: options, signals, where they listen, what they say
+when they start."""
 
 import ctypes
 import os

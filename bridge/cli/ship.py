@@ -177,7 +177,9 @@ def _checked(file: Path) -> list[Line]:
     if unknown:
         click.echo(for_people(f"Columns that mean nothing here: {', '.join(unknown)}"), err=True)
     if mistakes or not lines:
-        sentences = [for_people(f"  {mistake}") for mistake in mistakes or ["there is no row in it"]]
+        sentences = [
+            for_people(f"  {mistake}") for mistake in mistakes or ["there is no row in it"]
+        ]
         click.echo("\n".join([f"{file}: nothing was sent.", *sentences]), err=True)
         raise SystemExit(2)
     return list(lines.values())

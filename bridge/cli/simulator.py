@@ -9,7 +9,10 @@ import click
 
 from bridge.simulator import FAULTS, SCENARIOS, Simulator
 
-_FAULT = "Fail in a named way, such as throttle:5:purple_dot.order:3 (count: a number or 'always'). May be repeated."
+_FAULT = (
+    "Fail in a named way, such as throttle:5:purple_dot.order:3 (count: a number or 'always'). May"
+    " be repeated."
+)
 
 
 @click.command()
@@ -35,27 +38,27 @@ def simulator(
         click.echo("\n".join(f"{name:<20} {kind.summary}" for name, kind in FAULTS.items()))
         return
     token = secrets.token_urlsafe(24)
-    told_to = webhook_url or f"http://127.0.0.1:8000/webhooks/shipstation/{token}"
+    target = webhook_url or f"http://127.0.0.1:8000/webhooks/shipstation/{token}"
     try:
-        running = Simulator(port=port, faults=faults, webhook_url=told_to).start()
+        running = Simulator(port=port, faults=faults, webhook_url=target).start()
     except ValueError as exc:
         raise click.BadParameter(str(exc), param_hint="--fault") from exc
     except OSError as exc:
         raise click.ClickException(
             f"Port {port} can't be used: {exc.strerror}. Choose another with --port."
         ) from exc
-    asked_to_stop = threading.Event()
-    # Caught before the address is told: whoever reads it may end us at once.
+    stopping = threading.Event()
+    # Before the address is printed: whoever reads it may end us at once.
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: asked_to_stop.set())
-    own = {} if webhook_url else {"BRIDGE_WEBHOOK_TOKENS": token}
-    settings = "\n".join(f"{name}={value}" for name, value in (running.env() | own).items())
-    click.echo(
-        f"The simulator listens on {running.url}\n\nPut these lines into the .env of a bridge:\n\n{settings}\n"
-    )
-    click.echo(
-        f"Let something be shipped: curl -X POST {running.url}/_simulator/ship/v2_label\nStories: {', '.join(SCENARIOS)}"
-    )
+        signal.signal(number, lambda *_: stopping.set())
+    settings = running.env()
+    if not webhook_url:
+        settings["BRIDGE_WEBHOOK_TOKENS"] = token
+    lines = "\n".join(f"{name}={value}" for name, value in settings.items())
+    click.echo(f"The simulator listens on {running.url}\n")
+    click.echo(f"Put these lines into the .env of a bridge:\n\n{lines}\n")
+    click.echo(f"Ship something: curl -X POST {running.url}/_simulator/ship/v2_label")
+    click.echo(f"Stories: {', '.join(SCENARIOS)}")
     click.echo(f"What happened so far: curl {running.url}/_simulator")
-    asked_to_stop.wait()
+    stopping.wait()
     running.stop()

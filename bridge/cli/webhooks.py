@@ -1,5 +1,4 @@
-"""`bridge webhooks list`, `ensure` and `remove`: who hears of what at ShipStation, V2 and V1, with
-every token masked."""
+"""`bridge webhooks list`, `ensure` and `remove`: subscriptions at ShipStation, tokens masked."""
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -20,10 +19,21 @@ from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.subscriptions import Subscription, Subscriptions, is_ours, masked
 
 PATH = "/webhooks/shipstation"
+_COLUMNS = (
+    "api",
+    "id",
+    "event",
+    "store",
+    "ours",
+    "active",
+    Column("url", WHOLE),
+    "name",
+)
+_STEP_COLUMNS = ("api", "event", Column("outcome", WHOLE), Column("detail", WHOLE))
 
 
 class _Address(click.ParamType[str]):
-    """The bridge's public address, completed with the path of its door."""
+    """The bridge's public address, completed with the path of the webhooks."""
 
     name = "url"
 
@@ -34,7 +44,7 @@ class _Address(click.ParamType[str]):
             self.fail(f"the URL {exc.errors()[0]['ctx']['error']}", param, ctx)
         if f"{PATH}/" in url:
             self.fail(
-                f"leave out what stands behind {PATH}: the token is added where ShipStation needs it",
+                f"leave out what comes after {PATH}: the token is added where ShipStation needs it",
                 param,
                 ctx,
             )
@@ -58,55 +68,61 @@ def webhooks() -> None:
 @json_option
 def list_(api: str | None, as_json: bool) -> None:
     """Everyone who is subscribed, and which of them `ensure` would call ours. Tokens are masked."""
-    with _at_shipstation(api) as (_, database, every):
-        home = _remembered(database).get("url")
-        rows = [_row(one, home) for version in every for one in version.all()]
-    lines = ["Nobody is subscribed."]
-    if rows:
-        lines = table(rows, [*tuple(rows[0])[:-2], Column("url", WHOLE), "name"])
-    emit(rows, lines, as_json=as_json)
+    with _at_shipstation(api) as (_, database, apis):
+        ours = _stored(database).get("url")
+        rows = [
+            _row(subscription, ours)
+            for subscriptions_of_api in apis
+            for subscription in subscriptions_of_api.all()
+        ]
+    emit(rows, table(rows, _COLUMNS) if rows else ["Nobody is subscribed."], as_json=as_json)
 
 
-def _row(one: Subscription, home: str | None) -> dict[str, Any]:
-    ours = is_ours(one.url, home) if home else None
-    told = {
-        "api": one.api,
-        "id": one.subscription_id,
-        "event": one.event,
-        "store": one.store,
-        "ours": ours,
-        "active": one.is_active,
+def _row(subscription: Subscription, ours: str | None) -> dict[str, Any]:
+    """`ours` is the URL that `ensure` was given last."""
+    return {
+        "api": subscription.api,
+        "id": subscription.subscription_id,
+        "event": subscription.event,
+        "store": subscription.store,
+        "ours": is_ours(subscription.url, ours) if ours else None,
+        "active": subscription.is_active,
+        "url": masked(subscription.url),
+        "name": subscription.name,
     }
-    return told | {"url": masked(one.url), "name": one.name}
 
 
-@webhooks.command()
+@webhooks.command(
+    epilog="""\b
+    Example:
+      bridge webhooks ensure https://bridge.example.com --dry-run
+    """
+)
 @click.argument("address", metavar="URL", type=_Address())
 @click.option(
     "--store",
     type=click.IntRange(1),
     help="Only parcels of this ShipStation store (its number).  [default: all stores]",
 )
-@click.option("--dry-run", is_flag=True, help="Tell what would be done, and do nothing.")
+@click.option("--dry-run", is_flag=True, help="Show what would be done, and do nothing.")
 @_api
 @json_option
 def ensure(address: str, store: int | None, dry_run: bool, api: str | None, as_json: bool) -> None:
     """Make every event that the bridge wants reach URL, with the first of BRIDGE_WEBHOOK_TOKENS.
     Ours is what has exactly this host and path: that is brought up to date, whatever else is
-    subscribed is left alone and told. Run it again after each change of a token."""
-    with _at_shipstation(api) as (settings, database, every):
-        token, wanted = settings.webhook_tokens[0].get_secret_value(), str(store) if store else None
-        done = list(
-            subscriptions.ensure(every, address=address, token=token, store=wanted, dry_run=dry_run)
+    subscribed is left alone and listed. Run it again after each change of a token."""
+    with _at_shipstation(api) as (settings, database, apis):
+        token = settings.webhook_tokens[0].get_secret_value()
+        store_id = str(store) if store else None
+        is_dry = dry_run or settings.dry_run
+        steps = list(
+            subscriptions.ensure(apis, address=address, token=token, store=store_id, dry_run=is_dry)
         )
-        if not dry_run:
-            _note(
-                database,
-                address,
-                done,
-                {"url": address, "store": wanted, "apis": [one.api for one in every]},
-            )
-    _report(done, as_json=as_json)
+        if not is_dry:
+            names = [subscriptions_of_api.api for subscriptions_of_api in apis]
+            kept = {"url": address, "store": store_id, "apis": names}
+            _note(database, address, steps, kept)
+    _report(steps, as_json=as_json)
 
 
 @webhooks.command()
@@ -116,74 +132,72 @@ def ensure(address: str, store: int | None, dry_run: bool, api: str | None, as_j
 def remove(address: str | None, api: str | None, as_json: bool) -> None:
     """Remove ours, those with the host and path of URL, and nothing else. Without URL: of the one
     that `ensure` was given last."""
-    with _at_shipstation(api) as (_, database, every):
-        address = address or _remembered(database).get("url")
+    with _at_shipstation(api) as (settings, database, apis):
+        if settings.dry_run:
+            raise RefusedError("BRIDGE_DRY_RUN is set, so nothing is removed at ShipStation")
+        stored = _stored(database)
+        address = address or stored.get("url")
         if address is None:
             raise RefusedError(
-                "`ensure` was never used with this database, so say which are ours: bridge webhooks remove https://HOST"
+                "`ensure` was never used with this database, so say which are ours: bridge webhooks"
+                " remove https://HOST"
             )
-        done = list(subscriptions.remove(every, address=address))
-        wanted = _remembered(database)
-        is_over = (
-            api is None
-            and address == wanted.get("url")
-            and not any(row["outcome"] == "failed" for row in done)
-        )
-        _note(database, address, done, {} if is_over else wanted)
-    _report(done, as_json=as_json)
+        steps = list(subscriptions.remove(apis, address=address))
+        has_failed = any(step["outcome"] == "failed" for step in steps)
+        is_over = api is None and address == stored.get("url") and not has_failed
+        _note(database, address, steps, {} if is_over else stored)
+    _report(steps, as_json=as_json)
 
 
 @contextmanager
 def _at_shipstation(api: str | None) -> Iterator[tuple[Settings, Database, list[Subscriptions]]]:
     with open_services() as services:
-        apis = (services.shipstation_v2, services.shipstation_v1)
-        every: list[Subscriptions] = [api.subscriptions() for api in apis if api is not None]
-        wanted = [one for one in every if api in (None, one.api)]
-        if not wanted:
+        clients = (services.shipstation_v2, services.shipstation_v1)
+        apis: list[Subscriptions] = [
+            client.subscriptions() for client in clients if client is not None
+        ]
+        chosen = [candidate for candidate in apis if api in (None, candidate.api)]
+        if not chosen:
             raise RefusedError(
                 f"there is no key for ShipStation {str(api).upper()} in the settings"
             )
-        yield services.settings, services.database, wanted
+        yield services.settings, services.database, chosen
 
 
-def _report(done: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
-    is_blocked = any(row["outcome"] == subscriptions.DONE["blocked"] for row in done)
-    lines = (
-        table(done, ("api", "event", Column("outcome", WHOLE), Column("detail", WHOLE)))
-        if done
-        else ["There was none of ours."]
-    )
-    emit(done, [*lines, *([subscriptions.NEXT] if is_blocked else [])], as_json=as_json)
-    if is_blocked or any(row["outcome"] == "failed" for row in done):
+def _report(steps: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    is_blocked = any(step["outcome"] == subscriptions.DONE["blocked"] for step in steps)
+    lines = table(steps, _STEP_COLUMNS) if steps else ["There was none of ours."]
+    if is_blocked:
+        lines.append(subscriptions.NEXT)
+    emit(steps, lines, as_json=as_json)
+    if is_blocked or any(step["outcome"] == "failed" for step in steps):
         raise SystemExit(1)
 
 
-def _remembered(database: Database) -> dict[str, Any]:
+def _stored(database: Database) -> dict[str, Any]:
+    """What `ensure` was given last; empty if it was never used."""
     with database.read() as connection:
-        note = shared_state.get(connection, shared_state.SUBSCRIBED)
-    return dict(note[0]) if note else {}
+        entry = shared_state.get(connection, shared_state.SUBSCRIBED)
+    return dict(entry[0]) if entry else {}
 
 
 def _note(
-    database: Database, address: str, done: Sequence[Mapping[str, Any]], wanted: dict[str, Any]
+    database: Database, address: str, steps: Sequence[Mapping[str, Any]], kept: dict[str, Any]
 ) -> None:
-    """Who did what; and what the worker holds its daily look against from now on, unless nothing
-    came of it."""
-    outcomes = Counter(row["outcome"] for row in done)
+    """Who did what; and what the worker compares with each day from now on, unless nothing came of
+    it."""
+    outcomes = Counter(step["outcome"] for step in steps)
+    summary = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     with database.begin() as connection:
         now = database.now(connection)
-        told = (
-            ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
-            or "nothing to do"
-        )
         audit.note(
             connection,
             actor=actor(),
             action="webhooks",
             subject=masked(address),
-            outcome=told,
+            outcome=summary or "nothing to do",
             now=now,
         )
         if set(outcomes) != {"failed"}:
             shared_state.drop(connection, shared_state.LOST)
-            shared_state.put(connection, shared_state.SUBSCRIBED, wanted, now=now)
+            shared_state.put(connection, shared_state.SUBSCRIBED, kept, now=now)

@@ -280,9 +280,7 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_sent(simulator: Simulator,
     assert "row 4: ship_date: is no ISO date such as 2026-11-04" in told
     assert "row 5: carrier_code: is missing" in told
     assert any(line.startswith("row 5: notify_customer: ") for line in told)
-    assert (
-        "row 6: shipment_id: is in row 2 already, and ShipStation marks a shipment once" in told
-    )
+    assert "row 6: shipment_id: is in row 2 already, and ShipStation marks a shipment once" in told
     assert any(line.startswith("row 7: has more cells") for line in told)
     assert simulator.world.count(OPERATION) == 0
     assert not Path("rows.csv.results.csv").exists()

@@ -364,7 +364,7 @@ def test_command_serves_until_it_is_asked_to_stop(number: int) -> None:
             name, _, value = line.strip().partition("=")
             if name.startswith("BRIDGE_"):
                 settings[name] = value
-            if line.startswith("Let something"):
+            if line.startswith("Ship something"):
                 break
         statuses = [
             requests.get(settings["BRIDGE_SHIPSTATION_JWKS_URL"], timeout=5).status_code
