@@ -7,6 +7,7 @@ import re
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from functools import lru_cache
 
 UUID = re.compile(
     r"(?<![0-9A-Za-z-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z-])", re.IGNORECASE
@@ -64,6 +65,7 @@ def reference_words(text: str) -> tuple[str, ...]:
     return tuple(_REFERENCE.findall(text))
 
 
+@lru_cache(maxsize=4096)  # A batch compares the same few texts again and again.
 def likely_references(text: str, pattern: re.Pattern[str] | None) -> frozenset[str]:
     """What in a text looks like Purple Dot's, normalized: the whole of it, or words inside it.
     `pattern` says how a reference begins; without one, any text may be a reference."""

@@ -7,6 +7,7 @@ tracking_number_data (FedEx barcodes), https://www.upu.int (S10)."""
 
 import re
 import unicodedata
+from functools import lru_cache
 
 LONGEST_NUMBER = 100
 _PLAUSIBLE_LENGTH = 8
@@ -33,6 +34,7 @@ _LABEL_WORDS = frozenset({
 _LONGEST_PART_OF_LETTERS = 3
 
 
+@lru_cache(maxsize=4096)  # One parcel's number is looked at by each who compares parcels.
 def tracking_numbers(text: str | None) -> tuple[str, ...]:
     """The numbers in a field, each as shoppers expect it: without blanks, and without the routing
     part of a scanned barcode. Empty where there is none, or none can be made out."""

@@ -2,6 +2,7 @@
 Holds no rules of its own."""
 
 import threading
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -26,20 +27,26 @@ log = structlog.get_logger(__name__)
 _BEAT_EVERY = 5.0
 _MAX_POLL_SECONDS = 5.0
 MIN_POLL_SECONDS = 0.02
+_BUSY_POLL_SECONDS = 0.1
 _CLAIMED_POLL_SECONDS = 0.05
 _DATABASE_RETRY_SECONDS = 1.0
-_DELIVERIES_TAKEN = 4
-"""How many of a batch's new deliveries the worker that placed them takes at once; the others are
-for whoever is free."""
+_DELIVERIES_A_TURN = 4
+"""So many deliveries go out one after the other in one thread, claimed together."""
 BATCH_SIZE = 100
 """So many waiting events are claimed at once where ShipStation's lists can show them together."""
 
 
 Work = Event | Delivery
 Task = tuple[Work, ...]
-"""One delivery, or the events of a batch; often one."""
+"""Deliveries that go out one after the other, or the events of a batch; often one."""
 Key = tuple[str, str, int]
 """Queue, id and claim."""
+
+
+def _turns(deliveries: Sequence[Delivery], threads: int) -> list[Task]:
+    """Dealt out to so many threads, the first ones first."""
+    turns = [tuple(deliveries[start::threads]) for start in range(threads)]
+    return [turn for turn in turns if turn]
 
 
 def _key(work: Work) -> Key:
@@ -146,21 +153,20 @@ class Worker:
             room = 2 * self.threads - len(self._tasks)
             posting = sum(isinstance(task[0], Delivery) for task in self._tasks.values())
         owner = self._name.name if self._name else ""
-        delivery_room = max(0, max(1, self.threads // 2) - posting)
+        posters = max(0, self._posters() - posting)
         with self.database.begin(durable=False) as connection:
             now = self.database.now(connection)
             self._renew_if_late(connection, now)
             due_deliveries = deliveries.claim(
                 connection,
                 owner=owner,
-                limit=delivery_room if leases.DELIVERIES.name in due else 0,
+                limit=posters * _DELIVERIES_A_TURN if leases.DELIVERIES.name in due else 0,
                 lease=self.lease,
                 now=now,
             )
-            event_room = room - len(due_deliveries) if leases.EVENTS.name in due else 0
-            due_events = self._claim_events(connection, owner, event_room, now)
-        tasks: list[Task] = [(delivery,) for delivery in due_deliveries]
-        tasks += batches_of(due_events)
+            tasks: list[Task] = [*_turns(due_deliveries, posters)]
+            event_room = room - len(tasks) if leases.EVENTS.name in due else 0
+            tasks += batches_of(self._claim_events(connection, owner, event_room, now))
         for task in tasks:
             self._submit(pool, task, owner)
         return len(tasks)
@@ -178,6 +184,11 @@ class Worker:
             claimed += events.claim(connection, owner=owner, limit=more, lease=self.lease, now=now)
         return claimed
 
+    def _posters(self) -> int:
+        """How many threads may post at a time, so that a backlog of deliveries does not keep new
+        events out."""
+        return max(1, self.threads // 2)
+
     def _is_busy(self) -> bool:
         return len(self._tasks) >= self.threads
 
@@ -191,17 +202,25 @@ class Worker:
         """One task, and of the deliveries that it leaves to us those that no idle thread can do
         beside it."""
         try:
+            if isinstance(task[0], Delivery):
+                self._do_in_turn(task, owner)
+                return
             taken = self._do(task, owner)
-            here = taken if self._is_busy() else taken[:1]
-            for delivery in taken[len(here) :]:
-                self._submit(pool, (delivery,), owner)
-            for delivery in here:
-                self._do((delivery,), owner)
+            turns = _turns(taken, 1 if self._is_busy() else self._posters())
+            for turn in turns[1:]:
+                self._submit(pool, turn, owner)
+            for turn in turns[:1]:
+                self._do_in_turn(turn, owner)
         finally:
             with self._lock:
                 self._tasks.pop(_key(task[0]), None)
             if not self._is_busy():
                 self._changed.set()
+
+    def _do_in_turn(self, turn: Task, owner: str) -> None:
+        """Each delivery is a piece of work of its own: one's trouble is not the next one's."""
+        for delivery in turn:
+            self._do((delivery,), owner)
 
     def _do(self, task: Task, owner: str) -> list[Delivery]:
         taken: list[Delivery] = []
@@ -252,7 +271,8 @@ class Worker:
     def _run(self, task: Task, owner: str) -> list[Delivery]:
         claimed = [work for work in task if isinstance(work, Event)]
         if claimed:
-            return self.event_job.run(*claimed, owner=owner, takes=_DELIVERIES_TAKEN)
+            takes = _DELIVERIES_A_TURN * min(len(claimed), self._posters())
+            return self.event_job.run(*claimed, owner=owner, takes=takes)
         for work in task:
             if isinstance(work, Delivery):
                 self.delivery_job.run(work, owner=owner)
@@ -340,7 +360,8 @@ class Worker:
                 self._changed.set()
                 # Our own commits wake us as well: threads that spin would keep the working ones
                 # from running.
-                self._stopped.wait(MIN_POLL_SECONDS)
+                is_busy = len(self._tasks) > 1
+                self._stopped.wait(_BUSY_POLL_SECONDS if is_busy else MIN_POLL_SECONDS)
         finally:
             waker.close()
 
