@@ -4,6 +4,7 @@ snapshot, plans, writes. The second time is harmless."""
 from collections.abc import Sequence
 from datetime import datetime
 from functools import partial
+from itertools import groupby
 
 from bridge.domain.errors import TemporaryError
 from bridge.domain.parcels import numbers_of, record_keys
@@ -72,10 +73,23 @@ def create_deliveries_of_pages(
         new_id=partial(new_id, "dlv", now),
         allowance=allowance,
     )
-    for planned in plans:
-        for change in planned.changes:
+    changes = [change for planned in plans for change in planned.changes]
+    for is_new, alike in groupby(changes, key=_is_plainly_new):
+        if is_new:
+            _write_new(connection, [change for change in alike if isinstance(change, Create)], now)
+            continue
+        for change in alike:
             _write(connection, change, now=now)
     return plans
+
+
+def _is_plainly_new(change: Change) -> bool:
+    return isinstance(change, Create) and not change.is_doubtful
+
+
+def _write_new(connection: Connection, changes: Sequence[Create], now: datetime) -> None:
+    new = [deliveries.New(change.draft, change.delivery.id, change.claim) for change in changes]
+    deliveries.create_many(connection, new, now=now)
 
 
 def lock_orders(connection: Connection, lookup: OrderLookup, *, now: datetime) -> None:

@@ -1,16 +1,19 @@
 """Deliveries as stored: the mapping log and its quantity ledger. Every function works inside the
 caller's transaction."""
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import fields, replace
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
     Connection,
+    Executable,
     Row,
     String,
+    Table,
     bindparam,
     delete,
     insert,
@@ -111,6 +114,15 @@ _EVENTS_OF = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class New:
+    """A delivery to be written: its draft, its id where it has one, and whoever claims it."""
+
+    draft: Draft
+    delivery_id: str | None = None
+    claim: Claim | None = None
+
+
 def create(
     connection: Connection,
     draft: Draft,
@@ -121,20 +133,36 @@ def create(
 ) -> Delivery:
     """Write a new delivery with its lines, and return it. The identity is unique: the caller has
     looked under the order's lock."""
-    delivery = begin(draft, delivery_id=delivery_id or new_id("dlv", now), now=now, claim=claim)
-    values: dict[str, Any] = {
-        **_values(delivery, draft, now),
-        "id": delivery.id,
-        "created_at": now,
-        "received_at": draft.received_at,
-        "claims": delivery.claim,
-    }
-    if claim is not None:
-        values.update(owner=claim.owner, due_at=claim.until)
-    connection.execute(insert(deliveries), values)
-    _write_lines(connection, delivery)
-    join_parcel(connection, delivery.id, draft.shipment)
+    [delivery] = create_many(connection, [New(draft, delivery_id, claim)], now=now)
     return delivery
+
+
+def create_many(
+    connection: Connection, new_deliveries: Sequence[New], *, now: datetime
+) -> list[Delivery]:
+    """The same for several at once, in as many statements as for one."""
+    written: list[Delivery] = []
+    rows: list[dict[str, Any]] = []
+    for new in new_deliveries:
+        delivery_id = new.delivery_id or new_id("dlv", now)
+        delivery = begin(new.draft, delivery_id=delivery_id, now=now, claim=new.claim)
+        values = _values(delivery, new.draft, now)
+        values.update(
+            id=delivery.id,
+            created_at=now,
+            received_at=new.draft.received_at,
+            claims=delivery.claim,
+            owner=None,
+        )
+        if new.claim is not None:
+            values.update(owner=new.claim.owner, due_at=new.claim.until)
+        rows.append(values)
+        written.append(delivery)
+    if rows:
+        connection.execute(insert(deliveries), rows)
+        _write_lines(connection, written)
+        _join_parcels(connection, [(delivery.id, delivery.shipment) for delivery in written])
+    return written
 
 
 def place(connection: Connection, known: Delivery, draft: Draft, *, now: datetime) -> Delivery:
@@ -163,7 +191,7 @@ def place(connection: Connection, known: Delivery, draft: Draft, *, now: datetim
             f"{known.id} has just moved on; what is new about it is decided after that"
         )
     drop_lines(connection, known.id)
-    _write_lines(connection, delivery)
+    _write_lines(connection, [delivery])
     join_parcel(connection, known.id, draft.shipment)
     return delivery
 
@@ -210,18 +238,20 @@ def _values(delivery: Delivery, draft: Draft, now: datetime) -> dict[str, Any]:
     }
 
 
-def _write_lines(connection: Connection, delivery: Delivery) -> None:
-    rows = [
-        {
-            "delivery_id": delivery.id,
-            "line_item_id": line.id,
-            "fulfillment_order_id": delivery.fulfillment_order_id,
-            "position": position,
-            "sku": line.sku,
-            "quantity": line.quantity,
-        }
-        for position, line in enumerate(delivery.lines)
-    ]
+def _write_lines(connection: Connection, written: Iterable[Delivery]) -> None:
+    rows: list[dict[str, Any]] = []
+    for delivery in written:
+        for position, line in enumerate(delivery.lines):
+            rows.append(
+                {
+                    "delivery_id": delivery.id,
+                    "line_item_id": line.id,
+                    "fulfillment_order_id": delivery.fulfillment_order_id,
+                    "position": position,
+                    "sku": line.sku,
+                    "quantity": line.quantity,
+                }
+            )
     if rows:
         connection.execute(insert(delivery_lines), rows)
 
@@ -229,29 +259,44 @@ def _write_lines(connection: Connection, delivery: Delivery) -> None:
 def join_parcel(connection: Connection, delivery_id: str, shipment: Shipment) -> None:
     """Remember that the record of this shipment speaks of a delivery's parcel, and its numbers;
     saying it twice is harmless."""
-    record = record_of_shipment(shipment)
-    row = {
-        "delivery_id": delivery_id,
-        "record_kind": record.kind,
-        "record_id": record.record_id,
-        "record_key": record.key,
-        "order_id": record.order_id,
-        "order_key": record.order_key,
-    }
-    records = insert_on_conflict(connection, delivery_records)
-    newest = {name: records.excluded[name] for name in ("order_id", "order_key")}
-    connection.execute(
-        records.on_conflict_do_update(
-            index_elements=["delivery_id", "record_kind", "record_id"], set_=newest
-        ),
-        row,
-    )
-    keys = sorted(numbers_of(shipment))
-    if keys:
-        numbers = insert_on_conflict(connection, delivery_numbers).on_conflict_do_nothing()
-        connection.execute(
-            numbers, [{"delivery_id": delivery_id, "number_key": key} for key in keys]
+    _join_parcels(connection, [(delivery_id, shipment)])
+
+
+def _join_parcels(connection: Connection, joined: Sequence[tuple[str, Shipment]]) -> None:
+    records: list[dict[str, Any]] = []
+    numbers: list[dict[str, Any]] = []
+    for delivery_id, shipment in joined:
+        record = record_of_shipment(shipment)
+        records.append(
+            {
+                "delivery_id": delivery_id,
+                "record_kind": record.kind,
+                "record_id": record.record_id,
+                "record_key": record.key,
+                "order_id": record.order_id,
+                "order_key": record.order_key,
+            }
         )
+        keys = sorted(numbers_of(shipment))
+        numbers += [{"delivery_id": delivery_id, "number_key": key} for key in keys]
+    dialect = connection.dialect.name
+    connection.execute(_join_record(dialect), records)
+    if numbers:
+        connection.execute(_insert_once(dialect, delivery_numbers), numbers)
+
+
+@cache
+def _join_record(dialect: str) -> Executable:
+    statement = insert_on_conflict(dialect, delivery_records)
+    newest = {name: statement.excluded[name] for name in ("order_id", "order_key")}
+    return statement.on_conflict_do_update(
+        index_elements=["delivery_id", "record_kind", "record_id"], set_=newest
+    )
+
+
+@cache
+def _insert_once(dialect: str, table: Table) -> Executable:
+    return insert_on_conflict(dialect, table).on_conflict_do_nothing()
 
 
 def link_event(connection: Connection, event_id: str, delivery_ids: Collection[str]) -> None:
@@ -262,8 +307,7 @@ def link_event(connection: Connection, event_id: str, delivery_ids: Collection[s
         {"event_id": event_id, "delivery_id": delivery_id}
         for delivery_id in dict.fromkeys(delivery_ids)
     ]
-    linked = insert_on_conflict(connection, event_deliveries).on_conflict_do_nothing()
-    connection.execute(linked, rows)
+    connection.execute(_insert_once(connection.dialect.name, event_deliveries), rows)
 
 
 def claim(
