@@ -231,9 +231,9 @@ def _add_by_sku(
     contents: Contents, items: Sequence[ShipmentItem], lines: Sequence[OrderLine], sku: str | None
 ) -> None:
     """Items that are told by one SKU: a single thing's own, or their bundle's."""
-    found = lines_with_sku(lines, sku)
-    if found:
-        _add(contents, items, found)
+    fitting = lines_with_sku(lines, sku)
+    if fitting:
+        _add(contents, items, fitting)
     elif is_ambiguous_sku(lines, sku):
         for item in items:
             why = f"{item.label} fits more than one SKU of the order, by its spelling"
@@ -367,8 +367,8 @@ def _order_obstacle(record: str, order: FulfillmentOrder, left: Counter[str]) ->
 def _combined(shipment: Shipment, match: Match) -> Held:
     merged = " and ".join(shipment.merged_ids)
     orders = f"ShipStation orders {merged} were merged" if merged else "it holds several orders"
-    known = [item for item in match.items if item not in match.doubtful]
-    also = f"; surely of {match.order.reference}: {_labels(known)}" if known else ""
+    tied = [item for item in match.items if item not in match.doubtful]
+    also = f"; surely of {match.order.reference}: {_labels(tied)}" if tied else ""
     return Held(
         Reason.COMBINED_PARCEL,
         f"{orders}, and nothing says whose these are: {_labels(match.doubtful)}{also}",
@@ -393,19 +393,19 @@ def _extra_obstacle(
             Reason.UNKNOWN_LINE, f"none of these stands on order {order.reference}: {extra}"
         )
     left = _left(order, spent)
-    asked = {line.id for lines in contents.asks for line in lines}
+    touched = {line.id for lines in contents.asks for line in lines}
     ordered = _sum(order.lines)
     untouched = [
         line
         for line in _lines(order)
-        if line.id not in asked and left[line.id] and left[line.id] == ordered[line.id]
+        if line.id not in touched and left[line.id] and left[line.id] == ordered[line.id]
     ]
-    goods = [item for item in contents.extra if item.is_goods]
-    if not goods or not untouched:
+    extra_goods = [item for item in contents.extra if item.is_goods]
+    if not extra_goods or not untouched:
         return None
     return Held(
         Reason.UNKNOWN_LINE,
-        f"{_labels(goods)} stands on no line of order {order.reference}, while nothing of line"
+        f"{_labels(extra_goods)} stands on no line of order {order.reference}, while nothing of line"
         f" {_line_names(untouched)} was shipped yet: is it that line in another form?",
     )
 
@@ -463,10 +463,10 @@ def _repeated(
     )
     posted = next((twin for twin in twins if _is_posted(twin)), None)
     if posted:
-        goods = " and ".join(
+        lines = " and ".join(
             f"{line.quantity} of line {line.id} (SKU {line.sku})" for line in posted.lines
         )
-        detail = f"{now}, but Purple Dot has {goods} with number {posted.tracking_number} already"
+        detail = f"{now}, but Purple Dot has {lines} with number {posted.tracking_number} already"
         return Held(Reason.TRACKING_CHANGED_AFTER_DELIVERY, detail)
     is_whole = shipment.record_kind in _WHOLE_ORDER_KINDS
     if not twins and not (siblings and is_whole):
@@ -544,7 +544,7 @@ def _allocate(asks: Asks, left: Counter[str]) -> tuple[Counter[str] | None, str]
         fits = fits and quantity <= available
         missing = quantity
         for line in lines:
-            taken = min(free[line.id], missing)
-            free[line.id] -= taken
-            missing -= taken
+            units = min(free[line.id], missing)
+            free[line.id] -= units
+            missing -= units
     return (left - free if fits else None), "; ".join(shortages)

@@ -112,10 +112,10 @@ def lines_with_sku(lines: Sequence[OrderLine], sku: str | None) -> tuple[OrderLi
     """The lines of this SKU: as it is written, else however another system spells it (HTML
     entities, composed characters, blanks, dashes), else in another case. A looser spelling counts
     only where one SKU of the order alone can be meant. No SKU never matches no SKU."""
-    for found in _by_spelling(lines, sku):
-        if found:
-            is_one = len({_trimmed(line.sku) for line in found}) == 1
-            return found if is_one else ()
+    for fitting in _by_spelling(lines, sku):
+        if fitting:
+            is_one_sku = len({_trimmed(line.sku) for line in fitting}) == 1
+            return fitting if is_one_sku else ()
     return ()
 
 
@@ -195,13 +195,13 @@ def _findings(
     by_number: list[Finding] = []
     for clue in shipment.clues:
         is_id = clue.kind is ClueKind.ORDER_ID
-        found = tuple(
+        orders = tuple(
             order
             for order in pool
             if (_has_id(order, clue.value) if is_id else _has_reference(order, clue.value, pattern))
         )
-        if found:
-            (by_id if is_id else by_number).append((clue.field, found))
+        if orders:
+            (by_id if is_id else by_number).append((clue.field, orders))
     bound = tuple(order for order in pool if order.id == bound_id and not by_id)
     by_binding: list[Finding] = [("bound", bound)] if bound else []
     return [*by_id, *by_binding, *by_number]
@@ -246,8 +246,8 @@ def _missing_detail(
     detail = f"{lost}, and Purple Dot has no such fulfillment order"
     others = ", ".join(item.label for item in shipment.items if item not in missing)
     if others:
-        found = dict.fromkeys(order for _, orders in findings for order in orders)
-        whose = f" of {_names(found)}" if found else ""
+        named = dict.fromkeys(order for _, orders in findings for order in orders)
+        whose = f" of {_names(named)}" if named else ""
         detail += f"; the parcel also holds {others}{whose}"
     return detail
 
@@ -263,9 +263,9 @@ def _named_items(
     named = [_named(item, pool=pool, findings=findings, pattern=pattern) for item in items]
     by_sales_order: dict[str, set[str]] = {}
     orders = {order.id: order for order in pool}
-    for item, found in zip(items, named, strict=True):
-        if item.sales_order_id and found:
-            by_sales_order.setdefault(item.sales_order_id, set()).add(found[1].id)
+    for item, item_order in zip(items, named, strict=True):
+        if item.sales_order_id and item_order:
+            by_sales_order.setdefault(item.sales_order_id, set()).add(item_order[1].id)
     for place, item in enumerate(items):
         order_ids = by_sales_order.get(item.sales_order_id or "", set())
         if named[place] is None and len(order_ids) == 1:
@@ -336,19 +336,20 @@ def _assign(
 ) -> tuple[Match, ...]:
     """One match for each order that gets items. One that names no order goes where its SKU alone
     is, else to the shipment's own order."""
-    findings = [found for found in (primary, *named) if found]
+    findings = list(filter(None, (primary, *named)))
     rules = {order.id: rule for rule, order in reversed(findings)}
     involved = list(dict.fromkeys(order for _, order in findings))
     if not involved:
         return ()
     shares: dict[str, list[ShipmentItem]] = {order.id: [] for order in involved}
     doubtful: dict[str, list[ShipmentItem]] = {order.id: [] for order in involved}
-    for item, found in zip(shipment.items, named, strict=True):
+    for item, item_order in zip(shipment.items, named, strict=True):
         fitting = _orders_with_sku(involved, item)
-        order = found[1] if found else _order_for(item, fitting, primary, involved)
+        order = item_order[1] if item_order else _order_for(item, fitting, primary, involved)
         shares[order.id].append(item)
         may_be_goods = item.is_goods or bool(item.line_item_id)
-        if found is None and may_be_goods and (shipment.merged_ids or len(fitting) > 1):
+        is_untied = item_order is None and may_be_goods
+        if is_untied and (shipment.merged_ids or len(fitting) > 1):
             doubtful[order.id].append(item)
     return tuple(
         Match(order, rules[order.id], tuple(shares[order.id]), tuple(doubtful[order.id]))

@@ -397,9 +397,9 @@ def _id_in(kind: str, row: object) -> str | None:
     if not isinstance(row, Mapping):
         return None
     names = (to_camel(_ID_FIELDS[kind]), _ID_FIELDS[kind], "shipment_id")
-    found = next((row[name] for name in names if row.get(name)), None)
-    is_id = isinstance(found, str | int) and not isinstance(found, bool)
-    return ascii(str(found))[1:-1][:40] if is_id else None
+    row_id = next((row[name] for name in names if row.get(name)), None)
+    is_id = isinstance(row_id, str | int) and not isinstance(row_id, bool)
+    return ascii(str(row_id))[1:-1][:40] if is_id else None
 
 
 def _made_id(row: object) -> str:

@@ -1,6 +1,8 @@
 """Which order: exact after normalizing, two that fit are refused, and nothing is guessed."""
 
 import re
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -416,3 +418,146 @@ def test_foreign_item_of_a_combined_parcel_without_clues_stays_to_be_left_out() 
         Match(A, "line_item_id", (item(A1), gift)),
         Match(B, "line_item_id", (item(B1),)),
     )
+
+
+# Combined parcels
+
+
+def of_order(sku: str, **names: str) -> ShipmentItem:
+    return ShipmentItem(1, sku=sku, **names)  # type: ignore[arg-type]  # names are of text fields
+
+
+def merged(*clues: Clue, items: tuple[ShipmentItem, ...]) -> Shipment:
+    return replace(parcel(*clues, items=items), merged_ids=("so-1", "so-2"))
+
+
+@pytest.mark.parametrize("reference", ["PD200/1", "#pd200/1", "ACME-PD200/1"])
+def test_item_names_its_order_by_a_reference_in_any_spelling(reference: str) -> None:
+    tee = of_order("SHAWL", order_reference="PD100/1")
+    sock = of_order("SOCK", order_reference=reference)
+
+    assert found(merged(by_number("PD100/1"), items=(tee, sock))) == (
+        Match(A, "shipment_number", (tee,)),
+        Match(B, "item_order_reference", (sock,)),
+    )
+
+
+def test_items_alone_name_the_orders_of_a_parcel_with_a_number_of_the_shops_own() -> None:
+    by_reference = of_order("SHAWL", order_reference="PD100/1")
+    by_uuid = of_order("SOCK", order_id=B.id)
+
+    assert pairs(found(merged(by_number("100482"), items=(by_reference, by_uuid)))) == [
+        ("PD100/1", "item_order_reference"),
+        ("PD200/1", "item_order_id"),
+    ]
+
+
+def test_goods_of_a_merged_parcel_that_name_no_order_are_doubtful() -> None:
+    tied, loose, note = item(A1), of_order("CAP"), ShipmentItem(1)
+
+    [one] = found(merged(by_id(A), items=(tied, loose, note)))  # type: ignore[misc]  # no Unmatched
+
+    assert (one.order, one.items, one.doubtful) == (A, (tied, loose, note), (loose,))
+
+
+def test_same_goods_of_a_parcel_of_one_order_are_not_doubtful() -> None:
+    loose = of_order("CAP")
+
+    assert found(parcel(by_id(A), items=(loose,))) == (Match(A, "external_shipment_id", (loose,)),)
+
+
+def test_item_of_the_same_sales_order_goes_where_its_neighbor_goes() -> None:
+    named = of_order("SHAWL", order_reference="PD200/1", sales_order_id="so-2")
+    beside = of_order("SOCK", sales_order_id="so-2")
+    other = of_order("CAP", sales_order_id="so-1", order_id=A.id)
+
+    assert found(merged(by_id(A), items=(named, beside, other))) == (
+        Match(A, "external_shipment_id", (other,)),
+        Match(B, "item_order_reference", (named, beside)),
+    )
+
+
+def test_sku_that_several_orders_of_the_parcel_have_is_doubtful() -> None:
+    shared_b = an_order(2, "PD200/1", B1, OrderLine(uuid(22), 1, "CAP"))
+    loose = of_order("CAP")
+
+    result = found(parcel(by_id(A), items=(item(A1), item(B1), loose)), A, shared_b)
+
+    assert isinstance(result, tuple)
+    assert [one.doubtful for one in result] == [(loose,), ()]
+
+
+def test_component_goes_where_its_bundle_is_sold() -> None:
+    box = an_order(2, "PD200/1", B1, OrderLine(uuid(22), 1, "BOX"))
+    piece = ShipmentItem(1, sku="CAP", bundle_sku="BOX")
+
+    result = found(parcel(by_id(A), items=(item(A1), item(B1), piece)), A, box)
+
+    assert isinstance(result, tuple)
+    assert [one.items for one in result] == [(item(A1),), (item(B1), piece)]
+
+
+def test_order_that_an_item_names_and_purple_dot_has_not_is_not_found() -> None:
+    tee, lost = item(A1), of_order("CAP", order_reference="PD999/1")
+
+    result = found(parcel(by_id(A), items=(tee, lost)))
+
+    assert refusal(result) is Reason.ORDER_NOT_FOUND
+    assert isinstance(result, Unmatched)
+    assert "1 x CAP names order PD999/1" in result.detail
+    assert "1 x SHAWL of PD100/1" in result.detail
+
+
+def test_id_beside_ids_of_purple_dots_is_one_that_was_not_found() -> None:
+    items = (of_order("SHAWL", order_id=A.id), of_order("SOCK", order_id=uuid(99)))
+
+    assert refusal(found(parcel(items=items))) is Reason.ORDER_NOT_FOUND
+
+
+@pytest.mark.parametrize("named", [{"order_id": uuid(99)}, {"order_reference": "6610002231"}])
+def test_order_of_another_system_on_an_item_says_nothing(named: dict[str, str]) -> None:
+    tee = of_order("SHAWL", **named)
+
+    assert found(parcel(by_id(A), items=(tee,))) == (Match(A, "external_shipment_id", (tee,)),)
+    assert refusal(found(parcel(by_number("100482"), items=(tee,)))) is (
+        Reason.NOT_A_PURPLE_DOT_ORDER
+    )
+
+
+def test_reference_of_an_item_is_wanted_only_where_it_looks_like_purple_dots() -> None:
+    items = (
+        of_order("A", order_reference="#pd7/1"),
+        of_order("B", order_reference="6610002231"),
+    )
+
+    assert wanted(parcel(items=items), pattern=PATTERN).references == {"PD7/1"}
+    assert wanted(parcel(items=items), pattern=None).references == {"PD7/1"}
+
+
+def test_two_references_in_one_field_are_both_wanted_and_never_guessed_between() -> None:
+    both = by_number("PD100/1, PD200/1", "custom_field1")
+
+    assert wanted(parcel(both), pattern=PATTERN).references == {"PD100/1", "PD200/1"}
+    assert refusal(found(parcel(both))) is Reason.AMBIGUOUS_ORDER
+    assert pairs(found(parcel(both, by_id(A)))) == [("PD100/1", "external_shipment_id")]
+
+
+# What ShipStation does not show
+
+
+@pytest.mark.parametrize(
+    ("fields", "reason"),
+    [
+        ({}, Reason.NO_ITEMS),
+        ({"order_number": "100482"}, Reason.NOT_A_PURPLE_DOT_ORDER),
+        ({"record_kind": "v1_shipment"}, Reason.NOT_A_PURPLE_DOT_ORDER),
+        ({"order_is_read": True}, Reason.NOT_A_PURPLE_DOT_ORDER),
+        ({"record_kind": "v1_shipment", "problem": "voided: no boolean"}, Reason.NO_ITEMS),
+    ],
+)
+def test_label_of_an_order_that_was_not_read_is_no_label_of_no_order(
+    fields: dict[str, Any], reason: Reason
+) -> None:
+    shipment = replace(parcel(), **({"order_is_read": False} | fields))
+
+    assert refusal(found(shipment)) is reason
