@@ -7,15 +7,15 @@ unrelated shipment costs nothing more."""
 
 import threading
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 
 import structlog
 
 from bridge.domain.deliveries import Delivery
-from bridge.domain.errors import BridgeError, PayloadError, ThrottledError
+from bridge.domain.errors import BridgeError, ThrottledError
 from bridge.domain.events import COMMITTED, Lane, Record
 from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState, plain_id
 from bridge.domain.tracking_numbers import normalize_tracking
@@ -25,7 +25,7 @@ from bridge.store.sweeps import FoundEvent
 from bridge.vendors.rate_limit import calls_in
 from bridge.vendors.shipstation.client import ShipStation
 from bridge.vendors.shipstation.fetch import Fetcher
-from bridge.vendors.shipstation.lists import AN_HOUR, LISTINGS, Listed, Listing, read
+from bridge.vendors.shipstation.lists import AN_HOUR, LISTINGS, Listed, Listing
 from bridge.vendors.shipstation.shipments import shipment_of
 
 log = structlog.get_logger(__name__)
@@ -39,10 +39,6 @@ _SOURCES = ("v2", "v1", "inline")
 _A_DAY = timedelta(days=1)
 _LONGEST_PAUSE = 60.0
 _PAUSES = 4
-_MAX_OLD_PAGES = 10
-"""Of a list of voids, pages in a row without a late one. It is sorted by what changed, and rows
-change for other reasons too, so that one such page says little."""
-_FAR = datetime.max.replace(tzinfo=UTC)
 
 
 class StoppedError(BridgeError):
@@ -233,10 +229,9 @@ class _Run:
     def _sweep_list(self, client: ShipStation, listing: Listing) -> None:
         since, until = self.tally.since, self.tally.until
         for start, end in _days(since, until):
-            self._patiently(client, listing, listing.asking(listing.created, start, end), start)
+            self._patiently(client, listing, start, end)
         if listing.voided is not None:
-            query = listing.asking(listing.voided, since, until + GRACE)
-            self._patiently(client, listing, query, since, is_voids=True)
+            self._patiently(client, listing, since, until + GRACE, is_voids=True)
 
     def _recall(self) -> None:
         # What a webhook reported was made before it came; the rest is for clocks that disagree.
@@ -252,8 +247,8 @@ class _Run:
         self,
         client: ShipStation,
         listing: Listing,
-        query: str,
         start: datetime,
+        end: datetime,
         *,
         is_voids: bool = False,
     ) -> None:
@@ -261,7 +256,7 @@ class _Run:
         is known."""
         for pauses_left in reversed(range(_PAUSES)):
             try:
-                return self._list(client, listing, query, start, is_voids=is_voids)
+                return self._list(client, listing, start, end, is_voids=is_voids)
             except ThrottledError as exc:
                 asked = _LONGEST_PAUSE if exc.retry_after is None else exc.retry_after
                 seconds = min(asked, _LONGEST_PAUSE)
@@ -272,22 +267,19 @@ class _Run:
         return None
 
     def _list(
-        self, client: ShipStation, listing: Listing, query: str, start: datetime, *, is_voids: bool
+        self,
+        client: ShipStation,
+        listing: Listing,
+        start: datetime,
+        end: datetime,
+        *,
+        is_voids: bool,
     ) -> None:
-        ids: set[str] = set()
-        old_pages = 0
-        oldest = start - AN_HOUR
-        for rows in client.rows(listing.thing, client.url(listing.thing, query)):
+        count = 0
+        for fresh in client.recent(listing, start, end, is_voids=is_voids):
             if self.stopping.is_set():
                 raise StoppedError("the sweep was stopped; the next one goes on")
-            new = [row for row in _read(listing.kind, rows) if row.record.record_id not in ids]
-            fresh = [row for row in new if _since(row, is_voids=is_voids) >= oldest]
-            old_pages = 0 if fresh else old_pages + 1
-            # Nothing new, or all too old: the rest can only be older, in a list that is sorted by
-            # what it is asked for.
-            if not new or old_pages > (_MAX_OLD_PAGES if is_voids else 0):
-                break
-            ids |= {row.record.record_id for row in new}
+            count += len(fresh)
             self._take(
                 client,
                 listing,
@@ -295,7 +287,7 @@ class _Run:
                 is_voids=is_voids,
             )
             name = f"{listing.event_type}{', voids' if is_voids else ''}"
-            self.at.report(f"{name}, since {start:%Y-%m-%d %H:%M}: {len(ids)} looked at")
+            self.at.report(f"{name}, since {start:%Y-%m-%d %H:%M}: {count} looked at")
 
     def _take(self, client: ShipStation, listing: Listing, rows: Rows, *, is_voids: bool) -> None:
         """Feed in what of a page is new to us, and count it, in one transaction."""
@@ -411,21 +403,6 @@ def _stands(delivery: Delivery) -> bool:
     return delivery.status in COMMITTED and delivery.shipment.state is not ShipmentState.VOIDED
 
 
-def _read(kind: str, rows: Iterable[object]) -> Iterator[Listed]:
-    """A row that can't be read must not stop the others."""
-    for row in rows:
-        try:
-            yield read(kind, row)
-        except PayloadError as exc:
-            log.warning("row_unreadable", kind=kind, error=str(exc)[:300])
-
-
-def _since(row: Listed, *, is_voids: bool) -> datetime:
-    """When it was made, or voided; what doesn't say counts as new."""
-    times = [row.created_at, row.voided_at if is_voids else None]
-    return max((time for time in times if time is not None), default=_FAR)
-
-
 def _events(
     client: ShipStation, listing: Listing, why: str, rows: Sequence[Listed | None]
 ) -> Iterator[FoundEvent]:
@@ -434,7 +411,7 @@ def _events(
             (listing.kind, row.record.record_id, parcel_key(shipment_of(row.record)))
             for row in listed
         )
-        yield FoundEvent(why, listing.event_type, client.url(listing.thing, query), about)
+        yield FoundEvent(why, listing.event_type, client.list_url(listing.resource, query), about)
 
 
 def _of_another_kind(connection: Connection, shipment: Shipment) -> list[Delivery]:

@@ -16,6 +16,7 @@ from bridge.operations.sweep import Sweep, look_back
 from bridge.simulator import PurpleDotOrder, World
 from bridge.store import retention, sweeps
 from bridge.store.engine.database import Database
+from bridge.vendors.shipstation.client import ShipStationV2
 from tests.support.fakes import Clock
 from tests.support.rows import rows
 from tests.support.virtual_bridge import Json, VirtualBridge
@@ -393,14 +394,15 @@ def test_every_page_is_read_though_labels_are_bought_meanwhile(
     for _ in range(210):
         _label(world)
         bridge.clock.advance(1)
-    read_page = type(bridge.fetcher.v2).rows
+    read_pages = ShipStationV2.pages
 
-    def busy(self: Any, thing: str, url: str) -> Iterator[Any]:
-        for page in read_page(self, thing, url):
+    def busy(self: Any, resource: str, url: str, **bounds: Any) -> Iterator[Any]:
+        for page in read_pages(self, resource, url, **bounds):
             yield page
             _label(world)
 
-    monkeypatch.setattr(type(bridge.fetcher.v2), "rows", busy)
+    monkeypatch.setattr(ShipStationV2, "pages", busy)
+    monkeypatch.setattr(ShipStationV2, "page_size", ("page_size", "100"))
 
     assert sweep(bridge)["LABEL_CREATED_V2"] == {"missed": 210}
 
@@ -421,11 +423,13 @@ def test_filter_that_is_not_heeded_does_not_dig_up_what_is_old(
         _label(world)
     bridge.clock.advance(10 * 24 * 3600)
     _label(world)
-    read_page = type(bridge.fetcher.v2).rows
-    unfiltered = lambda self, thing, url: read_page(  # noqa: E731  # one line, as what it stands in for
-        self, thing, re.sub(r"created\w*_start=[^&]*&", "", url)
-    )
-    monkeypatch.setattr(type(bridge.fetcher.v2), "rows", unfiltered)
+    read_pages = ShipStationV2.pages
+
+    def unfiltered(self: Any, resource: str, url: str, **bounds: Any) -> Iterator[Any]:
+        url = re.sub(r"created\w*_start=[^&]*&", "", url)
+        return read_pages(self, resource, url, **bounds)
+
+    monkeypatch.setattr(ShipStationV2, "pages", unfiltered)
 
     assert sweep(bridge) == {"LABEL_CREATED_V2": {"missed": 1}}
 

@@ -56,7 +56,7 @@ def read_rows(
     rows: dict[str, list[Record]] = {}
     batches = {pointer.url: pointer for pointer in pointers if _batch_of(pointer.url)}
     if len(batches) >= BULK_FROM:
-        listing = _Listing(client, "LABEL_CREATED_V2", list(batches.values()), now)
+        listing = _Listing(client, "label", list(batches.values()), now)
         by_batch = listing.whole_batches()
         for url in batches:
             batch = _batch_of(url)
@@ -64,7 +64,7 @@ def read_rows(
                 rows[url] = by_batch[batch]
     single = {pointer.url: pointer for pointer in pointers if _fulfillment_of(pointer.url)}
     if len(single) >= BULK_FROM:
-        listing = _Listing(client, "FULFILLMENT_SHIPPED_V2", list(single.values()), now)
+        listing = _Listing(client, "fulfillment", list(single.values()), now)
         for url in single:
             listed = listing.rows.get(_fulfillment_of(url) or "")
             if listed is not None:
@@ -81,9 +81,9 @@ def read_orders(
     if len(wanted) < BULK_FROM:
         return orders
     missing = set(wanted)
-    url = client.url(client.order, lists.v2_modified_since(since - _LOOKBACK))
+    url = client.list_url(client.order, lists.v2_modified_since(since - _LOOKBACK))
     most_pages = max(1, len(wanted) // _ORDERS_A_PAGE)
-    for number, page in enumerate(client.rows(client.order, url), start=1):
+    for number, page in enumerate(client.pages(client.order, url), start=1):
         for raw in page:
             record = _readable(client.order, raw)
             if record is not None and record.record_id in missing:
@@ -100,21 +100,21 @@ class _Listing:
     def __init__(
         self,
         client: ShipStationV2,
-        event_type: str,
+        resource: str,
         pointers: Sequence[Pointer],
         now: datetime,
     ) -> None:
-        listing = lists.LISTING_OF[event_type]
+        listing = lists.LISTS["v2", resource]
         start = min(pointer.received_at for pointer in pointers) - _LOOKBACK
-        query = listing.asking(listing.created, start, now + _CLOCKS_DIFFER)
+        query = listing.query(start, now + _CLOCKS_DIFFER)
         most_pages = max(2, len(pointers) // _WEBHOOKS_A_PAGE)
         self.rows: dict[str, lists.Listed] = {}
         self._torn: set[str | None] = set()
         self._is_newest_first = True
         self._oldest: datetime | None = None
         self.whole_since: datetime | None = start
-        url = client.url(listing.thing, query)
-        for number, page in enumerate(client.rows(listing.thing, url), start=1):
+        url = client.list_url(listing.resource, query)
+        for number, page in enumerate(client.pages(listing.resource, url), start=1):
             for raw in page:
                 self._note(listing.kind, raw)
             if self._oldest is not None and self._oldest < start and self._is_newest_first:

@@ -76,7 +76,7 @@ class Fetcher:
         client = self._client(version)
         rows = preloaded.rows.get(resource_url)
         if rows is None:
-            rows = client.every(thing, resource_url)
+            rows = client.all_rows(thing, resource_url)
         if thing == client.order:
             return [*rows, *_parcels_of(client, rows)]
         batch_ids = parse_qs(split.query).get("batch_id", [])
@@ -90,7 +90,7 @@ class Fetcher:
         if version not in SETTINGS:
             return None
         with suppress(NotFoundError):
-            return self._client(version).one(thing, record_id)
+            return self._client(version).get(thing, record_id)
         return None
 
     def again(self, kind: str, record_id: str) -> list[Record]:
@@ -104,7 +104,7 @@ class Fetcher:
 
     def v2_shipment(self, shipment_id: str) -> Record:
         """The V2 shipment that an inline row names; NotFoundError."""
-        return self._client("v2").one("shipment", shipment_id)
+        return self._client("v2").get("shipment", shipment_id)
 
     def _client(self, version: str) -> ShipStation:
         client = self.v2 if version == "v2" else self.v1
@@ -128,12 +128,12 @@ class Fetcher:
         ids = list(dict.fromkeys(self._order_ids(client, rows)))
         orders = {order_id: known[order_id] for order_id in ids if order_id in known}
         if len(ids) - len(orders) > 1 and len(batch_ids) == 1:
-            listed = client.every(client.order, {"batch_id": batch_ids[0]}, wanted=ids)
+            listed = client.all_rows(client.order, {"batch_id": batch_ids[0]}, ids=ids)
             orders |= {record.record_id: record for record in listed}
         for order_id in ids:
             if order_id not in orders:
                 with suppress(NotFoundError):
-                    orders[order_id] = client.one(client.order, order_id)
+                    orders[order_id] = client.get(client.order, order_id)
         return [orders[order_id] for order_id in ids if order_id in orders]
 
     def _order_ids(self, client: ShipStation, rows: Iterable[Record]) -> Iterable[str]:
@@ -180,5 +180,5 @@ def _parcels_of(client: ShipStation, orders: Iterable[Record]) -> list[Record]:
     parcels: list[Record] = []
     for order in orders:
         for thing in client.parcels:
-            parcels += client.every(thing, {client.order_id: order.record_id})
+            parcels += client.all_rows(thing, {client.order_id: order.record_id})
     return parcels

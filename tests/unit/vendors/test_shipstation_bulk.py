@@ -18,13 +18,13 @@ class Lists:
     order, order_id = "shipment", "shipment_id"
 
     def __init__(self, *pages: list[Any]) -> None:
-        self.pages, self.read = pages, 0
+        self.served, self.read = pages, 0
 
-    def url(self, thing: str, query: str) -> str:
+    def list_url(self, thing: str, query: str) -> str:
         return f"{HOST}/v2/{thing}s?{query}"
 
-    def rows(self, *_asked: str) -> Iterator[tuple[Any, ...]]:
-        for page in self.pages:
+    def pages(self, *_asked: str) -> Iterator[tuple[Any, ...]]:
+        for page in self.served:
             self.read += 1
             yield tuple(page)
 

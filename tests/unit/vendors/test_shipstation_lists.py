@@ -137,7 +137,7 @@ def test_run_of_v1_rows_is_one_stretch_and_what_lies_between_ends_it() -> None:
 
 @pytest.mark.parametrize("one", LISTINGS, ids=lambda one: one.event_type)
 def test_newest_come_first_so_that_what_is_added_hides_nothing(one: Listing) -> None:
-    asked = parse_qs(one.asking(one.created, SPRING, AUTUMN))
+    asked = parse_qs(one.query(SPRING, AUTUMN))
 
     assert [
         value for name, value in asked.items() if name.lower().replace("_", "") == "sortdir"
