@@ -16,16 +16,17 @@ _RULES = {
     "bound": "an earlier parcel of the same ShipStation order went there",
     "line_item_id": "the items carry ids of its lines",
     "item_order_id": "the items carry its id",
+    "item_order_reference": "the items carry its number",
 }
 """Why an order was chosen. Every other rule is named after the ShipStation field that names the
 order."""
 
 _ENDS = {
     "received": "It is still work: {waits}",
-    "processed": "It was worked off.",
+    "processed": "It was processed.",
     "ignored": "Nothing was to be done.",
-    "dead": "It was given up.",
-    "rejected": "It was refused at the door and never was work.",
+    "dead": "It failed.",
+    "rejected": "It was refused when it came in and never was work.",
 }
 
 
@@ -45,56 +46,62 @@ def rule_in_words(rule: str | None) -> str:
 
 
 def _event(story: Story) -> Iterator[str]:
-    known = EVENT_TYPES.get(story["event_type"])
-    meaning = known.meaning if known else "a type that tells nothing of shipped goods"
-    came = (
-        "was found by the sweep, not told by a webhook"
-        if story.get("source") == "sweep"
-        else "came in"
-    )
-    yield f"{_when(story['received_at'])} {story['event_type']} {came}: {meaning}"
-    for one in story["replays"]:
-        if one["replay_event_id"] == story["id"]:
-            yield f"It is a replay of {one['event_id']}, in run {one['run_id']}."
-        else:
-            yield f"It was replayed as {one['replay_event_id'] or 'an event that has not begun yet'}, in run {one['run_id']}."
+    yield _arrival(story)
+    for replay in story["replays"]:
+        yield _replay(replay, story["id"])
     if story["duplicates"]:
-        yield f"The same notification came {story['duplicates']} more time(s) while it waited, and was counted on it."
+        yield (
+            f"The same notification came {story['duplicates']} more time(s) while it waited, and"
+            " was counted on it."
+        )
     if story["resource_url"]:
         yield f"It points at {story['resource_url']}."
     if story["records"]:
         kinds = Counter(record["kind"] for record in story["records"])
-        told = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
-        yield f"{_when(story['records'][0]['fetched_at'])} there stood {told}."
+        fetched = ", ".join(f"{count} {kind}" for kind, count in kinds.items())
+        yield f"{_when(story['records'][0]['fetched_at'])} {fetched} was fetched there."
     yield from _redacted(story, "Its body, headers and what was fetched for it")
     for decision in story["decisions"]:
         yield from _decision(decision)
-    waits = f"tried {story['attempts']} time(s), next at {_when(story['next_attempt_at'])} {story['detail'] or ''}".strip()
-    yield _ENDS[story["status"]].format(waits=waits)
-    yield from _meaning(story, detail=story["status"] in ("dead", "rejected"))
+    yield _ENDS[story["status"]].format(waits=_waits(story))
+    yield from _meaning(story, with_detail=story["status"] in ("dead", "rejected"))
     for delivery in story["delivery_stories"]:
         yield from ("", *explain_delivery(delivery))
 
 
+def _arrival(story: Story) -> str:
+    event_type = EVENT_TYPES.get(story["event_type"])
+    meaning = event_type.meaning if event_type else "a type that says nothing of shipped goods"
+    arrived = "came in"
+    if story.get("source") == "sweep":
+        arrived = "was found by the sweep, and no webhook reported it"
+    return f"{_when(story['received_at'])} {story['event_type']} {arrived}: {meaning}"
+
+
+def _replay(replay: Story, event_id: str) -> str:
+    if replay["replay_event_id"] == event_id:
+        return f"It is a replay of {replay['event_id']}, in {replay['run_id']}."
+    return f"It was replayed as {replay['replay_event_id']}, in {replay['run_id']}."
+
+
+def _waits(story: Story) -> str:
+    next_at = _when(story["next_attempt_at"])
+    return f"tried {story['attempts']} time(s), next at {next_at} {story['detail'] or ''}".strip()
+
+
 def _decision(decision: Story) -> Iterator[str]:
     name = f"{decision['record_kind']} {decision['record_id']}"
-    order = (
-        f"order {decision['order_number']}"
-        if decision["order_number"]
-        else "an order without number"
-    )
-    number = (
-        f"tracking {decision['tracking_number']}"
-        if decision["tracking_number"]
-        else "no tracking number"
-    )
-    outcome = (
-        f"delivery {decision['delivery_id']}"
-        if decision["verdict"] == "delivery"
-        else decision["verdict"]
-    )
-    why = f" because {decision['reason']}" if decision["reason"] else ""
-    yield f"{name} ({order}, {number}): {outcome}{why}."
+    order = "an order without number"
+    if decision["order_number"]:
+        order = f"order {decision['order_number']}"
+    number = "no tracking number"
+    if decision["tracking_number"]:
+        number = f"tracking {decision['tracking_number']}"
+    outcome = decision["verdict"]
+    if outcome == "delivery":
+        outcome = f"delivery {decision['delivery_id']}"
+    because = f" because {decision['reason']}" if decision["reason"] else ""
+    yield f"{name} ({order}, {number}): {outcome}{because}."
     if decision["detail"]:
         yield f"  {decision['detail']}."
     if not decision["delivery_id"]:  # Else the delivery's own story says it.
@@ -107,24 +114,39 @@ def _delivery(story: Story) -> Iterator[str]:
     record = f"{story['shipment']['record_kind']} {story['shipstation_record_id']}"
     yield f"{_when(story['created_at'])} delivery {story['id']} was made from {record}."
     if story["reference"]:
-        yield f"It belongs to Purple Dot's {story['reference']}, because {rule_in_words(story['rule'])}."
+        why = rule_in_words(story["rule"])
+        yield f"It belongs to Purple Dot's {story['reference']}, because {why}."
     if story["line_items"]:
-        lines = ", ".join(
-            f"{line['quantity']} × {line['sku'] or line['id']}" for line in story["line_items"]
-        )
-        notified = (
-            "the shopper is notified" if story["notify_customer"] else "the shopper is not notified"
-        )
-        carrier = story["tracking_company"] or "an unnamed carrier"
-        yield f"It tells of {lines}, sent with {carrier} as {story['tracking_number']}; {notified}."
+        yield _fulfillment(story)
     yield from _contents(story.get("contents") or [])
     for attempt in story["attempt_history"]:
-        said = f": {attempt['detail']}" if attempt["detail"] else ""
-        yield f"{_when(attempt['finished_at'])} attempt {attempt['number']} ({attempt['trigger']}) led to {attempt['outcome']}{said}."
+        yield _attempt(attempt)
     yield from _redacted(story, "What each attempt sent, and what was answered,")
     due = f", next look at {_when(story['next_attempt_at'])}" if story["next_attempt_at"] else ""
-    yield f"It stands as {story['status']}{due}."
-    yield from _meaning(story, detail=True)
+    yield f"It is {story['status']}{due}."
+    before = story.get("resolved_from")
+    if before:
+        was = f"{before['status']} {before['reason'] or ''}".rstrip()
+        yield f"It was {was} until a person closed it; `bridge reopen` undoes that."
+    yield from _meaning(story, with_detail=True)
+
+
+def _fulfillment(story: Story) -> str:
+    items = [f"{line['quantity']} × {line['sku'] or line['id']}" for line in story["line_items"]]
+    carrier = story["tracking_company"] or "an unnamed carrier"
+    notified = "notified" if story["notify_customer"] else "not notified"
+    return (
+        f"It holds {', '.join(items)}, sent with {carrier} as {story['tracking_number']}; the"
+        f" shopper is {notified}."
+    )
+
+
+def _attempt(attempt: Story) -> str:
+    detail = f": {attempt['detail']}" if attempt["detail"] else ""
+    return (
+        f"{_when(attempt['finished_at'])} attempt {attempt['number']} ({attempt['trigger']}) led to"
+        f" {attempt['outcome']}{detail}."
+    )
 
 
 _FATES = {
@@ -147,18 +169,21 @@ def _contents(items: Sequence[Story]) -> Iterator[str]:
 
 def _redacted(story: Story, what: str) -> Iterator[str]:
     if story.get("redacted_at"):
-        yield f"{_when(story['redacted_at'])} {what} had been kept for as long as BRIDGE_RETENTION_DAYS says, and was redacted."
+        yield (
+            f"{_when(story['redacted_at'])} {what} had been kept for as long as"
+            " BRIDGE_RETENTION_DAYS says, and was redacted."
+        )
 
 
-def _meaning(story: Story, *, detail: bool) -> Iterator[str]:
+def _meaning(story: Story, *, with_detail: bool) -> Iterator[str]:
     if not story["reason"]:
         return
     meaning = MEANINGS[Reason(story["reason"])]
-    yield f"Reason {story['reason']}: {meaning.sentence}"
-    if detail and story.get("detail"):
+    yield f"{meaning.title} ({story['reason']}): {meaning.sentence}"
+    if with_detail and story.get("detail"):
         yield f"  {story['detail']}"
     yield f"What to do: {meaning.shell_step}"
 
 
-def _when(moment: datetime | None) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S UTC") if moment else "never"
+def _when(time: datetime | None) -> str:
+    return time.strftime("%Y-%m-%d %H:%M:%S UTC") if time else "never"

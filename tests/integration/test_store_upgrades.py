@@ -363,8 +363,7 @@ def test_database_of_the_first_version_is_understood_by_the_newest_software(
         {"id": LINE, "quantity": 2}
     ]
     assert any(
-        "It tells of 2 × ALDER-TEE-S, sent with UPS" in sentence
-        for sentence in explain_event(story)
+        "It holds 2 × ALDER-TEE-S, sent with UPS" in sentence for sentence in explain_event(story)
     )
 
 

@@ -81,7 +81,7 @@ def test_event_says_when_it_came_what_it_means_and_where_it_points(name: str) ->
 
     assert sentences[0] == f"{AT_NOON} {name} came in: {EVENT_TYPES[name].meaning}"
     assert sentences[1] == "It points at https://ssapi.shipstation.com/shipments?batchId=7."
-    assert sentences[-1] == "It was worked off."
+    assert sentences[-1] == "It was processed."
 
 
 def test_event_of_a_type_that_is_not_handled_says_why_nothing_happened() -> None:
@@ -95,9 +95,9 @@ def test_event_of_a_type_that_is_not_handled_says_why_nothing_happened() -> None
 
     meaning = MEANINGS[Reason.EVENT_TYPE_NOT_HANDLED]
     assert sentences == [
-        f"{AT_NOON} TRACK came in: a type that tells nothing of shipped goods",
+        f"{AT_NOON} TRACK came in: a type that says nothing of shipped goods",
         "Nothing was to be done.",
-        f"Reason event_type_not_handled: {meaning.sentence}",
+        f"{meaning.title} (event_type_not_handled): {meaning.sentence}",
         f"What to do: {meaning.shell_step}",
     ]
 
@@ -115,7 +115,7 @@ def test_what_was_fetched_is_counted_by_kind() -> None:
         {"kind": kind, "fetched_at": LATER} for kind in ("v2_label", "v2_shipment", "v2_label")
     ]
 
-    assert f"{AT_LATER} there stood 2 v2_label, 1 v2_shipment." in an_event(records=records)
+    assert f"{AT_LATER} 2 v2_label, 1 v2_shipment was fetched there." in an_event(records=records)
 
 
 def test_event_that_is_still_work_says_how_often_it_was_tried_and_when_it_is_next() -> None:
@@ -144,7 +144,7 @@ def test_event_that_failed_says_why_in_the_words_of_the_error(status: str, reaso
     sentences = an_event(status=status, reason=reason.value, detail="labels: answered 503")
 
     assert sentences[-3:] == [
-        f"Reason {reason}: {MEANINGS[reason].sentence}",
+        f"{MEANINGS[reason].title} ({reason}): {MEANINGS[reason].sentence}",
         "  labels: answered 503",
         f"What to do: {MEANINGS[reason].shell_step}",
     ]
@@ -198,8 +198,8 @@ def test_delivery_says_what_it_was_made_from_and_what_it_tells() -> None:
     assert a_delivery() == [
         f"{AT_NOON} delivery dlv_1 was made from v2_label se-520000001.",
         "It belongs to Purple Dot's #PD800/1, because shipment_number in ShipStation names it.",
-        "It tells of 2 × TEE, 1 × line-2, sent with UPS as 1Z1; the shopper is not notified.",
-        "It stands as delivered.",
+        "It holds 2 × TEE, 1 × line-2, sent with UPS as 1Z1; the shopper is not notified.",
+        "It is delivered.",
     ]
 
 
@@ -221,7 +221,7 @@ def test_shopper_who_is_told_and_carrier_without_a_name_are_told() -> None:
     [sentence] = [
         told
         for told in a_delivery(notify_customer=True, tracking_company=None)
-        if told.startswith("It tells of")
+        if told.startswith("It holds")
     ]
 
     assert sentence.endswith("sent with an unnamed carrier as 1Z1; the shopper is notified.")
@@ -265,8 +265,8 @@ def test_delivery_whose_order_is_looked_for_says_only_what_is_known() -> None:
 
     meaning = MEANINGS[Reason.ORDER_NOT_FOUND]
     assert sentences[1:] == [
-        f"It stands as retrying, next look at {AT_LATER}.",
-        f"Reason order_not_found: {meaning.sentence}",
+        f"It is retrying, next look at {AT_LATER}.",
+        f"{meaning.title} (order_not_found): {meaning.sentence}",
         "  shipment_number PD800/1 looks like Purple Dot's",
         f"What to do: {meaning.shell_step}",
     ]
@@ -280,6 +280,6 @@ def test_every_exception_is_explained_with_its_next_step(reason: Reason) -> None
     sentences = a_delivery(status=MEANINGS[reason].verdict, reason=reason.value)
 
     assert sentences[-2:] == [
-        f"Reason {reason}: {MEANINGS[reason].sentence}",
+        f"{MEANINGS[reason].title} ({reason}): {MEANINGS[reason].sentence}",
         f"What to do: {MEANINGS[reason].shell_step}",
     ]
