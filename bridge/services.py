@@ -257,7 +257,7 @@ class Services:
     def _periodic_tasks(self) -> list[PeriodicTask]:
         keep = timedelta(days=self.settings.retention_days)
         forget = partial(retention.forget, self.database, keep)
-        check = self.subscription_check.do
+        check = self.subscription_check.run
         tasks = [
             PeriodicTask("retention", _RETENTION_EVERY, forget),
             PeriodicTask(subscriptions.CHECK, subscriptions.CHECK_EVERY, check),

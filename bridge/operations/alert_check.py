@@ -112,18 +112,18 @@ class AlertCheck:
         name = f"{shared_state.NOTIFIED}{_hash(url)}"
         with self.database.read() as connection:
             stored = shared_state.get(connection, name)
-        known = {Key(*key) for key in stored[0]} if stored else set()
-        was_told_of_failure = {_DATABASE} if _hash(url) in self._know_of_failure else set()
-        message = alerts.changes(known | was_told_of_failure, standing, console=console)
+        sent = {Key(*key) for key in stored[0]} if stored else set()
+        failure = {_DATABASE} if _hash(url) in self._know_of_failure else set()
+        message = alerts.changes(sent | failure, standing, console=console)
         if message is not None and not self._send(url, message):
             return
-        now_known = known & {problem.key for problem in standing}
+        still_standing = sent & {problem.key for problem in standing}
         if message is not None:
-            now_known = set(message.known)
-        if now_known != known:
+            still_standing = set(message.keys)
+        if still_standing != sent:
             with self.database.begin() as connection:
                 now = self.database.now(connection)
-                shared_state.put(connection, name, sorted(now_known), now=now)
+                shared_state.put(connection, name, sorted(still_standing), now=now)
         self._know_of_failure.discard(_hash(url))
 
     def _send(self, url: SecretStr, message: alerts.Message) -> bool:

@@ -223,23 +223,23 @@ def _clock(time: datetime | None) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """For one alert URL. `known` is what it knows once this has arrived."""
+    """For one alert URL. `keys` are the problems that it knows once this has arrived."""
 
     title: str
     body: str
-    known: frozenset[Key] = field(default_factory=frozenset)
+    keys: frozenset[Key] = field(default_factory=frozenset)
 
 
 def changes(
-    known: Collection[Key], standing: Sequence[Problem], *, console: str | None
+    sent: Collection[Key], standing: Sequence[Problem], *, console: str | None
 ) -> Message | None:
-    """What to send to a URL that knows of so much; None when nothing changed. `console` is the
+    """What to send to a URL that was sent so much already; None when nothing changed. `console` is the
     console's address, if there is one."""
     groups_standing = {(problem.key.kind, problem.key.about) for problem in standing}
-    over = sorted({(key.kind, key.about) for key in known} - groups_standing)
+    over = sorted({(key.kind, key.about) for key in sent} - groups_standing)
     begun: dict[tuple[str, str], list[Problem]] = {}
     for problem in standing:
-        if problem.key not in known:
+        if problem.key not in sent:
             begun.setdefault((problem.key.kind, problem.key.about), []).append(problem)
     if not begun and not over:
         return None

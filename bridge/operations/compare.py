@@ -1,5 +1,5 @@
-"""COMPARED, by units: what left ShipStation and Purple Dot was never sent; what Purple Dot has and we
-never sent; what waits there for long. Reads both sides, and writes only what it found."""
+"""COMPARED, by units: what left ShipStation and Purple Dot was never sent; what Purple Dot has and
+we never sent; what waits there for long. Reads both sides, and writes only what it found."""
 
 import re
 from collections import Counter

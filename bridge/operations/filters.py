@@ -27,43 +27,47 @@ def read_filter(line: str, *, statuses: Collection[str], now: datetime) -> Query
     """The query that a line means: words with a qualifier, and at most one without, which is
     searched for. `statuses` are those of what is listed. RefusedError says which word is wrong, and
     what would be right."""
-    given: dict[str, Any] = {"scan_since": now - _SCANNED}
+    fields: dict[str, Any] = {"scan_since": now - _SCANNED}
     for word in line.split():
         name, colon, value = word.partition(":")
-        field = QUALIFIERS.get(name.lower()) if colon else "search"
-        if not value and colon:
+        if colon and not value:
             raise RefusedError(
                 f"{word} says nothing; write it like {name}:…, without a space after the colon"
             )
-        if name.lower() in ("since", "until") and colon:
-            given |= _moment(name.lower(), value, now)
-        elif field is None:
-            raise RefusedError(
-                f"{name}: is no qualifier; there are {', '.join([*QUALIFIERS, 'since', 'until'])}"
-            )
-        elif field in given:
+        if colon and name.lower() in ("since", "until"):
+            fields |= _time_field(name.lower(), value, now)
+            continue
+        field = QUALIFIERS.get(name.lower()) if colon else "search"
+        if field is None:
+            qualifiers = ", ".join([*QUALIFIERS, "since", "until"])
+            raise RefusedError(f"{name}: is no qualifier; there are {qualifiers}")
+        if field in fields:
             raise RefusedError(
                 f"{word} comes beside another one; only one of each can be looked for"
             )
-        else:
-            given[field] = _known(field, value if colon else word, statuses)
-    return Query(**given)
+        fields[field] = _value(field, value if colon else word, statuses)
+    return Query(**fields)
 
 
-def _moment(name: str, value: str, now: datetime) -> dict[str, datetime]:
+def _time_field(name: str, text: str, now: datetime) -> dict[str, datetime]:
     try:
-        moment = read_timestamp(value, now=now)
+        time = read_timestamp(text, now=now)
     except ValueError as exc:
         raise RefusedError(f"{name}:{exc}") from exc
-    return {name: moment, "scan_since": moment} if name == "since" else {name: moment}
+    if name == "since":
+        return {"since": time, "scan_since": time}
+    return {name: time}
 
 
-def _known(field: str, value: str, statuses: Collection[str]) -> str:
-    closed: dict[str, Collection[str]] = {
+def _value(field: str, text: str, statuses: Collection[str]) -> str:
+    closed_sets: dict[str, Collection[str]] = {
         "status": [str(status) for status in statuses],
         "reason": [str(reason) for reason in Reason],
     }
-    known = closed.get(field)
-    if known is not None and value.lower() not in known:
-        raise RefusedError(f"{value} is no {field} here; there are {', '.join(known)}")
-    return value.lower() if known is not None else value.upper() if field == "event_type" else value
+    if field in closed_sets:
+        value = text.lower()
+        if value not in closed_sets[field]:
+            allowed = ", ".join(closed_sets[field])
+            raise RefusedError(f"{text} is no {field} here; there are {allowed}")
+        return value
+    return text.upper() if field == "event_type" else text

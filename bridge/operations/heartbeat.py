@@ -1,5 +1,5 @@
-"""WATCHED FROM OUTSIDE: while the bridge is ready, a URL elsewhere is asked for each minute. Whoever
-is behind it raises the alarm when that stops, even when this machine is gone."""
+"""WATCHED FROM OUTSIDE: while the bridge is ready, a URL elsewhere is asked for each minute. Who is
+behind it raises the alarm when that stops, even when this machine is gone."""
 
 import urllib.request
 from collections.abc import Callable, Mapping

@@ -35,71 +35,77 @@ WRONG = {
     "create": "is not subscribed",
     "update": "is subscribed, but switched off or with a token that we no longer take",
 }
-NEXT = "ShipStation V2 takes one URL for each event. If that is an old address of this bridge: bridge webhooks remove URL; else: --api v1"
+NEXT = (
+    "ShipStation V2 takes one URL for each event. If that is an old address of this bridge: bridge"
+    " webhooks remove URL; else: --api v1"
+)
 
 
 def ensure(
-    every: Sequence[Subscriptions],
+    apis: Sequence[Subscriptions],
     *,
     address: str,
     token: str,
     store: str | None,
     dry_run: bool = False,
 ) -> Iterator[dict[str, Any]]:
-    """Bring each API's subscriptions to `address` with `token`; a row for each event, told with its
+    """Bring each API's subscriptions to `address` with `token`; a row for each event, with its
     secrets masked."""
-    for one in every:
+    for api in apis:
         try:
-            steps = plan(one.api, one.all(), address=address, tokens=[token], store=store)
+            steps = plan(api.api, api.all(), address=address, tokens=[token], store=store)
         except BridgeError as exc:
-            yield told(one.api, "every event", "failed", str(exc))
+            yield outcome_row(api.api, "every event", "failed", str(exc))
             continue
         for step in steps:
             try:
                 if not dry_run:
-                    _take(step, one, address, token, store)
-                outcome = (
-                    f"would be {DONE[step.verb]}"
-                    if dry_run and step.verb in ("create", "update", "delete")
-                    else DONE[step.verb]
-                )
-                at = (
-                    masked(step.subscription.url)
-                    if step.subscription and step.verb in ("blocked", "delete")
-                    else address
-                )
-                yield told(one.api, step.event, outcome, at)
+                    _take(step, api, address, token, store)
+                yield _done_row(api.api, step, address, dry_run=dry_run)
             except BridgeError as exc:
-                yield told(one.api, step.event, "failed", str(exc))
+                yield outcome_row(api.api, step.event, "failed", str(exc))
 
 
-def _take(step: Step, one: Subscriptions, address: str, token: str, store: str | None) -> None:
+def _done_row(api: str, step: Step, address: str, *, dry_run: bool) -> dict[str, Any]:
+    outcome = DONE[step.verb]
+    if dry_run and step.verb in ("create", "update", "delete"):
+        outcome = f"would be {outcome}"
+    detail = address
+    if step.subscription and step.verb in ("blocked", "delete"):
+        detail = masked(step.subscription.url)
+    return outcome_row(api, step.event, outcome, detail)
+
+
+def _take(step: Step, api: Subscriptions, address: str, token: str, store: str | None) -> None:
     if step.verb == "create":
-        one.create(step.event, address, token, store)
+        api.create(step.event, address, token, store)
     elif step.subscription and step.verb == "update":
-        one.update(step.subscription, address, token)
+        api.update(step.subscription, address, token)
     elif step.subscription and step.verb == "delete":
-        one.delete(step.subscription)
+        api.delete(step.subscription)
 
 
-def remove(every: Sequence[Subscriptions], *, address: str) -> Iterator[dict[str, Any]]:
+def remove(apis: Sequence[Subscriptions], *, address: str) -> Iterator[dict[str, Any]]:
     """Take away what is ours, of whatever event, and nothing else."""
-    for one in every:
+    for api in apis:
         try:
-            for subscription in [there for there in one.all() if is_ours(there.url, address)]:
-                one.delete(subscription)
-                yield told(one.api, subscription.event, "removed", masked(subscription.url))
+            ours = [each for each in api.all() if is_ours(each.url, address)]
+            for subscription in ours:
+                api.delete(subscription)
+                detail = masked(subscription.url)
+                yield outcome_row(api.api, subscription.event, "removed", detail)
         except BridgeError as exc:
-            yield told(one.api, "every event", "failed", str(exc))
+            yield outcome_row(api.api, "every event", "failed", str(exc))
 
 
-def told(api: str, event: str, outcome: str, detail: str) -> dict[str, Any]:
+def outcome_row(api: str, event: str, outcome: str, detail: str) -> dict[str, Any]:
+    """What became of one event's subscription, as it is shown."""
     return {"api": api, "event": event, "outcome": outcome, "detail": detail}
 
 
 def problems(
     api: str,
-    there: Sequence[Subscription],
+    existing: Sequence[Subscription],
     *,
     address: str,
     tokens: Sequence[str],
@@ -107,55 +113,52 @@ def problems(
 ) -> Iterator[str]:
     """What is wrong with an API's subscriptions, a sentence each. A token in a header that V2
     doesn't show is let pass."""
-    for step in plan(
-        api, there, address=address, tokens=[*tokens, *([None] if api == "v2" else [])], store=store
-    ):
+    accepted = [*tokens, *([None] if api == "v2" else [])]
+    for step in plan(api, existing, address=address, tokens=accepted, store=store):
+        name = f"ShipStation {api.upper()} {step.event}"
         if step.verb == "blocked" and step.subscription:
-            yield f"ShipStation {api.upper()} {step.event} goes to {masked(step.subscription.url)}, not to us"
+            yield f"{name} goes to {masked(step.subscription.url)}, not to us"
         elif step.verb in WRONG:
-            yield f"ShipStation {api.upper()} {step.event} {WRONG[step.verb]}"
+            yield f"{name} {WRONG[step.verb]}"
 
 
 @dataclass(frozen=True, slots=True)
 class SubscriptionCheck:
-    """The worker's chore: what `bridge webhooks ensure` left is compared with what is there, and
-    noted for the doctor and the alerts."""
+    """The worker's daily task: what `bridge webhooks ensure` left is compared with what is there,
+    and noted for the doctor and the alerts."""
 
     database: Database
-    every: Sequence[Subscriptions]
+    apis: Sequence[Subscriptions]
     tokens: Sequence[str]
 
-    def do(self, _stopping: object) -> None:
+    def run(self, _stopping: object) -> None:
         """Look, note and log. Raises what the vendor's client raises."""
-        found = self.look()
+        lost = self.look() or []
         with self.database.begin() as connection:
-            shared_state.put(
-                connection,
-                shared_state.LOST,
-                {"problems": found or []},
-                now=self.database.now(connection),
-            )
-        for problem in found or []:
+            now = self.database.now(connection)
+            shared_state.put(connection, shared_state.LOST, {"problems": lost}, now=now)
+        for problem in lost:
             log.error("subscription_lost", problem=problem, next_step="bridge webhooks ensure URL")
 
     def look(self) -> list[str] | None:
         """The problems; None before `ensure` was used, as nothing can be compared then."""
         with self.database.read() as connection:
-            wanted = shared_state.get(connection, shared_state.SUBSCRIBED)
-        if wanted is None or not wanted[0]:
+            stored = shared_state.get(connection, shared_state.SUBSCRIBED)
+        if stored is None or not stored[0]:
             return None
-        to = {"address": wanted[0]["url"], "store": wanted[0]["store"], "tokens": self.tokens}
-        return [
-            wrong
-            for one in self.every
-            if one.api in wanted[0]["apis"]
-            for wrong in _seen(one, **to)
-        ]
+        subscribed = stored[0]
+        found: list[str] = []
+        for api in self.apis:
+            if api.api in subscribed["apis"]:
+                found += _problems_of(
+                    api, address=subscribed["url"], store=subscribed["store"], tokens=self.tokens
+                )
+        return found
 
 
-def _seen(one: Subscriptions, **to: Any) -> list[str]:
+def _problems_of(api: Subscriptions, **options: Any) -> list[str]:
     """A vendor that is down is asked again later; one that refuses us is a problem of its own."""
     try:
-        return list(problems(one.api, one.all(), **to))
+        return list(problems(api.api, api.all(), **options))
     except PermanentError as exc:
-        return [f"ShipStation {one.api.upper()} does not show its subscriptions: {exc}"]
+        return [f"ShipStation {api.api.upper()} does not show its subscriptions: {exc}"]

@@ -1,5 +1,5 @@
-"""SWEPT: what ShipStation lists as shipped and no webhook reported goes in at the top, in the lowest
-lane; so do voids that came late.
+"""SWEPT: what ShipStation lists as shipped and no webhook reported goes in at the top, in the
+lowest lane; so do voids that came late.
 
 The ordinary journey does the rest, and identity makes whatever was reported already harmless. A
 parcel of one API is known when the other API reported as many of its number. Once looked at, an

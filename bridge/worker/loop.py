@@ -327,8 +327,8 @@ class Worker:
                 log.warning("heartbeat_failed", error=str(exc))
 
     def _renew_if_late(self, connection: Connection, now: datetime) -> None:
-        # When the clock jumps ahead, or this machine slept, what we hold looks like a dead worker's.
-        # Renewed before anything is claimed, it can't become due to ourselves.
+        # When the clock jumps ahead, or this machine slept, what we hold looks like a dead
+        # worker's. Renewed before anything is claimed, it can't become due to ourselves.
         if self._renewed_at is None or now - self._renewed_at > self.lease / 2:
             self._renew(connection, now)
 

@@ -94,7 +94,7 @@ def test_plan_shows_each_body_and_its_difference_from_what_was_sent_and_from_pur
         f"differs from what was sent before: fulfillment.line_items.{line}: 2 → 1",
         "differs from what was sent before: fulfillment.notify_customer: False → True",
         "PD800/1 is UNFULFILLED in Purple Dot now",
-        "TEE: 2 ordered, 0 told by us, 1 now, 1 left",
+        "TEE: 2 ordered, 0 sent by us, 1 now, 1 left",
     ]
 
 
@@ -198,9 +198,9 @@ def _never_fetched(bridge: VirtualBridge) -> str:
 @pytest.mark.parametrize(
     ("made", "mode", "why"),
     [
-        (_rejected, "--fetch-again", "refused at the door (bad_json)"),
+        (_rejected, "--fetch-again", "refused when it came in (bad_json)"),
         (_of_no_use, "--fetch-again", "nothing of shipped goods"),
-        (_still_work, "--fetch-again", "still being worked on"),
+        (_still_work, "--fetch-again", "still being processed"),
         (_redacted, "--as-stored", "redacted after its time; only --fetch-again can help"),
         (_redacted_inline, "--fetch-again", "holds no pointer"),
         (_never_fetched, "--as-stored", "never came so far; only --fetch-again"),

@@ -249,7 +249,7 @@ def test_what_can_not_be_replayed_is_told_with_its_reason(
 
     page = anna.post("replays", id=event_id, reason="try").text
 
-    assert "refused at the door (bad_json)" in page
+    assert "refused when it came in (bad_json)" in page
     assert rows(bridge.database, "replays") == []
     assert row(bridge.database, event_id).status == "rejected"
 

@@ -32,7 +32,7 @@ def held(*ids: str, reason: str = "no_items") -> AlertInputs:
 
 def hear(told: Message | None, inputs: AlertInputs, console: str | None = None) -> Message | None:
     """What a target hears that got the message `told` before."""
-    return changes(told.known if told else (), list(problems(inputs)), console=console)
+    return changes(told.keys if told else (), list(problems(inputs)), console=console)
 
 
 def test_nothing_is_said_while_all_is_well() -> None:
