@@ -144,8 +144,19 @@ class EventJob:
                 readings.append(reading)
         taken: list[Delivery] = []
         for batch in self._look_up(readings, owner):
+            self._learn_carriers(batch)
             taken += self._end(batch, owner, takes - len(taken))
         return taken
+
+    def _learn_carriers(self, batch: Sequence[Gathered]) -> None:
+        """A code that our table does not hold may be one of the account's own carriers. Only parcels
+        that may be Purple Dot's are worth the question."""
+        carriers = self.policy.carriers
+        for _event, facts in batch:
+            is_unknown = any(carriers.unknown(shipment) for shipment in facts.shipments)
+            if is_unknown and facts.lookup.orders:
+                carriers.learn(self.fetcher.carrier_names())
+                return
 
     def _attempt(self, event: Event, owner: str, work: Callable[[], T]) -> T | None:
         """What `work` returns; None when it failed, which is recorded on this event alone."""

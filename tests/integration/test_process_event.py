@@ -421,6 +421,18 @@ def test_stored_records_are_those_of_the_last_fetch(jobs: Jobs) -> None:
         ]
 
 
+def test_carrier_that_only_the_account_knows_has_the_accounts_name(jobs: Jobs) -> None:
+    item = {"orderItemId": "501", "sku": "SHAWL-RED", "quantity": 2}
+    jobs.fetcher.records = [v1_label(carrierCode="carrier_4711", shipmentItems=[item])]
+    jobs.fetcher.account_carriers = {"carrier_4711": "Planet Courier by ShipStation"}
+    jobs.notify()
+
+    jobs.process()
+
+    [delivery] = rows(jobs.database)
+    assert delivery.tracking_company == "Planet Courier"
+
+
 def test_unknown_carrier_raises_one_notice_for_all_its_parcels(
     jobs: Jobs, logged: list[Any]
 ) -> None:

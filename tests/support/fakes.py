@@ -167,6 +167,7 @@ class FakeFetcher(_Scripted):
     def __init__(self, *records: Record) -> None:
         super().__init__()
         self.records = list(records)
+        self.account_carriers: dict[str, str] = {}
 
     def preload(self, pointers: Sequence[Pointer], *, now: datetime) -> Preloaded:
         return self._answer("preload", (len(pointers), now), lambda: NOTHING_PRELOADED)
@@ -178,6 +179,9 @@ class FakeFetcher(_Scripted):
 
     def current(self, kind: str, record_id: str) -> Record | None:
         return self._answer("current", (kind, record_id), lambda: self._stored(kind, record_id))
+
+    def carrier_names(self) -> dict[str, str]:
+        return self._answer("carrier_names", None, lambda: dict(self.account_carriers))
 
     def v2_shipment(self, shipment_id: str) -> Record:
         return self._answer(

@@ -102,6 +102,15 @@ class Fetcher:
         client = self._client(kind.partition("_")[0])
         return [record, *self._orders_behind(client, [record], batch_ids=[], known={})]
 
+    def carrier_names(self) -> dict[str, str]:
+        """What the account calls its carriers, by code; V2's name for one goes first."""
+        names: dict[str, str] = {}
+        for client in (self.v2, self.v1):
+            if client is not None:
+                for code, name in client.carrier_names().items():
+                    names.setdefault(code, name)
+        return names
+
     def v2_shipment(self, shipment_id: str) -> Record:
         """The V2 shipment that an inline row names; NotFoundError."""
         return self._client("v2").get("shipment", shipment_id)
