@@ -127,7 +127,7 @@ def _only(numbers: list[str]) -> str | None:
 def _without_label(token: str) -> tuple[str, ...]:
     """`AWB-771234` is a word and a number."""
     label, dash, rest = token.partition("-")
-    return (label, rest) if dash and _is_word(label) and _has_digit(rest) else (token,)
+    return (label, rest) if dash and _is_word(label) else (token,)
 
 
 def _is_word(token: str) -> bool:

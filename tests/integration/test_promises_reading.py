@@ -296,7 +296,6 @@ def test_redirect_of_a_post_is_no_refusal(bridge: VirtualBridge, code: int) -> N
     assert bridge.exceptions() == ["unconfirmed_partial"]
 
 
-@not_yet
 def test_unknown_status_of_an_order_holds_the_parcel(bridge: VirtualBridge) -> None:
     order, webhook = _part(bridge)
     order.overrides = {"status": "CANCELED"}
@@ -313,7 +312,7 @@ def test_unknown_status_of_an_order_holds_the_parcel(bridge: VirtualBridge) -> N
 UNREADABLE: list[Any] = [
     {"packages": [None]},
     {"external_order_id": 12.0},
-    pytest.param({"is_return_label": "n/a"}, marks=not_yet),
+    {"is_return_label": "n/a"},
     {"voided": ""},
 ]
 
