@@ -68,6 +68,7 @@ class Resolver:
                 for key, order_id in cached.links.items()
                 if order_id in orders
             },
+            missing_ids=frozenset(order_ids) - {order_id.lower() for order_id in orders},
             seen_at=cached.read_at,
         )
 

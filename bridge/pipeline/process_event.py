@@ -476,6 +476,7 @@ def _page(event: Event, facts: EventFacts, now: datetime) -> Page:
         fetched_at=facts.fetched_at,
         now=now,
         as_stored=facts.is_stored,
+        is_first_look=event.waits == 0 and not facts.is_stored,
     )
     return Page(facts.shipments, context)
 

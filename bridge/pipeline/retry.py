@@ -16,6 +16,9 @@ from bridge.domain.errors import (
 from bridge.domain.reasons import Reason
 
 A_DAY = timedelta(days=1)
+SHORTEST_PAUSE = timedelta(seconds=1)
+LONGEST_PAUSE = timedelta(minutes=5)
+"""No header stops us for longer without a probe; the schedule may."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,20 +55,23 @@ def decide(
     jitter: float | None = None,
 ) -> RetryAt | GiveUp:
     """`attempt` counts this try, from 1. Waits are stretched by up to a tenth (`jitter` in 0..1,
-    random when None) so that a crowd that failed together does not come back together; the vendor's
-    `retry_after` wins, clamped to a day."""
+    random when None) so that a crowd that failed together does not come back together. The vendor's
+    `retry_after` makes a wait longer, never shorter: a try that counts waits at least its place in
+    the schedule, a throttled one at least a second, and no header stops us for long."""
     if isinstance(error, PermanentError) and not isinstance(error, CredentialsError):
         return GiveUp(error.reason)
     requested = _requested_wait(error)
     if isinstance(error, ThrottledError):
-        usual = schedule[0] if schedule else A_DAY
-        wait = usual if requested is None else requested
+        usual = schedule[0] if schedule else LONGEST_PAUSE
+        wait = min(usual, LONGEST_PAUSE) if requested is None else requested
         return RetryAt(now + _stretch(wait, jitter), spent=False)
     if attempt > len(schedule):
         if isinstance(error, CredentialsError):
             return GiveUp(error.reason)
         return GiveUp(Reason.SCHEDULE_EXHAUSTED)
-    wait = schedule[attempt - 1] if requested is None else requested
+    wait = schedule[attempt - 1]
+    if requested is not None:
+        wait = max(wait, requested)
     return RetryAt(now + _stretch(wait, jitter), spent=True)
 
 
@@ -76,11 +82,12 @@ def next_look(*, looks: int, schedule: Sequence[timedelta], now: datetime) -> da
 
 
 def _requested_wait(error: BridgeError) -> timedelta | None:
-    """What the vendor asked for, if it did."""
+    """What the vendor asked for, if it did, within bounds."""
     if not isinstance(error, TemporaryError) or error.retry_after is None:
         return None
-    seconds = max(0.0, error.retry_after)
-    return timedelta(seconds=min(seconds, A_DAY.total_seconds()))
+    longest = LONGEST_PAUSE.total_seconds()
+    seconds = min(max(0.0, error.retry_after), longest)
+    return max(timedelta(seconds=seconds), SHORTEST_PAUSE)
 
 
 def _stretch(wait: timedelta, jitter: float | None) -> timedelta:

@@ -396,6 +396,7 @@ def record_late(
         deliveries.c.reason == Reason.UNCONFIRMED_PARTIAL,
     )
     changed = _outcome(connection, delivery, status, now, values)
+    changed.update(unclear_at=None, looks=0)
     settled = (
         update(deliveries)
         .where(deliveries.c.id == delivery.id, deliveries.c.posting_at == posting_at, is_unclear)

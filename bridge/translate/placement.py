@@ -21,7 +21,7 @@ from bridge.domain.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
 from bridge.domain.parcels import Parcel, joined, numbers_of, record_of_shipment
 from bridge.domain.reasons import Reason
-from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
+from bridge.domain.shipments import UNFINISHED, ClueKind, Shipment, ShipmentState
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
 from bridge.translate.fulfillments import Earlier, Fate, ItemFate, identity
@@ -58,13 +58,15 @@ class Policy:
 class OrderLookup:
     """`orders` are all that may matter; `stored` those of them that were known before, `fresh`
     those just read from Purple Dot, at `seen_at`; `bound` what earlier deliveries tied each
-    ShipStation order to, and `linked` what a person tied each record to, by the record's key."""
+    ShipStation order to, and `linked` what a person tied each record to, by the record's key.
+    `missing_ids` were asked for, and Purple Dot does not show them."""
 
     orders: tuple[FulfillmentOrder, ...] = ()
     stored: tuple[FulfillmentOrder, ...] = ()
     fresh: tuple[FulfillmentOrder, ...] = ()
     bound: Mapping[str, FulfillmentOrder] = field(default_factory=dict)
     linked: Mapping[str, FulfillmentOrder] = field(default_factory=dict)
+    missing_ids: frozenset[str] = frozenset()
     seen_at: datetime | None = None
 
     def is_fresh(self, order_id: str) -> bool:
@@ -76,7 +78,8 @@ class PageContext:
     """Where a page of shipments came from: its lane and trigger, when the notification came, when
     the page was fetched; `tries` counts earlier searches for an order that was not there;
     `linked_order_id` is the order that a person chose; `as_stored` says that the page is an old
-    one, replayed; `delivery_id` is the delivery that a worker holds to decide it anew."""
+    one, replayed; `delivery_id` is the delivery that a worker holds to decide it anew. On the
+    first look, what Purple Dot does not show is asked for once more."""
 
     lane: Lane
     trigger: Trigger
@@ -87,6 +90,7 @@ class PageContext:
     linked_order_id: str | None = None
     as_stored: bool = False
     delivery_id: str | None = None
+    is_first_look: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -344,8 +348,7 @@ class _Planning:
         if isinstance(verdict, Ignored):
             return [Decision(shipment, "ignored", verdict.reason, verdict.detail)]
         if shipment.state in UNFINISHED:
-            detail = "the label is not finished yet, or has no number yet"
-            return [Decision(shipment, "waiting", detail=detail)]
+            return [_waiting(shipment)]
         matches = match_of(shipment, self.lookup, policy=self.policy, context=self.context)
         if isinstance(matches, Unmatched):
             return [self._unmatched(shipment, matches)]
@@ -357,13 +360,14 @@ class _Planning:
     def _unmatched(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
         deliveries = self._of_record(shipment)
         for delivery in deliveries:
-            if stands(delivery):
+            if stands(delivery) and not self._names_another_order(delivery, unmatched):
                 return self._seen_before(shipment, delivery)
+        deliveries = [delivery for delivery in deliveries if not stands(delivery)]
         if unmatched.reason is Reason.NOT_A_PURPLE_DOT_ORDER:
             # V1 does not repeat every field, so what V2 said of the same label still counts.
             if deliveries:
                 return self._seen_before(shipment, deliveries[-1])
-            return Decision(shipment, "ignored", unmatched.reason, unmatched.detail)
+            return self._not_ours(shipment, unmatched)
         known = deliveries[-1] if deliveries else self._same_parcel(shipment, None)
         if known is not None and not self._may_replace(known, shipment):
             return self._seen_before(shipment, known)
@@ -373,6 +377,24 @@ class _Planning:
             action = None
         draft = self._draft(shipment, action, known=known, rule=None, due_at=due_at)
         return self._write(shipment, draft, known=known, detail=unmatched.detail)
+
+    def _names_another_order(self, delivery: Delivery, unmatched: Unmatched) -> bool:
+        """Whether ShipStation names another order now beside the one that has this record. What a
+        person decided stands, and so does what is told anew from an old page."""
+        is_decided = delivery.resolved_at is not None or delivery.linked_order_id is not None
+        if is_decided or self.context.as_stored:
+            return False
+        return unmatched.reason is Reason.AMBIGUOUS_ORDER
+
+    def _not_ours(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
+        """An id that Purple Dot does not show is asked for once more before it counts as another
+        system's: an order that is not shown is not certainly absent."""
+        ids = {
+            clue.value.strip().lower() for clue in shipment.clues if clue.kind is ClueKind.ORDER_ID
+        }
+        if self.context.is_first_look and not ids.isdisjoint(self.lookup.missing_ids):
+            return Decision(shipment, "waiting", detail=unmatched.detail)
+        return Decision(shipment, "ignored", unmatched.reason, unmatched.detail)
 
     def _next_search(self, unmatched: Unmatched) -> datetime | None:
         """When to look again for an order that is not there; None where looking can't help, or
@@ -809,6 +831,11 @@ def is_redecidable(delivery: Delivery) -> bool:
         # A void number that comes again was given anew, to a label or mark of its own.
         return delivery.reason is Reason.VOIDED
     return delivery.status in CLAIMABLE and not delivery.lines
+
+
+def _waiting(shipment: Shipment) -> Decision:
+    detail = shipment.problem or f"the shipment is {shipment.state.replace('_', ' ')} still"
+    return Decision(shipment, "waiting", detail=detail)
 
 
 def _decision_of(shipment: Shipment, draft: Draft, delivery_id: str, detail: str) -> Decision:

@@ -14,7 +14,6 @@ from tests.support.virtual_bridge import Json, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
-not_yet = pytest.mark.xfail(strict=True, reason="a parcel is an order and a number today")
 
 NUMBER = "1Z7X0410010000016A"
 TEE_AND_CAP = [("TEE", 1), ("CAP", 1)]
@@ -282,7 +281,6 @@ def test_wrong_link_that_was_corrected_leaves_no_exception(bridge: VirtualBridge
 
 
 @pytest.mark.parametrize("family", ["label_created_v2", "ship_notify"])
-@not_yet
 def test_told_record_that_names_another_order_now_is_an_exception(
     bridge: VirtualBridge, family: str
 ) -> None:

@@ -12,7 +12,6 @@ from tests.support.virtual_bridge import VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
-not_yet = pytest.mark.xfail(strict=True, reason="an absent fact counts as a fact today")
 
 TEES_AND_CAP = [("TEE", 2), ("CAP", 1)]
 QUARTER = 900
@@ -79,7 +78,6 @@ def test_v1_order_that_is_missing_once_needs_no_person(bridge: VirtualBridge) ->
     assert bridge.exceptions() == []
 
 
-@not_yet
 def test_order_of_purple_dot_that_is_missing_once_by_its_id_loses_no_parcel(
     bridge: VirtualBridge,
 ) -> None:

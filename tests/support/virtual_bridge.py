@@ -11,7 +11,7 @@ from typing import Any, Self
 from flask import Flask
 
 from bridge.domain.deliveries import Delivery
-from bridge.domain.errors import BridgeError
+from bridge.domain.errors import BridgeError, ThrottledError
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.domain.reasons import Reason
 from bridge.operations import repair
@@ -67,6 +67,8 @@ class Mortal:
         def call(*arguments: Any, **options: Any) -> Any:
             self._bridge.reach(name)
             if name == "create_fulfillment":
+                if self._bridge.clock.now.timestamp() > options.pop("not_after"):
+                    raise ThrottledError("its turn came too late")
                 self._bridge.sent.append(arguments[0]["fulfillment"])
                 self._bridge.sent_at.append(self._bridge.clock.now)
             try:
@@ -156,14 +158,15 @@ class VirtualBridge:
         self._lease = timedelta(seconds=settings.lease_seconds)
         delivery_job = DeliveryJob(
             self.database,
-            purple_dot,
-            fetcher,
+            purple_dot,  # type: ignore[arg-type]
+            fetcher,  # type: ignore[arg-type]
             resolver,
             policy,
             schedules,
             self._lease,
             is_dry_run=settings.dry_run,
-        )  # type: ignore[arg-type]
+            monotonic=lambda: self.clock.now.timestamp(),  # noqa: PLW0108  # the clock is set anew
+        )
         event_job = EventJob(self.database, fetcher, resolver, policy, schedules, self._lease)  # type: ignore[arg-type]
         return {deliveries: delivery_job, events: event_job}
 

@@ -48,14 +48,18 @@ def wait(
         (TemporaryError("busy"), 3, 7200, True),
         (StorageError("locked"), 1, 10, True),
         (UnclearError("no answer"), 1, 10, True),
-        (TemporaryError("busy", retry_after=3), 3, 3, True),
-        (TemporaryError("busy", retry_after=-5), 1, 0, True),
-        (TemporaryError("busy", retry_after=10**6), 1, 86400, True),
+        (TemporaryError("busy", retry_after=30), 1, 30, True),
+        (TemporaryError("busy", retry_after=3), 3, 7200, True),
+        (TemporaryError("busy", retry_after=0), 1, 10, True),
+        (TemporaryError("busy", retry_after=-5), 1, 10, True),
+        (TemporaryError("busy", retry_after=10**6), 1, 300, True),
         (CredentialsError("refused"), 2, 60, True),
         (ThrottledError("wait", retry_after=30), 1, 30, False),
         (ThrottledError("wait"), 1, 10, False),
         (ThrottledError("wait"), 99, 10, False),
-        (ThrottledError("wait", retry_after=10**6), 99, 86400, False),
+        (ThrottledError("wait", retry_after=0), 99, 1, False),
+        (ThrottledError("wait", retry_after=-5), 99, 1, False),
+        (ThrottledError("wait", retry_after=10**6), 99, 300, False),
     ],
 )
 def test_try_again(error: BridgeError, attempt: int, seconds: float, spent: bool) -> None:
@@ -84,7 +88,7 @@ def test_without_a_schedule_nothing_is_repeated_but_what_we_were_told_to_wait_fo
     assert decide(TemporaryError("busy"), attempt=1, schedule=(), now=NOW) == GiveUp(
         Reason.SCHEDULE_EXHAUSTED
     )
-    assert wait(ThrottledError("wait"), schedule=()) == 86400
+    assert wait(ThrottledError("wait"), schedule=()) == 300
 
 
 @given(schedule=SCHEDULES, attempt=st.integers(1, 9))

@@ -13,7 +13,7 @@ from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder, OrderLine
 from bridge.domain.parcels import Parcel, parcel_of
 from bridge.domain.reasons import Reason
-from bridge.domain.shipments import Shipment, ShipmentState
+from bridge.domain.shipments import UNFINISHED, Clue, ClueKind, Shipment, ShipmentState
 from bridge.translate.placement import (
     ClaimAllowance,
     Create,
@@ -78,6 +78,7 @@ def planned(
     parcels: dict[str, Parcel] | None = None,
     orders: tuple[FulfillmentOrder, ...] = (ORDER,),
     linked: dict[str, FulfillmentOrder] | None = None,
+    missing: frozenset[str] = frozenset(),
     limit: int = 0,
     **context: Any,
 ) -> Plan:
@@ -92,7 +93,9 @@ def planned(
     numbers = count(1)
     return plan(
         shipments,
-        OrderLookup(orders=orders, fresh=orders, linked=linked or {}, seen_at=NOW),
+        OrderLookup(
+            orders=orders, fresh=orders, linked=linked or {}, missing_ids=missing, seen_at=NOW
+        ),
         Snapshot(deliveries, known_parcels | (parcels or {})),
         policy=POLICY,
         context=PageContext(**(given | context)),
@@ -421,3 +424,49 @@ def test_units_of_what_is_held_are_held() -> None:
     result = planned(label(units(5, "CAP")))
 
     assert [item.fate.value for item in result.decisions[0].items] == ["held"]
+
+
+@pytest.mark.parametrize("state", sorted(UNFINISHED))
+def test_what_is_not_known_yet_waits(state: ShipmentState) -> None:
+    assert verdicts(planned(label(state=state))) == [("waiting", None)]
+
+
+def test_what_never_settles_goes_to_a_person_where_it_may_be_purple_dots() -> None:
+    unsettled = {"state": ShipmentState.UNSETTLED}
+    unreadable = {"clues": (), "items": (), "order_number": None, "order_is_read": False}
+
+    ours = planned(label(**unsettled))
+    theirs = planned(label(reference="SHOP-7", **unsettled))
+    unread = planned(label(problem="odd", **(unsettled | unreadable)))
+
+    assert verdicts(ours) == verdicts(unread) == [("held", Reason.NO_ITEMS)]
+    assert "odd" in unread.decisions[0].detail
+    assert verdicts(theirs) == [("ignored", Reason.NOT_A_PURPLE_DOT_ORDER)]
+
+
+def test_id_that_purple_dot_does_not_show_is_asked_for_once_more() -> None:
+    foreign = label(clues=(Clue(ClueKind.ORDER_ID, "external_shipment_id", OTHER_ID.upper()),))
+    lookup = {"orders": (), "missing": frozenset({OTHER_ID})}
+
+    assert verdicts(planned(foreign, is_first_look=True, **lookup)) == [("waiting", None)]
+    assert verdicts(planned(foreign, **lookup)) == [("ignored", Reason.NOT_A_PURPLE_DOT_ORDER)]
+
+
+def test_delivered_record_that_names_two_orders_now_is_an_exception_once() -> None:
+    delivered = known(label(), **DELIVERED)
+    both = label(
+        clues=(
+            Clue(ClueKind.REFERENCE, "shipment_number", "PD100"),
+            Clue(ClueKind.REFERENCE, "custom_field1", "PD200"),
+        )
+    )
+
+    first = planned(both, deliveries=(delivered,), orders=(ORDER, OTHER))
+    [create] = first.changes
+    assert isinstance(create, Create)
+    again = planned(both, deliveries=(delivered, create.delivery), orders=(ORDER, OTHER))
+    stored = planned(both, deliveries=(delivered,), orders=(ORDER, OTHER), as_stored=True)
+
+    assert verdicts(first) == verdicts(again) == [("held", Reason.AMBIGUOUS_ORDER)]
+    assert [type(change) for change in again.changes] == [Redecide]
+    assert verdicts(stored) == [("ignored", Reason.ALREADY_DELIVERED)]
