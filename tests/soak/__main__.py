@@ -139,9 +139,11 @@ def _report(
     told = {body["fulfillment"]["tracking_info"]["number"] for body in stack.world.fulfillments}
     dead = _dead_events(stack.database)
     lost = {number for number in found.lost if not traffic.sent[number] & dead}
+    both = {old for old, new in traffic.replaced.items() if told.issuperset((old, new))}
     wrong = {
         "lost": lost,
         "told twice": found.twice,
+        "told under the old number and the new": both,
         "more told than ordered": found.over,
         "foreign, and told all the same": traffic.foreign & told,
         "stuck rows": found.stuck,

@@ -1,4 +1,4 @@
-"""What a warehouse ships and tells of, at a bounded rate, on every API; what is not answered 202 is
+"""What a warehouse ships and reports, at a bounded rate, on every API; what is not answered 202 is
 sent again, as ShipStation does."""
 
 import http.client
@@ -16,23 +16,32 @@ _LINES = [("ALDER-TEE-S", 2), ("ALDER-CAP", 1)]
 
 class Traffic:
     """`sent` are the tracking numbers of pre-orders whose webhook was accepted, each with its
-    events; `foreign` those that must stay here; `refused` counts what had to be sent again,
+    events; `replaced` those of labels that another took the place of: told, if they were told
+    before; `foreign` those that must stay here; `refused` counts what had to be sent again,
     `unheard` what was never accepted."""
 
     def __init__(self, stack: Stack, ports: tuple[int, ...], chance: Random) -> None:
         self.stack, self.ports, self.chance = stack, ports, chance
         self.sent: dict[str, set[str]] = {}
         self.foreign: set[str] = set()
+        self.replaced: dict[str, str] = {}
         self.webhooks = self.refused = self.unheard = 0
-        self._told: list[tuple[Json, list[str]]] = []
+        self._webhooks: list[tuple[Json, list[str]]] = []
         self._lock = threading.Lock()
         self._pool = ThreadPoolExecutor(16, thread_name_prefix="sender")
 
     def step(self) -> None:
         """One thing happens in the warehouse."""
         happening = self.chance.choices(
-            [self._labels, self._marked, self._inline, self._foreign, self._once_more],
-            weights=[60, 10, 10, 12, 8],
+            [
+                self._labels,
+                self._marked,
+                self._inline,
+                self._replaced,
+                self._foreign,
+                self._once_more,
+            ],
+            weights=[55, 10, 10, 6, 12, 8],
         )[0]
         happening()
 
@@ -61,7 +70,7 @@ class Traffic:
             ["label_created_v2", "ship_notify", "item_ship_notify"], self.chance.randint(1, 2)
         ):
             for label in together:
-                self._tell(
+                self._send_later(
                     getattr(world, family)(label),
                     [str(one.tracking_number) for one in labels if one.batch == label.batch],
                 )
@@ -74,13 +83,25 @@ class Traffic:
             f"7{world.next_number('marked'):011d}",
         )
         family = self.chance.choice(["fulfillment_shipped_v2", "v1_fulfillment_shipped"])
-        self._tell(getattr(world, family)(mark), [str(mark.tracking_number)])
+        self._send_later(getattr(world, family)(mark), [str(mark.tracking_number)])
 
     def _inline(self) -> None:
         world = self.stack.world
         number = f"1ZSOAK{world.next_number('inline'):012d}"
         row = world.inline_row(world.add_shipstation_order(world.add_order()), number)
-        self._tell(world.inline_fulfillments([row]), [number])
+        self._send_later(world.inline_fulfillments([row]), [number])
+
+    def _replaced(self) -> None:
+        """A label that is void before or after it was reported, and its successor by either API."""
+        world = self.stack.world
+        shipment = world.add_shipstation_order(world.add_order(lines=_LINES), style="id")
+        [label] = world.buy_labels(shipment)
+        families = [world.label_created_v2, world.ship_notify]
+        if self.chance.random() < 0.5:
+            self._send_later(self.chance.choice(families)(label), [])
+        successor = world.replace_label(label)
+        self.replaced[str(label.tracking_number)] = str(successor.tracking_number)
+        self._send_later(self.chance.choice(families)(successor), [successor.tracking_numbers[0]])
 
     def _foreign(self) -> None:
         world = self.stack.world
@@ -88,15 +109,17 @@ class Traffic:
             world.add_shipstation_order(str(100_000 + world.next_number("shop")))
         )
         self.foreign |= {str(label.tracking_number) for label in labels}
-        self._tell(self.chance.choice([world.label_created_v2, world.ship_notify])(labels), [])
+        self._send_later(
+            self.chance.choice([world.label_created_v2, world.ship_notify])(labels), []
+        )
 
     def _once_more(self) -> None:
-        if self._told:
-            self._tell(*self.chance.choice(self._told))
+        if self._webhooks:
+            self._send_later(*self.chance.choice(self._webhooks))
 
-    def _tell(self, body: Json, numbers: list[str]) -> None:
+    def _send_later(self, body: Json, numbers: list[str]) -> None:
         self.webhooks += 1
-        self._told.append((body, numbers))
+        self._webhooks.append((body, numbers))
         self._pool.submit(self._send, body, numbers, self.chance.randrange(len(self.ports)))
 
     def _send(self, body: Json, numbers: list[str], first: int) -> None:

@@ -14,27 +14,27 @@ from tests.support.stack import Process, Stack
 
 POST = "purple_dot.create_fulfillment"
 _ANY = ("shipstation.*", "shipstation_v1.*", "purple_dot.*", POST)
-_FAULTS = (
-    *(
-        "status:500",
-        "status:503",
-        "status:408",
-        "status:401",
-        "drop_before",
-        "redirect_login",
-        "throttle:1",
-        "throttle_date:2",
-    ),
-    *(
-        "error_after_commit",
-        "drop_after_commit",
-        "not_json",
-        "truncated",
-        "huge",
-        "drip:0",
-        "delay:0.3",
-    ),
+_BEFORE_IT_IS_DONE = (
+    "status:500",
+    "status:503",
+    "status:408",
+    "status:401",
+    "drop_before",
+    "redirect_login",
+    "throttle:1",
+    "throttle_date:2",
 )
+_AFTER_IT_IS_DONE = (
+    "error_after_commit",
+    "drop_after_commit",
+    "not_json",
+    "truncated",
+    "huge",
+    "drip:0",
+    "delay:0.3",
+)
+_FAULTS = (*_BEFORE_IT_IS_DONE, *_AFTER_IT_IS_DONE)
+_WISHES = ("unavailable:0", "unavailable:5", "unavailable_past:60", "throttle:0", "spent:5")
 _ONLY_THERE = (
     ("empty_first", "shipstation.labels"),
     ("empty_first", "shipstation_v1.shipments"),
@@ -68,9 +68,14 @@ class Trouble:
             self._freeze_worker,
             self._break_database,
             self._vendors_down,
+            self._header_wish,
+            self._posts_fail,
+            self._freeze_database,
         ]
+        weights = [55, 14, 10, 8, 6, 4, 8, 4, 4]
         while not self.stopping.wait(self.chance.uniform(1.5, 4.0)):
-            self.chance.choices([self._vendor_fault, *rare], weights=[55, 14, 10, 8, 6, 4])[0]()
+            deed = self.chance.choices([self._vendor_fault, *rare], weights=weights)[0]
+            deed()
         self.stack.simulator.faults.clear()
 
     def _vendor_fault(self) -> None:
@@ -83,13 +88,28 @@ class Trouble:
         self.stack.simulator.inject(operation, fault, self.chance.randint(1, 6))
         self.deeds[f"vendor: {fault.partition(':')[0]}"] += 1
 
+    def _header_wish(self) -> None:
+        """A vendor wishes for a pause of any length."""
+        wish = self.chance.choice(_WISHES)
+        self.stack.simulator.inject(self.chance.choice(_ANY), wish, self.chance.randint(1, 3))
+        self.deeds[f"wish: {wish}"] += 1
+
     def _vendors_down(self) -> None:
-        down = parse_fault("status:503:*:always")
+        self._fails_for_a_while("status:503:*:always")
+        self.deeds["both vendors down"] += 1
+
+    def _posts_fail(self) -> None:
+        """Whatever reads is well meanwhile."""
+        fault = self.chance.choice(["status:500", "drop_before", "redirect_after_commit:302"])
+        self._fails_for_a_while(f"{fault}:{POST}:always")
+        self.deeds["only POSTs fail"] += 1
+
+    def _fails_for_a_while(self, fault: str) -> None:
+        down = parse_fault(fault)
         self.stack.simulator.faults.append(down)
         self.stopping.wait(self.chance.uniform(5, 15))
         if down in self.stack.simulator.faults:
             self.stack.simulator.faults.remove(down)
-        self.deeds["both vendors down"] += 1
 
     def _kill_worker(self) -> None:
         place = self.chance.randrange(1, len(self.workers))
@@ -114,6 +134,17 @@ class Trouble:
         frozen.send(signal.SIGCONT)
         self.deeds["worker frozen past its lease"] += 1
 
+    def _freeze_database(self) -> None:
+        """It neither answers nor refuses; on SQLite a lock that outlasts every patience."""
+        if self.server is None:
+            self._lock_file(self.chance.uniform(8, 15))
+            self.deeds["SQLite locked for long"] += 1
+            return
+        self.server.freeze()
+        self.stopping.wait(self.chance.uniform(3, 12))
+        self.server.thaw()
+        self.deeds["PostgreSQL frozen"] += 1
+
     def _break_database(self) -> None:
         if self.server is not None:
             self.server.stop()
@@ -121,9 +152,11 @@ class Trouble:
             self.server.start()
             self.deeds["PostgreSQL shut down at once"] += 1
             return
-        with closing(
-            connect(str(self.stack.database.url.database), isolation_level=None, timeout=30)
-        ) as other:
-            other.execute("BEGIN IMMEDIATE")
-            self.stopping.wait(self.chance.uniform(2, 8))
+        self._lock_file(self.chance.uniform(2, 8))
         self.deeds["SQLite locked for seconds"] += 1
+
+    def _lock_file(self, seconds: float) -> None:
+        path = str(self.stack.database.url.database)
+        with closing(connect(path, isolation_level=None, timeout=30)) as other:
+            other.execute("BEGIN IMMEDIATE")
+            self.stopping.wait(seconds)

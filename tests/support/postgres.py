@@ -98,6 +98,18 @@ class Server:
             for file in (self._pid_file, self._folder / ".s.PGSQL.5432.lock"):
                 file.unlink()
 
+    def freeze(self) -> None:
+        """It accepts connections and answers nothing, until `thaw`."""
+        self._signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self._signal(signal.SIGCONT)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for pid in self.processes():
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+
     def url(self, name: str) -> str:
         if name not in self._made:
             self._run("createdb", "-h", str(self._folder), "-U", "bridge", name)
