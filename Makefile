@@ -14,7 +14,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 --gen
 UNUSED := --no-emit-package playwright --no-emit-package pyee
 UPGRADE ?= --upgrade
 
-.PHONY: help demo run test test-unit lint format bench soak fuzz audit lowest lock build
+.PHONY: help demo run test test-unit lint format bench soak fuzz mutate audit lowest lock build
 .DEFAULT_GOAL := help
 
 help:
@@ -26,6 +26,7 @@ help:
 	@echo "make format   put the code into shape"
 	@echo "make bench    how much it carries on this machine (FULL=1 adds what takes long)"
 	@echo "make fuzz     100,000 mutated requests to the receiver (COUNT=1000 SEED=2)"
+	@echo "make mutate   small changes to translate/ and pipeline/, each of which some test must notice (hours; ONLY='bridge.translate.matching*')"
 	@echo "make audit    known vulnerabilities of what is installed, by PyPI's list (says so where it can't be had)"
 	@echo "make soak     half an hour under mixed faults (MINUTES=5 SEED=2 DATABASE=postgresql)"
 	@echo "make lock     choose the newest versions that pyproject.toml allows, with their hashes"
@@ -64,6 +65,11 @@ soak: $(VENV)/.dev
 
 fuzz: $(VENV)/.dev
 	$(BIN)/python -m tests.support.fuzz --count $(or $(COUNT),100000) --seed $(or $(SEED),1)
+
+# What survives is listed at the end; `.venv/bin/mutmut show NAME` shows the change.
+mutate: $(VENV)/.dev
+	$(BIN)/mutmut run --max-children $(JOBS) $(if $(ONLY),'$(ONLY)')
+	$(BIN)/mutmut results
 
 audit: $(VENV)/.dev
 	$(BIN)/python -m tests.support.audit
