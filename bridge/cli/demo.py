@@ -26,12 +26,19 @@ from bridge.cli.processes import PARENT
 from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.domain.orders import normalize_reference
 from bridge.domain.reasons import MEANINGS, Reason
+from bridge.domain.text import format_lines
 from bridge.simulator import SCENARIOS, Label, MarkedShipped, Simulator, World
 from bridge.store import reports
 from bridge.store.engine.database import Database
 
 Json = dict[str, Any]
-_QUICK = "CONFIRM_SCHEDULE=500ms,1s RETRY_SCHEDULE=1s,1s WAIT_SCHEDULE=1s,1s RECONCILE_EVERY=0 LOG_FORMAT=console"
+_QUICK_SETTINGS = (
+    "CONFIRM_SCHEDULE=500ms,1s",
+    "RETRY_SCHEDULE=1s,1s",
+    "WAIT_SCHEDULE=1s,1s",
+    "RECONCILE_EVERY=0",
+    "LOG_FORMAT=console",
+)
 _RUN = (sys.executable, "-m", "bridge", "run")
 _NO_PROXY = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 _START_SECONDS, _ACT_SECONDS, _WIDTH = 60, 20, 100
@@ -104,47 +111,55 @@ ACTS = (
 )
 
 
-@click.command()
+@click.command(
+    epilog="""\b
+    Example:
+      bridge demo --keep     and look around in the console
+    """
+)
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, to look around.")
 @click.pass_obj
 def demo(vendors: Simulator | None, keep: bool) -> None:
     """Show the journey with simulated vendors and check every outcome: exit 0 only if all came out
     right."""
-    signal.signal(
-        signal.SIGINT, signal.default_int_handler
-    )  # A shell's background job would ignore it.
+    # A shell's background job would ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
     click.echo("Starting the receiver and the worker ...")
-    password = secrets.token_urlsafe(9)
-    with vendors or Simulator() as simulator, _bridge_for(simulator, password) as ledger:
-        with click.progressbar(ACTS, label="Sending webhooks", show_pos=True) as acts:
-            performed = [_perform(act, simulator, ledger) for act in acts]
-        for number, (act, (told, _)) in enumerate(zip(ACTS, performed, strict=True), start=1):
-            click.echo("\n".join(["", click.style(f"{number}. {act.title}", bold=True), *told]))
-        differences = [line for _, differing in performed for line in differing]
-        wanted, world, asked = (
-            sum(act.delivered for act in ACTS),
-            simulator.world,
-            simulator.world.count("purple_dot.create_fulfillment"),
-        )
-        # What no single act can show: nothing came besides, nothing was asked twice, no shopper got
-        # an e-mail.
-        differences += _compared(
-            "In all",
-            fulfillments=(wanted, len(world.fulfillments)),
-            requests=(wanted, asked),
-            emails=([], world.emails),
-        )
-        _sum_up(simulator, ledger, differences, password)
+    password = secrets.token_urlsafe(12)
+    with vendors or Simulator() as simulator, _bridge_for(simulator, password) as database:
+        with click.progressbar(ACTS, label="Sending webhooks", show_pos=True, width=0) as acts:
+            results = [_perform(act, simulator, database) for act in acts]
+        for number, (act, (lines, _)) in enumerate(zip(ACTS, results, strict=True), start=1):
+            title = click.style(f"{number}. {act.title}", bold=True)
+            click.echo("\n".join(["", title, *lines]))
+        differences = [line for _, differing in results for line in differing]
+        differences += _differences_in_all(simulator)
+        _sum_up(simulator, database, differences)
         if keep:
-            _keep(simulator, ledger)
+            _keep(simulator, database, password)
+        else:
+            click.echo("To look around in the console: make demo KEEP=1, or bridge demo --keep.")
     sys.exit(1 if differences else 0)
+
+
+def _differences_in_all(simulator: Simulator) -> list[str]:
+    """What no single act can show: nothing came besides, nothing was posted twice, no shopper got
+    an e-mail."""
+    world = simulator.world
+    expected = sum(act.delivered for act in ACTS)
+    return _compared(
+        "In all",
+        fulfillments=(expected, len(world.fulfillments)),
+        requests=(expected, world.count("purple_dot.create_fulfillment")),
+        emails=([], world.emails),
+    )
 
 
 @contextmanager
 def _bridge_for(simulator: Simulator, password: str) -> Iterator[Database]:
     """`bridge run` in a folder of its own, with a `.env` there, so that no settings of this machine
-    reach it. Yields its ledger."""
+    reach it. Yields its database."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         address, token = f"127.0.0.1:{free.getsockname()[1]}", secrets.token_urlsafe(16)
     simulator.webhook_url = f"http://{address}/webhooks/shipstation/{token}"
@@ -153,11 +168,11 @@ def _bridge_for(simulator: Simulator, password: str) -> Iterator[Database]:
     }
     with (
         tempfile.TemporaryDirectory(prefix="bridge-demo-") as name,
-        closing(Database(f"sqlite:///{name}/bridge.db")) as ledger,
+        closing(Database(f"sqlite:///{name}/bridge.db")) as database,
     ):
         own = [
-            *_QUICK.split(),
-            f"DATABASE_URL={ledger.url}",
+            *_QUICK_SETTINGS,
+            f"DATABASE_URL={database.url}",
             f"BIND={address}",
             f"WEBHOOK_TOKENS={token}",
             f"CONSOLE_PASSWORD={password}",
@@ -185,7 +200,7 @@ def _bridge_for(simulator: Simulator, password: str) -> Iterator[Database]:
                         f"The bridge did not start. The end of its log:\n{log.read_text()[-3000:]}"
                     )
                 time.sleep(0.1)
-            yield ledger
+            yield database
         finally:
             process.terminate()
             process.wait()
@@ -197,34 +212,36 @@ def _is_ready(address: str) -> bool:
     return False
 
 
-def _perform(act: Act, simulator: Simulator, ledger: Database) -> tuple[list[str], list[str]]:
-    """What to tell about it, and what differed from what must be."""
+def _perform(act: Act, simulator: Simulator, database: Database) -> tuple[list[str], list[str]]:
+    """What to show of it, and what differed from what must be."""
     world = simulator.world
-    labels, marked, known = len(world.labels), len(world.marked_shipped), len(world.fulfillments)
+    labels, marked = len(world.labels), len(world.marked_shipped)
+    fulfillments = len(world.fulfillments)
     webhook = act.stage(world)
     if act.fault:
         simulator.inject("purple_dot.create_fulfillment", act.fault)
     status = simulator.send_webhook(simulator.webhook_url or "", webhook)
-    event = _settled(ledger)
+    event = _settled(database)
     sent: list[Label | MarkedShipped] = [*world.labels[labels:], *world.marked_shipped[marked:]]
-    wanted = [_wanted(world, one) for one in sent if act.delivered]
-    received = sorted(world.fulfillments[known:], key=_pretty)
+    expected = [_expected(world, parcel) for parcel in sent if act.delivered]
+    received = sorted(world.fulfillments[fulfillments:], key=_pretty)
     stories = (event, *event["delivery_stories"])
-    return _told(event, status, received), _compared(
+    differences = _compared(
         act.title,
         answer=(202, status),
         ends=(act.ends, tuple(str(story["status"]) for story in stories)),
         reasons=({act.reason} - {None}, {story["reason"] for story in stories} - {None}),
-        fulfillments=(sorted(wanted, key=_pretty), received),
+        fulfillments=(sorted(expected, key=_pretty), received),
     )
+    return _lines(event, status, received), differences
 
 
-def _settled(ledger: Database) -> Json:
+def _settled(database: Database) -> Json:
     """The newest event's story as soon as nothing of it waits for the worker, or when the time is
     up."""
     until = time.monotonic() + _ACT_SECONDS
     while True:
-        with ledger.read() as connection:
+        with database.read() as connection:
             newest = reports.list_events(connection, reports.Query(limit=1))
             event = reports.event_story(connection, newest[0]["id"]) if newest else None
         event = event or {
@@ -234,68 +251,68 @@ def _settled(ledger: Database) -> Json:
             "delivery_stories": [],
         }
         is_moving = event["status"] == EventStatus.RECEIVED or any(
-            one["status"] in CLAIMABLE for one in event["delivery_stories"]
+            story["status"] in CLAIMABLE for story in event["delivery_stories"]
         )
         if not is_moving or time.monotonic() > until:
             return event
         time.sleep(0.05)
 
 
-def _wanted(world: World, sent: Label | MarkedShipped) -> Json:
+def _expected(world: World, sent: Label | MarkedShipped) -> Json:
     """The exact JSON that Purple Dot must receive for one parcel, from what the warehouse put into
     it."""
     orders = {normalize_reference(order.reference): order for order in world.orders.values()}
-    order, packed = (
-        orders[normalize_reference(sent.order.shipment_number)],
-        {item.sku: item.quantity for item in sent.order.items},
-    )
+    order = orders[normalize_reference(sent.order.shipment_number)]
+    packed = {item.sku: item.quantity for item in sent.order.items}
     number, carrier = sent.tracking_number, sent.shipper
-    told = {
-        "fulfillment_order_id": order.id,
-        "line_items": [
-            {"id": line.id, "quantity": packed[line.sku]}
-            for line in order.lines
-            if line.sku in packed
-        ],
-        "notify_customer": False,
-        "tracking_info": {
-            "number": number,
-            "company": carrier.friendly_name,
-            "url": carrier.tracking_url.format(number),
-        },
+    lines = [
+        {"id": line.id, "quantity": packed[line.sku]} for line in order.lines if line.sku in packed
+    ]
+    tracking = {
+        "number": number,
+        "company": carrier.friendly_name,
+        "url": carrier.tracking_url.format(number),
     }
-    return {"fulfillment": told}
+    return {
+        "fulfillment": {
+            "fulfillment_order_id": order.id,
+            "line_items": lines,
+            "notify_customer": False,
+            "tracking_info": tracking,
+        }
+    }
 
 
 def _compared(where: str, **pairs: tuple[object, object]) -> list[str]:
     return [
-        f"{where}: {what}: expected {wanted}, got {got}"
-        for what, (wanted, got) in pairs.items()
-        if wanted != got
+        f"{where}: {name}: expected {expected}, got {actual}"
+        for name, (expected, actual) in pairs.items()
+        if expected != actual
     ]
 
 
-def _told(event: Json, status: int, received: list[Json]) -> list[str]:
-    told = [f"{event['event_type']}: answered {status}; event {event['status']}.{_sentence(event)}"]
-    stories = sorted(event["delivery_stories"], key=lambda story: str(story["tracking_number"]))
-    for story in stories if event["status"] == EventStatus.PROCESSED else []:
-        goods = (
-            ", ".join(f"{line['quantity']} x {line['sku']}" for line in story["line_items"])
-            or "what is in the parcel"
+def _lines(event: Json, status: int, received: list[Json]) -> list[str]:
+    answer = f"{event['event_type']}: answered {status}; event {event['status']}."
+    sentences = [answer + _sentence(event)]
+    if event["status"] == EventStatus.PROCESSED:
+        by_number = sorted(
+            event["delivery_stories"], key=lambda story: str(story["tracking_number"])
         )
-        tries = (
-            ", then ".join(attempt["outcome"] for attempt in story["attempt_history"])
-            or story["status"]
-        )
-        told.append(
-            f"Delivery of {goods} for {story['reference']}: {tries}.{_sentence(story) or ' ' + (story['detail'] or '')}"
-        )
-    told.append("Purple Dot received:" if received else "Purple Dot received nothing.")
-    lines = [
-        textwrap.fill(line, _WIDTH, initial_indent="   ", subsequent_indent="     ")
-        for line in told
+        sentences += map(_delivery_sentence, by_number)
+    sentences.append("Purple Dot received:" if received else "Purple Dot received nothing.")
+    wrapped = [
+        textwrap.fill(sentence, _WIDTH, initial_indent="   ", subsequent_indent="     ")
+        for sentence in sentences
     ]
-    return lines + [textwrap.indent(_pretty(body), "     ") for body in received]
+    return wrapped + [textwrap.indent(_pretty(body), "     ") for body in received]
+
+
+def _delivery_sentence(story: Json) -> str:
+    items = format_lines(story["line_items"]) or "what is in the parcel"
+    outcomes = [attempt["outcome"] for attempt in story["attempt_history"]]
+    outcome = ", then ".join(outcomes) or story["status"]
+    reason = _sentence(story) or f" {story['detail'] or ''}"
+    return f"Delivery of {items} for {story['reference']}: {outcome}.{reason}"
 
 
 def _sentence(story: Json) -> str:
@@ -309,37 +326,37 @@ def _pretty(body: Json) -> str:
     )
 
 
-def _sum_up(simulator: Simulator, ledger: Database, differences: list[str], password: str) -> None:
-    with ledger.read() as connection:
-        waiting, world = reports.count_exceptions(connection), simulator.world
-    click.echo(
-        f"\n{len(ACTS)} webhooks, {len(world.fulfillments)} fulfillments, {len(world.emails)} e-mails, {waiting} held for a person."
-    )
-    click.echo(f"The bridge: {_home(simulator)}, with /webhooks/shipstation, /readyz, /metrics")
-    click.echo(f"The console: {_home(simulator)}/console/, password {password}")
-    verdict = (
-        "Not everything came out as it must:"
-        if differences
-        else "Everything came out exactly as it must."
-    )
+def _sum_up(simulator: Simulator, database: Database, differences: list[str]) -> None:
+    world = simulator.world
+    with database.read() as connection:
+        waiting = reports.count_exceptions(connection)
+    counts = f"{len(world.fulfillments)} fulfillments, {len(world.emails)} e-mails"
+    click.echo(f"\n{len(ACTS)} webhooks, {counts}, {waiting} held for a person.")
+    verdict = "Everything came out exactly as it must."
+    if differences:
+        verdict = "Not everything came out as it must:"
     click.secho("\n  ".join([verdict, *differences]), fg="red" if differences else "green")
 
 
-def _home(simulator: Simulator) -> str:
+def _address(simulator: Simulator) -> str:
     return (simulator.webhook_url or "").partition("/webhooks")[0]
 
 
-def _keep(simulator: Simulator, ledger: Database) -> None:
+def _keep(simulator: Simulator, database: Database, password: str) -> None:
     """Whatever the simulator is asked to ship is posted to the bridge."""
-    click.echo(
-        "\nIt goes on running until Ctrl-C. In another terminal, in its folder, whose .env leads to this bridge:"
+    address = _address(simulator)
+    folder = Path(database.url.database or "").parent
+    lines = (
+        f"\nThe bridge: {address}, with /webhooks/shipstation, /readyz, /metrics",
+        f"The console: {address}/console/, password {password}",
+        "It goes on running until Ctrl-C. In another terminal, in its folder with its .env:",
+        f"  cd {folder}",
+        f"  {sys.executable} -m bridge deliveries",
+        f"  curl {address}/readyz",
+        f"  curl {simulator.url}/_simulator",
+        f"  curl -X POST {simulator.url}/_simulator/ship/v2_batch",
+        f"The last ships something; likewise {', '.join(SCENARIOS)}.",
     )
-    click.echo(
-        f"  cd {Path(ledger.url.database or '').parent}\n  {sys.executable} -m bridge deliveries\n  curl {_home(simulator)}/readyz"
-    )
-    click.echo(
-        f"  curl {simulator.url}/_simulator\n  curl -X POST {simulator.url}/_simulator/ship/v2_batch"
-    )
-    click.echo(f"The last lets something be shipped; likewise {', '.join(SCENARIOS)}.")
+    click.echo("\n".join(lines))
     with suppress(KeyboardInterrupt):
         threading.Event().wait()
