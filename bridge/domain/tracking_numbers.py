@@ -2,8 +2,8 @@
 
 People and scanners put more than a number there: several numbers, words around one, the whole
 barcode, or words instead of a number. What can't be made out surely is no number. Forms of
-numbers: https://postalpro.usps.com (420 + ZIP + number), https://github.com/jkeen/
-tracking_number_data (FedEx barcodes), https://www.upu.int (S10)."""
+numbers: https://postalpro.usps.com (420 + ZIP + number), https://www.upu.int (S10),
+https://github.com/jkeen/tracking_number_data (FedEx barcodes)."""
 
 import re
 import unicodedata

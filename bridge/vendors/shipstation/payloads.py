@@ -50,8 +50,7 @@ def _text(value: object) -> object:
 
 
 def _word(value: object) -> object:
-    """One word with a digit in it, as ids are; a text of several words, or an e-mail address, is
-    none."""
+    """One word with a digit in it, as what can name an order has."""
     text = _text(value)
     if not isinstance(text, str):
         return text
@@ -60,7 +59,7 @@ def _word(value: object) -> object:
 
 
 def _key(value: object) -> object:
-    """One word, as the keys of a line are that another system gave it."""
+    """One word, as ids and keys are; a text of several, or an e-mail address, is none."""
     text = _text(value)
     if not isinstance(text, str):
         return text
@@ -161,7 +160,7 @@ Flag = Annotated[bool, BeforeValidator(_flag)]
 Quantity = Annotated[int | str | None, BeforeValidator(_quantity)]
 Items = Annotated[list[T], WrapValidator(_all_or_none)]
 Rows = Annotated[list[T], BeforeValidator(_rows)]
-Ids = Annotated[list[Word], BeforeValidator(_list)]
+Ids = Annotated[list[Key], BeforeValidator(_list)]
 
 
 class Row(BaseModel):
@@ -209,7 +208,7 @@ class V2Package(Row):
 
 class V2Label(Parcel):
     label_id: Id
-    shipment_id: Word = None
+    shipment_id: Key = None
     status: ShortText = None
     external_shipment_id: Word = None  # can be one that ShipStation made up (`SEAuto-…`)
     external_order_id: OrderNumber = None
@@ -220,7 +219,7 @@ class V2Label(Parcel):
 
 class V2Fulfillment(Parcel):
     fulfillment_id: Id
-    shipment_id: Word = None
+    shipment_id: Key = None
     shipment_number: OrderNumber = None
     fulfillment_carrier_friendly_name: ShortText = None
     fulfillment_service_code: ShortText = None
@@ -235,7 +234,7 @@ class Item(Row):
 
 class V2Item(Item):
     bundle_sku: ShortText = None
-    sales_order_id: Word = None
+    sales_order_id: Key = None
     external_order_id: OrderNumber = None
     external_order_item_id: Key = None
 
@@ -297,7 +296,7 @@ class V1Item(Item, V1Row):
 
 class V1Shipment(Parcel, V1Row):
     shipment_id: Id
-    order_id: Word = None
+    order_id: Key = None
     order_key: Word = None
     order_number: OrderNumber = None
     service_code: ShortText = None
@@ -306,7 +305,7 @@ class V1Shipment(Parcel, V1Row):
 
 class V1Fulfillment(Parcel, V1Row):
     fulfillment_id: Id
-    order_id: Word = None
+    order_id: Key = None
     order_number: OrderNumber = None
     fulfillment_service_code: ShortText = None
 

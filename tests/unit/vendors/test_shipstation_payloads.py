@@ -348,6 +348,8 @@ PERSONAL = [
 def test_no_person_is_kept_in_any_field_that_holds_an_id_or_a_number(kind: str, text: str) -> None:
     """Whatever stands in such a field, only the form that belongs there is kept."""
     free = {"carrier_code", "carrierCode", "fulfillment_carrier_friendly_name", "status"}
+    if " " not in text and "@" not in text:
+        free |= {"shipment_id", "orderId"}  # An id may be any word.
     texts = {name for name, value in ROWS[kind].items() if isinstance(value, str)}
     row = ROWS[kind] | dict.fromkeys(texts - free - {ID_FIELD[kind]}, text)
     items = next((name for name in ("items", "shipmentItems") if name in row), None)
