@@ -51,14 +51,22 @@ class UnclearError(BridgeError):
 
 
 class PermanentError(BridgeError):
-    """Trying the same again can't help. `reason` is a row of the closed list, `body` the JSON that
-    the vendor answered, if any."""
+    """Trying the same again can't help. `reason` is a row of the closed list, `status` and `body`
+    are the HTTP status and the JSON that the vendor answered, if any."""
 
     reason = Reason.REJECTED_BY_PURPLE_DOT
 
-    def __init__(self, message: str, *, reason: Reason | None = None, body: object = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        reason: Reason | None = None,
+        status: int | None = None,
+        body: object = None,
+    ) -> None:
         super().__init__(message)
         self.reason = reason or type(self).reason
+        self.status = status
         self.body = body
 
 

@@ -33,7 +33,7 @@ from bridge.pipeline.retry import GiveUp, RetryAt, Schedules, decide, next_look
 from bridge.store import attempts, deliveries, leases
 from bridge.store.engine.database import Connection, Database
 from bridge.translate.placement import OrderLookup, PageContext, Plan, Policy
-from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot
+from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot, kept_of
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.payloads import record_of
@@ -404,7 +404,14 @@ class _Step:
             values["reason"] = error.reason if isinstance(error, CredentialsError) else None
         is_spent = isinstance(decision, GiveUp) or decision.spent
         values["attempts"] = number if is_spent else self.delivery.attempts
-        self._record(status, number=number, detail=str(error), is_attempt=is_spent, **values)
+        self._record(
+            status,
+            number=number,
+            detail=str(error),
+            receipt=_refusal_of(error),
+            is_attempt=is_spent,
+            **values,
+        )
 
     # What is written
 
@@ -525,6 +532,13 @@ class _Step:
             except StorageError as exc:
                 log.warning(notice, delivery_id=self.delivery.id, error=str(exc))
                 time.sleep(_STORE_AGAIN_AFTER)
+
+
+def _refusal_of(error: BridgeError) -> FulfillmentReceipt | None:
+    """What a vendor answered when it refused; kept beside the attempt like any other answer."""
+    if not isinstance(error, PermanentError) or error.status is None:
+        return None
+    return FulfillmentReceipt(None, error.status, kept_of(error.body))
 
 
 def _status_until_retry(decision: RetryAt, *, is_unclear: bool) -> DeliveryStatus:

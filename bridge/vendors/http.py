@@ -380,13 +380,13 @@ class ApiClient:
         if call.outcome == "server_error":
             raise errors.TemporaryError(text, retry_after=self._wish(call, response))
         if call.outcome == "credentials":
-            raise errors.CredentialsError(text)
+            raise errors.CredentialsError(text, status=response.status_code)
         reason = Reason.BAD_SHAPE
         if self.system == "purple_dot":
             reason = Reason.REJECTED_BY_PURPLE_DOT
         if call.outcome == "not_found":
-            raise errors.NotFoundError(text, reason=reason, body=body)
-        raise errors.PermanentError(text, reason=reason, body=body)
+            raise errors.NotFoundError(text, reason=reason, status=response.status_code, body=body)
+        raise errors.PermanentError(text, reason=reason, status=response.status_code, body=body)
 
     def _refuse_redirect(self, call: _Call, answered: str) -> NoReturn:
         # The target may hold a token, so it is not named.

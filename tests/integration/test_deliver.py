@@ -834,3 +834,16 @@ def test_late_search_is_refused(jobs: Jobs) -> None:
 
     with pytest.raises(LeaseLostError):
         jobs.run(late)
+
+
+def test_refusal_is_kept_with_its_status_and_what_can_be_no_persons(jobs: Jobs) -> None:
+    jobs.parcel()
+    body = {"code": "UNKNOWN_LINE_ITEMS", "customer": {"email": "ada@private.example"}}
+    jobs.purple_dot.script("create_fulfillment", PermanentError("no", status=422, body=body))
+
+    stored = jobs.deliver()
+
+    [attempt] = rows(jobs.database, "attempts")
+    assert (stored.status, attempt.http_status) == ("dead", 422)
+    assert "UNKNOWN_LINE_ITEMS" in attempt.answer
+    assert "private" not in attempt.answer

@@ -123,8 +123,8 @@ class PurpleDot:
             check_answer=self._check_done,
             not_after=not_after,
         )
-        text = json.dumps(redact(answer.body, KEPT_OF_AN_ANSWER), separators=(",", ":"))
-        return FulfillmentReceipt(fulfillment_id_in(answer.body), answer.status, text[:2000])
+        text = kept_of(answer.body)
+        return FulfillmentReceipt(fulfillment_id_in(answer.body), answer.status, text)
 
     def _check_done(self, answer: Answer) -> None:
         """A 2xx that is no clear yes, and no clear no, is unclear."""
@@ -172,6 +172,14 @@ class PurpleDot:
         if refusal_in(answer.body):
             words = self._api.words_in(answer.body) or "no reason given"
             raise PermanentError(
-                f"Purple Dot {operation}: answered {answer.status} but refused: {words}"
+                f"Purple Dot {operation}: answered {answer.status} but refused: {words}",
+                status=answer.status,
+                body=answer.body,
             )
         return answer
+
+
+def kept_of(body: object) -> str:
+    """What is kept of an answer: the fields that can't be a person's, in at most 2,000
+    characters."""
+    return json.dumps(redact(body, KEPT_OF_AN_ANSWER), separators=(",", ":"))[:2000]
