@@ -129,7 +129,8 @@ def line_with_id(lines: Sequence[OrderLine], line_item_id: str | None) -> OrderL
     """The line of this id; None for an id of some other system."""
     if not line_item_id:
         return None
-    return next((line for line in lines if _id(line.id) == _id(line_item_id)), None)
+    sought = _id(line_item_id)
+    return next((line for line in lines if _id(line.id) == sought), None)
 
 
 def sku_key(sku: str | None) -> str:
@@ -195,27 +196,37 @@ def _findings(
     by_number: list[Finding] = []
     for clue in shipment.clues:
         is_id = clue.kind is ClueKind.ORDER_ID
-        orders = tuple(
-            order
-            for order in pool
-            if (_has_id(order, clue.value) if is_id else _has_reference(order, clue.value, pattern))
-        )
+        if is_id:
+            orders = _orders_with_id(pool, clue.value)
+        else:
+            orders = _orders_with_reference(pool, clue.value, pattern)
         if orders:
-            (by_id if is_id else by_number).append((clue.field, orders))
+            (by_id if is_id else by_number).append((clue.field, tuple(orders)))
     bound = tuple(order for order in pool if order.id == bound_id and not by_id)
     by_binding: list[Finding] = [("bound", bound)] if bound else []
     return [*by_id, *by_binding, *by_number]
 
 
-def _has_id(order: FulfillmentOrder, text: str) -> bool:
-    return _id(order.id) == _id(text)
+def _orders_with_id(pool: Sequence[FulfillmentOrder], text: str | None) -> list[FulfillmentOrder]:
+    sought = _id(text or "")
+    return [order for order in pool if sought and _id(order.id) == sought]
 
 
-def _has_reference(order: FulfillmentOrder, text: str, pattern: Pattern) -> bool:
-    """A reference inside a longer text counts where it is a word of its own."""
-    reference = normalize_reference(order.reference)
-    inside = likely_references(text, pattern) if pattern else frozenset[str]()
-    return bool(reference) and (reference == normalize_reference(text) or reference in inside)
+def _orders_with_reference(
+    pool: Sequence[FulfillmentOrder], text: str | None, pattern: Pattern
+) -> list[FulfillmentOrder]:
+    """Those that a text names. A reference inside a longer text counts where it is a word of its
+    own."""
+    whole = normalize_reference(text or "")
+    if not whole:
+        return []
+    inside = likely_references(text or "", pattern) if pattern else frozenset[str]()
+    return [
+        order
+        for order in pool
+        if (reference := normalize_reference(order.reference))
+        and (reference == whole or reference in inside)
+    ]
 
 
 def _items_of_missing_orders(
@@ -223,6 +234,8 @@ def _items_of_missing_orders(
 ) -> list[ShipmentItem]:
     """Items that name an order of Purple Dot's which was not found: by its reference, or by an id
     where their neighbors' ids are Purple Dot's."""
+    if not any(item.order_id or item.order_reference for item in shipment.items):
+        return []
     references = {normalize_reference(order.reference) for order in pool}
     ids = {_id(order.id) for order in pool}
     has_known_ids = any(item.order_id and _id(item.order_id) in ids for item in shipment.items)
@@ -281,12 +294,8 @@ def _named(
     pattern: Pattern,
 ) -> Named | None:
     """The order that the item itself names: by line id, else by order id or reference."""
-    by_order = [order for order in pool if item.order_id and _has_id(order, item.order_id)]
-    by_number = [
-        order
-        for order in pool
-        if item.order_reference and _has_reference(order, item.order_reference, pattern)
-    ]
+    by_order = _orders_with_id(pool, item.order_id)
+    by_number = _orders_with_reference(pool, item.order_reference, pattern)
     by_line = [order for order in pool if line_with_id(order.lines, item.line_item_id)]
     own = by_order or by_number
     if own and by_line and not any(order in by_line for order in own):
