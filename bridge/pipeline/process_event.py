@@ -149,8 +149,8 @@ class EventJob:
         return taken
 
     def _learn_carriers(self, batch: Sequence[Gathered]) -> None:
-        """A code that our table does not hold may be one of the account's own carriers. Only parcels
-        that may be Purple Dot's are worth the question."""
+        """A code that our table does not hold may be one of the account's own carriers. Only
+        parcels that may be Purple Dot's are worth the question."""
         carriers = self.policy.carriers
         for _event, facts in batch:
             is_unknown = any(carriers.unknown(shipment) for shipment in facts.shipments)

@@ -1,5 +1,5 @@
 """What may be kept of a vendor's error text: its codes and request ids, and of a sentence the words
-that every API uses. Anything else may be a shopper's name, address or phone: it becomes `…`. Pure."""
+that every API uses. Anything else may be a shopper's name, address or phone: it becomes `…`."""
 
 import re
 from collections.abc import Collection, Iterator, Mapping

@@ -84,8 +84,8 @@ def fulfillment_body(action: CreateFulfillment) -> dict[str, Any]:
 
 
 def order_of(row: object) -> FulfillmentOrder:
-    """One order; PayloadError names the order and the field, never a value. A status may be missing;
-    one that is there and none of the documented is no open order."""
+    """One order; PayloadError names the order and the field, never a value. A status may be
+    missing; one that is there and none of the documented is no open order."""
     try:
         order = OrderRow.model_validate(row)
     except ValidationError as exc:

@@ -1,5 +1,5 @@
-"""Which events ShipStation tells to which URL, on V2 and on V1, and what is still to do so that it
-tells them to ours.
+"""Which events ShipStation sends to which URL, on V2 and on V1, and what is still to do so that it
+sends them to ours.
 
 Unknown to us: whether V2 shows a subscription's headers in clear (where it does not, our token is
 written anew), whether it takes a second URL for an event of another store, and how long a URL V1
@@ -49,9 +49,15 @@ class Subscription:
     def token(self, address: str) -> str | None:
         """The token that will come with each webhook, as far as it is shown: in the header, else
         behind our path."""
-        told = [value for key, value in self.headers if key.lower() == HEADER.lower()]
-        behind = urlsplit(self.url).path.rstrip("/").removeprefix(urlsplit(address).path).strip("/")
-        return told[0] if told and not set(told[0]) <= set("*•") else behind or None
+        for key, value in self.headers:
+            is_shown = not set(value) <= set("*•")
+            if key.lower() == HEADER.lower() and is_shown:
+                return value
+        path = urlsplit(self.url).path.rstrip("/")
+        return path.removeprefix(urlsplit(address).path).strip("/") or None
+
+
+Verb = Literal["keep", "create", "update", "delete", "blocked"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +65,7 @@ class Step:
     """What to do about one event. `blocked`: somebody else's URL stands there (as `subscription`),
     and V2 takes only one."""
 
-    verb: Literal["keep", "create", "update", "delete", "blocked"]
+    verb: Verb
     api: str
     event: str
     subscription: Subscription | None = None
@@ -69,19 +75,16 @@ def is_ours(url: str, address: str) -> bool:
     """Ours is what has our scheme, host and path, with or without one more segment (a token, new or
     old); nothing else is."""
     try:
-        same_host = origin_of(url) == origin_of(address)
+        is_same_origin = origin_of(url) == origin_of(address)
     except ForeignUrlError:
         return False
-    return (
-        same_host
-        and re.fullmatch(re.escape(urlsplit(address).path) + "(/[^/]*)?", urlsplit(url).path)
-        is not None
-    )
+    our_path = re.escape(urlsplit(address).path) + "(/[^/]*)?"
+    return is_same_origin and re.fullmatch(our_path, urlsplit(url).path) is not None
 
 
 def plan(
     api: str,
-    there: Sequence[Subscription],
+    existing: Sequence[Subscription],
     *,
     address: str,
     tokens: Collection[str | None],
@@ -92,41 +95,61 @@ def plan(
     steps: list[Step] = []
     for events in WANTED[api]:
         of_family = [
-            one
-            for one in there
-            if one.event in events and (store is None or one.store in (None, store))
+            subscription
+            for subscription in existing
+            if subscription.event in events
+            and (store is None or subscription.store in (None, store))
         ]
-        ours = [one for one in of_family if is_ours(one.url, address)]
-        kept = [one for one in ours if one.is_active and one.token(address) in tokens]
-        stale = [one for one in ours if one not in kept]
-        # One of each store goes on; a stale one beside it would only be refused at our door.
-        mended = [
-            one
-            for one in stale
-            if one.store not in {other.store for other in kept + stale[: stale.index(one)]}
-        ]
-        steps += [Step("keep", api, one.event, one) for one in kept] + [
-            Step("update", api, one.event, one) for one in mended
-        ]
-        steps += [Step("delete", api, one.event, one) for one in stale if one not in mended]
+        ours = [subscription for subscription in of_family if is_ours(subscription.url, address)]
+        steps += _steps_for_ours(ours, address=address, tokens=tokens)
         if not ours:
-            others = [one for one in of_family if one.store == store] if api == "v2" else []
-            steps.append(
-                Step("blocked", api, events[0], others[0])
-                if others
-                else Step("create", api, events[0])
-            )
+            steps.append(_step_for_none(api, events[0], of_family, store))
     return steps
+
+
+def _steps_for_ours(
+    ours: Sequence[Subscription], *, address: str, tokens: Collection[str | None]
+) -> list[Step]:
+    kept: list[Subscription] = []
+    stale: list[Subscription] = []
+    for subscription in ours:
+        is_right = subscription.is_active and subscription.token(address) in tokens
+        (kept if is_right else stale).append(subscription)
+    steps = [_step("keep", subscription) for subscription in kept]
+    # One of each store goes on; a stale one beside it would only be refused by us.
+    stores = {subscription.store for subscription in kept}
+    deletions = []
+    for subscription in stale:
+        if subscription.store in stores:
+            deletions.append(_step("delete", subscription))
+        else:
+            steps.append(_step("update", subscription))
+        stores.add(subscription.store)
+    return steps + deletions
+
+
+def _step_for_none(
+    api: str, event: str, of_family: Sequence[Subscription], store: str | None
+) -> Step:
+    if api == "v2":
+        for subscription in of_family:
+            if subscription.store == store:
+                return Step("blocked", api, event, subscription)
+    return Step("create", api, event)
+
+
+def _step(verb: Verb, subscription: Subscription) -> Step:
+    return Step(verb, subscription.api, subscription.event, subscription)
 
 
 def masked(url: str) -> str:
     """A URL for people: whatever could be a secret in it is `***`. The host always shows."""
     split = urlsplit(url)
-    path = "/".join(
-        part if _PLAIN_SEGMENT.fullmatch(part) else "***" for part in split.path.split("/")
-    )
-    path = re.sub(r"(/webhooks/shipstation)/.+", r"\1/***", path)
-    return f"{split.scheme}://{split.netloc.rpartition('@')[2]}{path}{'?***' if split.query or split.fragment else ''}"
+    parts = [part if _PLAIN_SEGMENT.fullmatch(part) else "***" for part in split.path.split("/")]
+    path = re.sub(r"(/webhooks/shipstation)/.+", r"\1/***", "/".join(parts))
+    host = split.netloc.rpartition("@")[2]
+    rest = "?***" if split.query or split.fragment else ""
+    return f"{split.scheme}://{host}{path}{rest}"
 
 
 class V2Webhook(Row):
@@ -184,10 +207,12 @@ class SubscriptionsV2(Subscriptions):
     api, path = "v2", "/environment/webhooks"
 
     def all(self) -> list[Subscription]:
-        found = []
+        subscriptions = []
         for row in _rows(V2Webhook, self.sample()):
-            headers = tuple((str(one.get("key")), str(one.get("value"))) for one in row.headers)
-            found.append(
+            headers = tuple(
+                (str(header.get("key")), str(header.get("value"))) for header in row.headers
+            )
+            subscriptions.append(
                 Subscription(
                     "v2",
                     row.webhook_id,
@@ -198,7 +223,7 @@ class SubscriptionsV2(Subscriptions):
                     headers,
                 )
             )
-        return found
+        return subscriptions
 
     def create(self, event: str, address: str, token: str, store: str | None) -> None:
         headers = [{"key": HEADER, "value": token}]

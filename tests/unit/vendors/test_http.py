@@ -9,6 +9,7 @@ import ssl
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import closing, suppress
+from ipaddress import ip_address
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
@@ -43,6 +44,7 @@ from bridge.vendors.http import (
     ApiClient,
     origin_of,
     outcome_of,
+    proxy_for,
     retry_after_of,
 )
 from bridge.vendors.wording import vendor_words
@@ -182,7 +184,7 @@ def test_a_spent_budget_stops_the_call_before_it_is_made(make: Make) -> None:
     assert (told, len(responses.calls)) == ([], 0)
 
 
-def test_proxies_and_netrc_of_the_machine_are_not_used(
+def test_netrc_of_the_machine_is_not_used_nor_a_proxy_for_this_machine(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     netrc = tmp_path / "netrc"
@@ -193,6 +195,70 @@ def test_proxies_and_netrc_of_the_machine_are_not_used(
         make().get("read", server.url)
 
     assert b"authorization" not in server.requests[0].lower()
+
+
+@pytest.mark.parametrize(
+    ("url", "no_proxy", "proxy"),
+    [
+        ("https://api.shipstation.com/v2/labels", "", "http://proxy.example:3128"),
+        ("https://api.shipstation.com/v2/labels", "other.example", "http://proxy.example:3128"),
+        ("https://api.shipstation.com/v2/labels", "shipstation.com", None),
+        ("https://api.shipstation.com/v2/labels", "*", None),
+        ("https://127.0.0.1:8443/v2/labels", "", None),
+        ("https://localhost/v2/labels", "", None),
+        ("http://127.0.0.1:8123/v2/labels", "", None),
+    ],
+)
+def test_proxy_of_the_environment_is_used_but_for_what_no_proxy_excepts_and_this_machine(
+    monkeypatch: pytest.MonkeyPatch, url: str, no_proxy: str, proxy: str | None
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://proxy.example:3128")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+
+    assert proxy_for(url) == proxy
+
+
+def test_call_goes_through_the_proxy_and_a_proxy_that_refuses_has_done_nothing(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with RawServer(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n") as proxy:
+        monkeypatch.setenv("HTTPS_PROXY", proxy.url.removesuffix("/x"))
+        error = caught(lambda: make().send("create", "POST", "https://vendor.example/x", {}))
+
+    assert type(error) is TemporaryError
+    assert proxy.requests[0].startswith(b"CONNECT vendor.example:443 ")
+    assert SECRET.encode() not in proxy.requests[0]
+
+
+def test_proxy_that_is_not_there_has_done_nothing(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTPS_PROXY", "http://user:word@127.0.0.1:9")
+
+    error = caught(lambda: make().send("create", "POST", "https://vendor.example/x", {}))
+
+    assert type(error) is TemporaryError
+    assert "word" not in str(error)
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
+def test_certificates_of_the_environment_are_trusted(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
+) -> None:
+    context = self_signed(tmp_path)
+    monkeypatch.delenv("REQUESTS_CA_BUNDLE", raising=False)
+    monkeypatch.setenv(name, str(tmp_path / "self-signed.pem"))
+    with RawServer(ok_answer(b"{}"), context=context) as server:
+        assert make().get("read", server.url).body == {}
+
+
+def test_certificates_that_are_not_there_are_named_at_the_start(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere/ca.pem")
+
+    with pytest.raises(SettingsError, match=r"REQUESTS_CA_BUNDLE: there is no /nowhere/ca\.pem"):
+        make()
 
 
 def test_a_certificate_nobody_vouches_for_is_refused_before_anything_is_sent(
@@ -217,6 +283,8 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         x509.random_serial_number(),
         NOW - dt.timedelta(days=1),
         NOW.replace(year=2099),
+    ).add_extension(
+        x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
     )
     path = folder / "self-signed.pem"
     path.write_bytes(
