@@ -113,6 +113,7 @@ def _findings(
         for kind, sample in _samples(fetcher, purple_dot if has_token else None).items():
             yield from checks.contract(kind, sample, fields[kind])
         return
+    yield from checks.network()
     yield from _vendors(settings, fetcher, purple_dot if has_token else None)
     yield checks.clock(probe.skew_seconds)
     if is_named:

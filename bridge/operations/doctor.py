@@ -15,13 +15,14 @@ from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 from urllib.error import HTTPError
+from urllib.parse import urlsplit
 
 from bridge.domain.errors import BridgeError, CredentialsError, StorageError, ThrottledError
 from bridge.operations.vendor_drift import VendorField, changes, has_rows, unreadable
 from bridge.settings import Settings
 from bridge.store import rate_limits, reports, shared_state
 from bridge.store.engine.database import Database
-from bridge.vendors.http import SYSTEMS, ApiClient
+from bridge.vendors.http import SYSTEMS, ApiClient, ca_bundle, proxy_for
 
 Status = Literal["ok", "warn", "fail"]
 Sample = Callable[[], object]
@@ -120,6 +121,18 @@ def settings(
             " token can send webhooks",
             "set it to enforce and restart",
         )
+
+
+def network() -> Iterator[Finding]:
+    """How the vendors are called, where this machine's environment says so; without the proxy's
+    password."""
+    proxy = proxy_for("https://api.shipstation.com")
+    if proxy is not None:
+        host = urlsplit(proxy).netloc.rpartition("@")[2]
+        yield Finding("network", "ok", f"vendors are called through the proxy {host}")
+    certificates = ca_bundle()
+    if certificates is not None:
+        yield Finding("network", "ok", f"certificates are judged by {certificates}")
 
 
 def vendor(system: str, setting: str, read: Callable[[], object]) -> Finding:

@@ -11,6 +11,7 @@ from email.utils import format_datetime
 from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from click.testing import CliRunner, Result
 from werkzeug.serving import make_server
@@ -374,6 +375,28 @@ def test_no_secret_is_told(run: Run, env: Mapping[str, str]) -> None:
 
 
 # The contract
+
+
+@pytest.mark.usefixtures("database")
+def test_proxy_and_certificates_of_the_environment_are_shown_without_a_password(
+    run: Run, env: dict[str, str]
+) -> None:
+    bundle = certifi.where()
+    env |= {"HTTPS_PROXY": "http://user:pass-word@proxy.example:3128", "NO_PROXY": ""}
+    env |= {"REQUESTS_CA_BUNDLE": bundle}
+
+    result = run("doctor", "--json")
+
+    lines = [
+        finding["found"]
+        for finding in json.loads(result.stdout)["findings"]
+        if finding["check"] == "network"
+    ]
+    assert lines == [
+        "vendors are called through the proxy proxy.example:3128",
+        f"certificates are judged by {bundle}",
+    ]
+    assert "pass-word" not in result.output
 
 
 @pytest.mark.usefixtures("database")
