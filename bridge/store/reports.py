@@ -371,8 +371,17 @@ def _told_by(connection: Connection, event_type: str) -> ColumnElement[bool]:
     some = select(events.c.id).where(events.c.event_type == event_type).limit(_USUAL).subquery()
     if connection.execute(select(func.count()).select_from(some)).scalar_one() < _USUAL:
         return deliveries.c.id.in_(of_type)
+    # The type is asked of each event that is linked: joined, SQLite would go through all events of
+    # the type for each delivery.
+    type_of_event = (
+        select(events.c.event_type)
+        .where(events.c.id == event_deliveries.c.event_id)
+        .scalar_subquery()
+    )
+    linked = event_deliveries.c.delivery_id == deliveries.c.id
     return (
-        of_type.where(event_deliveries.c.delivery_id == deliveries.c.id)
+        select(event_deliveries.c.delivery_id)
+        .where(linked, type_of_event == event_type)
         .correlate(deliveries)
         .exists()
     )

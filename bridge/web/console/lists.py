@@ -19,7 +19,7 @@ from bridge.web.console.pages import render, zone
 
 Rows: TypeAlias = Sequence[dict[str, Any]]
 PAGE_SIZE = 50
-_COUNTED_TO = 10_000
+_COUNTED_TO = 5_000
 _LONGEST_LINE = 500
 _MOST_IDS = 200
 

@@ -10,13 +10,12 @@ from typing import Any
 from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
+from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.operations import alert_check
 from bridge.operations.alerts import KINDS, Problem, problems
 from bridge.services import Services
 from bridge.store import reports, stats, sweeps, workers
 from bridge.store.engine.database import Connection
-from bridge.store.reports import Query
 from bridge.vendors.http import SYSTEMS
 from bridge.web.console.pages import render, span, zone
 
@@ -67,7 +66,7 @@ def show(services: Services) -> str:
         standing = list(problems(alert_check.read_inputs(connection, services.rates, now=now)))
         waiting = reports.count_exceptions(connection)
         searching = reports.count_searching(connection)
-        tiles = _tiles(connection, days, waiting, now)
+        missed = sweeps.missed(connection, since=now - stats.WEEK).total()
         page = {
             "under_way": _under_way(connection),
             "last": stats.last_event_at(connection),
@@ -81,7 +80,7 @@ def show(services: Services) -> str:
         concerns=judge(health, standing, waiting),
         waiting=waiting,
         searching=searching,
-        tiles=tiles,
+        tiles=_tiles(days, periods, waiting, missed),
         workers=[(row, now - row.beat_at <= workers.SILENT_AFTER) for row in running],
         swept=swept,
         health=health,
@@ -114,21 +113,13 @@ def period_bounds(now: datetime, days: int) -> list[datetime]:
     return [today + timedelta(days=number - days + 1) for number in range(days + 1)]
 
 
-def _tiles(connection: Connection, days: int, waiting: int, now: datetime) -> list[Tile]:
-    since = now - timedelta(days=days)
-    received = reports.count_fitting(
-        connection, Query(since=since), events_wanted=True, most=_COUNTED_TO
-    )
-    delivered = reports.count_fitting(
-        connection,
-        Query(since=since, status=str(DeliveryStatus.DELIVERED)),
-        events_wanted=False,
-        most=_COUNTED_TO,
-    )
-    missed = sweeps.missed(connection, since=now - stats.WEEK).total()
+def _tiles(days: int, periods: Sequence[stats.Period], waiting: int, missed: int) -> list[Tile]:
     window = WINDOWS[days]
-    of_events = url_for("console.events", q=f"since:{days}d")
-    of_parcels = url_for("console.deliveries", q=f"status:delivered since:{days}d")
+    since = f"since:{periods[0].start:%Y-%m-%dT%H:%M}"
+    of_events = url_for("console.events", q=since)
+    of_parcels = url_for("console.deliveries", q=f"status:delivered {since}")
+    received = sum(period.received for period in periods)
+    delivered = sum(period.delivered for period in periods)
     return [
         Tile("received", f"webhooks, {window}", received, of_events),
         Tile("delivered", f"delivered, {window}", delivered, of_parcels),
@@ -189,14 +180,14 @@ def vendor_states(
     return states
 
 
-def success_rate(periods: Sequence[stats.Hour]) -> float | None:
+def success_rate(periods: Sequence[stats.Period]) -> float | None:
     """Percent of the parcels that came to an end without a person, of all that did or need one."""
     delivered = sum(period.delivered for period in periods)
     failed = sum(period.exceptions for period in periods)
     return 100.0 * delivered / (delivered + failed) if delivered + failed else None
 
 
-def scale_of(periods: Sequence[stats.Hour]) -> int:
+def scale_of(periods: Sequence[stats.Period]) -> int:
     """What the height of the chart stands for."""
     heights = [height for period in periods if (height := _height(period))]
     if not heights:
@@ -204,7 +195,7 @@ def scale_of(periods: Sequence[stats.Hour]) -> int:
     return min(max(heights), int(max(1, _CUT_ABOVE * median(heights))))
 
 
-def bars(periods: Sequence[stats.Hour]) -> list[dict[str, Any]]:
+def bars(periods: Sequence[stats.Period]) -> list[dict[str, Any]]:
     """Where each part of the chart stands, in its own units; what is higher than the chart is
     cut."""
     highest = scale_of(periods)
@@ -228,5 +219,5 @@ def _bar(kind: str, x: int, below: int, size: int, highest: int) -> dict[str, An
     return {"kind": kind, "x": x, "y": y, "size": size, "height": height}
 
 
-def _height(period: stats.Hour) -> int:
+def _height(period: stats.Period) -> int:
     return max(period.received, period.delivered + period.waiting + period.exceptions)
