@@ -80,8 +80,8 @@ def likely_references(text: str, pattern: re.Pattern[str] | None) -> frozenset[s
     for word in _BLANKS.split(text):
         tails = [word[match.start() :] for match in _STARTS.finditer(word)]
         # A word that looks right as a whole is not looked into: its end would be another number.
-        found = [word] if pattern.search(word) else filter(pattern.search, tails)
-        words |= {normalize_reference(part) for part in found}
+        parts = [word] if pattern.search(word) else filter(pattern.search, tails)
+        words |= {normalize_reference(part) for part in parts}
     is_one_word = _BLANKS.search(text.strip()) is None
     if pattern.search(text.strip()) and (is_one_word or not words):
         words.add(whole)

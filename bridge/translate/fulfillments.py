@@ -405,8 +405,8 @@ def _extra_obstacle(
         return None
     return Held(
         Reason.UNKNOWN_LINE,
-        f"{_labels(extra_goods)} stands on no line of order {order.reference}, while nothing of line"
-        f" {_line_names(untouched)} was shipped yet: is it that line in another form?",
+        f"{_labels(extra_goods)} stands on no line of order {order.reference}, while nothing of"
+        f" line {_line_names(untouched)} was shipped yet: is it that line in another form?",
     )
 
 

@@ -281,7 +281,7 @@ STORIES: dict[Reason, list[Callable[[VirtualBridge], Reached]]] = {
     Reason.REJECTED_BY_PROVIDER: [_refused_by_the_provider],
     Reason.SCHEDULE_EXHAUSTED: [_broken, _unreadable],
     Reason.REJECTED_BY_PURPLE_DOT: [_refused("status:422"), _refused("success_false")],
-    Reason.CREDENTIALS_REFUSED: [_refused("redirect_login"), _refused("status:401")],
+    Reason.CREDENTIALS_REFUSED: [_refused("status:403"), _refused("status:401")],
     Reason.BAD_JSON: [_raw(b"{")],
     Reason.BAD_SHAPE: [_raw(b'{"resource_url": "https://api.shipstation.com/v2/labels"}')],
     Reason.FOREIGN_URL: [_raw(ABROAD.encode())],
