@@ -314,6 +314,12 @@ def count_deliveries(
     return {status: count for status, count in found if count}
 
 
+def count_received(connection: Connection) -> int:
+    """How many events are still work: what was settled long ago costs nothing."""
+    received = select(func.count()).where(events.c.status == EventStatus.RECEIVED)
+    return int(connection.execute(received).scalar_one())
+
+
 def count_events(connection: Connection) -> Mapping[EventStatus, int]:
     """How many events stand in each status."""
     rows = connection.execute(select(events.c.status, func.count()).group_by(events.c.status))

@@ -1,18 +1,37 @@
-"""What the hot path asks is found by an index, however much there is."""
+"""What is asked of the database is found by an index, however much there is: on the SQLite that
+Python came with, and on a newer one, whose planner thinks differently."""
 
-from collections.abc import Callable
+import shutil
+import sqlite3
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
 
 import pytest
+import structlog
 
 from bridge.domain.events import Lane
-from bridge.store import deliveries, leases, orders, rate_limits
+from bridge.settings import Settings
+from bridge.store import deliveries, leases, orders, rate_limits, replays
 from bridge.store.engine.database import Database
+from bridge.store.reports import Query
+from bridge.web.app import create_app
+from tests.support.console_client import PASSWORDS, sign_in, token_in
+from tests.support.fakes import Clock
 from tests.support.jobs import Jobs
 from tests.support.query_plans import plans_of, reading_through
+from tests.support.virtual_bridge import VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
-pytestmark = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+
+@pytest.fixture(params=["sqlite3", "pysqlite3"])
+def driver(request: pytest.FixtureRequest) -> Any:
+    """SQLite as Python has it, and the newest as a package."""
+    return sqlite3 if request.param == "sqlite3" else pytest.importorskip("pysqlite3.dbapi2")
+
+
+# The way of a parcel
 
 
 @pytest.fixture
@@ -21,9 +40,15 @@ def database(opened: Callable[[], Database]) -> Database:
     return opened()
 
 
-def test_what_a_parcel_takes_from_webhook_to_fulfillment_is_found_by_an_index(jobs: Jobs) -> None:
+on_sqlite = pytest.mark.parametrize("migrated_url", ["sqlite"], indirect=True)
+
+
+@on_sqlite
+def test_what_a_parcel_takes_from_webhook_to_fulfillment_is_found_by_an_index(
+    jobs: Jobs, driver: Any
+) -> None:
     """By the row's own key, too: an index of statuses holds all that was ever delivered."""
-    with plans_of(jobs.database) as plans:
+    with plans_of(jobs.database, driver) as plans:
         jobs.notify()
         jobs.process()
         jobs.deliver()
@@ -34,8 +59,9 @@ def test_what_a_parcel_takes_from_webhook_to_fulfillment_is_found_by_an_index(jo
     assert not [step for step in steps if "MULTI-INDEX" in step or "_status" in step]
 
 
-def test_what_workers_and_other_records_ask_is_found_by_an_index(jobs: Jobs) -> None:
-    with plans_of(jobs.database) as plans, jobs.database.begin() as connection:
+@on_sqlite
+def test_what_workers_and_other_records_ask_is_found_by_an_index(jobs: Jobs, driver: Any) -> None:
+    with plans_of(jobs.database, driver) as plans, jobs.database.begin() as connection:
         now = jobs.database.now(connection)
         leases.next_due(connection)
         leases.renew(connection, leases.EVENTS, held=[("evt_1", 1)], owner="worker-1", until=now)
@@ -44,17 +70,88 @@ def test_what_workers_and_other_records_ask_is_found_by_an_index(jobs: Jobs) -> 
         deliveries.by_record(connection, "v2_label", ["se-1", "se-2"])
         deliveries.by_tracking(connection, "1Z", order_number="PD1")
         deliveries.events_of(connection, "dlv_1")
-        deliveries.of_page(
-            connection,
-            order_ids=["a"],
-            identities=["a:1Z"],
-            record_keys=["label:1"],
-            number_keys=["1Z"],
-        )
-        deliveries.parcels_of(connection, ["dlv_1"])
-        deliveries.linked_orders(connection, ["label:1"])
         orders.known(connection, order_ids=["a"], references=["pd1"], line_ids=["l"])
         orders.bindings(connection, ["se-1"])
 
     assert len(plans) > 10
     assert reading_through(plans) == {}
+
+
+# What people and monitors ask
+
+
+@pytest.fixture
+def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[VirtualBridge]:
+    shutil.copy(_migrated_file, tmp_path / "bridge.db")
+    url = f"sqlite:///{tmp_path / 'bridge.db'}"
+    with structlog.testing.capture_logs(), VirtualBridge(url, clock) as bridge:
+        yield bridge
+
+
+@pytest.fixture
+def app(bridge: VirtualBridge) -> Iterator[Any]:
+    """The receiver, with a parcel that went out."""
+    world = bridge.world
+    [label] = world.buy_labels(world.add_shipstation_order(world.add_order()))
+    bridge.travel(world.label_created_v2(label))
+    app = create_app(Settings.load(bridge.environ | PASSWORDS))
+    app.extensions["database"]._clock = bridge.clock
+    yield app
+    app.extensions["database"].close()
+
+
+PAGES = (
+    "",
+    "counts",
+    "exceptions",
+    "audit",
+    "replays",
+    "events",
+    "events?q=status:dead",
+    "events?q=type:LABEL_CREATED_V2",
+    "events?q=since:2d",
+    "events?q=se-1",
+    "deliveries",
+    "deliveries?q=status:held",
+    "deliveries?q=reason:no_items",
+    "deliveries?q=PD1",
+    "deliveries?q=tracking:1Z",
+)
+
+
+def test_no_page_and_no_monitor_reads_a_table_through(
+    bridge: VirtualBridge, app: Any, driver: Any
+) -> None:
+    client = app.test_client()
+    sign_in(client)
+    ids = [f"events/{event['id']}" for event in bridge.events()]
+    ids += [f"deliveries/{delivery['id']}" for delivery in bridge.deliveries()]
+
+    with plans_of(app.extensions["database"], driver) as plans:
+        answers = [client.get(f"/console/{path}").status_code for path in (*PAGES, *ids)]
+        answers += [client.get(path).status_code for path in ("/readyz", "/metrics")]
+
+    assert set(answers) <= {200, 503}
+    assert len(plans) > 30
+    assert reading_through(plans) == {}
+
+
+def test_no_plan_of_what_shall_be_done_reads_a_table_through(
+    bridge: VirtualBridge, app: Any, driver: Any
+) -> None:
+    client = app.test_client()
+    sign_in(client)
+    csrf = token_in(client.get("/console/deliveries").text)
+    form = {"csrf": csrf, "all": "1", "next": "/console/deliveries"}
+
+    with plans_of(app.extensions["database"], driver) as plans:
+        many = client.post("/console/many", data={**form, "what": "retry", "q": "status:delivered"})
+        replay = client.post("/console/replays/plan", data={**form, "q": "type:LABEL_CREATED_V2"})
+        with app.extensions["database"].read() as connection:
+            replays.candidates(connection, query=Query(since=bridge.clock.now), standing="held")
+
+    assert (many.status_code, replay.status_code) == (200, 200)
+    assert reading_through(plans) == {}
+    candidates = [steps for query, steps in plans.items() if "has_records" in query]
+    assert candidates
+    assert not [steps for steps in candidates if "ix_deliveries_status" in str(steps)]

@@ -1,7 +1,7 @@
 """What SQLite does for each statement that a database runs, by its own account."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from typing import Any
 
 from sqlalchemy import Connection, event
@@ -9,36 +9,61 @@ from sqlalchemy import Connection, event
 from bridge.store.engine.database import Database
 
 _PLANNED = ("SELECT", "UPDATE", "INSERT", "DELETE", "WITH")
+_GROWING = (
+    "events",
+    "records",
+    "fulfillment_orders",
+    "order_lines",
+    "deliveries",
+    "delivery_lines",
+    "event_deliveries",
+    "attempts",
+)
+"""Tables that grow with each parcel."""
+
+Plans = dict[str, list[str]]
 
 
 @contextmanager
-def plans_of(database: Database) -> Iterator[dict[str, list[str]]]:
-    """The steps of each statement that runs within the block, by its text.
+def plans_of(database: Database, driver: Any) -> Iterator[Plans]:
+    """The steps of each statement that runs within the block, by its text, as the SQLite of this
+    `driver` (`sqlite3` or `pysqlite3`) would take them.
 
     https://www.sqlite.org/eqp.html"""
-    plans: dict[str, list[str]] = {}
+    plans: Plans = {}
+    with closing(driver.connect(database.url.database, check_same_thread=False)) as planner:
 
-    def explain(
-        connection: Connection, _cursor: Any, statement: str, parameters: Any, *_others: Any
-    ) -> None:
-        if statement in plans or not statement.lstrip().startswith(_PLANNED):
-            return
-        driver: Any = connection.connection.driver_connection
-        values = parameters[0] if isinstance(parameters, list) else parameters
-        rows = driver.execute(f"EXPLAIN QUERY PLAN {statement}", values)
-        plans[statement] = [row[3] for row in rows]
+        def explain(
+            _connection: Connection, _cursor: Any, statement: str, parameters: Any, *_others: Any
+        ) -> None:
+            if statement in plans or not statement.lstrip().startswith(_PLANNED):
+                return
+            values = parameters[0] if isinstance(parameters, list) else parameters
+            rows = planner.execute(f"EXPLAIN QUERY PLAN {statement}", values)
+            plans[statement] = [row[3] for row in rows]
 
-    event.listen(database.engine, "before_cursor_execute", explain)
-    try:
-        yield plans
-    finally:
-        event.remove(database.engine, "before_cursor_execute", explain)
+        event.listen(database.engine, "before_cursor_execute", explain)
+        try:
+            yield plans
+        finally:
+            event.remove(database.engine, "before_cursor_execute", explain)
 
 
-def reading_through(plans: dict[str, list[str]]) -> dict[str, list[str]]:
-    """Those that read a table or an index from end to end."""
+def reading_through(plans: Plans) -> Plans:
+    """Those that read a table that grows, or an index of it, from end to end. The newest few in the
+    order of an index are no such thing."""
     return {
         statement: steps
         for statement, steps in plans.items()
-        if any(step.startswith("SCAN") and "CONSTANT ROW" not in step for step in steps)
+        if any(_reads_through(step) for step in steps) and not _takes_the_newest(statement, steps)
     }
+
+
+def _reads_through(step: str) -> bool:
+    words = step.split()
+    return words[0] == "SCAN" and len(words) > 1 and words[1] in _GROWING
+
+
+def _takes_the_newest(statement: str, steps: list[str]) -> bool:
+    is_ordered = "ORDER BY" in statement and "LIMIT" in statement
+    return is_ordered and not any("TEMP B-TREE" in step for step in steps)

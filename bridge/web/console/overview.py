@@ -10,7 +10,7 @@ from typing import Any
 from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
-from bridge.domain.events import CLAIMABLE, EventStatus
+from bridge.domain.events import CLAIMABLE
 from bridge.operations import alert_check
 from bridge.operations.alerts import KINDS, Problem, problems
 from bridge.services import Services
@@ -130,7 +130,7 @@ def _tiles(days: int, periods: Sequence[stats.Period], waiting: int, missed: int
 
 def _under_way(connection: Connection) -> list[Tile]:
     """What is not at its end and needs nobody, by status."""
-    received = reports.count_events(connection).get(EventStatus.RECEIVED, 0)
+    received = reports.count_received(connection)
     counts = reports.count_deliveries(connection, most=_COUNTED_TO)
     found = [Tile("received", "webhooks", received, url_for("console.events", q="status:received"))]
     for status in sorted(CLAIMABLE):
