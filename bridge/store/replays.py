@@ -18,6 +18,8 @@ from bridge.store.tables import REPLAY, deliveries, event_deliveries, events, re
 
 _COPIED = ("event_type", "resource_url", "body", "headers", "remote_address", "signature")
 _MOST_IDS = 500
+MOST_PLANNED = 10_000
+"""Events of one replay: more can neither be looked at by a person nor be read while a page waits."""
 
 
 class ReplayStatus(StrEnum):
@@ -69,7 +71,7 @@ def candidates(
 ) -> list[Candidate]:
     """The events of these ids, or those that fit `query` and are no replays themselves, the oldest
     first; with `standing` only those that have that status, or of whose deliveries one has. The id
-    of a replay stands for its original's."""
+    of a replay stands for its original's. RefusedError for more than a plan can show."""
     has_records = exists(select(records.c.id).where(records.c.event_id == events.c.id))
     linked = select(deliveries.c.id).join_from(event_deliveries, deliveries)
     linked = linked.where(event_deliveries.c.event_id == events.c.id)
@@ -95,7 +97,12 @@ def candidates(
     if standing is not None:
         has_status = exists(linked.where(status_of_linked == standing))
         chosen = chosen.where(or_(events.c.status == standing, has_status))
-    rows = connection.execute(chosen.order_by(events.c.id)).mappings()
+    limited = chosen.order_by(events.c.id).limit(MOST_PLANNED + 1)
+    rows = connection.execute(limited).mappings().all()
+    if len(rows) > MOST_PLANNED:
+        raise RefusedError(
+            f"more than {MOST_PLANNED} events fit; choose a shorter range, and replay the rest after"
+        )
     return [Candidate(**{**row, "status": EventStatus(row["status"])}) for row in rows]
 
 

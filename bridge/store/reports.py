@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sqlalchemy import (
     ColumnElement,
@@ -37,6 +37,9 @@ from bridge.store.tables import (
 
 _USUAL = 2000
 """So many events of a type make it a usual one."""
+
+
+Status = TypeVar("Status", EventStatus, DeliveryStatus)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,25 +308,29 @@ def count_deliveries(
 ) -> Mapping[DeliveryStatus, int]:
     """How many deliveries stand in each status; with `most`, counting ends there, so that millions
     cost no more."""
-    rows = (
-        select(deliveries.c.id).where(deliveries.c.status == status).limit(most).subquery()
-        for status in DeliveryStatus
-    )
-    counts = [select(func.count()).select_from(some).scalar_subquery() for some in rows]
-    found = zip(DeliveryStatus, connection.execute(select(*counts)).one(), strict=True)
-    return {status: count for status, count in found if count}
+    return _count_by_status(connection, deliveries, DeliveryStatus, most)
+
+
+def count_events(connection: Connection, *, most: int | None = None) -> Mapping[EventStatus, int]:
+    """How many events stand in each status, likewise."""
+    return _count_by_status(connection, events, EventStatus, most)
+
+
+def _count_by_status(
+    connection: Connection, table: Table, statuses: type[Status], most: int | None
+) -> Mapping[Status, int]:
+    counts = []
+    for status in statuses:
+        rows = select(table.c.id).where(table.c.status == status).limit(most).subquery()
+        counts.append(select(func.count()).select_from(rows).scalar_subquery())
+    counted = zip(statuses, connection.execute(select(*counts)).one(), strict=True)
+    return {status: count for status, count in counted if count}
 
 
 def count_received(connection: Connection) -> int:
     """How many events are still work: what was settled long ago costs nothing."""
     received = select(func.count()).where(events.c.status == EventStatus.RECEIVED)
     return int(connection.execute(received).scalar_one())
-
-
-def count_events(connection: Connection) -> Mapping[EventStatus, int]:
-    """How many events stand in each status."""
-    rows = connection.execute(select(events.c.status, func.count()).group_by(events.c.status))
-    return {EventStatus(status): count for status, count in rows}
 
 
 def _page(

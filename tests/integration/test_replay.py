@@ -450,3 +450,17 @@ def test_live_notification_is_never_counted_on_a_replay(bridge: VirtualBridge) -
 
     assert row(bridge.database, again).source == "shipstation"
     assert tables.REPLAY in {one.source for one in rows(bridge.database, "events")}
+
+
+def test_more_events_than_a_plan_can_show_are_refused(
+    bridge: VirtualBridge, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(2):
+        bridge.post(b'{"resource_type": "ORDER_NOTIFY", "resource_url": "https://x/%d"}' % number)
+    monkeypatch.setattr(replays, "MOST_PLANNED", 1)
+
+    with (
+        bridge.database.read() as connection,
+        pytest.raises(RefusedError, match="choose a shorter range"),
+    ):
+        replays.candidates(connection, query=reports.Query())

@@ -50,12 +50,12 @@ def plans_of(database: Database, driver: Any) -> Iterator[Plans]:
 
 
 def reading_through(plans: Plans) -> Plans:
-    """Those that read a table that grows, or an index of it, from end to end. The newest few in the
-    order of an index are no such thing."""
+    """Those that read a table that grows, or an index of it, from end to end. So many rows in the
+    order of an index, and no more, are no such thing."""
     return {
         statement: steps
         for statement, steps in plans.items()
-        if any(_reads_through(step) for step in steps) and not _takes_the_newest(statement, steps)
+        if any(_reads_through(step) for step in steps) and not _is_limited(statement, steps)
     }
 
 
@@ -64,6 +64,6 @@ def _reads_through(step: str) -> bool:
     return words[0] == "SCAN" and len(words) > 1 and words[1] in _GROWING
 
 
-def _takes_the_newest(statement: str, steps: list[str]) -> bool:
-    is_ordered = "ORDER BY" in statement and "LIMIT" in statement
-    return is_ordered and not any("TEMP B-TREE" in step for step in steps)
+def _is_limited(statement: str, steps: list[str]) -> bool:
+    is_sorted_first = any("TEMP B-TREE" in step and "ORDER BY" in step for step in steps)
+    return "LIMIT" in statement and not is_sorted_first

@@ -154,7 +154,8 @@ def _query_of(services: Services, connection: Connection, listing: Listing, line
 
 def _count_by_status(connection: Connection, listing: Listing) -> Mapping[str, int]:
     if listing.is_of_events:
-        return {str(status): count for status, count in reports.count_events(connection).items()}
+        received = reports.count_events(connection, most=_COUNTED_TO)
+        return {str(status): count for status, count in received.items()}
     counts = reports.count_deliveries(connection, most=_COUNTED_TO)
     return {str(status): count for status, count in counts.items()}
 
