@@ -162,11 +162,22 @@ class Sweep:
     report: Callable[[str], None] = lambda _: None
 
     def routine(self, every: timedelta, stopping: threading.Event) -> None:
-        """The worker's task. Raises what the vendor raised: it is tried again soon."""
-        with self.database.read() as connection:
+        """The worker's task. Raises what the vendor raised: it is tried again soon.
+
+        A new database looks back to its own birth: what left before is not the bridge's to post
+        unless a person says so, by `bridge reconcile`.
+        """
+        with self.database.begin() as connection:
             now = self.database.now(connection)
             covered = sweeps.covered_until(connection, "worker")
-        since = look_back(now, every=every, covered_until=covered)
+            born = sweeps.born_at(connection, now=now - GRACE)
+        since = max(look_back(now, every=every, covered_until=covered), born)
+        if covered is None:
+            log.info(
+                "first_sweep",
+                since=since.isoformat(),
+                next_step="`bridge reconcile --since 7d` finds what was shipped before",
+            )
         with suppress(StoppedError):
             tally = self.run(since, stopping, started_by="worker")
             log.info("sweep_done", since=since.isoformat(), **tally.by_event_type())

@@ -15,6 +15,8 @@ SUBSCRIBED = "webhooks_subscribed"
 LOST = "webhooks_lost"
 """What the worker's daily check of the subscriptions found: {"problems": [a sentence for each]};
 empty when all is well."""
+SWEEPS_SINCE = "sweeps_since"
+"""The database's birth, {"at": ISO}: no sweep of the worker looks back further."""
 DIFFERENCES = "differences"
 """What the worker's daily comparison of both sides found: {"found": [a difference as JSON]}."""
 NOTIFIED = "alerts_notified_"

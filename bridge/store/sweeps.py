@@ -13,7 +13,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 
 from bridge.domain.deliveries import Delivery
 from bridge.domain.events import EventStatus, Lane, Record
-from bridge.store import events
+from bridge.store import events, shared_state
 from bridge.store.deliveries import load
 from bridge.store.engine import wakeup
 from bridge.store.engine.ids import new_id
@@ -177,6 +177,15 @@ def covered_until(connection: Connection, started_by: str) -> datetime | None:
         sweeps.c.started_by == started_by, sweeps.c.outcome == "done"
     )
     return connection.execute(done.order_by(sweeps.c.id.desc()).limit(1)).scalar()
+
+
+def born_at(connection: Connection, *, now: datetime) -> datetime:
+    """When a worker first thought of sweeping this database; `now` where that was never noted."""
+    noted = shared_state.get(connection, shared_state.SWEEPS_SINCE)
+    if noted is not None:
+        return datetime.fromisoformat(noted[0]["at"])
+    shared_state.put(connection, shared_state.SWEEPS_SINCE, {"at": now.isoformat()}, now=now)
+    return now
 
 
 def missed(connection: Connection, *, since: datetime | None = None) -> Counter[str]:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from bridge.simulator import Simulator, World
-from bridge.store import sweeps
+from bridge.store import shared_state, sweeps
+from bridge.store.engine.database import Database
 from tests.support.stack import Json, Stack
 from tests.support.waiting import wait_until
 
@@ -26,6 +27,14 @@ def _last(stack: Stack) -> Json:
         return sweeps.last(connection) or {"id": 0}
 
 
+def born_two_hours_ago(database: Database) -> None:
+    """A new database sweeps nothing that is older than itself."""
+    now = datetime.now(UTC)
+    value = {"at": (now - timedelta(hours=2)).isoformat()}
+    with database.begin() as connection:
+        shared_state.put(connection, shared_state.SWEEPS_SINCE, value, now=now)
+
+
 @pytest.mark.parametrize(
     "keys", [{}, {"BRIDGE_SHIPSTATION_API_KEY": ""}], ids=["both APIs", "V1 alone"]
 )
@@ -37,6 +46,8 @@ def test_worker_makes_up_for_all_lost_webhooks_and_tells_each_parcel_once(
     labels = world.buy_labels([world.add_shipstation_order(order) for order in labeled])
     marks = [world.mark_shipped(world.add_shipstation_order(order)) for order in marked]
     world.buy_labels([world.add_shipstation_order(str(90_000 + n)) for n in range(20)])
+
+    born_two_hours_ago(stack.database)
 
     stack.start_worker(BRIDGE_RECONCILE_EVERY="1s", **keys)
     wait_until(

@@ -11,10 +11,11 @@ from typing import Any
 import pytest
 
 from bridge.domain.errors import TemporaryError
-from bridge.domain.events import Lane
+from bridge.domain.events import DeliveryStatus, Lane
+from bridge.operations import repair
 from bridge.operations.sweep import Sweep, look_back
 from bridge.simulator import PurpleDotOrder, World
-from bridge.store import retention, sweeps
+from bridge.store import retention, shared_state, sweeps
 from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.client import ShipStationV2
 from tests.support.fakes import Clock
@@ -86,6 +87,12 @@ def sweep(
         for event_type, counts in tally.by_event_type().items()
     }
     return {event_type: counts for event_type, counts in told.items() if counts}
+
+
+def born_a_day_ago(bridge: VirtualBridge) -> None:
+    value = {"at": (bridge.clock.now - timedelta(days=1)).isoformat()}
+    with bridge.database.begin() as connection:
+        shared_state.put(connection, shared_state.SWEEPS_SINCE, value, now=bridge.clock.now)
 
 
 def _label(world: World) -> Made:
@@ -541,6 +548,7 @@ def test_stopped_sweep_says_so_and_the_next_goes_on(bridge: VirtualBridge, world
     stopping.set()
     bridge.clock.advance(900)
 
+    born_a_day_ago(bridge)
     Sweep(bridge.database, bridge.fetcher).routine(timedelta(minutes=15), stopping)
 
     assert _last(bridge)["outcome"] == "stopped"
@@ -684,3 +692,79 @@ def test_void_of_a_number_that_a_carrier_used_again_is_no_void_of_ours(
 
     assert sweep(bridge) == {}
     assert [delivery["status"] for delivery in bridge.deliveries()] == ["delivered"]
+
+
+# What goes in, and what does not
+
+
+def test_new_database_posts_nothing_that_left_before_its_birth(
+    bridge: VirtualBridge, world: World
+) -> None:
+    before, _, _ = _label(world)
+    bridge.clock.advance(20 * 60)
+    routine = Sweep(bridge.database, bridge.fetcher).routine
+    routine(15 * MINUTE, threading.Event())
+    bridge.clock.advance(60)
+    after, _, _ = _label(world)
+    bridge.clock.advance(20 * 60)
+
+    routine(15 * MINUTE, threading.Event())
+    bridge.settle()
+
+    assert (len(bridge.accepted(before)), len(bridge.accepted(after))) == (0, 1)
+    assert sweep(bridge) == {"LABEL_CREATED_V2": {"missed": 1}}  # A person may look further back.
+
+
+def test_time_that_only_failed_sweeps_looked_at_is_swept_again(
+    bridge: VirtualBridge, world: World
+) -> None:
+    routine = Sweep(bridge.database, bridge.fetcher).routine
+    routine(15 * MINUTE, threading.Event())
+    bridge.clock.advance(3600)
+    order, _, _ = _label(world)
+    bridge.simulator.inject("shipstation.*", "status:500", 99)
+    for _ in range(2):
+        bridge.clock.advance(24 * 3600)
+        with pytest.raises(TemporaryError):
+            routine(15 * MINUTE, threading.Event())
+    bridge.simulator.faults.clear()
+    bridge.clock.advance(3600)
+
+    routine(15 * MINUTE, threading.Event())
+    bridge.settle()
+
+    assert len(bridge.accepted(order)) == 1
+
+
+def test_void_that_a_person_closed_is_fed_in_by_no_further_sweep(
+    bridge: VirtualBridge, world: World
+) -> None:
+    _order, label, webhook = _label(world)
+    bridge.travel(webhook)
+    world.void_label(label)
+    counts = [sweep(bridge)]
+    bridge.settle()
+    [held] = bridge.deliveries()
+    assert held["reason"] == "voided_after_delivery"
+    bridge.repair(
+        held["id"], repair.resolve, status=DeliveryStatus.DELIVERED, reason="settled by phone"
+    )
+
+    for _ in range(2):
+        counts.append(sweep(bridge))
+        bridge.settle()
+
+    assert counts == [{"LABEL_CREATED_V2": {"voided": 1}}, {}, {}]
+
+
+def test_what_died_is_fed_in_once(bridge: VirtualBridge, world: World) -> None:
+    _label(world)
+    counts = [sweep(bridge)]
+    bridge.simulator.inject("shipstation.labels", "status:404", 99)
+    bridge.settle()
+    bridge.simulator.faults.clear()
+
+    counts.append(sweep(bridge))
+
+    assert counts == [{"LABEL_CREATED_V2": {"missed": 1}}, {}]
+    assert [event["status"] for event in bridge.events()] == ["dead"]
