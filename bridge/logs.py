@@ -26,7 +26,8 @@ _SECRET_TEXT = (
     # the digit tells a credential from a sentence about one
     r"(\b(?:Bearer|Basic) +)(?=[^\s\"']*[0-9=])[^\s\"',]+",
     # headers, pairs
-    r"((?:api-key|bridge-token|access-token)[\"']?\s*[:=]\s*[\"']?|(?:token|api_?key|secret|password)=)[^\s&\"',;]+",
+    r"((?:api-key|bridge-token|access-token)[\"']?\s*[:=]\s*[\"']?|(?:token|api_?key|secret|password)=)"
+    r"[^\s&\"',;]+",
 )
 _SECRET_TEXTS = [re.compile(pattern, re.IGNORECASE) for pattern in _SECRET_TEXT]
 _PLAIN_WORD = re.compile(r"[\w.-]*", re.ASCII)
@@ -40,8 +41,8 @@ _TO_JSON = json.JSONEncoder().encode
 
 
 class StderrHandler(logging.StreamHandler[TextIO]):
-    """Takes the current `sys.stderr` for each line, so a replaced stream is followed and a closed one is
-    never kept."""
+    """Takes the current `sys.stderr` for each line, so a replaced stream is followed and a closed
+    one is never kept."""
 
     stream = property(lambda _: sys.stderr)
 

@@ -128,8 +128,8 @@ def demo(vendors: Simulator | None, keep: bool) -> None:
     click.echo("Starting the receiver and the worker ...")
     password = secrets.token_urlsafe(12)
     with vendors or Simulator() as simulator, _bridge_for(simulator, password) as database:
-        with click.progressbar(ACTS, label="Sending webhooks", show_pos=True, width=0) as acts:
-            results = [_perform(act, simulator, database) for act in acts]
+        with click.progressbar(ACTS, label="Sending webhooks", show_pos=True, width=0) as progress:
+            results = [_perform(act, simulator, database) for act in progress]
         for number, (act, (lines, _)) in enumerate(zip(ACTS, results, strict=True), start=1):
             title = click.style(f"{number}. {act.title}", bold=True)
             click.echo("\n".join(["", title, *lines]))

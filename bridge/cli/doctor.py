@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from bridge.cli.options import json_option
-from bridge.cli.output import emit
+from bridge.cli.output import colored, emit, for_people
 from bridge.operations import doctor as checks
 from bridge.operations.doctor import STATUSES, Finding
 from bridge.operations.vendor_drift import vendor_fields
@@ -78,7 +78,8 @@ def _summary(findings: list[Finding]) -> str:
 
 
 def _lines(finding: Finding) -> Iterator[str]:
-    yield f"{finding.status:5} {finding.check:26} {finding.found}"
+    line = for_people(f"{finding.status:5} {finding.check:26} {finding.found}")
+    yield colored(line, finding.status)
     if finding.to_do:
         yield f"{'':5} {'':26} → {finding.to_do}"
 
@@ -96,9 +97,8 @@ def _findings(
     from bridge.services import Services
 
     yield from checks.settings(problems, Path(".env"), settings)
-    is_named = not any(
-        "BRIDGE_DATABASE_URL" in problem for problem in problems
-    )  # Else the default stands there, which nobody meant.
+    # Else it is the default, which nobody meant.
+    is_named = not any("BRIDGE_DATABASE_URL" in problem for problem in problems)
     is_there = is_named and (not database.is_sqlite or Path(database.url.database or "").exists())
     ready = readiness(database, settings) if is_there else {}
     is_well = ready.get("migrations") == "ok"
@@ -119,14 +119,9 @@ def _findings(
     if is_named:
         yield from checks.database_file(database)
     if ready:
-        yield from checks.health(
-            ready,
-            unused=[
-                name
-                for name, one in (("shipstation", fetcher.v2), ("shipstation_v1", fetcher.v1))
-                if one is None
-            ],
-        )
+        apis = {"shipstation": fetcher.v2, "shipstation_v1": fetcher.v1}
+        unused = [name for name, api in apis.items() if api is None]
+        yield from checks.health(ready, unused=unused)
     if is_well:
         yield from _from_database(services, problems)
         if public and services.settings.webhook_tokens:
@@ -167,14 +162,14 @@ def _samples(fetcher: Fetcher, purple_dot: PurpleDot | None) -> dict[str, checks
     samples: dict[str, checks.Sample] = {}
     if fetcher.v2 is not None:
         samples |= {
-            f"v2_{thing}": partial(fetcher.v2.sample, thing)
-            for thing in ("label", "fulfillment", "shipment")
+            f"v2_{kind}": partial(fetcher.v2.sample, kind)
+            for kind in ("label", "fulfillment", "shipment")
         }
         samples["v2_webhook"] = fetcher.v2.subscriptions().sample
     if fetcher.v1 is not None:
         samples |= {
-            f"v1_{thing}": partial(fetcher.v1.sample, thing)
-            for thing in ("shipment", "fulfillment", "order")
+            f"v1_{kind}": partial(fetcher.v1.sample, kind)
+            for kind in ("shipment", "fulfillment", "order")
         }
         samples["v1_webhook"] = fetcher.v1.subscriptions().sample
     return samples | ({"pd_order": purple_dot.sample} if purple_dot is not None else {})

@@ -8,7 +8,7 @@ import click
 from bridge.cli import deliveries, events
 from bridge.cli.context import open_database
 from bridge.cli.options import json_option
-from bridge.cli.output import colored, emit, plural, table
+from bridge.cli.output import Rows, colored, emit, plural, table
 from bridge.domain.events import EventStatus
 from bridge.domain.reasons import MEANINGS, Reason
 
@@ -41,8 +41,10 @@ def exceptions(limit: int, as_json: bool) -> None:
         for status, reason, count, is_events in reports.exceptions_by_reason(connection):
             query = Query(status=status, reason=reason, limit=limit, is_open=True)
             read = reports.list_events if is_events else reports.list_deliveries
-            group = {"status": status, "reason": reason, "count": count}
-            groups.append(group | {"newest": read(connection, query)})
+            newest: Rows = read(connection, query)
+            if is_events and not as_json:
+                newest = events.with_parcels(connection, newest)
+            groups.append({"status": status, "reason": reason, "count": count, "newest": newest})
     emit(groups, _lines(groups), as_json=as_json)
     if groups:
         raise SystemExit(1)

@@ -1,17 +1,13 @@
 """`bridge find`: search parcels and webhooks by whatever a person has."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import click
 
 from bridge.cli import deliveries, events
 from bridge.cli.context import open_database
 from bridge.cli.options import json_option
-from bridge.cli.output import emit, plural, table
-
-if TYPE_CHECKING:
-    from bridge.store.search import SearchResult
+from bridge.cli.output import Rows, emit, plural, table
 
 _SEARCHED = (
     "Searched: order numbers, references, tracking numbers, SKUs and ids of all parcels, and the"
@@ -39,22 +35,23 @@ def find(text: str, limit: int, as_json: bool) -> None:
 
     with open_database() as database, database.read() as connection:
         result = search(connection, text, limit=limit)
+        webhooks = events.with_parcels(connection, result.events)
     value = {"deliveries": result.deliveries, "events": result.events}
-    emit(value, _lines(text, result), as_json=as_json)
+    emit(value, _lines(text, result.deliveries, webhooks), as_json=as_json)
     if not (result.deliveries or result.events):
         raise SystemExit(1)
 
 
-def _lines(text: str, result: "SearchResult") -> Iterator[str]:
-    if result.deliveries:
-        yield f"{plural(len(result.deliveries), 'parcel')}:"
-        yield from table(result.deliveries, deliveries.COLUMNS)
-    if result.events:
-        yield from [""] if result.deliveries else []
-        yield f"{plural(len(result.events), 'webhook')}:"
-        yield from table(result.events, events.COLUMNS)
-    if not (result.deliveries or result.events):
+def _lines(text: str, parcels: Rows, webhooks: Rows) -> Iterator[str]:
+    if not (parcels or webhooks):
         yield f"No results for {text!r}. {_SEARCHED}"
-    else:
+        return
+    if parcels:
+        yield f"{plural(len(parcels), 'parcel')}:"
+        yield from table(parcels, deliveries.COLUMNS)
         yield ""
-        yield "`bridge explain ID` says why."
+    if webhooks:
+        yield f"{plural(len(webhooks), 'webhook')}:"
+        yield from table(webhooks, events.COLUMNS)
+        yield ""
+    yield "`bridge explain ID` says why."

@@ -34,8 +34,8 @@ def link(shipment: str, fulfillment_order: str, reason: str | None, as_json: boo
         with services.database.read() as connection:
             delivery_id = one_delivery(connection, shipment).id
         # From Purple Dot itself: a typo must not bind a parcel to nothing.
-        found = services.orders_named(fulfillment_order)
-    order = repair.exactly_one(found, fulfillment_order)
+        candidates = services.orders_named(fulfillment_order)
+    order = repair.exactly_one(candidates, fulfillment_order)
     by = actor()
 
     def link_one(connection: "Connection", text: str, now: datetime) -> tuple[str, str]:

@@ -19,9 +19,15 @@ Read = Callable[[Any, "Query"], Rows]
 
 
 def print_list(
-    read: Read, options: Mapping[str, Any], columns: Sequence[Column | str], *, as_json: bool
+    read: Read,
+    options: Mapping[str, Any],
+    columns: Sequence[Column | str],
+    *,
+    as_json: bool,
+    add: Callable[[Any, Rows], Rows] = lambda _connection, rows: rows,
 ) -> None:
-    """Rows that fit the options, as a table or JSON; a cut list and an empty one say so."""
+    """Rows that fit the options, as a table or JSON; a cut list and an empty one say so. `add` puts
+    into them what only people are shown."""
     from bridge.store.reports import Query
 
     query = Query(**options)
@@ -29,8 +35,13 @@ def print_list(
         raise click.UsageError("--until is before --since, so nothing can be between them.")
     with open_database() as database, database.read() as connection:
         rows = read(connection, query)
-    emit(rows, table(rows, columns) if rows else [_nothing(query)], as_json=as_json)
-    if len(rows) == query.limit and not as_json:
+        if not as_json:
+            rows = add(connection, rows)
+    if as_json:
+        emit(rows, (), as_json=True)
+        return
+    emit(rows, table(rows, columns) if rows else [_nothing(query)], as_json=False)
+    if len(rows) == query.limit:
         click.echo(f"(the newest {query.limit}; --limit shows more)", err=True)
 
 
@@ -57,12 +68,12 @@ def story_of(text: str) -> dict[str, Any]:
         return read(connection, id_) or {}
 
 
-def exactly_one(found: Sequence[str], text: str) -> str:
+def exactly_one(ids: Sequence[str], text: str) -> str:
     """RefusedError, with what to do, when it is none or several."""
-    if len(found) == 1:
-        return found[0]
-    if not found:
+    if len(ids) == 1:
+        return ids[0]
+    if not ids:
         raise RefusedError(
             f"no event or delivery is {text!r}; `bridge find` searches in any spelling"
         )
-    raise RefusedError(f"{text!r} fits {', '.join(found)}: choose one")
+    raise RefusedError(f"{text!r} fits {', '.join(ids)}: choose one")

@@ -60,8 +60,8 @@ def orders(since: datetime, only_open: bool, as_json: bool) -> None:
     from bridge.operations.open_orders import open_orders
 
     with open_existing_services() as services:
-        found = list(open_orders(services.database, services.purple_dot, since=since))
-    rows = [order.as_json() for order in found if order.is_open or not only_open]
+        listed = list(open_orders(services.database, services.purple_dot, since=since))
+    rows = [order.as_json() for order in listed if order.is_open or not only_open]
     emit(rows, _lines(rows), as_json=as_json)
 
 

@@ -61,11 +61,13 @@ class Safe(str):
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table: `read` makes its cell from a row, by default what the row has under
-    `name`. It is cut to `narrowest` characters before it makes a table too wide."""
+    `name`. It is cut to `narrowest` characters before it makes a table too wide. `status_of` says
+    whose color it has, by default its own if it is a status."""
 
     name: str
     narrowest: int = 8
     read: Callable[[Mapping[str, Any]], Any] | None = None
+    status_of: Callable[[Mapping[str, Any]], str] | None = None
 
     def cell(self, row: Mapping[str, Any]) -> str:
         return printable(cell_text(row.get(self.name) if self.read is None else self.read(row)))
@@ -134,7 +136,14 @@ def table(rows: Rows, columns: Sequence[Column | str]) -> list[str]:
     body = [[column.cell(row) for column in chosen] for row in rows]
     natural = [max(map(len, cells)) for cells in zip(head, *body, strict=True)]
     widths = _fit(natural, [column.narrowest for column in chosen], terminal_width())
-    return [_line(cells, widths) for cells in [head, *body]]
+    lines: list[str] = [_line(head, head, widths)]
+    for row, cells in zip(rows, body, strict=True):
+        statuses = [
+            cell if column.status_of is None else column.status_of(row)
+            for column, cell in zip(chosen, cells, strict=True)
+        ]
+        lines.append(_line(cells, statuses, widths))
+    return lines
 
 
 def terminal_width() -> int | None:
@@ -163,11 +172,11 @@ def _fit(natural: Sequence[int], narrowest: Sequence[int], available: int | None
     return widths
 
 
-def _line(cells: Sequence[str], widths: Sequence[int]) -> Safe:
+def _line(cells: Sequence[str], statuses: Sequence[str], widths: Sequence[int]) -> Safe:
     shown = []
-    for cell, width in zip(cells, widths, strict=True):
+    for cell, status, width in zip(cells, statuses, widths, strict=True):
         text = cell if len(cell) <= width else f"{cell[: width - 1]}…"
-        shown.append(colored(text, cell) + " " * (width - len(text)))
+        shown.append(colored(text, status) + " " * (width - len(text)))
     return Safe("  ".join(shown).rstrip())
 
 

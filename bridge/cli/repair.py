@@ -50,5 +50,5 @@ def one_delivery(connection: "Connection", text: str) -> "Delivery":
     """The delivery that `text` names. RefusedError when it is none or several."""
     from bridge.store import repairs
 
-    found = {delivery.id: delivery for delivery in repairs.find(connection, text.rstrip("…"))}
-    return found[exactly_one(list(found), text)]
+    deliveries = {delivery.id: delivery for delivery in repairs.find(connection, text.rstrip("…"))}
+    return deliveries[exactly_one(list(deliveries), text)]

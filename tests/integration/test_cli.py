@@ -194,7 +194,8 @@ def test_deliveries_are_a_table_for_people(run: Run) -> None:
 
 
 def test_events_are_a_table_for_people(run: Run) -> None:
-    lines = [line.split()[2:5] for line in run("events", "--limit", "50").stdout.splitlines()[-4:]]
+    shown = run("events", "--limit", "50").stdout.splitlines()
+    lines = [line.split()[2:5] for line in shown[-4:]]
 
     assert lines == [
         ["unknown", "rejected", "bad_json"],
@@ -202,6 +203,7 @@ def test_events_are_a_table_for_people(run: Run) -> None:
         ["LABEL_CREATED_V2", "processed", "-"],
         ["LABEL_CREATED_V2", "processed", "-"],
     ]
+    assert ["PD700/2 held" in shown[-2], "PD700/1 delivered" in shown[-1]] == [True, True]
 
 
 def test_lists_are_narrowed_and_a_cut_is_told(run: Run) -> None:
@@ -266,7 +268,9 @@ def test_beginning_that_fits_several_is_refused_with_their_ids(run: Run) -> None
     assert all(delivery_id in result.stderr for delivery_id in ids[-2:])
 
 
-def test_empty_database_is_created_and_has_nothing_to_tell(bridge: Bridge, tmp_path: Path) -> None:
+def test_empty_database_is_created_and_has_nothing_to_tell(
+    run: Run, bridge: Bridge, tmp_path: Path
+) -> None:
     env = {**bridge.env, "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'new.db'}"}
 
     name = env["BRIDGE_DATABASE_URL"]
@@ -664,6 +668,7 @@ WHATEVER = {
     "webhooks": ["list"],
     "ship": [__file__],
     "link": ["x", "y"],
+    "replay": ["x"],
 }
 
 
@@ -724,6 +729,10 @@ def test_text_from_outside_can_not_bend_the_terminal(run: Run, hostile: list[str
     calls = [
         ["events"],
         ["deliveries"],
+        ["exceptions", "--limit", "20"],
+        ["find", "mug"],
+        ["orders"],
+        ["audit"],
         *([name, one] for name in ("show", "explain") for one in ids),
     ]
 
@@ -731,6 +740,7 @@ def test_text_from_outside_can_not_bend_the_terminal(run: Run, hostile: list[str
         " ".join(call): run(*call).output
         for call in [*calls, *([*call, "--json"] for call in calls)]
     }
+    outputs["export"] = run("export").output
 
     bent = {
         call: {char for char in output if not char.isprintable() and char != "\n"}

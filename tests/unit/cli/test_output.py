@@ -29,6 +29,16 @@ def test_sentences_are_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     assert ROW["message"].strip() in table([ROW], ["name", Column("message", WHOLE)])[1]
 
 
+def test_colors_only_where_a_person_looks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    assert "\x1b[33mheld\x1b[0m" in table([ROW], ["status"])[1]
+
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert "\x1b" not in table([ROW], ["status"])[1]
+
+
 def test_nothing_is_cut_where_nobody_looks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("COLUMNS", raising=False)
 
