@@ -24,7 +24,7 @@ from bridge.store import retention
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.translate.carriers import Carriers, own_rows
-from bridge.translate.placement import Policy
+from bridge.translate.plans import Policy
 from bridge.vendors.http import ApiClient, OriginRule, origin_of
 from bridge.vendors.purple_dot.client import PurpleDot
 from bridge.vendors.rate_limit import Budget

@@ -17,7 +17,7 @@ from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection
 from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
-from bridge.translate.placement import as_earlier
+from bridge.translate.standing import as_earlier
 
 CLOSED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED})
 AFTER_DELIVERY = frozenset({Reason.VOIDED_AFTER_DELIVERY, Reason.TRACKING_CHANGED_AFTER_DELIVERY})

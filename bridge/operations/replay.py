@@ -16,7 +16,7 @@ from bridge.pipeline.process_event import EventFacts, EventJob
 from bridge.store import deliveries, events, repairs, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate, ReplayOptions
-from bridge.translate.placement import Decision, OrderLookup
+from bridge.translate.plans import Decision, OrderLookup
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.rate_limit import calls_in
 from bridge.vendors.shipstation.event_types import EVENT_TYPES

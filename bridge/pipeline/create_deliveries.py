@@ -13,7 +13,8 @@ from bridge.store import deliveries, orders, restores
 from bridge.store.engine.database import Connection
 from bridge.store.engine.ids import new_id
 from bridge.translate.matching import Unmatched
-from bridge.translate.placement import (
+from bridge.translate.placement import identities_of, match_of, plan_pages
+from bridge.translate.plans import (
     Change,
     ClaimAllowance,
     Create,
@@ -26,9 +27,6 @@ from bridge.translate.placement import (
     Policy,
     Redecide,
     Snapshot,
-    identities_of,
-    match_of,
-    plan_pages,
 )
 
 

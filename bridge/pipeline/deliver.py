@@ -32,7 +32,7 @@ from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.retry import GiveUp, RetryAt, Schedules, decide, next_look
 from bridge.store import attempts, deliveries, leases
 from bridge.store.engine.database import Connection, Database
-from bridge.translate.placement import OrderLookup, PageContext, Plan, Policy
+from bridge.translate.plans import OrderLookup, PageContext, Plan, Policy
 from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot, kept_of
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.shipstation.fetch import Fetcher

@@ -15,7 +15,7 @@ from bridge.store import deliveries
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
 from bridge.translate.matching import Wanted, wanted
-from bridge.translate.placement import OrderLookup
+from bridge.translate.plans import OrderLookup
 from bridge.vendors.purple_dot.client import PurpleDot
 
 

@@ -38,7 +38,7 @@ from bridge.pipeline.retry import RetryAt, Schedules, decide, next_look
 from bridge.store import events, leases, replays
 from bridge.store.engine.database import Connection, Database
 from bridge.store.replays import ReplayOptions
-from bridge.translate.placement import (
+from bridge.translate.plans import (
     ClaimAllowance,
     Decision,
     OrderLookup,

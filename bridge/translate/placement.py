@@ -1,212 +1,52 @@
 """What becomes of a page of shipments. Pure: a snapshot goes in; a decision for every shipment and
 a change for every delivery come out."""
 
-import re
-from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
 
 from bridge.domain.actions import Action, CreateFulfillment, Held, Ignored
-from bridge.domain.deliveries import (
-    Claim,
-    Delivery,
-    Draft,
-    begin,
-    counts_against_order,
-    redecide,
-)
-from bridge.domain.events import CLAIMABLE, DeliveryStatus, Lane, Trigger
+from bridge.domain.deliveries import Claim, Delivery, Draft, begin, redecide
+from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
-from bridge.domain.parcels import Parcel, joined, numbers_of, record_of_shipment
+from bridge.domain.parcels import joined, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, ClueKind, Shipment, ShipmentState
 from bridge.translate import fulfillments
-from bridge.translate.carriers import Carriers
-from bridge.translate.fulfillments import Earlier, Fate, ItemFate, identity
+from bridge.translate.fulfillments import Fate, ItemFate, identity
 from bridge.translate.matching import Match, Unmatched, match
-from bridge.translate.parcels import Sameness, compare
+from bridge.translate.parcels import Sameness
+from bridge.translate.planned_deliveries import PlannedDeliveries
+from bridge.translate.plans import (
+    Change,
+    ClaimAllowance,
+    Create,
+    Decision,
+    Join,
+    NoteVoided,
+    OrderLookup,
+    Page,
+    PageContext,
+    Plan,
+    Policy,
+    Redecide,
+    Snapshot,
+    Withdraw,
+    contents_of,
+)
+from bridge.translate.recognition import Recognition
+from bridge.translate.standing import (
+    as_earlier,
+    is_being_sent,
+    is_delivered_and_valid,
+    is_redecidable,
+    is_waiting,
+    stands,
+)
 
-REDECIDABLE = frozenset(Reason) - {
-    Reason.UNCONFIRMED_PARTIAL,
-    Reason.VOIDED_AFTER_DELIVERY,
-    Reason.TRACKING_CHANGED_AFTER_DELIVERY,
-}
-"""Held for one of these, nothing was ever sent to Purple Dot: newer facts may decide it anew."""
-
-
-_SAME = frozenset({Sameness.SAME_RECORD, Sameness.SAME_PARCEL})
-_IDLE = frozenset({DeliveryStatus.PENDING, DeliveryStatus.WAITING, DeliveryStatus.RETRYING})
 _WEBHOOK_RETRIES = timedelta(hours=2)
 _DATED_AHEAD = timedelta(days=10)
 _QUIET_SEARCH = timedelta(hours=1)
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """The merchant's choices that a decision depends on."""
-
-    pattern: re.Pattern[str] | None
-    carriers: Carriers
-    notify_customer: bool
-    hold: timedelta
-    retry_schedule: tuple[timedelta, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class OrderLookup:
-    """`orders` are all that may matter; `stored` those of them that were known before, `fresh`
-    those just read from Purple Dot, at `seen_at`; `bound` what earlier deliveries tied each
-    ShipStation order to, and `linked` what a person tied each record to, by the record's key.
-    `missing_ids` were asked for, and Purple Dot does not show them."""
-
-    orders: tuple[FulfillmentOrder, ...] = ()
-    stored: tuple[FulfillmentOrder, ...] = ()
-    fresh: tuple[FulfillmentOrder, ...] = ()
-    bound: Mapping[str, FulfillmentOrder] = field(default_factory=dict)
-    linked: Mapping[str, FulfillmentOrder] = field(default_factory=dict)
-    missing_ids: frozenset[str] = frozenset()
-    seen_at: datetime | None = None
-
-    def is_fresh(self, order_id: str) -> bool:
-        return any(order.id == order_id for order in self.fresh)
-
-
-@dataclass(frozen=True, slots=True)
-class PageContext:
-    """Where a page of shipments came from: its lane and trigger, when the notification came, when
-    the page was fetched; `tries` counts earlier searches for an order that was not there;
-    `linked_order_id` is the order that a person chose; `as_stored` says that the page is an old
-    one, replayed; `delivery_id` is the delivery that a worker holds to decide it anew. On the
-    first look, what Purple Dot does not show is asked for once more."""
-
-    lane: Lane
-    trigger: Trigger
-    received_at: datetime
-    fetched_at: datetime
-    now: datetime
-    tries: int = 0
-    linked_order_id: str | None = None
-    as_stored: bool = False
-    delivery_id: str | None = None
-    is_first_look: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ClaimAllowance:
-    """Up to `limit` of the new deliveries begin as claimed by the worker that writes them."""
-
-    claim: Claim
-    limit: int
-
-
-@dataclass(frozen=True, slots=True)
-class Snapshot:
-    """What the database holds about a page, read under the locks of its orders: every delivery of
-    those orders and of the page's parcels; by its id, the parcel of each; and when an older copy of
-    the database was restored."""
-
-    deliveries: tuple[Delivery, ...] = ()
-    parcels: Mapping[str, Parcel] = field(default_factory=dict)
-    restored_at: datetime | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Decision:
-    """What was decided for one shipment, kept on its event for `explain`. `verdict`: delivery,
-    searching, held, ignored or waiting. `items` says what each item of the parcel came to."""
-
-    shipment: Shipment
-    verdict: str
-    reason: Reason | None = None
-    detail: str = ""
-    rule: str | None = None
-    delivery_id: str | None = None
-    items: tuple[ItemFate, ...] = ()
-
-    def as_json(self) -> dict[str, Any]:
-        shipment = self.shipment
-        return {
-            "record_kind": shipment.record_kind,
-            "record_id": shipment.record_id,
-            "shipstation_shipment_id": shipment.shipstation_shipment_id,
-            "order_number": shipment.order_number,
-            "tracking_number": shipment.tracking_number,
-            "verdict": self.verdict,
-            "reason": self.reason,
-            "detail": self.detail,
-            "rule": self.rule,
-            "delivery_id": self.delivery_id,
-            "items": contents_of(self.items),
-        }
-
-
-@dataclass(frozen=True, slots=True)
-class Create:
-    """A delivery that is new. `is_doubtful`: it may have been sent before an older copy of the
-    database was restored, so it begins as one whose answer was lost."""
-
-    delivery: Delivery
-    draft: Draft
-    claim: Claim | None = None
-    is_doubtful: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Redecide:
-    """A delivery of which nothing was sent yet, decided anew."""
-
-    known: Delivery
-    draft: Draft
-    is_doubtful: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class Withdraw:
-    """A delivery whose label is void and that nobody is sending: cancelled, or held for a person
-    where Purple Dot has it."""
-
-    known: Delivery
-    status: DeliveryStatus
-    reason: Reason
-    detail: str
-
-
-@dataclass(frozen=True, slots=True)
-class NoteVoided:
-    """A delivery whose label is void while a worker is sending it, or has perhaps sent it."""
-
-    known: Delivery
-
-
-@dataclass(frozen=True, slots=True)
-class Join:
-    """A delivery whose parcel this shipment speaks of as well: its record and its numbers."""
-
-    known: Delivery
-    shipment: Shipment
-
-
-Change = Create | Redecide | Withdraw | NoteVoided | Join
-
-
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """Decisions in the page's order; changes in the order in which they are to be written; `taken`
-    are the new deliveries that begin as claimed."""
-
-    decisions: tuple[Decision, ...]
-    changes: tuple[Change, ...]
-    taken: tuple[Delivery, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """The shipments that one event is about, and where they came from."""
-
-    shipments: Sequence[Shipment]
-    context: PageContext
 
 
 def plan(
@@ -239,7 +79,7 @@ def plan_pages(
 ) -> list[Plan]:
     """The same for several pages that share a lookup and a snapshot: a plan for each, in their
     order, and each sees what was planned for those before it."""
-    book = _Book(snapshot)
+    deliveries = PlannedDeliveries(snapshot)
     plans: list[Plan] = []
     taken = 0
     for page in pages:
@@ -251,7 +91,8 @@ def plan_pages(
             restored_at=snapshot.restored_at,
             new_id=new_id,
             allowance=replace(allowed, limit=allowed.limit - taken),
-            book=book,
+            deliveries=deliveries,
+            recognition=Recognition(deliveries, page.context),
         )
         decisions = [
             decision for shipment in page.shipments for decision in planning.decide(shipment)
@@ -269,64 +110,6 @@ def identities_of(shipment: Shipment, order_ids: Iterable[str | None]) -> Iterat
         yield _of_record(plain, shipment)
 
 
-class _Book:
-    """The deliveries as they will stand after each change that was planned so far."""
-
-    def __init__(self, snapshot: Snapshot) -> None:
-        self._by_id: dict[str, Delivery] = {}
-        self._parcels: dict[str, Parcel] = {}
-        # A key may still list a delivery that has left it: every look-up checks.
-        self._by_order: defaultdict[str | None, dict[str, None]] = defaultdict(dict)
-        self._by_key: defaultdict[str, dict[str, None]] = defaultdict(dict)
-        self._by_identity: dict[str, str] = {}
-        for delivery in snapshot.deliveries:
-            self._parcels[delivery.id] = snapshot.parcels.get(delivery.id, Parcel())
-            self.note(delivery)
-
-    def note(self, delivery: Delivery) -> None:
-        self._by_id[delivery.id] = delivery
-        self._by_order[delivery.fulfillment_order_id][delivery.id] = None
-        self._by_identity[delivery.identity] = delivery.id
-        self.join(delivery, delivery.shipment)
-
-    def join(self, delivery: Delivery, shipment: Shipment) -> None:
-        """This shipment speaks of the delivery's parcel."""
-        parcel = joined(self._parcels.get(delivery.id, Parcel()), shipment)
-        self._parcels[delivery.id] = parcel
-        for key in (*(record.key for record in parcel.records), *parcel.numbers):
-            self._by_key[key][delivery.id] = None
-
-    def parcel(self, delivery: Delivery) -> Parcel:
-        return self._parcels[delivery.id]
-
-    def of_order(self, order_id: str) -> list[Delivery]:
-        """Those that count against what is left of an order."""
-        deliveries = [self._by_id[delivery_id] for delivery_id in self._by_order[order_id]]
-        return [
-            delivery
-            for delivery in deliveries
-            if delivery.fulfillment_order_id == order_id and counts_against_order(delivery)
-        ]
-
-    def related(self, shipment: Shipment) -> list[tuple[Sameness, Delivery]]:
-        """Those that share a record or a number with a shipment, of whatever order, and how its
-        parcel stands to theirs; without those that another delivery took the place of."""
-        keys = (record_of_shipment(shipment).key, *sorted(numbers_of(shipment)))
-        ids = dict.fromkeys(delivery_id for key in keys for delivery_id in self._by_key[key])
-        related: list[tuple[Sameness, Delivery]] = []
-        for delivery_id in ids:
-            delivery = self._by_id[delivery_id]
-            if delivery.superseded_by is None:
-                sameness = compare(shipment, self._parcels[delivery_id], delivery.shipment)
-                related.append((sameness, delivery))
-        return related
-
-    def with_identity(self, wanted: str) -> Delivery | None:
-        delivery_id = self._by_identity.get(wanted)
-        delivery = self._by_id[delivery_id] if delivery_id is not None else None
-        return delivery if delivery is not None and delivery.identity == wanted else None
-
-
 @dataclass(slots=True)
 class _Planning:
     """A page while it is planned."""
@@ -337,7 +120,8 @@ class _Planning:
     restored_at: datetime | None
     new_id: Callable[[], str]
     allowance: ClaimAllowance
-    book: _Book
+    deliveries: PlannedDeliveries
+    recognition: Recognition
     changes: list[Change] = field(default_factory=list)
     taken: list[Delivery] = field(default_factory=list)
 
@@ -358,9 +142,9 @@ class _Planning:
     # A shipment of no order, or of one that can't be known
 
     def _unmatched(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
-        deliveries = self._of_record(shipment)
+        deliveries = self.recognition.of_record(shipment)
         for delivery in deliveries:
-            if stands(delivery) and not self._names_another_order(delivery, unmatched):
+            if stands(delivery) and not self.recognition.names_another_order(delivery, unmatched):
                 return self._seen_before(shipment, delivery)
         deliveries = [delivery for delivery in deliveries if not stands(delivery)]
         if unmatched.reason is Reason.NOT_A_PURPLE_DOT_ORDER:
@@ -368,8 +152,8 @@ class _Planning:
             if deliveries:
                 return self._seen_before(shipment, deliveries[-1])
             return self._not_ours(shipment, unmatched)
-        known = deliveries[-1] if deliveries else self._same_parcel(shipment, None)
-        if known is not None and not self._may_replace(known, shipment):
+        known = deliveries[-1] if deliveries else self.recognition.same_parcel(shipment, None)
+        if known is not None and not self.recognition.may_replace(known, shipment):
             return self._seen_before(shipment, known)
         action: Held | None = Held(unmatched.reason, unmatched.detail)
         due_at = self._next_search(unmatched)
@@ -377,14 +161,6 @@ class _Planning:
             action = None
         draft = self._draft(shipment, action, known=known, rule=None, due_at=due_at)
         return self._write(shipment, draft, known=known, detail=unmatched.detail)
-
-    def _names_another_order(self, delivery: Delivery, unmatched: Unmatched) -> bool:
-        """Whether ShipStation names another order now beside the one that has this record. What a
-        person decided stands, and so does what is told anew from an old page."""
-        is_decided = delivery.resolved_at is not None or delivery.linked_order_id is not None
-        if is_decided or self.context.as_stored:
-            return False
-        return unmatched.reason is Reason.AMBIGUOUS_ORDER
 
     def _not_ours(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
         """An id that Purple Dot does not show is asked for once more before it counts as another
@@ -419,14 +195,14 @@ class _Planning:
     ) -> Decision:
         order = matched.order
         parcel = replace(shipment, items=matched.items)
-        known = self._known(parcel, order.id, order_ids)
-        if known is not None and not self._may_replace(known, parcel):
-            if not self._has_new_number(known, shipment):
+        known = self.recognition.known(parcel, order.id, order_ids)
+        if known is not None and not self.recognition.may_replace(known, parcel):
+            if not self.recognition.has_new_number(known, shipment):
                 return self._seen_before(shipment, known)
             verdict = _number_changed(known, shipment)
             known = None
-        elsewhere = self._sent_elsewhere(shipment, order_ids)
-        if elsewhere is not None and not self._is_linked(known, order.id):
+        elsewhere = self.recognition.sent_elsewhere(shipment, order_ids)
+        if elsewhere is not None and not self.recognition.is_linked(known, order.id):
             if elsewhere.fulfillment_order_id is None:
                 return self._seen_before(shipment, elsewhere)
             verdict = _order_changed(elsewhere, order)
@@ -457,7 +233,7 @@ class _Planning:
             matched = replace(matched, order=replace(order, status=None))
         earlier = [
             as_earlier(other)
-            for other in self.book.of_order(order.id)
+            for other in self.deliveries.of_order(order.id)
             if known is None or other.id != known.id
         ]
         return fulfillments.decide(
@@ -474,7 +250,7 @@ class _Planning:
         """One number for what may be one parcel or two: where nothing is left for a second one, it
         is the one that is known; else a person has to say."""
         order = matched.order
-        for sameness, delivery in self.book.related(parcel):
+        for sameness, delivery in self.deliveries.related(parcel):
             is_of_order = delivery.fulfillment_order_id == order.id
             if sameness is not Sameness.UNCLEAR or not is_of_order:
                 continue
@@ -488,110 +264,12 @@ class _Planning:
             return Held(Reason.COMBINED_PARCEL, detail, order.id, order.reference)
         return action
 
-    # Which delivery a shipment is already
-
-    def _known(self, shipment: Shipment, order_id: str, order_ids: set[str]) -> Delivery | None:
-        """The delivery of this order that this shipment already is; or one of its own record that
-        has no order yet, or an order that the record names no more while nothing was sent."""
-        same = self._same_parcel(shipment, order_id)
-        if same is not None:
-            return same
-        for delivery in reversed(self._of_record(shipment)):
-            if delivery.fulfillment_order_id == order_id:
-                return delivery
-        orderless = self._same_parcel(shipment, None)
-        if orderless is not None:
-            return orderless
-        for delivery in reversed(self._of_record(shipment)):
-            if delivery.fulfillment_order_id is None:
-                return delivery
-            is_unsent = self._is_open(delivery) or _is_waiting(delivery)
-            if is_unsent and delivery.fulfillment_order_id not in order_ids:
-                return delivery
-        return None
-
-    def _same_parcel(self, shipment: Shipment, order_id: str | None) -> Delivery | None:
-        """The delivery of this order whose parcel has the shipment's number; the one that Purple
-        Dot has, if there is one."""
-        numbers = numbers_of(shipment)
-        candidates = [
-            delivery
-            for sameness, delivery in self.book.related(shipment)
-            if sameness in _SAME
-            and delivery.fulfillment_order_id == order_id
-            and (not numbers or not numbers.isdisjoint(self.book.parcel(delivery).numbers))
-        ]
-        standing = [delivery for delivery in candidates if stands(delivery)]
-        counting = [delivery for delivery in candidates if counts_against_order(delivery)]
-        return next(iter((*standing, *counting, *reversed(candidates))), None)
-
-    def _of_record(self, shipment: Shipment) -> list[Delivery]:
-        return [
-            delivery
-            for sameness, delivery in self.book.related(shipment)
-            if sameness is Sameness.SAME_RECORD
-        ]
-
-    def _sent_elsewhere(self, shipment: Shipment, order_ids: set[str]) -> Delivery | None:
-        """What was decided for good for this very record, of an order that it names no more."""
-        for delivery in self._of_record(shipment):
-            is_dropped = delivery.status is DeliveryStatus.CANCELLED
-            has_order = delivery.fulfillment_order_id is not None
-            if not stands(delivery) or (is_dropped and has_order):
-                continue
-            if delivery.fulfillment_order_id not in order_ids:
-                return delivery
-        return None
-
-    def _is_linked(self, known: Delivery | None, order_id: str) -> bool:
-        """Whether a person has said that it belongs to this order."""
-        linked = known.linked_order_id if known is not None else None
-        return order_id in (self.context.linked_order_id, linked)
-
-    def _has_new_number(self, known: Delivery, shipment: Shipment) -> bool:
-        """Whether Purple Dot has a number for this record that ShipStation says no more."""
-        numbers = numbers_of(shipment)
-        if self.context.as_stored or not numbers or known.resolved_at is not None:
-            return False
-        is_sent = stands(known) or known.status is DeliveryStatus.DELIVERING
-        return is_sent and numbers.isdisjoint(self.book.parcel(known).numbers)
-
-    def _is_open(self, delivery: Delivery) -> bool:
-        """Nothing of it was sent, and newer facts may decide it anew: the delivery that a worker
-        holds for just that, or one that waits for it. A dead one waits for a person, and a replay
-        is a person's wish."""
-        if delivery.resolved_at is not None or delivery.posting_at is not None:
-            return False
-        if delivery.id == self.context.delivery_id:
-            return True
-        is_dead = delivery.status is DeliveryStatus.DEAD
-        return is_redecidable(delivery) or (is_dead and self.context.trigger is Trigger.REPLAY)
-
-    def _may_replace(self, known: Delivery, shipment: Shipment) -> bool:
-        """Before anything was sent, newer facts decide anew; so does a newer record of the same
-        kind, since the older may be void by now. For the same reason what is replayed as stored
-        never takes the place of another record, nor an old number that of a newer one."""
-        is_same = record_of_shipment(known.shipment) == record_of_shipment(shipment)
-        has_number = not self.book.parcel(known).numbers or not numbers_of(
-            known.shipment
-        ).isdisjoint(numbers_of(shipment))
-        if self.context.as_stored and not (is_same and has_number):
-            return False
-        if self._is_open(known):
-            return True
-        if not _is_waiting(known):
-            return False
-        if is_same:
-            return _facts(known.shipment) != _facts(shipment)
-        is_newer = known.shipment.record_kind == shipment.record_kind
-        return is_newer or not has_number
-
     def _identity(self, shipment: Shipment, order_id: str | None, known: Delivery | None) -> str:
         """Unique for each delivery: the order and the number, if no other parcel of that order has
         it, else the record."""
         plain = identity(shipment, order_id)
         for wanted in (plain, _of_record(plain, shipment)):
-            other = self.book.with_identity(wanted)
+            other = self.deliveries.with_identity(wanted)
             if other is None or (known is not None and other.id == known.id):
                 return wanted
         return f"{plain}:{self.new_id()}"
@@ -599,10 +277,10 @@ class _Planning:
     # What is written
 
     def _seen_before(self, shipment: Shipment, known: Delivery) -> Decision:
-        parcel = self.book.parcel(known)
+        parcel = self.deliveries.parcel(known)
         if joined(parcel, shipment) != parcel:
             self.changes.append(Join(known, shipment))
-            self.book.join(known, shipment)
+            self.deliveries.join(known, shipment)
         detail = f"it is delivery {known.id}, {known.status}"
         return Decision(shipment, "ignored", Reason.ALREADY_DELIVERED, detail, known.rule, known.id)
 
@@ -651,7 +329,7 @@ class _Planning:
         if is_doubtful:
             now = self.context.now
             written = replace(written, posting_at=now, unclear_at=now, looks=0)
-        self.book.note(written)
+        self.deliveries.note(written)
         return _decision_of(shipment, draft, written.id, detail)
 
     def _create(self, draft: Draft, *, is_doubtful: bool) -> Delivery:
@@ -678,44 +356,20 @@ class _Planning:
     def _withdraw(self, shipment: Shipment) -> Decision:
         """What a void label still owes is cancelled; what was sent already becomes an exception."""
         detail = "the label was voided"
-        deliveries = self._of_void(shipment)
-        delivered = [delivery for delivery in deliveries if _is_delivered_and_valid(delivery)]
+        deliveries = self.recognition.of_void(shipment)
+        delivered = [delivery for delivery in deliveries if is_delivered_and_valid(delivery)]
         for delivery in deliveries:
             if delivery in delivered:
                 self._hold_voided(delivery)
-            elif _is_waiting(delivery) or is_redecidable(delivery):
+            elif is_waiting(delivery) or is_redecidable(delivery):
                 self._change_voided(delivery, DeliveryStatus.CANCELLED, Reason.VOIDED, detail)
-            elif _is_being_sent(delivery):
+            elif is_being_sent(delivery):
                 self.changes.append(NoteVoided(delivery))
         if delivered:
             reason = Reason.VOIDED_AFTER_DELIVERY
             return Decision(shipment, "held", reason, detail, delivery_id=delivered[0].id)
         delivery_id = deliveries[0].id if deliveries else None
         return Decision(shipment, "ignored", Reason.VOIDED, detail, delivery_id=delivery_id)
-
-    def _of_void(self, shipment: Shipment) -> list[Delivery]:
-        """Its own record's deliveries; else those of another record of the same parcel. Within one
-        kind, another record is another parcel, and a number alone may have been used again."""
-        own = [
-            delivery
-            for delivery in self._of_record(shipment)
-            if not _is_replaced(delivery, shipment)
-        ]
-        return own or [
-            delivery
-            for sameness, delivery in self.book.related(shipment)
-            if sameness is Sameness.SAME_PARCEL
-            and delivery.shipment.record_kind != shipment.record_kind
-            and self._has_same_order(delivery, shipment)
-        ]
-
-    def _has_same_order(self, delivery: Delivery, shipment: Shipment) -> bool:
-        record = record_of_shipment(shipment)
-        keys = {known.order_key for known in self.book.parcel(delivery).records}
-        if record.order_key in keys - {None}:
-            return True
-        number = shipment.order_number
-        return number is not None and number == delivery.shipment.order_number
 
     def _hold_voided(self, delivery: Delivery) -> None:
         number = delivery.tracking.number if delivery.tracking else "without number"
@@ -732,7 +386,7 @@ class _Planning:
         page."""
         self.changes.append(Withdraw(delivery, status, reason, detail))
         shipment = replace(delivery.shipment, state=ShipmentState.VOIDED)
-        self.book.note(replace(delivery, status=status, reason=reason, shipment=shipment))
+        self.deliveries.note(replace(delivery, status=status, reason=reason, shipment=shipment))
 
 
 def match_of(
@@ -765,29 +419,6 @@ def may_be_forgotten(
     return not is_news and left_on <= (restored_at + _DATED_AHEAD).date()
 
 
-def summary(decisions: Iterable[Decision]) -> Mapping[str, int]:
-    """How many shipments came to which verdict or, where ignored, for which reason."""
-    counts: dict[str, int] = {}
-    for decision in decisions:
-        key = str(decision.reason) if decision.verdict == "ignored" else decision.verdict
-        counts[key] = counts.get(key, 0) + 1
-    return counts
-
-
-def contents_of(items: Iterable[ItemFate]) -> list[dict[str, Any]]:
-    """What each item came to, as JSON. Only a SKU is kept of it: a name may be a person's words."""
-    return [
-        {
-            "sku": item.item.sku,
-            "bundle_sku": item.item.bundle_sku,
-            "quantity": item.item.unreadable_quantity or item.item.quantity,
-            "fate": item.fate,
-            "evidence": item.evidence if item.item.is_goods else "it has no SKU",
-        }
-        for item in items
-    ]
-
-
 def _left_out(items: Iterable[ItemFate]) -> str | None:
     """The goods that are not Purple Dot's; fees and notes are none."""
     labels = [
@@ -796,41 +427,6 @@ def _left_out(items: Iterable[ItemFate]) -> str | None:
         if item.fate is Fate.NOT_PURPLE_DOTS and item.item.is_goods
     ]
     return ", ".join(labels) or None
-
-
-def as_earlier(delivery: Delivery) -> Earlier:
-    """A delivery as the rules see what came before."""
-    return Earlier(
-        shipstation_shipment_id=delivery.shipment.shipstation_shipment_id,
-        record_id=delivery.shipment.record_id,
-        tracking_number=delivery.shipment.tracking_number,
-        status=delivery.status,
-        reason=delivery.reason,
-        lines=delivery.lines,
-        record_kind=delivery.shipment.record_kind,
-    )
-
-
-def stands(delivery: Delivery) -> bool:
-    """Whether what was decided for its record stays decided, however often the record comes again:
-    Purple Dot has it or may have it, or a person closed it."""
-    if delivery.resolved_at is not None or delivery.posting_at is not None:
-        return True
-    if delivery.status is DeliveryStatus.HELD:
-        return delivery.reason not in REDECIDABLE
-    return delivery.status is DeliveryStatus.DELIVERED
-
-
-def is_redecidable(delivery: Delivery) -> bool:
-    """Whether newer facts may decide a delivery anew, since nothing of it was ever sent."""
-    if delivery.posting_at is not None or delivery.resolved_at is not None:
-        return False
-    if delivery.status is DeliveryStatus.HELD:
-        return delivery.reason in REDECIDABLE
-    if delivery.status is DeliveryStatus.CANCELLED:
-        # A void number that comes again was given anew, to a label or mark of its own.
-        return delivery.reason is Reason.VOIDED
-    return delivery.status in CLAIMABLE and not delivery.lines
 
 
 def _waiting(shipment: Shipment) -> Decision:
@@ -864,41 +460,6 @@ def _order_changed(elsewhere: Delivery, order: FulfillmentOrder) -> Held:
         f"{elsewhere.reference} already (delivery {elsewhere.id})"
     )
     return Held(Reason.AMBIGUOUS_ORDER, detail)
-
-
-def _is_replaced(delivery: Delivery, shipment: Shipment) -> bool:
-    """Whether a newer record of the same kind is what the delivery is made from by now."""
-    is_same_kind = delivery.shipment.record_kind == shipment.record_kind
-    return is_same_kind and delivery.shipment.record_id != shipment.record_id
-
-
-def _facts(shipment: Shipment) -> tuple[Any, ...]:
-    """What a fulfillment is made of; while nothing was sent, a change in it decides anew."""
-    return (
-        numbers_of(shipment),
-        shipment.carrier_code,
-        shipment.carrier_name,
-        shipment.shipstation_shipment_id,
-        frozenset(shipment.items),
-    )
-
-
-def _is_waiting(delivery: Delivery) -> bool:
-    return delivery.status in _IDLE and delivery.posting_at is None
-
-
-def _is_being_sent(delivery: Delivery) -> bool:
-    """Or was perhaps sent, and waits to be settled by reading."""
-    if delivery.status not in CLAIMABLE or not delivery.lines:
-        return False
-    is_under_way = delivery.status in (DeliveryStatus.DELIVERING, DeliveryStatus.UNCONFIRMED)
-    return is_under_way or delivery.posting_at is not None
-
-
-def _is_delivered_and_valid(delivery: Delivery) -> bool:
-    """What says already that it is void was held for it once: a person has closed that."""
-    is_void = delivery.shipment.state is ShipmentState.VOIDED
-    return delivery.status is DeliveryStatus.DELIVERED and not is_void
 
 
 def _of_record(plain_identity: str, shipment: Shipment) -> str:

@@ -19,7 +19,8 @@ from bridge.domain.reasons import Reason
 from bridge.store import restores
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
-from bridge.translate.placement import PageContext, may_be_forgotten
+from bridge.translate.placement import may_be_forgotten
+from bridge.translate.plans import PageContext
 from tests.support.jobs import Jobs
 from tests.support.postgres import Server
 from tests.support.rows import (

@@ -23,7 +23,7 @@ from bridge.pipeline.create_deliveries import create_deliveries, lock_orders
 from bridge.store import deliveries, orders, repairs, restores
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table
-from bridge.translate.placement import Decision, OrderLookup, PageContext, summary
+from bridge.translate.plans import Decision, OrderLookup, PageContext, summary
 from tests.support.fakes import Clock, WatchedDatabase
 from tests.support.jobs import Jobs
 from tests.support.rows import (

@@ -17,7 +17,7 @@ from bridge.domain.shipments import Clue, ClueKind, Shipment
 from bridge.pipeline.find_orders import Resolver
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
-from bridge.translate.placement import OrderLookup
+from bridge.translate.plans import OrderLookup
 from tests.support.fakes import Clock, FakePurpleDot, WatchedDatabase
 from tests.support.rows import (
     ORDER_ID,

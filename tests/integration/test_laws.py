@@ -27,7 +27,7 @@ from bridge.simulator import PurpleDotOrder, ShipStationOrder, World
 from bridge.store.engine.database import Database
 from bridge.translate.fulfillments import decide
 from bridge.translate.matching import Match, match
-from bridge.translate.placement import Policy
+from bridge.translate.plans import Policy
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.vendors.shipstation.webhook import storable
 from tests.support import payload_files

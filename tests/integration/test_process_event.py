@@ -22,7 +22,7 @@ from bridge.domain.events import EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
 from bridge.pipeline.process_event import EventJob, conclude
 from bridge.store import events
-from bridge.translate.placement import Decision
+from bridge.translate.plans import Decision
 from bridge.vendors.shipstation.payloads import record_of
 from tests.support.jobs import Jobs
 from tests.support.rows import (

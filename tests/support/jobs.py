@@ -8,7 +8,7 @@ from bridge.domain.deliveries import Delivery
 from bridge.pipeline.deliver import DeliveryJob
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.process_event import EventJob
-from bridge.translate.placement import Policy
+from bridge.translate.plans import Policy
 from tests.support.fakes import Clock, FakeFetcher, FakePurpleDot, WatchedDatabase
 from tests.support.rows import (
     LEASE,

@@ -18,7 +18,7 @@ from bridge.store import deliveries, events, tables
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
 from bridge.translate.carriers import Carriers
-from bridge.translate.placement import Decision, OrderLookup, PageContext, Policy
+from bridge.translate.plans import Decision, OrderLookup, PageContext, Policy
 from bridge.vendors.shipstation.payloads import record_of
 from tests.support.fakes import Clock
 

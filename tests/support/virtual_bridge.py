@@ -27,7 +27,7 @@ from bridge.store import deliveries, events, leases, orders, repairs, reports, t
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
-from bridge.translate.placement import Policy
+from bridge.translate.plans import Policy
 from bridge.web.throttle import FailedAttemptLimiter
 from bridge.web.webhooks import blueprint
 from tests.support.fakes import Clock, WatchedDatabase

@@ -24,7 +24,7 @@ from bridge.store import audit, deliveries, orders, reports
 from bridge.store.engine.database import Connection
 from bridge.store.reports import Query
 from bridge.translate import fulfillments
-from bridge.translate.placement import as_earlier
+from bridge.translate.standing import as_earlier
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.shipstation import webhook
 from bridge.vendors.shipstation.event_types import EVENT_TYPES

@@ -14,7 +14,8 @@ from bridge.domain.orders import FulfillmentOrder, OrderLine
 from bridge.domain.parcels import Parcel, parcel_of
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, Clue, ClueKind, Shipment, ShipmentState
-from bridge.translate.placement import (
+from bridge.translate.placement import plan
+from bridge.translate.plans import (
     ClaimAllowance,
     Create,
     Join,
@@ -25,7 +26,6 @@ from bridge.translate.placement import (
     Redecide,
     Snapshot,
     Withdraw,
-    plan,
 )
 from tests.support.fakes import Clock
 from tests.support.rows import ORDER_ID, OTHER_ID, POLICY, a_delivery, a_parcel, an_order, units
