@@ -169,16 +169,16 @@ def keeps_attempts(draft: Draft) -> bool:
     return not (isinstance(draft.action, Held) and draft.due_at is not None)
 
 
-def redecide(known: Delivery, draft: Draft, *, now: datetime) -> Delivery:
+def redecide(existing: Delivery, draft: Draft, *, now: datetime) -> Delivery:
     """A delivery as it stands once it was decided anew: its order, lines and status are the
     draft's."""
     return replace(
-        begin(draft, delivery_id=known.id, now=now),
-        attempts=known.attempts if keeps_attempts(draft) else draft.attempts,
-        claim=known.claim,
-        received_at=known.received_at,
-        created_at=known.created_at,
-        linked_order_id=known.linked_order_id,
+        begin(draft, delivery_id=existing.id, now=now),
+        attempts=existing.attempts if keeps_attempts(draft) else draft.attempts,
+        claim=existing.claim,
+        received_at=existing.received_at,
+        created_at=existing.created_at,
+        linked_order_id=existing.linked_order_id,
     )
 
 

@@ -64,7 +64,7 @@ def parcel_of(shipment: Shipment) -> Parcel:
 def joined(parcel: Parcel, shipment: Shipment) -> Parcel:
     """A parcel that this shipment speaks of as well."""
     record = record_of_shipment(shipment)
-    others = [known for known in parcel.records if not _is_same(known, record)]
+    others = [other for other in parcel.records if not _is_same(other, record)]
     return Parcel((*others, record), parcel.numbers | numbers_of(shipment))
 
 
@@ -73,5 +73,5 @@ def record_keys(shipments: Iterable[Shipment]) -> set[str]:
     return {record_of_shipment(shipment).key for shipment in shipments}
 
 
-def _is_same(one: RecordRef, other: RecordRef) -> bool:
-    return (one.kind, one.record_id) == (other.kind, other.record_id)
+def _is_same(record: RecordRef, other: RecordRef) -> bool:
+    return (record.kind, record.record_id) == (other.kind, other.record_id)

@@ -118,7 +118,7 @@ def read_snapshot(
                 order_ids += [matched.order.id for matched in matches]
             identities.update(identities_of(shipment, order_ids))
             number_keys |= numbers_of(shipment)
-    known = deliveries.of_page(
+    existing = deliveries.of_page(
         connection,
         order_ids=[order.id for order in lookup.orders],
         identities=identities,
@@ -126,8 +126,8 @@ def read_snapshot(
         number_keys=number_keys,
     )
     return Snapshot(
-        deliveries=tuple(known),
-        parcels=deliveries.parcels_of(connection, [delivery.id for delivery in known]),
+        deliveries=tuple(existing),
+        parcels=deliveries.parcels_of(connection, [delivery.id for delivery in existing]),
         restored_at=restores.last(connection) if shipments else None,
     )
 
@@ -140,17 +140,17 @@ def _write(connection: Connection, change: Change, *, now: datetime) -> None:
         if change.is_doubtful:
             restores.mark_unclear(connection, written, now=now)
     elif isinstance(change, Redecide):
-        written = deliveries.place(connection, change.known, change.draft, now=now)
+        written = deliveries.place(connection, change.existing, change.draft, now=now)
         if change.is_doubtful:
             restores.mark_unclear(connection, written, now=now)
     elif isinstance(change, Join):
-        deliveries.join_parcel(connection, change.known.id, change.shipment)
+        deliveries.join_parcel(connection, change.existing.id, change.shipment)
     elif isinstance(change, NoteVoided):
-        deliveries.mark_voided(connection, change.known)
+        deliveries.mark_voided(connection, change.existing)
     else:
         is_written = deliveries.void(
             connection,
-            change.known,
+            change.existing,
             status=change.status,
             reason=change.reason,
             detail=change.detail,
@@ -158,5 +158,6 @@ def _write(connection: Connection, change: Change, *, now: datetime) -> None:
         )
         if not is_written:
             raise TemporaryError(
-                f"{change.known.id} has just moved on; that its label is void is decided after that"
+                f"{change.existing.id} has just moved on; "
+                "that its label is void is decided after that"
             )

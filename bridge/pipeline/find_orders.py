@@ -83,19 +83,19 @@ class Resolver:
             bindings = order_store.bindings(connection, shipstation_ids)
             links = deliveries.linked_orders(connection, record_keys(shipments))
             bound_ids = {order_id for ids in bindings.values() for order_id in ids}
-            known = order_store.known(
+            orders = order_store.known(
                 connection,
                 order_ids=want.order_ids | bound_ids | set(links.values()),
                 references=want.references,
                 line_ids=want.line_ids,
             )
-        return _Cached(known, bindings, links, read_at)
+        return _Cached(orders, bindings, links, read_at)
 
     def _with_open_orders(self, want: Wanted, cached: _Cached) -> _Cached:
         """With the orders of lines that no cached order has, which is how a parcel of an order that
         was merged away still names it."""
-        known = {line.id.lower() for order in cached.orders for line in order.lines}
-        unknown = want.line_ids - known
+        cached_ids = {line.id.lower() for order in cached.orders for line in order.lines}
+        unknown = want.line_ids - cached_ids
         if not unknown:
             return cached
         orders = self.open_orders.with_lines(unknown, self.purple_dot, now=cached.read_at)

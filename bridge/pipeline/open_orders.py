@@ -35,8 +35,8 @@ class OpenOrders:
             if unknown and self._is_old(now):
                 self._list(purple_dot, now)
                 self._foreign |= unknown - self._by_line.keys()
-            found = [self._by_line[line_id] for line_id in line_ids if line_id in self._by_line]
-        return list({order.id: order for order in found}.values())
+            orders = [self._by_line[line_id] for line_id in line_ids if line_id in self._by_line]
+        return list({order.id: order for order in orders}.values())
 
     def _is_old(self, now: datetime) -> bool:
         return self._listed_at is None or now - self._listed_at >= LIST_EVERY

@@ -142,11 +142,11 @@ class EventJob:
             reading = self._attempt(event, owner, read)
             if reading is not None:
                 readings.append(reading)
-        taken: list[Delivery] = []
+        deliveries: list[Delivery] = []
         for batch in self._look_up(readings, owner):
             self._learn_carriers(batch)
-            taken += self._end(batch, owner, takes - len(taken))
-        return taken
+            deliveries += self._end(batch, owner, takes - len(deliveries))
+        return deliveries
 
     def _learn_carriers(self, batch: Sequence[Gathered]) -> None:
         """A code that our table does not hold may be one of the account's own carriers. Only
@@ -223,25 +223,25 @@ class EventJob:
             log.warning(
                 "batch_split", events=len(batch), error=f"{type(exc).__name__}: {exc}"[:300]
             )
-        taken: list[Delivery] = []
+        claimed: list[Delivery] = []
         for gathered in batch:
             try:
-                taken += self._end([gathered], owner, takes - len(taken))
+                claimed += self._end([gathered], owner, takes - len(claimed))
             except LeaseLostError as exc:
                 log.warning("lease_lost", event_id=gathered[0].id, error=str(exc))
-        return taken
+        return claimed
 
     def _end_together(self, batch: Sequence[Gathered], owner: str, takes: int) -> list[Delivery]:
         def write(connection: Connection) -> list[Ended]:
             return self._write(connection, batch, owner=owner, takes=takes)
 
-        taken: list[Delivery] = []
+        claimed: list[Delivery] = []
         for (event, facts), plan, outcome in self.database.write(write):
             self._report(event, plan, outcome)
             if facts.unread is not None:
                 self._failed(event, owner, facts.unread)
-            taken += plan.taken
-        return taken
+            claimed += plan.claimed
+        return claimed
 
     def _options(self, event: Event) -> ReplayOptions | None:
         if not event.is_replay:

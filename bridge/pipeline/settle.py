@@ -74,7 +74,8 @@ def settle(
         return LookAgain(at)
     if order.status is OrderStatus.UNFULFILLED and completes(order, mine, delivered, {}):
         return PostAgain(
-            f"{order.reference} still waits for these, its last lines: the lost request did not arrive"
+            f"{order.reference} still waits for these, its last lines: "
+            "the lost request did not arrive"
         )
     detail = (
         f"the answer was lost, and {order.reference} would look the same "

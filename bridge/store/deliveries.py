@@ -165,34 +165,34 @@ def create_many(
     return written
 
 
-def place(connection: Connection, known: Delivery, draft: Draft, *, now: datetime) -> Delivery:
+def place(connection: Connection, existing: Delivery, draft: Draft, *, now: datetime) -> Delivery:
     """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay
     unless the search goes on or a replay gives it the whole schedule once more. A claim on it is
     over. Raises TemporaryError, and writes nothing, when a worker took it up, or a person closed
     it, since it was read."""
-    delivery = redecide(known, draft, now=now)
-    check_arrow(known.status, delivery.status)
+    delivery = redecide(existing, draft, now=now)
+    check_arrow(existing.status, delivery.status)
     values: dict[str, Any] = {
         **_values(delivery, draft, now),
         "posting_at": None,
         "unclear_at": None,
         "redacted_at": None,
     }
-    closed = {DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED} - {known.status}
+    closed = {DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED} - {existing.status}
     unchanged = (
-        deliveries.c.id == known.id,
-        deliveries.c.claims == known.claim,
+        deliveries.c.id == existing.id,
+        deliveries.c.claims == existing.claim,
         deliveries.c.posting_at.is_(None),
         deliveries.c.status.not_in(closed),
     )
     written = connection.execute(update(deliveries).where(*unchanged).values(values))
     if written.rowcount != 1:
         raise TemporaryError(
-            f"{known.id} has just moved on; what is new about it is decided after that"
+            f"{existing.id} has just moved on; what is new about it is decided after that"
         )
-    drop_lines(connection, known.id)
+    drop_lines(connection, existing.id)
     _write_lines(connection, [delivery])
-    join_parcel(connection, known.id, draft.shipment)
+    join_parcel(connection, existing.id, draft.shipment)
     return delivery
 
 
@@ -462,8 +462,8 @@ def by_record(
     connection: Connection, kind: str, record_ids: Collection[str]
 ) -> dict[str, list[Delivery]]:
     """Existing deliveries whose parcel these records of the vendor speak of, the oldest first."""
-    wanted = {RecordRef(kind, record_id).key for record_id in record_ids}
-    pairs = connection.execute(_IDS_OF_RECORDS, {"kind": kind, "keys": list(wanted)}).all()
+    keys = {RecordRef(kind, record_id).key for record_id in record_ids}
+    pairs = connection.execute(_IDS_OF_RECORDS, {"kind": kind, "keys": list(keys)}).all()
     ids = {pair.delivery_id for pair in pairs if pair.record_id in record_ids}
     by_id = {delivery.id: delivery for delivery in by_ids(connection, ids)}
     grouped: dict[str, list[Delivery]] = {}

@@ -79,12 +79,12 @@ def _upsert(connection: Connection, rows: list[dict[str, Any]]) -> None:
 
 
 def _head(order: FulfillmentOrder, now: datetime) -> dict[str, Any]:
-    told = {
+    names = {
         "id": order.id,
         "reference": order.reference,
         "reference_key": normalize_reference(order.reference),
     }
-    return told | {"status": order.status, "seen_at": now}
+    return names | {"status": order.status, "seen_at": now}
 
 
 def _line_rows(order: FulfillmentOrder) -> Iterable[dict[str, Any]]:
@@ -118,12 +118,12 @@ def known(
     line_ids: Collection[str] = (),
 ) -> list[FulfillmentOrder]:
     """Cached orders with any of these ids, normalized references, or lines."""
-    found: dict[str, FulfillmentOrder] = {}
+    orders: dict[str, FulfillmentOrder] = {}
     for query, values in ((_BY_ID, order_ids), (_BY_REFERENCE, references), (_BY_LINE, line_ids)):
         if values:
             rows = connection.execute(query, {"ids": list(values)})
-            found |= {order.id: order for order in _load(rows)}
-    return list(found.values())
+            orders |= {order.id: order for order in _load(rows)}
+    return list(orders.values())
 
 
 def bindings(

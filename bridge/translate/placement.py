@@ -81,7 +81,7 @@ def plan_pages(
     order, and each sees what was planned for those before it."""
     deliveries = PlannedDeliveries(snapshot)
     plans: list[Plan] = []
-    taken = 0
+    claimed = 0
     for page in pages:
         allowed = allowance or ClaimAllowance(Claim("", page.context.now), limit=0)
         planning = _Planning(
@@ -90,15 +90,15 @@ def plan_pages(
             context=page.context,
             restored_at=snapshot.restored_at,
             new_id=new_id,
-            allowance=replace(allowed, limit=allowed.limit - taken),
+            allowance=replace(allowed, limit=allowed.limit - claimed),
             deliveries=deliveries,
             recognition=Recognition(deliveries, page.context),
         )
         decisions = [
             decision for shipment in page.shipments for decision in planning.decide(shipment)
         ]
-        plans.append(Plan(tuple(decisions), tuple(planning.changes), tuple(planning.taken)))
-        taken += len(planning.taken)
+        plans.append(Plan(tuple(decisions), tuple(planning.changes), tuple(planning.claimed)))
+        claimed += len(planning.claimed)
     return plans
 
 
@@ -123,7 +123,7 @@ class _Planning:
     deliveries: PlannedDeliveries
     recognition: Recognition
     changes: list[Change] = field(default_factory=list)
-    taken: list[Delivery] = field(default_factory=list)
+    claimed: list[Delivery] = field(default_factory=list)
 
     def decide(self, shipment: Shipment) -> list[Decision]:
         verdict = fulfillments.judge_state(shipment)
@@ -139,7 +139,7 @@ class _Planning:
         order_ids = {matched.order.id for matched in matches}
         return [self._matched(shipment, matched, verdict, order_ids) for matched in matches]
 
-    # A shipment of no order, or of one that can't be known
+    # A shipment of no order, or of one that can't be existing
 
     def _unmatched(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
         deliveries = self.recognition.of_record(shipment)
@@ -152,15 +152,15 @@ class _Planning:
             if deliveries:
                 return self._seen_before(shipment, deliveries[-1])
             return self._not_ours(shipment, unmatched)
-        known = deliveries[-1] if deliveries else self.recognition.same_parcel(shipment, None)
-        if known is not None and not self.recognition.may_replace(known, shipment):
-            return self._seen_before(shipment, known)
+        existing = deliveries[-1] if deliveries else self.recognition.same_parcel(shipment, None)
+        if existing is not None and not self.recognition.may_replace(existing, shipment):
+            return self._seen_before(shipment, existing)
         action: Held | None = Held(unmatched.reason, unmatched.detail)
         due_at = self._next_search(unmatched)
-        if due_at is not None and self._is_quiet(known, due_at):
+        if due_at is not None and self._is_quiet(existing, due_at):
             action = None
-        draft = self._draft(shipment, action, known=known, rule=None, due_at=due_at)
-        return self._write(shipment, draft, known=known, detail=unmatched.detail)
+        draft = self._draft(shipment, action, existing=existing, rule=None, due_at=due_at)
+        return self._write(shipment, draft, existing=existing, detail=unmatched.detail)
 
     def _not_ours(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
         """An id that Purple Dot does not show is asked for once more before it counts as another
@@ -180,12 +180,12 @@ class _Planning:
             return None
         return self.context.now + schedule[tries]
 
-    def _is_quiet(self, known: Delivery | None, due_at: datetime) -> bool:
+    def _is_quiet(self, existing: Delivery | None, due_at: datetime) -> bool:
         """For about an hour nobody is asked; after that a person sees it, and the search goes on.
         What a person has tried comes back to them at once."""
         if self.context.trigger is Trigger.MANUAL:
             return False
-        since = known.created_at if known is not None else self.context.now
+        since = existing.created_at if existing is not None else self.context.now
         return due_at - since <= _QUIET_SEARCH
 
     # A shipment of an order
@@ -195,18 +195,18 @@ class _Planning:
     ) -> Decision:
         order = matched.order
         parcel = replace(shipment, items=matched.items)
-        known = self.recognition.known(parcel, order.id, order_ids)
-        if known is not None and not self.recognition.may_replace(known, parcel):
-            if not self.recognition.has_new_number(known, shipment):
-                return self._seen_before(shipment, known)
-            verdict = _number_changed(known, shipment)
-            known = None
+        existing = self.recognition.existing(parcel, order.id, order_ids)
+        if existing is not None and not self.recognition.may_replace(existing, parcel):
+            if not self.recognition.has_new_number(existing, shipment):
+                return self._seen_before(shipment, existing)
+            verdict = _number_changed(existing, shipment)
+            existing = None
         elsewhere = self.recognition.sent_elsewhere(shipment, order_ids)
-        if elsewhere is not None and not self.recognition.is_linked(known, order.id):
+        if elsewhere is not None and not self.recognition.is_linked(existing, order.id):
             if elsewhere.fulfillment_order_id is None:
                 return self._seen_before(shipment, elsewhere)
             verdict = _order_changed(elsewhere, order)
-        decided = self._action(parcel, matched, verdict, known)
+        decided = self._action(parcel, matched, verdict, existing)
         action = self._unless_unclear(decided, parcel, matched)
         if isinstance(action, Delivery):
             return self._seen_before(shipment, action)
@@ -215,26 +215,26 @@ class _Planning:
         due_at = None
         if isinstance(action, CreateFulfillment):
             due_at = self.context.now + self.policy.hold
-        draft = self._draft(parcel, action, known=known, rule=matched.rule, due_at=due_at)
+        draft = self._draft(parcel, action, existing=existing, rule=matched.rule, due_at=due_at)
         items = fulfillments.item_fates(matched, action)
         draft = replace(draft, contents=tuple(contents_of(items)), left_out=_left_out(items))
-        decision = self._write(parcel, draft, known=known, detail=action.detail)
+        decision = self._write(parcel, draft, existing=existing, detail=action.detail)
         return replace(decision, items=items)
 
     def _action(
-        self, parcel: Shipment, matched: Match, verdict: Held | None, known: Delivery | None
+        self, parcel: Shipment, matched: Match, verdict: Held | None, existing: Delivery | None
     ) -> Action:
         order = matched.order
         if verdict is not None:
             return replace(verdict, fulfillment_order_id=order.id, reference=order.reference)
         if self._may_be_forgotten(parcel):
             # Fulfilled perhaps by ourselves: that is settled by reading, when all its parcels are
-            # known again.
+            # existing again.
             matched = replace(matched, order=replace(order, status=None))
         earlier = [
             as_earlier(other)
             for other in self.deliveries.of_order(order.id)
-            if known is None or other.id != known.id
+            if existing is None or other.id != existing.id
         ]
         return fulfillments.decide(
             parcel,
@@ -248,7 +248,7 @@ class _Planning:
         self, action: Action, parcel: Shipment, matched: Match
     ) -> Action | Delivery:
         """One number for what may be one parcel or two: where nothing is left for a second one, it
-        is the one that is known; else a person has to say."""
+        is the one that is existing; else a person has to say."""
         order = matched.order
         for sameness, delivery in self.deliveries.related(parcel):
             is_of_order = delivery.fulfillment_order_id == order.id
@@ -259,37 +259,39 @@ class _Planning:
             detail = (
                 f"number {parcel.tracking_number} belongs to delivery {delivery.id} already, and "
                 f"ShipStation names another order ({parcel.shipstation_shipment_id}) with the same "
-                "goods: it can't be known whether they left once or twice"
+                "goods: it can't be existing whether they left once or twice"
             )
             return Held(Reason.COMBINED_PARCEL, detail, order.id, order.reference)
         return action
 
-    def _identity(self, shipment: Shipment, order_id: str | None, known: Delivery | None) -> str:
+    def _identity(self, shipment: Shipment, order_id: str | None, existing: Delivery | None) -> str:
         """Unique for each delivery: the order and the number, if no other parcel of that order has
         it, else the record."""
         plain = identity(shipment, order_id)
-        for wanted in (plain, _of_record(plain, shipment)):
-            other = self.deliveries.with_identity(wanted)
-            if other is None or (known is not None and other.id == known.id):
-                return wanted
+        for candidate in (plain, _of_record(plain, shipment)):
+            other = self.deliveries.with_identity(candidate)
+            if other is None or (existing is not None and other.id == existing.id):
+                return candidate
         return f"{plain}:{self.new_id()}"
 
     # What is written
 
-    def _seen_before(self, shipment: Shipment, known: Delivery) -> Decision:
-        parcel = self.deliveries.parcel(known)
+    def _seen_before(self, shipment: Shipment, existing: Delivery) -> Decision:
+        parcel = self.deliveries.parcel(existing)
         if joined(parcel, shipment) != parcel:
-            self.changes.append(Join(known, shipment))
-            self.deliveries.join(known, shipment)
-        detail = f"it is delivery {known.id}, {known.status}"
-        return Decision(shipment, "ignored", Reason.ALREADY_DELIVERED, detail, known.rule, known.id)
+            self.changes.append(Join(existing, shipment))
+            self.deliveries.join(existing, shipment)
+        detail = f"it is delivery {existing.id}, {existing.status}"
+        return Decision(
+            shipment, "ignored", Reason.ALREADY_DELIVERED, detail, existing.rule, existing.id
+        )
 
     def _draft(
         self,
         shipment: Shipment,
         action: CreateFulfillment | Held | None,
         *,
-        known: Delivery | None,
+        existing: Delivery | None,
         rule: str | None,
         due_at: datetime | None,
     ) -> Draft:
@@ -300,7 +302,7 @@ class _Planning:
         if notify_customer is None:
             notify_customer = self.policy.notify_customer
         return Draft(
-            identity=self._identity(shipment, order_id, known),
+            identity=self._identity(shipment, order_id, existing),
             shipment=shipment,
             action=action,
             lane=context.lane,
@@ -316,16 +318,21 @@ class _Planning:
         )
 
     def _write(
-        self, shipment: Shipment, draft: Draft, *, known: Delivery | None = None, detail: str = ""
+        self,
+        shipment: Shipment,
+        draft: Draft,
+        *,
+        existing: Delivery | None = None,
+        detail: str = "",
     ) -> Decision:
         is_doubtful = isinstance(draft.action, CreateFulfillment) and self._may_be_forgotten(
             shipment
         )
-        if known is None:
+        if existing is None:
             written = self._create(draft, is_doubtful=is_doubtful)
         else:
-            written = redecide(known, draft, now=self.context.now)
-            self.changes.append(Redecide(known, draft, is_doubtful))
+            written = redecide(existing, draft, now=self.context.now)
+            self.changes.append(Redecide(existing, draft, is_doubtful))
         if is_doubtful:
             now = self.context.now
             written = replace(written, posting_at=now, unclear_at=now, looks=0)
@@ -337,7 +344,7 @@ class _Planning:
         delivery = begin(draft, delivery_id=self.new_id(), now=self.context.now, claim=claim)
         self.changes.append(Create(delivery, draft, claim, is_doubtful))
         if claim is not None:
-            self.taken.append(delivery)
+            self.claimed.append(delivery)
         return delivery
 
     def _claim(self, draft: Draft) -> Claim | None:
@@ -345,7 +352,7 @@ class _Planning:
         if not isinstance(draft.action, CreateFulfillment):
             return None
         is_due = draft.due_at is None or draft.due_at <= self.context.now
-        is_allowed = len(self.taken) < self.allowance.limit
+        is_allowed = len(self.claimed) < self.allowance.limit
         return self.allowance.claim if is_due and is_allowed else None
 
     def _may_be_forgotten(self, shipment: Shipment) -> bool:
@@ -445,11 +452,11 @@ def _decision_of(shipment: Shipment, draft: Draft, delivery_id: str, detail: str
     return Decision(shipment, verdict, reason, detail, draft.rule, delivery_id)
 
 
-def _number_changed(known: Delivery, shipment: Shipment) -> Held:
-    number = known.tracking.number if known.tracking else "without number"
+def _number_changed(existing: Delivery, shipment: Shipment) -> Held:
+    number = existing.tracking.number if existing.tracking else "without number"
     detail = (
         f"{shipment.record_kind} {shipment.record_id} has number {shipment.tracking_number} now, "
-        f"but Purple Dot has its goods with number {number} (delivery {known.id})"
+        f"but Purple Dot has its goods with number {number} (delivery {existing.id})"
     )
     return Held(Reason.TRACKING_CHANGED_AFTER_DELIVERY, detail)
 

@@ -61,7 +61,7 @@ class PlannedDeliveries:
                 related.append((sameness, delivery))
         return related
 
-    def with_identity(self, wanted: str) -> Delivery | None:
-        delivery_id = self._by_identity.get(wanted)
+    def with_identity(self, identity_: str) -> Delivery | None:
+        delivery_id = self._by_identity.get(identity_)
         delivery = self._by_id[delivery_id] if delivery_id is not None else None
-        return delivery if delivery is not None and delivery.identity == wanted else None
+        return delivery if delivery is not None and delivery.identity == identity_ else None

@@ -29,7 +29,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class OrderLookup:
-    """`orders` are all that may matter; `stored` those of them that were known before, `fresh`
+    """`orders` are all that may matter; `stored` those of them that were existing before, `fresh`
     those just read from Purple Dot, at `seen_at`; `bound` what earlier deliveries tied each
     ShipStation order to, and `linked` what a person tied each record to, by the record's key.
     `missing_ids` were asked for, and Purple Dot does not show them."""
@@ -130,7 +130,7 @@ class Create:
 class Redecide:
     """A delivery of which nothing was sent yet, decided anew."""
 
-    known: Delivery
+    existing: Delivery
     draft: Draft
     is_doubtful: bool = False
 
@@ -140,7 +140,7 @@ class Withdraw:
     """A delivery whose label is void and that nobody is sending: cancelled, or held for a person
     where Purple Dot has it."""
 
-    known: Delivery
+    existing: Delivery
     status: DeliveryStatus
     reason: Reason
     detail: str
@@ -150,14 +150,14 @@ class Withdraw:
 class NoteVoided:
     """A delivery whose label is void while a worker is sending it, or has perhaps sent it."""
 
-    known: Delivery
+    existing: Delivery
 
 
 @dataclass(frozen=True, slots=True)
 class Join:
     """A delivery whose parcel this shipment speaks of as well: its record and its numbers."""
 
-    known: Delivery
+    existing: Delivery
     shipment: Shipment
 
 
@@ -166,12 +166,12 @@ Change = Create | Redecide | Withdraw | NoteVoided | Join
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """Decisions in the page's order; changes in the order in which they are to be written; `taken`
-    are the new deliveries that begin as claimed."""
+    """Decisions in the page's order; changes in the order in which they are to be written;
+    `claimed` are the new deliveries that begin as claimed."""
 
     decisions: tuple[Decision, ...]
     changes: tuple[Change, ...]
-    taken: tuple[Delivery, ...]
+    claimed: tuple[Delivery, ...]
 
 
 @dataclass(frozen=True, slots=True)

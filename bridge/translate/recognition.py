@@ -1,4 +1,4 @@
-"""Which delivery a shipment is already: by its record, by its parcel, and never by a number alone."""
+"""Which delivery a shipment is already: by its record or its parcel, never by a number alone."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -19,7 +19,7 @@ _SAME = frozenset({Sameness.SAME_RECORD, Sameness.SAME_PARCEL})
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """Compares the shipments of one page with the deliveries that are known or planned."""
+    """Compares the shipments of one page with the deliveries that are existing or planned."""
 
     deliveries: PlannedDeliveries
     context: PageContext
@@ -32,7 +32,7 @@ class Recognition:
             return False
         return unmatched.reason is Reason.AMBIGUOUS_ORDER
 
-    def known(self, shipment: Shipment, order_id: str, order_ids: set[str]) -> Delivery | None:
+    def existing(self, shipment: Shipment, order_id: str, order_ids: set[str]) -> Delivery | None:
         """The delivery of this order that this shipment already is; or one of its own record that
         has no order yet, or an order that the record names no more while nothing was sent."""
         same = self.same_parcel(shipment, order_id)
@@ -85,18 +85,18 @@ class Recognition:
                 return delivery
         return None
 
-    def is_linked(self, known: Delivery | None, order_id: str) -> bool:
+    def is_linked(self, existing: Delivery | None, order_id: str) -> bool:
         """Whether a person has said that it belongs to this order."""
-        linked = known.linked_order_id if known is not None else None
+        linked = existing.linked_order_id if existing is not None else None
         return order_id in (self.context.linked_order_id, linked)
 
-    def has_new_number(self, known: Delivery, shipment: Shipment) -> bool:
+    def has_new_number(self, existing: Delivery, shipment: Shipment) -> bool:
         """Whether Purple Dot has a number for this record that ShipStation says no more."""
         numbers = numbers_of(shipment)
-        if self.context.as_stored or not numbers or known.resolved_at is not None:
+        if self.context.as_stored or not numbers or existing.resolved_at is not None:
             return False
-        is_sent = stands(known) or known.status is DeliveryStatus.DELIVERING
-        return is_sent and numbers.isdisjoint(self.deliveries.parcel(known).numbers)
+        is_sent = stands(existing) or existing.status is DeliveryStatus.DELIVERING
+        return is_sent and numbers.isdisjoint(self.deliveries.parcel(existing).numbers)
 
     def _is_open(self, delivery: Delivery) -> bool:
         """Nothing of it was sent, and newer facts may decide it anew: the delivery that a worker
@@ -109,23 +109,23 @@ class Recognition:
         is_dead = delivery.status is DeliveryStatus.DEAD
         return is_redecidable(delivery) or (is_dead and self.context.trigger is Trigger.REPLAY)
 
-    def may_replace(self, known: Delivery, shipment: Shipment) -> bool:
+    def may_replace(self, existing: Delivery, shipment: Shipment) -> bool:
         """Before anything was sent, newer facts decide anew; so does a newer record of the same
         kind, since the older may be void by now. For the same reason what is replayed as stored
         never takes the place of another record, nor an old number that of a newer one."""
-        is_same = record_of_shipment(known.shipment) == record_of_shipment(shipment)
-        has_number = not self.deliveries.parcel(known).numbers or not numbers_of(
-            known.shipment
+        is_same = record_of_shipment(existing.shipment) == record_of_shipment(shipment)
+        has_number = not self.deliveries.parcel(existing).numbers or not numbers_of(
+            existing.shipment
         ).isdisjoint(numbers_of(shipment))
         if self.context.as_stored and not (is_same and has_number):
             return False
-        if self._is_open(known):
+        if self._is_open(existing):
             return True
-        if not is_waiting(known):
+        if not is_waiting(existing):
             return False
         if is_same:
-            return _facts(known.shipment) != _facts(shipment)
-        is_newer = known.shipment.record_kind == shipment.record_kind
+            return _facts(existing.shipment) != _facts(shipment)
+        is_newer = existing.shipment.record_kind == shipment.record_kind
         return is_newer or not has_number
 
     def of_void(self, shipment: Shipment) -> list[Delivery]:
@@ -146,7 +146,7 @@ class Recognition:
 
     def _has_same_order(self, delivery: Delivery, shipment: Shipment) -> bool:
         record = record_of_shipment(shipment)
-        keys = {known.order_key for known in self.deliveries.parcel(delivery).records}
+        keys = {existing.order_key for existing in self.deliveries.parcel(delivery).records}
         if record.order_key in keys - {None}:
             return True
         number = shipment.order_number

@@ -125,7 +125,7 @@ def test_worker_takes_no_more_than_it_may() -> None:
 
     result = planned(*parcels, limit=1)
 
-    assert [delivery.id for delivery in result.taken] == ["dlv_new1"]
+    assert [delivery.id for delivery in result.claimed] == ["dlv_new1"]
     statuses = [change.delivery.status for change in result.changes if isinstance(change, Create)]
     assert statuses == ["delivering", "pending"]
 
@@ -237,7 +237,7 @@ def test_new_number_of_a_record_that_waits_replaces_the_old(shipment: Shipment) 
     assert verdicts(result) == [("delivery", None)]
     [redecide] = result.changes
     assert isinstance(redecide, Redecide)
-    assert redecide.known.id == waiting.id
+    assert redecide.existing.id == waiting.id
     assert redecide.draft.shipment.tracking_number == "1Z2"
 
 
@@ -269,7 +269,7 @@ def test_unsent_record_that_names_another_order_goes_there_in_the_same_row() -> 
     assert verdicts(result) == [("delivery", None)]
     [redecide] = result.changes
     assert isinstance(redecide, Redecide)
-    assert (redecide.known.id, redecide.draft.action.fulfillment_order_id) == (held.id, OTHER_ID)  # type: ignore[union-attr]  # it is a fulfillment
+    assert (redecide.existing.id, redecide.draft.action.fulfillment_order_id) == (held.id, OTHER_ID)  # type: ignore[union-attr]  # it is a fulfillment
 
 
 def test_what_a_person_linked_stays_linked_when_it_comes_again() -> None:
