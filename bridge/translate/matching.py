@@ -237,6 +237,8 @@ def _items_of_missing_orders(
     if not any(item.order_id or item.order_reference for item in shipment.items):
         return []
     references = {normalize_reference(order.reference) for order in pool}
+    # `PD100` is the pre-order of `PD100/1`: it names no other order, though it settles nothing.
+    references |= {reference.partition("/")[0] for reference in references}
     ids = {_id(order.id) for order in pool}
     has_known_ids = any(item.order_id and _id(item.order_id) in ids for item in shipment.items)
     missing = []

@@ -508,6 +508,15 @@ def test_order_that_an_item_names_and_purple_dot_has_not_is_not_found() -> None:
     assert "1 x SHAWL of PD100/1" in result.detail
 
 
+def test_number_of_the_pre_order_on_an_item_names_no_other_order() -> None:
+    tee = of_order("SHAWL", order_reference="PD100")
+
+    assert found(parcel(by_id(A), items=(tee,))) == (Match(A, "external_shipment_id", (tee,)),)
+    assert refusal(found(parcel(by_id(A), items=(of_order("SHAWL", order_reference="PD10"),)))) is (
+        Reason.ORDER_NOT_FOUND
+    )
+
+
 def test_id_beside_ids_of_purple_dots_is_one_that_was_not_found() -> None:
     items = (of_order("SHAWL", order_id=A.id), of_order("SOCK", order_id=uuid(99)))
 
