@@ -78,7 +78,7 @@ _ROW = select(limits).where(limits.c.system == bindparam("name"))
 @dataclass(frozen=True, slots=True)
 class Grant:
     """`wait` is 0.0 when the call may start now, else the seconds until it is worth asking again;
-    nothing was taken then. `is_failing`: the vendor's last call failed; `allowed_per_minute` is what
+    nothing was taken then. `is_failing`: the vendor's last call failed; `allowed_per_minute`: what
     the vendor itself said that it allows."""
 
     wait: float
@@ -140,10 +140,10 @@ def take(
     burst: int | None = None,
 ) -> Grant:
     """Take one call from a vendor's budget."""
-    moment, allowed = now.timestamp(), pace(per_minute, lane, burst=burst)
+    epoch, allowed = now.timestamp(), pace(per_minute, lane, burst=burst)
     values = {
         "name": system,
-        "now": moment,
+        "now": epoch,
         "interval": allowed.interval,
         "ahead": allowed.ahead,
     }
@@ -152,28 +152,28 @@ def take(
         return Grant(0.0, taken.failures > 0, taken.allowed_per_minute)
     row = connection.execute(_ROW, {"name": system}).one_or_none()
     if row is None:
-        _open(connection, system, moment)
+        _open(connection, system, epoch)
         return take(connection, system, per_minute=per_minute, now=now, lane=lane, burst=burst)
-    until_paced = _free_at(row, moment) + allowed.interval - moment - allowed.ahead
-    return Grant(max(_blocked_until(row, moment) - moment, until_paced, 0.001))
+    until_paced = _free_at(row, epoch) + allowed.interval - epoch - allowed.ahead
+    return Grant(max(_blocked_until(row, epoch) - epoch, until_paced, 0.001))
 
 
 def pause(connection: Connection, system: str, *, seconds: float, now: datetime) -> None:
     """The vendor asked us to wait. Nobody calls it for so long, at most LONGEST_PAUSE: from then on
     a probe goes now and then. A longer pause that is set already stays."""
     _open(connection, system, now.timestamp())
-    moment = now.timestamp()
-    until = moment + min(max(seconds, SHORTEST_PAUSE), _A_DAY)
+    epoch = now.timestamp()
+    until = epoch + min(max(seconds, SHORTEST_PAUSE), _A_DAY)
     longer = case(
-        (limits.c.paused_until.between(until, moment + _A_DAY), limits.c.paused_until),
+        (limits.c.paused_until.between(until, epoch + _A_DAY), limits.c.paused_until),
         else_=until,
     )
     values: dict[str, Any] = {"paused_until": longer}
     if seconds > LONGEST_PAUSE:
         values |= {
             "failures": case((limits.c.failures > 0, limits.c.failures), else_=1),
-            "opened_at": case((_is_probed, limits.c.opened_at), else_=moment),
-            "open_until": moment + LONGEST_PAUSE,
+            "opened_at": case((_is_probed, limits.c.opened_at), else_=epoch),
+            "open_until": epoch + LONGEST_PAUSE,
         }
     connection.execute(update(limits).where(limits.c.system == system).values(values))
 
@@ -228,14 +228,14 @@ def lift(connection: Connection, system: str, *, now: datetime) -> None:
 def take_write(connection: Connection, system: str, *, now: datetime) -> Grant:
     """Whether a write may leave now. While the answers to writes are unclear, only one may, now and
     then."""
-    name, moment = _writes_of(system), now.timestamp()
+    name, epoch = _writes_of(system), now.timestamp()
     row = connection.execute(_ROW, {"name": name}).one_or_none()
     if row is None or not row.opened_at:
         return Grant(0.0, is_failing=row is not None and row.failures > 0)
-    is_probe = connection.execute(_TAKE_PROBE, {"name": name, "now": moment}).one_or_none()
+    is_probe = connection.execute(_TAKE_PROBE, {"name": name, "now": epoch}).one_or_none()
     if is_probe is not None:
         return Grant(0.0, is_failing=True)
-    return Grant(max(_blocked_until(row, moment) - moment, 0.001), is_failing=True)
+    return Grant(max(_blocked_until(row, epoch) - epoch, 0.001), is_failing=True)
 
 
 def write_unclear(connection: Connection, system: str, *, now: datetime) -> float | None:
@@ -253,34 +253,34 @@ def write_clear(connection: Connection, system: str) -> None:
 
 def state(connection: Connection, system: str, *, per_minute: int, now: datetime) -> VendorState:
     """How a vendor stands, without changing anything."""
-    moment = now.timestamp()
+    epoch = now.timestamp()
     row = connection.execute(_ROW, {"name": system}).one_or_none()
     writes = connection.execute(_ROW, {"name": _writes_of(system)}).one_or_none()
     if row is None:
         usual = pace(per_minute)
         return VendorState(system, round(usual.ahead / usual.interval), "ok")
     per_minute = min(per_minute, row.allowed_per_minute or per_minute)
-    word, until, since = _standing(row, moment)
+    word, until, since = _standing(row, epoch)
     if word in ("ok", "failing") and writes is not None and writes.opened_at:
         word, until, since = "unclear", _date(writes.open_until), _date(writes.failing_since)
-    return VendorState(system, _left(row, per_minute, moment), word, until, since)
+    return VendorState(system, _left(row, per_minute, epoch), word, until, since)
 
 
 def _count_failure(
     connection: Connection, name: str, *, now: datetime, in_a_row: int, lasting: float
 ) -> float | None:
-    moment = now.timestamp()
-    _open(connection, name, moment)
+    epoch = now.timestamp()
+    _open(connection, name, epoch)
     row = connection.execute(_ROW.with_for_update(), {"name": name}).one()
-    failures, since = row.failures + 1, row.failing_since or moment
-    is_down = bool(row.opened_at) or (failures >= in_a_row and moment - since >= lasting)
-    opened = (row.opened_at or moment) if is_down else 0.0
-    wait = min(max(_PROBE_SOONEST, (moment - opened) / 4), _PROBE_LATEST)
+    failures, since = row.failures + 1, row.failing_since or epoch
+    is_down = bool(row.opened_at) or (failures >= in_a_row and epoch - since >= lasting)
+    opened = (row.opened_at or epoch) if is_down else 0.0
+    wait = min(max(_PROBE_SOONEST, (epoch - opened) / 4), _PROBE_LATEST)
     values = {
         "failures": failures,
         "failing_since": since,
         "opened_at": opened,
-        "open_until": moment + wait if is_down else 0.0,
+        "open_until": epoch + wait if is_down else 0.0,
     }
     connection.execute(update(limits).where(limits.c.system == name).values(values))
     return wait if is_down else None
@@ -290,30 +290,30 @@ def _writes_of(system: str) -> str:
     return f"{system}_writes"
 
 
-def _blocked_until(row: Row[Any], moment: float) -> float:
+def _blocked_until(row: Row[Any], epoch: float) -> float:
     """What was written before the clock was set back blocks nobody."""
     until = 0.0
-    if row.open_until <= moment + _PROBE_LATEST:
+    if row.open_until <= epoch + _PROBE_LATEST:
         until = float(row.open_until)
-    if not row.opened_at and row.paused_until <= moment + LONGEST_PAUSE:
+    if not row.opened_at and row.paused_until <= epoch + LONGEST_PAUSE:
         until = max(until, float(row.paused_until))
     return until
 
 
-def _left(row: Row[Any], per_minute: int, moment: float) -> int:
-    if _blocked_until(row, moment) > moment:
+def _left(row: Row[Any], per_minute: int, epoch: float) -> int:
+    if _blocked_until(row, epoch) > epoch:
         return 0
     usual = pace(per_minute)
-    spare = max(0.0, moment + usual.ahead - _free_at(row, moment))
+    spare = max(0.0, epoch + usual.ahead - _free_at(row, epoch))
     return int((spare + _ROUNDING) / usual.interval)
 
 
-def _free_at(row: Row[Any], moment: float) -> float:
-    return float(row.free_at) if moment < row.free_at <= moment + _FURTHEST else moment
+def _free_at(row: Row[Any], epoch: float) -> float:
+    return float(row.free_at) if epoch < row.free_at <= epoch + _FURTHEST else epoch
 
 
-def _standing(row: Row[Any], moment: float) -> tuple[str, datetime | None, datetime | None]:
-    if moment < row.paused_until <= moment + _A_DAY:
+def _standing(row: Row[Any], epoch: float) -> tuple[str, datetime | None, datetime | None]:
+    if epoch < row.paused_until <= epoch + _A_DAY:
         since = _date(row.opened_at) if row.opened_at else None
         return "throttled", _date(row.paused_until), since
     if row.opened_at:
@@ -323,11 +323,11 @@ def _standing(row: Row[Any], moment: float) -> tuple[str, datetime | None, datet
     return "ok", None, None
 
 
-def _date(moment: float) -> datetime:
-    return datetime.fromtimestamp(moment, UTC)
+def _date(epoch: float) -> datetime:
+    return datetime.fromtimestamp(epoch, UTC)
 
 
-def _open(connection: Connection, system: str, moment: float) -> None:
-    row = {"system": system, "free_at": moment, "paused_until": 0.0, **_WELL}
+def _open(connection: Connection, system: str, epoch: float) -> None:
+    row = {"system": system, "free_at": epoch, "paused_until": 0.0, **_WELL}
     first = insert_on_conflict(connection, limits).values(row)
     connection.execute(first.on_conflict_do_nothing())

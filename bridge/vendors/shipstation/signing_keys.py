@@ -35,19 +35,23 @@ class KeySet:
     ) -> None:
         """`fetch` returns a JWKS or raises a BridgeError; `max_age` and `cooldown` are seconds of
         `clock`."""
-        self._fetch, self._clock, self._max_age, self._cooldown = fetch, clock, max_age, cooldown
-        self._lock, self._keys = threading.Lock(), dict[str, RSAPublicKey]()
-        self._old_at = self._next_look_at = float("-inf")
+        self._fetch = fetch
+        self._clock = clock
+        self._max_age = max_age
+        self._cooldown = cooldown
+        self._lock = threading.Lock()
+        self._keys: dict[str, RSAPublicKey] = {}
+        self._old_at = float("-inf")
+        self._next_look_at = float("-inf")
 
     def key(self, kid: str) -> RSAPublicKey | None:
         """The key, or None if ShipStation publishes none of this id. KeysUnavailableError while no
         key set was ever got."""
         is_known = kid in self._keys
+        is_old = self._clock() >= self._old_at
         # A known key is good enough while somebody else renews it; an unknown one has to wait for
         # the answer.
-        if (not is_known or self._clock() >= self._old_at) and self._lock.acquire(
-            blocking=not is_known
-        ):
+        if (not is_known or is_old) and self._lock.acquire(blocking=not is_known):
             try:
                 if self._clock() >= self._next_look_at:
                     self._refresh()
@@ -63,24 +67,31 @@ class KeySet:
         """A failure or an empty set keeps the old keys; a good set replaces them, so a withdrawn
         key is refused from then on."""
         with suppress(BridgeError):
-            if keys := rsa_keys(self._fetch()):
-                self._keys, self._old_at = keys, self._clock() + self._max_age
-        self._next_look_at = self._clock() + (self._cooldown if self._keys else FIRST_COOLDOWN)
+            keys = rsa_keys(self._fetch())
+            if keys:
+                self._keys = keys
+                self._old_at = self._clock() + self._max_age
+        pause = self._cooldown if self._keys else FIRST_COOLDOWN
+        self._next_look_at = self._clock() + pause
 
 
 def rsa_keys(jwks: Mapping[str, Any]) -> dict[str, RSAPublicKey]:
     """The usable RSA keys of a JWKS by id. ShipStation's set also holds an EC key; that and
     whatever is malformed is passed over."""
-    entries, found = jwks.get("keys"), {}
-    for entry in entries if isinstance(entries, list) else []:
+    entries = jwks.get("keys")
+    keys: dict[str, RSAPublicKey] = {}
+    if not isinstance(entries, list):
+        return keys
+    for entry in entries:
         with suppress(KeyError, ValueError, TypeError, AttributeError):
             if entry["kty"] == "RSA" and isinstance(entry["kid"], str):
-                e, n = (
-                    int.from_bytes(base64.urlsafe_b64decode(entry[name] + "=="), "big")
-                    for name in "en"
-                )
-                found[entry["kid"]] = RSAPublicNumbers(e=e, n=n).public_key()
-    return found
+                numbers = RSAPublicNumbers(e=_integer(entry["e"]), n=_integer(entry["n"]))
+                keys[entry["kid"]] = numbers.public_key()
+    return keys
+
+
+def _integer(text: str) -> int:
+    return int.from_bytes(base64.urlsafe_b64decode(text + "=="), "big")
 
 
 def jwks_fetcher(url: str) -> Fetch:
