@@ -120,13 +120,13 @@ def test_partial_failure_is_told_row_by_row_and_exits_1(simulator: Simulator, ru
 
 def test_second_run_sends_only_what_did_not_succeed(simulator: Simulator, run: Run) -> None:
     [first, second] = orders(simulator, 2)
-    run(f"{HEADER}\n{first},1Z1,ups\n{second},1Z2,pigeon\n")
+    run(f"{HEADER}\n{first},1ZA00000T031,ups\n{second},1Z2,pigeon\n")
 
-    again = run(f"{HEADER}\n{first},1z 1,ups\n{second},1Z2,fedex\n", "--json")
+    again = run(f"{HEADER}\n{first},1z a0-0000 t031,ups\n{second},1Z2,fedex\n", "--json")
 
     assert again.exit_code == 0
     assert statuses(json.loads(again.stdout)["rows"]) == ["already_marked", "marked"]
-    assert marked(simulator) == [(first, "1Z1"), (second, "1Z2")]
+    assert marked(simulator) == [(first, "1ZA00000T031"), (second, "1Z2")]
 
 
 def test_run_with_nothing_left_to_do_calls_nobody(simulator: Simulator, run: Run) -> None:
