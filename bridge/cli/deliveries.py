@@ -12,11 +12,11 @@ from bridge.domain.events import DeliveryStatus
 COLUMNS = (
     age_column("created_at"),
     Column("status", 9),
-    Column("reason", 10),
-    Column("order", 12, lambda row: row["reference"] or row["order_number"]),
+    Column("reason", 12),
+    Column("order", 11, lambda row: row["reference"] or row["order_number"]),
     Column("items", 8, lambda row: row["line_items"]),
-    Column("tracking_number", 12),
-    Column("id", 17),
+    Column("tracking_number", 18),
+    Column("id", 17, needed=False),
 )
 
 

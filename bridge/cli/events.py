@@ -45,11 +45,11 @@ def _parcels(row: Mapping[str, Any]) -> str:
 
 COLUMNS = (
     age_column("received_at"),
-    Column("event_type", 10),
+    Column("event_type", 9),
     Column("status", 9, status_of=_status),
-    Column("reason", 10),
-    Column("parcels", 14, _parcels, status_of=_status),
-    Column("repeats", 7, lambda row: row["duplicates"] or "-"),
+    Column("reason", 11),
+    Column("parcels", 16, _parcels, status_of=_status),
+    Column("repeats", 7, lambda row: row["duplicates"] or "-", needed=False),
     Column("id", 17),
 )
 

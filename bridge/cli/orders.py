@@ -31,9 +31,9 @@ def _parcel(parcel: Mapping[str, Any]) -> str:
 _COLUMNS = (
     age_column("ready_at", "ready"),
     Column("reference", 12),
-    Column("posted", 14, lambda order: ", ".join(map(_line, order["line_items"]))),
-    Column("parcels", 12, _parcels),
-    Column("id", 12),
+    Column("posted", 20, lambda order: ", ".join(map(_line, order["line_items"]))),
+    Column("parcels", 25, _parcels),
+    Column("id", 12, needed=False),
 )
 
 

@@ -61,13 +61,15 @@ class Safe(str):
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table: `read` makes its cell from a row, by default what the row has under
-    `name`. It is cut to `narrowest` characters before it makes a table too wide. `status_of` says
-    whose color it has, by default its own if it is a status."""
+    `name`. It is cut to `narrowest` characters before it makes a table too wide; one that is not
+    `needed` is then left out. `status_of` says whose color it has, by default its own if it is a
+    status."""
 
     name: str
     narrowest: int = 8
     read: Callable[[Mapping[str, Any]], Any] | None = None
     status_of: Callable[[Mapping[str, Any]], str] | None = None
+    needed: bool = True
 
     def cell(self, row: Mapping[str, Any]) -> str:
         return printable(cell_text(row.get(self.name) if self.read is None else self.read(row)))
@@ -132,6 +134,7 @@ def has_colors() -> bool:
 def table(rows: Rows, columns: Sequence[Column | str]) -> list[str]:
     """Under their names, as wide as the terminal allows; not cut where nobody looks at it."""
     chosen = [column if isinstance(column, Column) else Column(column) for column in columns]
+    chosen = _affordable(rows, chosen, terminal_width())
     head = [column.name.replace("_", " ") for column in chosen]
     body = [[column.cell(row) for column in chosen] for row in rows]
     natural = [max(map(len, cells)) for cells in zip(head, *body, strict=True)]
@@ -144,6 +147,30 @@ def table(rows: Rows, columns: Sequence[Column | str]) -> list[str]:
         ]
         lines.append(_line(cells, statuses, widths))
     return lines
+
+
+def _affordable(rows: Rows, columns: list[Column], available: int | None) -> list[Column]:
+    """Without the columns that say nothing, and those that are not needed, as far as the rest could
+    not be read beside them."""
+    empty = [column for column in columns if _is_empty(rows, column)]
+    spare = [column for column in columns if not column.needed]
+    for column in [*reversed(empty), *reversed(spare)]:
+        if available is None or _least_width(rows, columns) <= available:
+            return columns
+        columns = [other for other in columns if other is not column]
+    return columns
+
+
+def _is_empty(rows: Rows, column: Column) -> bool:
+    return all(column.cell(row) == "-" for row in rows)
+
+
+def _least_width(rows: Rows, columns: Sequence[Column]) -> int:
+    widths = []
+    for column in columns:
+        natural = max([len(column.name), *(len(column.cell(row)) for row in rows)])
+        widths.append(min(natural, column.narrowest))
+    return sum(widths) + 2 * (len(widths) - 1)
 
 
 def terminal_width() -> int | None:

@@ -23,6 +23,23 @@ def test_widest_column_gives_first(monkeypatch: pytest.MonkeyPatch, width: int) 
     assert head.startswith("name")
 
 
+def test_what_says_nothing_and_what_is_not_needed_gives_way_first(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    row = {"order": "PD1391279/1", "reason": None, "tracking": "1ZB7X0410300000005", "id": "d" * 28}
+    columns = [
+        Column("order", 11),
+        "reason",
+        Column("tracking", 18),
+        Column("id", 17, needed=False),
+    ]
+    monkeypatch.setenv("COLUMNS", "55")
+    assert table([row], columns)[0].split() == ["order", "tracking", "id"]
+
+    monkeypatch.setenv("COLUMNS", "40")
+    assert table([row], columns)[1] == "PD1391279/1  1ZB7X0410300000005"
+
+
 def test_sentences_are_never_cut(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "40")
 
