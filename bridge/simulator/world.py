@@ -332,7 +332,9 @@ def _ties(
 
 
 def _moved(item: Item, order: ShipStationOrder, names_orders: str, keeps_line_ids: bool) -> Item:
-    """An item as it stands in the order that it was merged into."""
+    """An item as it stands in the order that it was merged into; it keeps its first origin."""
+    if item.sales_order_id:
+        return item
     order_id = item.order_id
     if order.source and names_orders:
         order_id = order.source.id if names_orders == "id" else order.source.reference

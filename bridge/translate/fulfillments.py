@@ -8,7 +8,13 @@ from enum import StrEnum
 
 from bridge.domain.actions import Action, CreateFulfillment, FulfilledLine, Held, Ignored, Tracking
 from bridge.domain.events import COMMITTED, DeliveryStatus
-from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus, is_uuid
+from bridge.domain.orders import (
+    FulfillmentOrder,
+    OrderLine,
+    OrderStatus,
+    is_uuid,
+    normalize_reference,
+)
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentItem, ShipmentState, plain_id
 from bridge.domain.tracking_numbers import normalize_tracking
@@ -392,6 +398,10 @@ def _extra_obstacle(
         return Held(
             Reason.UNKNOWN_LINE, f"none of these stands on order {order.reference}: {extra}"
         )
+    claimed = [item for item in contents.extra if item.is_goods and _names_order(item, order)]
+    if claimed:
+        detail = f"{_labels(claimed)} names order {order.reference}, but stands on no line of it"
+        return Held(Reason.UNKNOWN_LINE, detail)
     left = _left(order, spent)
     touched = {line.id for lines in contents.asks for line in lines}
     ordered = _sum(order.lines)
@@ -408,6 +418,14 @@ def _extra_obstacle(
         f"{_labels(extra_goods)} stands on no line of order {order.reference}, while nothing of"
         f" line {_line_names(untouched)} was shipped yet: is it that line in another form?",
     )
+
+
+def _names_order(item: ShipmentItem, order: FulfillmentOrder) -> bool:
+    """Whether the item itself says that it belongs to this order."""
+    if item.order_id and item.order_id.strip().lower() == order.id.lower():
+        return True
+    reference = normalize_reference(item.order_reference or "")
+    return bool(reference) and reference == normalize_reference(order.reference)
 
 
 def _units(

@@ -14,6 +14,7 @@ from tests.support.fuzz import (
     FRAGMENTS,
     MARK,
     NEVER_KEPT,
+    RAW_PATH,
     Change,
     Fuzzed,
     Knock,
@@ -21,6 +22,8 @@ from tests.support.fuzz import (
     changed,
     originals,
 )
+from tests.support.raw_requests import exchange, in_pieces, raw_request
+from tests.support.stack import Stack
 
 RULES = {202, 308, 400, 401, 404, 405, 413, 429} | {200}
 """200 is what OPTIONS is answered."""
@@ -97,3 +100,20 @@ def test_hundreds_of_mutated_requests_are_answered_by_rule_and_leave_no_secret(
     assert statuses <= RULES
     assert {202, 400, 401, 413} <= statuses
     assert (fuzzing.fuzzed.leaks, fuzzing.fuzzed.leaked_files()) == (0, [])
+
+
+def test_bytes_that_are_almost_a_request_are_answered_and_harm_nobody(stack: Stack) -> None:
+    """Chunk sizes, lengths, line ends: what the server in front of the application reads."""
+    dice = random.Random(7)
+    body, _headers = originals(stack.simulator)[2]
+    stack.start_receiver(1)
+
+    statuses = set()
+    for _ in range(300):
+        request = raw_request(dice, RAW_PATH, body)
+        statuses.add(exchange(stack.port, in_pieces(dice, request)))
+
+    # A request that was answered may be followed by rubbish, for which the connection is closed.
+    assert {status for status in statuses if status is not None and status >= 500} == set()
+    assert 202 in statuses
+    assert stack.send({"resource_url": "x", "resource_type": "TRACK_EVENT_V2"}).status < 500

@@ -237,6 +237,21 @@ def test_unit_with_the_line_id_of_another_pre_order_is_not_counted(
     assert len(bridge.exceptions()) == 1
 
 
+@pytest.mark.parametrize("by", ["id", "reference"])
+def test_goods_that_name_the_order_and_stand_on_no_line_hold_the_parcel(
+    bridge: VirtualBridge, by: str
+) -> None:
+    order = bridge.world.add_order(lines=[("MUG", 1)])
+    name = order.id if by == "id" else order.reference
+    items = [Item("MUG", 1, order_id=name), Item("TEE", 1, order_id=name)]
+    shipment = bridge.world.add_shipstation_order(order, items)
+
+    bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(shipment)))
+
+    assert bridge.units(order) == {}
+    assert bridge.exceptions() == ["unknown_line"]
+
+
 def test_sku_that_two_spellings_fit_holds_the_parcel(bridge: VirtualBridge) -> None:
     order = bridge.world.add_order(lines=[("abc", 1), ("ABC", 1), ("CAP", 1)])
     shipment = bridge.world.add_shipstation_order(order, [("Abc", 1), ("CAP", 1)])

@@ -25,6 +25,9 @@ from bridge.store import tables
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.web.app import create_app
+from tests.support.raw_requests import exchange, in_pieces, raw_request
+from tests.support.stack import TOKEN as STACK_TOKEN
+from tests.support.stack import WEBHOOKS, Stack
 
 TOKEN = "t0ken-of-the-front-door"
 MARK = "Quillmark-66-secret"
@@ -50,6 +53,7 @@ NAMES = (
     "X-Forwarded-Host",
     "X-HTTP-Method-Override",
 )
+RAW_PATH = f"{WEBHOOKS}/{STACK_TOKEN}".encode()
 FRAGMENTS = (
     b'"', b"{", b"}", b"[", b"]", b",", b":", b"\\", b"\0", b"\xff", b"\xef\xbb\xbf", b"null",
     b"true",
@@ -249,12 +253,34 @@ def _mebibytes() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
 
 
+def _raw_answers(
+    simulator: Simulator, folder: Path, dice: random.Random, count: int
+) -> Counter[str]:
+    """What a running receiver answered to so many requests as bytes, by status; `000` is a closed
+    connection, `999` no word at all."""
+    answers: Counter[str] = Counter()
+    with Stack(simulator, f"sqlite:///{folder}/raw.db", folder) as stack:
+        stack.start_receiver(1)
+        for _ in range(count):
+            body, _headers = originals(simulator)[2]
+            request = raw_request(dice, RAW_PATH, body)
+            try:
+                status = exchange(stack.port, in_pieces(dice, request))
+            except TimeoutError:
+                status = 999
+            answers[f"{status or 0:03d}"] += 1
+    return answers
+
+
 def main() -> int:
     """0 when no answer was a 500, no secret was found and memory stayed within a tenth of what a
     tenth of the requests took."""
     options = argparse.ArgumentParser(description=__doc__)
     options.add_argument("--count", type=int, default=100_000)
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument(
+        "--raw", type=int, default=2000, help="how many more as bytes on a receiver's socket"
+    )
     asked = options.parse_args()
     dice, early, started = random.Random(asked.seed), 0.0, monotonic()
     failed: list[Knock] = []
@@ -270,17 +296,21 @@ def main() -> int:
                 early = _mebibytes()
         late, files = _mebibytes(), fuzzed.leaked_files()
         fuzzed.close()
+        raw = _raw_answers(simulator, Path(folder), dice, asked.raw)
     seconds = monotonic() - started
+    raw_failed = sum(count for answer, count in raw.items() if answer >= "500")
     report = {
         "requests": asked.count, "seed": asked.seed, "seconds": round(seconds),
         "answers": dict(sorted(fuzzed.answers.items())),
-        "failed": len(failed), "leaks": fuzzed.leaks, "files with a secret": files,
+        "raw answers": dict(sorted(raw.items())),
+        "failed": len(failed) + raw_failed, "leaks": fuzzed.leaks,
+        "files with a secret": files,
         "MiB after a tenth": round(early, 1), "MiB": round(late, 1),
     }  # fmt: skip
     sys.stdout.write(
         "".join(f"{knock!r:.2000}\n" for knock in failed[:5]) + json.dumps(report, indent=2) + "\n"
     )
-    return int(bool(failed or fuzzed.leaks or files or late > early * 1.1))
+    return int(bool(failed or raw_failed or fuzzed.leaks or files or late > early * 1.1))
 
 
 if __name__ == "__main__":
