@@ -1,4 +1,4 @@
-"""Whether a shipment is a parcel that is other already: decided by the vendor's records, never by a
+"""Whether a shipment is a parcel that is known already: decided by the vendor's records, never by a
 number alone."""
 
 from collections import Counter
@@ -9,7 +9,7 @@ from bridge.domain.shipments import Shipment, plain_id
 
 
 class Sameness(StrEnum):
-    """How a shipment stands to a other parcel."""
+    """How a shipment stands to a known parcel."""
 
     SAME_RECORD = "same_record"
     """The very record, or the other API's record of the same label; its number may be new."""
@@ -21,7 +21,7 @@ class Sameness(StrEnum):
 
 
 def compare(shipment: Shipment, parcel: Parcel, contents: Shipment) -> Sameness:
-    """`contents` is what the other parcel held when it was decided.
+    """`contents` is what the known parcel held when it was decided.
 
     V1's orderId N is V2's `se-N`, and V1's shipmentId its label_id: that is documented, but no
     parcel seen through both APIs was ever published. So these ids count as evidence, and only
@@ -31,7 +31,7 @@ def compare(shipment: Shipment, parcel: Parcel, contents: Shipment) -> Sameness:
         return Sameness.SAME_RECORD
     if parcel.numbers.isdisjoint(numbers_of(shipment)):
         return Sameness.OTHER
-    return _by_orders(record, parcel) or _by_units_of(shipment, contents)
+    return _by_orders(record, parcel) or _by_contents(shipment, contents)
 
 
 def _is_same_record(record: RecordRef, other: RecordRef) -> bool:
@@ -55,7 +55,7 @@ def _by_orders(record: RecordRef, parcel: Parcel) -> Sameness | None:
     return None
 
 
-def _by_units_of(shipment: Shipment, contents: Shipment) -> Sameness:
+def _by_contents(shipment: Shipment, contents: Shipment) -> Sameness:
     """What the contents of both say, where their orders are of two APIs and don't agree."""
     mine, theirs = _units_of(shipment), _units_of(contents)
     if mine and theirs and mine != theirs:

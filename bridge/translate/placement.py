@@ -139,7 +139,7 @@ class _Planning:
         order_ids = {matched.order.id for matched in matches}
         return [self._matched(shipment, matched, verdict, order_ids) for matched in matches]
 
-    # A shipment of no order, or of one that can't be existing
+    # A shipment of no order, or of one that can't be known
 
     def _unmatched(self, shipment: Shipment, unmatched: Unmatched) -> Decision:
         deliveries = self.recognition.of_record(shipment)
@@ -229,7 +229,7 @@ class _Planning:
             return replace(verdict, fulfillment_order_id=order.id, reference=order.reference)
         if self._may_be_forgotten(parcel):
             # Fulfilled perhaps by ourselves: that is settled by reading, when all its parcels are
-            # existing again.
+            # known again.
             matched = replace(matched, order=replace(order, status=None))
         earlier = [
             as_earlier(other)
@@ -248,7 +248,7 @@ class _Planning:
         self, action: Action, parcel: Shipment, matched: Match
     ) -> Action | Delivery:
         """One number for what may be one parcel or two: where nothing is left for a second one, it
-        is the one that is existing; else a person has to say."""
+        is the one that is known; else a person has to say."""
         order = matched.order
         for sameness, delivery in self.deliveries.related(parcel):
             is_of_order = delivery.fulfillment_order_id == order.id
@@ -259,7 +259,7 @@ class _Planning:
             detail = (
                 f"number {parcel.tracking_number} belongs to delivery {delivery.id} already, and "
                 f"ShipStation names another order ({parcel.shipstation_shipment_id}) with the same "
-                "goods: it can't be existing whether they left once or twice"
+                "goods: it can't be known whether they left once or twice"
             )
             return Held(Reason.COMBINED_PARCEL, detail, order.id, order.reference)
         return action

@@ -29,7 +29,7 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class OrderLookup:
-    """`orders` are all that may matter; `stored` those of them that were existing before, `fresh`
+    """`orders` are all that may matter; `stored` those of them that were known before, `fresh`
     those just read from Purple Dot, at `seen_at`; `bound` what earlier deliveries tied each
     ShipStation order to, and `linked` what a person tied each record to, by the record's key.
     `missing_ids` were asked for, and Purple Dot does not show them."""

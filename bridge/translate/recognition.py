@@ -19,7 +19,7 @@ _SAME = frozenset({Sameness.SAME_RECORD, Sameness.SAME_PARCEL})
 
 @dataclass(frozen=True, slots=True)
 class Recognition:
-    """Compares the shipments of one page with the deliveries that are existing or planned."""
+    """Compares the shipments of one page with the deliveries that are stored or planned."""
 
     deliveries: PlannedDeliveries
     context: PageContext

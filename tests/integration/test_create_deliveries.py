@@ -232,6 +232,33 @@ def test_two_threads_never_send_the_last_unit_twice(opened: Callable[[], Databas
     assert taken(databases[0]) == {"line-cap": 1}
 
 
+def test_order_that_is_unchanged_is_locked_all_the_same(
+    opened: Callable[[], Database], clock: Clock
+) -> None:
+    """Both have read it before either writes; nothing of it is new, so nothing of it is written."""
+    databases, at_once = [opened(), opened()], Barrier(2)
+    order = an_order()
+    put(databases[0], a_parcel(reference="SHOP-7"), orders=(order,))
+    lookup = OrderLookup(orders=(order,), stored=(order,), fresh=(order,), seen_at=clock.now)
+    context = PageContext(
+        Lane.LIVE, Trigger.LIVE, received_at=clock.now, fetched_at=clock.now, now=clock.now
+    )
+
+    def place_at_once(number: int) -> str:
+        parcel = a_parcel(
+            *ONE_CAP, number=f"1Z{number}", record=str(number), shipstation_shipment_id=str(number)
+        )
+        at_once.wait(10)
+        with databases[number].begin() as connection:
+            plan = create_deliveries(connection, [parcel], lookup, policy=POLICY, context=context)
+        return plan.decisions[0].verdict
+
+    with ThreadPoolExecutor(2) as pool:
+        verdicts = sorted(pool.map(place_at_once, range(2)))
+
+    assert verdicts == ["delivery", "held"]
+
+
 def test_eight_tellers_of_one_parcel_make_one_delivery(opened: Callable[[], Database]) -> None:
     databases, at_once = [opened(), opened()], Barrier(8)
 

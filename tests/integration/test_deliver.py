@@ -847,3 +847,14 @@ def test_refusal_is_kept_with_its_status_and_what_can_be_no_persons(jobs: Jobs) 
     assert (stored.status, attempt.http_status) == ("dead", 422)
     assert "UNKNOWN_LINE_ITEMS" in attempt.answer
     assert "private" not in attempt.answer
+
+
+def test_label_voided_while_the_answer_was_unclear_is_never_posted_again(jobs: Jobs) -> None:
+    """No webhook says so: the label is read again before the second POST."""
+    unclear(jobs)
+    jobs.fetcher.records = [v1_label(voided=True)]
+
+    stands = [jobs.deliver(after=400).status for _ in range(len(CONFIRM) + 1)]
+
+    assert stands == ["unconfirmed", "retrying", "cancelled"]
+    assert len(jobs.purple_dot.posted) == 1

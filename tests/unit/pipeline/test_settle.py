@@ -1,6 +1,7 @@
 """What an unclear POST came to: FULFILLED settles it, the order's last lines may go once more, a
 part of it is for a person."""
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
@@ -9,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bridge.domain.actions import FulfilledLine, Held
+from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.reasons import Reason
 from bridge.pipeline.settle import (
@@ -18,9 +20,10 @@ from bridge.pipeline.settle import (
     Settlement,
     completes,
     settle,
+    units_of_others,
 )
 from tests.support.fakes import Clock
-from tests.support.rows import CONFIRM, an_order
+from tests.support.rows import CONFIRM, a_delivery, an_order
 
 NOW = Clock().now
 LAST = 99
@@ -149,3 +152,25 @@ def test_order_that_does_not_show_the_units_of_this_part_completes_nothing() -> 
     assert not completes(order, {"line-cap": 1}, {"line-shawl": 1})
     assert not completes(order, {"line-shawl": 2})
     assert completes(order, {"line-shawl": 1})
+
+
+@pytest.mark.parametrize(
+    ("fields", "is_sent", "is_maybe_sent"),
+    [
+        ({"status": DeliveryStatus.DELIVERED}, True, False),
+        ({"status": DeliveryStatus.HELD, "reason": Reason.VOIDED_AFTER_DELIVERY}, True, False),
+        ({"status": DeliveryStatus.UNCONFIRMED, "posting_at": Clock().now}, False, True),
+        ({"status": DeliveryStatus.PENDING}, False, False),
+        ({"status": DeliveryStatus.WAITING}, False, False),
+        ({"status": DeliveryStatus.DELIVERED, "id": "dlv_1"}, False, False),
+    ],
+)
+def test_units_of_others_are_sent_maybe_sent_or_never_left(
+    fields: dict[str, Any], is_sent: bool, is_maybe_sent: bool
+) -> None:
+    mine = a_delivery()
+    other = replace(a_delivery(FulfilledLine("line-cap", 1)), **({"id": "dlv_2"} | fields))
+
+    sent, maybe_sent = units_of_others([other], mine)
+
+    assert (sent["line-cap"], maybe_sent["line-cap"]) == (int(is_sent), int(is_maybe_sent))

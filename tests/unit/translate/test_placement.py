@@ -470,3 +470,67 @@ def test_delivered_record_that_names_two_orders_now_is_an_exception_once() -> No
     assert verdicts(first) == verdicts(again) == [("held", Reason.AMBIGUOUS_ORDER)]
     assert [type(change) for change in again.changes] == [Redecide]
     assert verdicts(stored) == [("ignored", Reason.ALREADY_DELIVERED)]
+
+
+@pytest.mark.parametrize("status", [DeliveryStatus.DELIVERING, DeliveryStatus.UNCONFIRMED])
+@pytest.mark.parametrize("posting_at", [None, NOW])
+def test_void_is_noted_from_the_claim_to_the_last_look(
+    status: DeliveryStatus, posting_at: Any
+) -> None:
+    sending = known(label(), status=status, posting_at=posting_at)
+
+    assert planned(label(**VOID), deliveries=(sending,)).changes == (NoteVoided(sending),)
+
+
+def test_parcel_of_two_orders_of_which_one_is_held_keeps_a_row_for_each() -> None:
+    """The other order is found later."""
+    tees = units(1, None, "line-tee"), units(1, None, "line-tee-2")
+    combined = label(*tees, clues=(), order_number="3PL-7")
+    held = known(replace(combined, items=tees[:1]), reason=Reason.ORDER_VOIDED, **HELD)
+
+    result = planned(combined, deliveries=(held,), orders=(ORDER, OTHER))
+
+    kinds = [type(change) for change in result.changes]
+    assert kinds == [Redecide, Create]
+    assert verdicts(result) == [("delivery", None), ("delivery", None)]
+
+
+def test_what_is_replayed_as_stored_never_replaces_a_waiting_newer_record() -> None:
+    mark = {"record_kind": "v2_fulfillment"}
+    waiting = known(label(record="se-902", **mark), status=DeliveryStatus.WAITING)
+
+    live = planned(label(record="se-901", **mark), deliveries=(waiting,))
+    stored = planned(label(record="se-901", **mark), deliveries=(waiting,), as_stored=True)
+
+    assert verdicts(live) == [("delivery", None)]
+    assert verdicts(stored) == [("ignored", Reason.ALREADY_DELIVERED)]
+
+
+def test_replacement_after_a_late_void_is_an_exception_of_its_own() -> None:
+    void = known(
+        label(state=ShipmentState.VOIDED),
+        status=DeliveryStatus.HELD,
+        reason=Reason.VOIDED_AFTER_DELIVERY,
+        posting_at=NOW,
+    )
+
+    result = planned(label(record="se-502", number="1Z2"), deliveries=(void,))
+
+    assert verdicts(result) == [("held", Reason.TRACKING_CHANGED_AFTER_DELIVERY)]
+
+
+def test_search_that_one_api_began_is_ended_by_the_other_in_the_same_row() -> None:
+    searching = known(
+        v1_label(),
+        status=DeliveryStatus.RETRYING,
+        reason=Reason.ORDER_NOT_FOUND,
+        fulfillment_order_id=None,
+        identity="?PD100:1Z1",
+        lines=(),
+    )
+
+    result = planned(label(record="se-900", record_kind="v2_fulfillment"), deliveries=(searching,))
+
+    [redecide] = result.changes
+    assert isinstance(redecide, Redecide)
+    assert (redecide.existing.id, verdicts(result)) == (searching.id, [("delivery", None)])
