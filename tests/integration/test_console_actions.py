@@ -206,6 +206,17 @@ def test_number_that_purple_dot_has_already_is_shown(bridge: VirtualBridge, anna
     assert f"Purple Dot has the number {done['tracking_number']} already" in page
 
 
+def test_each_unit_of_a_parcel_is_shown_with_what_it_came_to(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
+    travel(bridge, bridge.world.add_order("PD905/1", [("TEE", 1)]), [("HAT", 3)])
+    [event] = bridge.events()
+
+    page = anna.page(f"/console/events/{event['id']}")
+
+    assert "3 HAT held its SKU is on no line of PD905/1" in page
+
+
 # Many at once
 
 
