@@ -100,10 +100,19 @@ class Comparison:
     pattern: re.Pattern[str] | None
 
     def run(self, _stopping: object) -> None:
-        """Raises what the client raises: it is tried again soon."""
-        since = self.database.now() - LOOK_BACK
+        """Raises what the client raises: it is tried again soon.
+
+        What became ready before this database was born is not compared: somebody else shipped it.
+        """
+        with self.database.begin() as connection:
+            now = self.database.now(connection)
+            born = sweeps.born_at(connection, now=now)
         compared, differences = compare(
-            self.database, self.purple_dot, pattern=self.pattern, since=since
+            self.database,
+            self.purple_dot,
+            pattern=self.pattern,
+            since=max(now - LOOK_BACK, born),
+            open_since=max(now - _OPEN_LOOK_BACK, born),
         )
         found = [difference.as_json() for difference in differences]
         with self.database.begin() as connection:
@@ -118,10 +127,12 @@ def compare(
     *,
     pattern: re.Pattern[str] | None,
     since: datetime,
+    open_since: datetime | None = None,
 ) -> tuple[int, list[Difference]]:
     """How many Purple Dot orders were looked at, and where the sides differ: the orders that became
     ready since, those we had to do with since, those that a parcel of that time names, and the
-    open ones of the last weeks. Raises what the client raises."""
+    open ones that became ready since `open_since` (the last weeks). Raises what the client
+    raises."""
     with database.read() as connection:
         now = database.now(connection)
         parcels = [
@@ -135,7 +146,8 @@ def compare(
         }
     with calls_in(Lane.SWEEP):
         named = list(purple_dot.orders_by_reference(references))
-        ready = list(purple_dot.orders_created_since(min(since, now - _OPEN_LOOK_BACK)))
+        first = open_since or now - _OPEN_LOOK_BACK
+        ready = list(purple_dot.orders_created_since(min(since, first)))
     recent = {order.id: order for order in (*named, *_made_since(ready, since))}
     older = {order.id: order for order in ready if order.id not in recent}
     with database.read() as connection:
