@@ -318,12 +318,12 @@ class FaultBox(list[Fault]):
             met = [fault for fault in self if fault.operation in aims]
             delays = [fault for fault in met if fault.name == "delay"]
             others = [fault for fault in met if fault.name != "delay"]
-            taken = [*delays, *others[:1]]
-            for fault in taken:
+            struck = [*delays, *others[:1]]
+            for fault in struck:
                 fault.count = fault.count and fault.count - 1
                 if fault.count == 0:
                     self.remove(fault)
-            return taken
+            return struck
 
 
 def install(app: Flask, world: World, box: FaultBox, stopping: threading.Event) -> None:

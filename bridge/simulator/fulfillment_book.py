@@ -93,7 +93,7 @@ class FulfillmentBook:
         reference with a leading '#'."""
         with self.lock:
             name = reference or f"PD{self.next_number('order', above=5200000)}/1"
-            made = [
+            order_lines = [
                 PurpleDotLine(self.uuid("line"), sku, quantity, quantity * (status == "FULFILLED"))
                 for sku, quantity in lines
             ]
@@ -102,7 +102,7 @@ class FulfillmentBook:
                 f"#{name}" if ref_style == "hash" else name,
                 status,
                 self.now(),
-                made,
+                order_lines,
             )
             self.orders[order.id] = order
             return order
@@ -124,20 +124,20 @@ class FulfillmentBook:
 
     def accept_fulfillment(self, body: Any) -> str:
         """POST /fulfillment: the new fulfillment's id, or RefusedError."""
-        wanted = _read(body)
+        fulfillment = _read(body)
         with self.lock:
-            order = self.orders.get(wanted.fulfillment_order_id)
+            order = self.orders.get(fulfillment.fulfillment_order_id)
             if order is None:
                 raise RefusedError(404, "UNKNOWN_ORDER", "There is no such fulfillment order")
             if order.status in _CLOSED:
                 raise RefusedError(
                     409, _CLOSED[order.status], "The order takes no fulfillment any more"
                 )
-            self.fulfill_elsewhere(order, _quantities(order, wanted.line_items or []))
+            self.fulfill_elsewhere(order, _quantities(order, fulfillment.line_items or []))
             self.fulfillments.append({"fulfillment": body["fulfillment"]})
             self.fulfillment_ids.append(self.uuid("fulfillment"))
-            if wanted.notify_customer:
-                self.emails.append(Email(order.id, wanted.tracking_info.get("number")))
+            if fulfillment.notify_customer:
+                self.emails.append(Email(order.id, fulfillment.tracking_info.get("number")))
             return self.fulfillment_ids[-1]
 
     def commit_late(self, body: Json, *, after_reads: int) -> None:
@@ -162,12 +162,12 @@ class FulfillmentBook:
         )
 
     def _apply(self, due: Iterable[tuple[str, int, Json]]) -> int:
-        taken = len(self.fulfillments)
+        before = len(self.fulfillments)
         for late in due:
             self._late.remove(late)
             with suppress(RefusedError):
                 self.accept_fulfillment(late[2])
-        return len(self.fulfillments) - taken
+        return len(self.fulfillments) - before
 
 
 def _read(body: Any) -> _Fulfillment:
@@ -180,16 +180,16 @@ def _read(body: Any) -> _Fulfillment:
         ) from error
 
 
-def _quantities(order: PurpleDotOrder, asked: Sequence[_Line]) -> dict[str, int]:
+def _quantities(order: PurpleDotOrder, requested: Sequence[_Line]) -> dict[str, int]:
     """Units by line id. An empty list is ALL that is left."""
     left = {line.id: line.left for line in order.lines}
-    wanted = Counter({line.id: 0 for line in asked})
-    for line in asked:
-        wanted[line.id] += line.quantity
-    if wanted.keys() - left.keys():
+    units = Counter({line.id: 0 for line in requested})
+    for line in requested:
+        units[line.id] += line.quantity
+    if units.keys() - left.keys():
         raise RefusedError(404, "UNKNOWN_LINE_ITEMS", "The order has no such line item")
-    if any(quantity > left[line_id] for line_id, quantity in wanted.items()):
+    if any(quantity > left[line_id] for line_id, quantity in units.items()):
         raise RefusedError(
             400, "NOT_ENOUGH_ITEMS_LEFT_TO_FULFILL", "A quantity is above what is left to fulfill"
         )
-    return wanted or left
+    return units or left

@@ -57,8 +57,8 @@ class Server(ThreadingTCPServer):
         """Whether all that was sent so far is done with, whoever has gone meanwhile."""
         with self._lock:
             # Looked at first: who takes what came has said before that it waits no more.
-            came, _, _ = select([self.socket, *self._open], [], [], 0)
-            return not came and all(self._open.values())
+            readable, _, _ = select([self.socket, *self._open], [], [], 0)
+            return not readable and all(self._open.values())
 
     def stop(self) -> None:
         """Accept nothing more, cut what is open, wait for the threads to let go."""

@@ -200,9 +200,9 @@ class Label:
         numbers = enumerate(self.tracking_numbers or [None] * self.packages, start=1)
         return [
             SimpleNamespace(
-                label=self, sequence=place, number=self.number * 100 + place, tracking_number=one
+                label=self, sequence=place, number=self.number * 100 + place, tracking_number=number
             )
-            for place, one in numbers
+            for place, number in numbers
         ]
 
 

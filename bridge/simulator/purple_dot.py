@@ -31,16 +31,16 @@ def _order(world: World, order_id: str) -> Json:
 
 def _orders(world: World) -> Json:
     try:
-        found, limit = _found(world), int(request.args.get("limit", 50))
+        orders, limit = _found(world), int(request.args.get("limit", 50))
         if not 1 <= limit <= 250:
             raise ValueError("limit must be from 1 to 250")
     except ValueError as error:
         raise RefusedError(400, "INVALID_REQUEST", str(error)) from error
     shown, cursor = (
-        [_read(world, order) for order in found[:limit]],
-        found[:limit][-1].id if found else None,
+        [_read(world, order) for order in orders[:limit]],
+        orders[:limit][-1].id if orders else None,
     )
-    return _answer(fulfillment_orders=shown, has_more=len(found) > limit, starting_after=cursor)
+    return _answer(fulfillment_orders=shown, has_more=len(orders) > limit, starting_after=cursor)
 
 
 def _found(world: World) -> list[PurpleDotOrder]:

@@ -170,29 +170,29 @@ class Simulator:
         return locked
 
     def _check_credentials(self) -> None:
-        known, basic = self.credentials, request.authorization
-        given, wanted = {
-            "shipstation": (request.headers.get("api-key"), known.v2_key),
+        credentials, basic = self.credentials, request.authorization
+        presented, expected = {
+            "shipstation": (request.headers.get("api-key"), credentials.v2_key),
             "shipstation_v1": (
                 basic and f"{basic.username}:{basic.password}",
-                f"{known.v1_key}:{known.v1_secret}",
+                f"{credentials.v1_key}:{credentials.v1_secret}",
             ),
             "purple_dot": (
                 request.headers.get("X-Purple-Dot-Access-Token"),
-                known.purple_dot_token,
+                credentials.purple_dot_token,
             ),
         }.get((request.endpoint or "").partition(".")[0], ("", ""))
-        if not compare_digest((given or "").encode(), wanted.encode()):
+        if not compare_digest((presented or "").encode(), expected.encode()):
             raise RefusedError(401, "unauthorized", "The credentials are invalid.", kind="security")
 
     def _state(self) -> Json:
         with self.world.lock:
-            told: Json = row("state", self.world)
-            told |= {
+            state: Json = row("state", self.world)
+            state |= {
                 "emails": [one._asdict() for one in self.world.emails],
                 "calls": [".".join(call) for call in self.world.calls],
             }
-        return told | {
+        return state | {
             "faults": self.faults.waiting(),
             "scenarios": {name: one.summary for name, one in SCENARIOS.items()},
         }

@@ -19,56 +19,54 @@ SHAPES: Json = json.loads(
 )
 
 
-def row(shape: str, thing: object) -> Any:
+def row(shape: str, subject: object) -> Any:
     """The thing in that shape; what its `overrides` name is shown in place of the truth."""
     write = v1_instant if shape.startswith("v1_") else v2_instant
-    filled = _filled(SHAPES[shape], thing, write)
-    overrides = getattr(thing, "overrides", {})
+    filled = _filled(SHAPES[shape], subject, write)
+    overrides = getattr(subject, "overrides", {})
     return filled | overrides if overrides else filled
 
 
-def _filled(value: Any, thing: object, write: Callable[[datetime], str]) -> Any:
+def _filled(value: Any, subject: object, write: Callable[[datetime], str]) -> Any:
     if isinstance(value, dict):
-        return {name: _filled(inner, thing, write) for name, inner in value.items()}
+        return {name: _filled(inner, subject, write) for name, inner in value.items()}
     if isinstance(value, list):
-        return [_filled(inner, thing, write) for inner in value]
+        return [_filled(inner, subject, write) for inner in value]
     if not isinstance(value, str) or value[:1] not in ("$", "@"):
-        return value.format(thing) if isinstance(value, str) and "{" in value else value
+        return value.format(subject) if isinstance(value, str) and "{" in value else value
     path, _, shape = value[1:].partition(":")
     if value.startswith("@"):
-        return _filled(SHAPES[path], thing, write)
-    found = attrgetter(path)(thing)
+        return _filled(SHAPES[path], subject, write)
+    attribute = attrgetter(path)(subject)
     if shape:
-        return [_filled(SHAPES[shape], one, write) for one in found]
-    return write(found) if isinstance(found, datetime) else found
+        return [_filled(SHAPES[shape], element, write) for element in attribute]
+    return write(attribute) if isinstance(attribute, datetime) else attribute
 
 
-def v2_instant(moment: datetime) -> str:
-    return moment.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def v2_instant(at: datetime) -> str:
+    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def v1_instant(moment: datetime) -> str:
+def v1_instant(at: datetime) -> str:
     """Pacific, no zone, seven decimals: https://www.shipstation.com/docs/api/requirements/."""
-    return pacific(moment).strftime("%Y-%m-%dT%H:%M:%S.%f0")
+    return pacific(at).strftime("%Y-%m-%dT%H:%M:%S.%f0")
 
 
-def pacific(moment: datetime) -> datetime:
+def pacific(at: datetime) -> datetime:
     """By its rule, as a bare machine has no table of time zones: summer time from March's second
     Sunday to November's first, at two."""
     march, november = (
-        datetime(moment.year, month, first, tzinfo=UTC) for month, first in ((3, 14), (11, 7))
+        datetime(at.year, month, first, tzinfo=UTC) for month, first in ((3, 14), (11, 7))
     )
     begins, ends = (last - timedelta(days=(last.weekday() + 1) % 7) for last in (march, november))
-    is_summer = begins + timedelta(hours=10) <= moment < ends + timedelta(hours=9)
-    return moment.astimezone(timezone(timedelta(hours=-7 if is_summer else -8)))
+    is_summer = begins + timedelta(hours=10) <= at < ends + timedelta(hours=9)
+    return at.astimezone(timezone(timedelta(hours=-7 if is_summer else -8)))
 
 
 def read_instant(text: str, *, is_pacific: bool = False) -> datetime:
     """A filter's value, in UTC or Pacific time where it names no zone; ValueError when it is no
     date."""
-    moment = datetime.fromisoformat(text.strip())
-    if moment.tzinfo is None and is_pacific:
-        return moment.replace(
-            tzinfo=pacific(moment.replace(tzinfo=UTC) + timedelta(hours=8)).tzinfo
-        )
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    at = datetime.fromisoformat(text.strip())
+    if at.tzinfo is None and is_pacific:
+        return at.replace(tzinfo=pacific(at.replace(tzinfo=UTC) + timedelta(hours=8)).tzinfo)
+    return at if at.tzinfo else at.replace(tzinfo=UTC)

@@ -38,20 +38,22 @@ _FILTERS: dict[str, tuple[Callable[[str], Any], Callable[[Any, Any], bool]]] = {
 
 
 def _chosen(
-    things: Iterable[Any], filters: Mapping[str, str], asked: Mapping[str, str]
+    records: Iterable[Any], filters: Mapping[str, str], query: Mapping[str, str]
 ) -> list[Any]:
     """What passes every filter asked for. Names that are no filter are ignored in silence, as the
     vendor does."""
-    for name in filters.keys() & asked.keys():
+    for name in filters.keys() & query.keys():
         kind, path = filters[name].split(":")
         read, compare = _FILTERS[kind]
         try:
-            wanted = read(asked[name])
+            target = read(query[name])
         except ValueError as error:
-            raise _invalid(name, asked[name]) from error
-        values = [(thing, attrgetter(path)(thing)) for thing in things]
-        things = [thing for thing, value in values if value is not None and compare(value, wanted)]
-    return list(things)
+            raise _invalid(name, query[name]) from error
+        pairs = [(record, attrgetter(path)(record)) for record in records]
+        records = [
+            record for record, value in pairs if value is not None and compare(value, target)
+        ]
+    return list(records)
 
 
 def _invalid(name: str, value: object) -> RefusedError:
@@ -68,23 +70,26 @@ def _number(name: str, default: int) -> int:
     return int(text)
 
 
-def _list(about: Json, world: World) -> Json:
-    is_v2 = about["path"].startswith("/v2/")
-    found = _chosen(getattr(world, about["things"]), about["filters"], request.args)
-    by = "modified_at" if is_v2 and request.args.get("sort_by") == "modified_at" else "created_at"
-    found.sort(
-        key=attrgetter(by),
-        reverse=request.args.get("sort_dir" if is_v2 else "sortDir", about["order"]).lower()
-        == "desc",
+def _list(route: Json, world: World) -> Json:
+    is_v2 = route["path"].startswith("/v2/")
+    records = _chosen(getattr(world, route["things"]), route["filters"], request.args)
+    is_by_change = is_v2 and request.args.get("sort_by") == "modified_at"
+    direction = request.args.get("sort_dir" if is_v2 else "sortDir", route["order"])
+    records.sort(
+        key=attrgetter("modified_at" if is_by_change else "created_at"),
+        reverse=direction.lower() == "desc",
     )
     size = min(_number("page_size", 25) if is_v2 else _number("pageSize", 100), 500)
-    page, pages = _number("page", 1), -(-len(found) // size)
-    rows = [row(about["shape"], thing) for thing in found[(page - 1) * size : page * size]]
+    page = _number("page", 1)
+    pages = -(-len(records) // size)
+    shown = records[(page - 1) * size : page * size]
+    rows = [row(route["shape"], record) for record in shown]
     if request.args.get("includeShipmentItems", "false").lower() == "false":
-        rows = [one | dict.fromkeys(one.keys() & {"shipmentItems"}) for one in rows]
+        for filled in rows:
+            filled.update(dict.fromkeys(filled.keys() & {"shipmentItems"}))
     answer = {
-        about["path"].rpartition("/")[2]: rows,
-        "total": len(found),
+        route["path"].rpartition("/")[2]: rows,
+        "total": len(records),
         "page": page,
         "pages": pages,
     }
@@ -94,7 +99,7 @@ def _list(about: Json, world: World) -> Json:
 def _links(page: int, last: int, size: int) -> Json:
     """`prev` and `next` are empty objects where there is none:
     https://docs.shipstation.com/pagination."""
-    asked = {
+    query = {
         name: value for name, value in request.args.items() if name not in ("page", "page_size")
     }
     targets = {
@@ -104,16 +109,16 @@ def _links(page: int, last: int, size: int) -> Json:
         "next": page + 1 if page < last else 0,
     }
     links = {
-        name: f"{request.base_url}?{urlencode(asked | {'page': to, 'page_size': size})}"
+        name: f"{request.base_url}?{urlencode(query | {'page': to, 'page_size': size})}"
         for name, to in targets.items()
     }
     return {name: {"href": links[name]} if targets[name] else {} for name in targets}
 
 
-def _single(about: Json, world: World, given: str) -> Json:
-    for found in _chosen(getattr(world, about["things"]), {"id": about["by"]}, {"id": given}):
-        told: Json = row(about["shape"], found)
-        return told
+def _single(route: Json, world: World, given: str) -> Json:
+    for record in _chosen(getattr(world, route["things"]), {"id": route["by"]}, {"id": given}):
+        filled: Json = row(route["shape"], record)
+        return filled
     raise RefusedError(404, "not_found", "The requested resource was not found.")
 
 
@@ -121,12 +126,12 @@ def _create_fulfillments(world: World) -> Json:
     """A row that can't be done says so and holds none of the others back:
     https://docs.shipstation.com/openapi/create-fulfillments."""
     rows = (request.get_json(silent=True) or {}).get("fulfillments") or [None]
-    for index, one in enumerate(rows):
-        if not isinstance(one, dict) or not all(
-            one.get(name) for name in ("shipment_id", "tracking_number", "carrier_code")
+    for index, fulfillment in enumerate(rows):
+        if not isinstance(fulfillment, dict) or not all(
+            fulfillment.get(name) for name in ("shipment_id", "tracking_number", "carrier_code")
         ):
-            raise _invalid(f"fulfillments[{index}]", one)
-    results = [_mark_shipped(world, **one) for one in rows]
+            raise _invalid(f"fulfillments[{index}]", fulfillment)
+    results = [_mark_shipped(world, **fulfillment) for fulfillment in rows]
     return {
         "has_errors": any(result["error_message"] for result in results),
         "fulfillments": results,

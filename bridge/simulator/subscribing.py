@@ -22,32 +22,33 @@ EVENTS: dict[bool, list[str]] = {
 def listeners(world: World, resource_type: str) -> list[tuple[str, Json]]:
     """The URL and the further headers of each active subscription to this type of event, in either
     version's spelling."""
-    heard = [
-        one
-        for one in world.subscriptions
-        if one.is_active and one.event in (resource_type, resource_type.lower())
-    ]
-    return [(one.url, {header["key"]: header["value"] for header in one.headers}) for one in heard]
+    names = (resource_type, resource_type.lower())
+    addressed: list[tuple[str, Json]] = []
+    for subscription in world.subscriptions:
+        if subscription.is_active and subscription.event in names:
+            headers = {header["key"]: header["value"] for header in subscription.headers}
+            addressed.append((subscription.url, headers))
+    return addressed
 
 
 def _list(world: World, *, is_v2: bool) -> Any:
     rows = [
-        row("v2_webhook" if is_v2 else "v1_webhook", one)
-        for one in world.subscriptions
-        if one.is_v2 == is_v2
+        row("v2_webhook" if is_v2 else "v1_webhook", subscription)
+        for subscription in world.subscriptions
+        if subscription.is_v2 == is_v2
     ]
     return rows if is_v2 else {"webhooks": rows}
 
 
 def _create(world: World, *, is_v2: bool) -> Any:
     """V2 takes one URL for each event (of a store), and answers 409 to a second."""
-    given = request.get_json(silent=True) or {}
+    body = request.get_json(silent=True) or {}
     url, name, store = (
-        given.get("url" if is_v2 else "target_url"),
-        given.get("name" if is_v2 else "friendly_name"),
-        given.get("store_id"),
+        body.get("url" if is_v2 else "target_url"),
+        body.get("name" if is_v2 else "friendly_name"),
+        body.get("store_id"),
     )
-    event = given.get("event")
+    event = body.get("event")
     if event not in EVENTS[is_v2] or not str(url).startswith("http") or (is_v2 and not name):
         raise RefusedError(
             400,
@@ -55,21 +56,24 @@ def _create(world: World, *, is_v2: bool) -> Any:
             "A name, a known event and a URL are required.",
             kind="validation",
         )
-    if is_v2 and any((one.event, one.store) == (event, store) for one in world.subscriptions):
+    if is_v2 and any((other.event, other.store) == (event, store) for other in world.subscriptions):
         raise RefusedError(
             409, "webhook_event_type_conflict", "A webhook for this event already exists."
         )
-    made = world.subscribe(
-        event, str(url), name=name, headers=given.get("headers") or [], store=store
+    subscription = world.subscribe(
+        event, str(url), name=name, headers=body.get("headers") or [], store=store
     )
-    return row("v2_webhook", made) if is_v2 else {"id": made.number}
+    return row("v2_webhook", subscription) if is_v2 else {"id": subscription.number}
 
 
 def _update(world: World, given: str) -> Any:
     """URL, name and headers, each as a whole; event and store stay. Answered with 204."""
-    found, wanted = _find(world, given), request.get_json(silent=True) or {}
-    found.url, found.name = wanted.get("url", found.url), wanted.get("name", found.name)
-    found.headers = wanted.get("headers", found.headers)
+    subscription, changes = _find(world, given), request.get_json(silent=True) or {}
+    subscription.url, subscription.name = (
+        changes.get("url", subscription.url),
+        changes.get("name", subscription.name),
+    )
+    subscription.headers = changes.get("headers", subscription.headers)
     return "", 204
 
 
@@ -80,9 +84,11 @@ def _delete(world: World, given: str) -> Any:
 
 def _find(world: World, given: str) -> Subscription:
     is_v2 = request.path.startswith("/v2/")
-    for found in world.subscriptions:
-        if found.is_v2 == is_v2 and given == (found.webhook_id if is_v2 else str(found.number)):
-            return found
+    for subscription in world.subscriptions:
+        if subscription.is_v2 == is_v2 and given == (
+            subscription.webhook_id if is_v2 else str(subscription.number)
+        ):
+            return subscription
     raise RefusedError(404, "not_found", "The requested webhook was not found.")
 
 

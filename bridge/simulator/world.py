@@ -32,10 +32,10 @@ def _notifies(resource_type: str, target: str) -> Callable[["World", Any], Json]
 
     host = "api" if target.startswith("v2/") else "ssapi"
 
-    def notify(world: "World", about: Any) -> Json:
+    def notify(world: "World", subject: Any) -> Json:
         home = world.origin or f"https://{host}.shipstation.com"
-        thing = about[0] if isinstance(about, list) else about
-        resource_url = f"{home}/{target.format(thing)}"
+        first = subject[0] if isinstance(subject, list) else subject
+        resource_url = f"{home}/{target.format(first)}"
         return {"resource_url": resource_url, "resource_type": resource_type}
 
     return notify
@@ -81,9 +81,11 @@ class World(FulfillmentBook):
         """By whatever hand. V2's own rules are the route's: in ShipStation's screens several may
         hear of one event."""
         with self.lock:
-            made = Subscription(self.next_number("webhook", above=41000000), event, url, **named)
-            self.subscriptions.append(made)
-            return made
+            subscription = Subscription(
+                self.next_number("webhook", above=41000000), event, url, **named
+            )
+            self.subscriptions.append(subscription)
+            return subscription
 
     def inline_fulfillments(self, rows: Iterable[Json]) -> Json:
         """A warehouse tells us itself, in the body of ShipStation's own POST /v2/fulfillments."""
@@ -229,11 +231,11 @@ class World(FulfillmentBook):
         what V1 says was in the parcel; `carrier`, `packages`, `status` and `is_return` may be named
         as well."""
         with self.lock:
-            made: list[Label] = []
-            for order in [orders] if isinstance(orders, ShipStationOrder) else orders:
-                number = (
-                    made[0].batch if made and batch else self.next_number("batch", above=93000000)
-                )
+            labels: list[Label] = []
+            several = [orders] if isinstance(orders, ShipStationOrder) else orders
+            for order in several:
+                is_of_the_batch = bool(labels) and batch
+                number = labels[0].batch if is_of_the_batch else self._new_batch()
                 packed = None if items is None else _like(items, order.items)
                 label = Label(self.next_number("label"), order, number, self.now(), packed, **named)
                 if label.status != "processing":
@@ -241,13 +243,16 @@ class World(FulfillmentBook):
                 if not label.is_return and label.status != "error":
                     order.status, order.modified_at = "label_purchased", self.now()
                 order.batch_ids.append(label.batch_id)
-                made.append(label)
-            self.labels += made
-            return made
+                labels.append(label)
+            self.labels += labels
+            return labels
+
+    def _new_batch(self) -> int:
+        return self.next_number("batch", above=93000000)
 
     def _number(self, label: Label, first: str | None = None) -> None:
-        made = [self._new_number(label.carrier) for _ in range(label.packages)]
-        label.tracking_numbers = [first or made[0], *made[1:]]
+        numbers = [self._new_number(label.carrier) for _ in range(label.packages)]
+        label.tracking_numbers = [first or numbers[0], *numbers[1:]]
 
     def _new_number(self, carrier: str) -> str:
         return str(CARRIERS[carrier].pattern.format(self.next_number("tracking")))
@@ -286,13 +291,13 @@ class World(FulfillmentBook):
         `rejection`: then nothing goes out."""
         with self.lock:
             tracking = self._new_number("fedex") if tracking == _NEW_NUMBER else tracking
-            made = MarkedShipped(
+            mark = MarkedShipped(
                 self.next_number("fulfillment"), order, carrier_name, tracking, self.now(), **named
             )
-            order.modified_at = made.created_at
-            order.marks.append(made)
-            self.marked_shipped.append(made)
-            return made
+            order.modified_at = mark.created_at
+            order.marks.append(mark)
+            self.marked_shipped.append(mark)
+            return mark
 
     def void_fulfillment(self, shipped: MarkedShipped) -> MarkedShipped:
         shipped.voided_at, shipped.void_requested = self.now(), False
@@ -346,10 +351,12 @@ def _moved(item: Item, order: ShipStationOrder, names_orders: str, keeps_line_id
     )
 
 
-def _like(items: Sequence[ItemLike], known: Sequence[Item]) -> list[Item]:
+def _like(items: Sequence[ItemLike], originals: Sequence[Item]) -> list[Item]:
     """Each row as the original's of that SKU, in another quantity; what is given outright stays."""
-    originals = {item.sku: item for item in known}
-    return [
-        replace(originals.get(one.sku, one), quantity=one.quantity) if one.line_id is None else one
-        for one in as_items(items)
-    ]
+    by_sku = {item.sku: item for item in originals}
+    alike: list[Item] = []
+    for item in as_items(items):
+        original = by_sku.get(item.sku, item)
+        is_outright = item.line_id is not None
+        alike.append(item if is_outright else replace(original, quantity=item.quantity))
+    return alike
