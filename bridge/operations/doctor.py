@@ -6,7 +6,6 @@ import os
 import shutil
 import stat
 import time
-import urllib.request
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -14,7 +13,6 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
-from urllib.error import HTTPError
 from urllib.parse import urlsplit
 
 from bridge.domain.errors import BridgeError, CredentialsError, StorageError, ThrottledError
@@ -22,6 +20,7 @@ from bridge.operations.vendor_drift import VendorField, changes, has_rows, unrea
 from bridge.settings import Settings
 from bridge.store import rate_limits, reports, shared_state
 from bridge.store.engine.database import Database
+from bridge.vendors import http
 from bridge.vendors.http import SYSTEMS, ApiClient, ca_bundle, proxy_for
 
 Status = Literal["ok", "warn", "fail"]
@@ -33,7 +32,6 @@ _CLOCK_IS_WRONG = 240.0
 """Seconds. Signatures are taken for five minutes."""
 _BACKLOG_SECONDS = 900.0
 _PROBE_TIMEOUT = 10.0
-_LONGEST_ANSWER = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +236,11 @@ def _ask(
     url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
 ) -> tuple[int | str, bytes]:
     """The status and the body, or why there is no answer."""
-    request = urllib.request.Request(url, data=body, headers=dict(headers or {}))  # noqa: S310  # `webhooks ensure` takes https and this machine alone
+    method = "GET" if body is None else "POST"
     try:
-        with urllib.request.urlopen(request, timeout=_PROBE_TIMEOUT) as answer:  # noqa: S310  # as above
-            return answer.status, answer.read(_LONGEST_ANSWER)
-    except HTTPError as exc:
-        return exc.code, b""
-    except (OSError, ValueError) as exc:
-        return str(getattr(exc, "reason", exc)), b""
+        return http.ask(method, url, body=body, headers=headers, timeout=_PROBE_TIMEOUT)
+    except OSError as exc:
+        return str(exc), b""
 
 
 def _is_stored(database: Database, body: bytes) -> bool:

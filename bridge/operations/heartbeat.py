@@ -1,14 +1,16 @@
 """WATCHED FROM OUTSIDE: while the bridge is ready, a URL elsewhere is asked for each minute. Who is
 behind it raises the alarm when that stops, even when this machine is gone."""
 
-import urllib.request
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from http import HTTPStatus
 from typing import Any
 
 import structlog
 from pydantic import SecretStr
+
+from bridge.vendors import http
 
 log = structlog.get_logger(__name__)
 
@@ -20,9 +22,9 @@ _TIMEOUT_SECONDS = 10.0
 def get(url: str) -> None:
     """Ask for it, through the proxy of the environment if there is one. Raises OSError where no
     answer, or none of success, came."""
-    request = urllib.request.Request(url, headers={"User-Agent": "purpledot-shipstation-bridge"})  # noqa: S310  # the settings allow https and http alone
-    with urllib.request.urlopen(request, timeout=_TIMEOUT_SECONDS):  # noqa: S310  # as above
-        pass
+    status, _body = http.ask("GET", url, timeout=_TIMEOUT_SECONDS)
+    if status >= HTTPStatus.MULTIPLE_CHOICES:
+        raise OSError(f"answered {status}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,5 +44,5 @@ class Heartbeat:
         try:
             self.get(self.url.get_secret_value())
         except (OSError, ValueError) as exc:
-            # The URL is a secret, and an error of urllib names the host at most by its reason.
+            # The URL is a secret: the error says no word of it.
             log.warning("heartbeat_not_sent", error=type(exc).__name__)

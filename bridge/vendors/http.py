@@ -142,6 +142,37 @@ def ca_bundle() -> str | None:
     return None
 
 
+def ask(
+    method: str,
+    url: str,
+    *,
+    body: bytes | None = None,
+    headers: Mapping[str, str] | None = None,
+    timeout: float,
+    max_bytes: int = 65_536,
+) -> tuple[int, bytes]:
+    """One request to an address that the operator names and that is no vendor's: our own public
+    one, a dead man's switch. Its status, and what of its body fits. It follows no redirect, so that
+    no header goes further than to that address. Raises OSError, without words of the URL, where no
+    answer came."""
+    sent = {"User-Agent": f"purpledot-shipstation-bridge/{__version__}", **(headers or {})}
+    try:
+        with requests.request(
+            method,
+            url,
+            data=body,
+            headers=sent,
+            timeout=timeout,
+            allow_redirects=False,
+            stream=True,
+            verify=ca_bundle() or True,
+            proxies={"https": proxy_for(url) or ""},
+        ) as response:
+            return response.status_code, response.raw.read(max_bytes, decode_content=True)
+    except (*_LOST, ValueError) as exc:
+        raise OSError(f"no answer ({type(exc).__name__})") from exc
+
+
 @dataclass(slots=True)
 class _Call:
     """One call under way: what it is named in errors, and what came of it so far."""
