@@ -1,21 +1,30 @@
 """`bridge retry`: try deliveries, or webhooks that failed, again now."""
 
+import threading
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.context import actor, open_existing_services
+from bridge.cli.context import actor, open_database, open_existing_services
 from bridge.cli.listing import EVENT_ID, exactly_one
 from bridge.cli.options import json_option, reason_option
+from bridge.cli.output import emit, plural
 from bridge.cli.repair import one_delivery, repair_each
 from bridge.domain.errors import RefusedError
-from bridge.domain.reasons import Reason
+from bridge.domain.reasons import MEANINGS, PersonAction, Reason
 
 if TYPE_CHECKING:
     from bridge.domain.deliveries import Delivery
     from bridge.store.engine.database import Connection
     from bridge.translate.carriers import Carriers
+
+
+_BULK_REASONS = [
+    str(reason)
+    for reason, meaning in MEANINGS.items()
+    if PersonAction.RETRY in meaning.bulk_actions
+]
 
 
 @click.command(
@@ -24,9 +33,17 @@ if TYPE_CHECKING:
       bridge retry dlv_01a228166c17
       bridge retry dlv_01a228166c17 --what-is-left --yes
       bridge retry dlv_01a228166c17 --not-in-purple-dot --reason "looked at the order"
+      bridge retry --all unknown_line --reason "the SKUs are right now"
     """
 )
-@click.argument("texts", metavar="ID...", nargs=-1, required=True)
+@click.argument("texts", metavar="ID...", nargs=-1)
+@click.option(
+    "--all",
+    "all_of",
+    metavar="REASON",
+    type=click.Choice(_BULK_REASONS),
+    help="Instead of ids: every exception with this reason. Needs a --reason of yours.",
+)
 @click.option(
     "--what-is-left",
     is_flag=True,
@@ -46,6 +63,7 @@ if TYPE_CHECKING:
 @json_option
 def retry(
     texts: tuple[str, ...],
+    all_of: str | None,
     what_is_left: bool,
     not_in_purple_dot: bool,
     yes: bool,
@@ -57,6 +75,11 @@ def retry(
     from bridge.operations import repair
     from bridge.store import reports
 
+    if bool(texts) == (all_of is not None):
+        raise click.UsageError("Say either which (ids), or --all REASON.")
+    if all_of is not None:
+        _retry_all(all_of, reason, as_json=as_json)
+        return
     if not_in_purple_dot and not reason:
         raise click.UsageError("--not-in-purple-dot needs a --reason: how do you know?")
     carriers: Carriers | None = None
@@ -89,6 +112,37 @@ def retry(
         return delivery.id, outcome
 
     repair_each(texts, repair_one, as_json=as_json)
+
+
+def _retry_all(exception_reason: str, reason: str | None, *, as_json: bool) -> None:
+    """As a run, which a worker goes on with when this is interrupted. Exit 1 when any was
+    refused."""
+    from bridge.operations import repair_runs
+    from bridge.store import repairs
+    from bridge.store.reports import Query
+
+    if not reason:
+        raise click.UsageError("--all needs a --reason, for those who read it later.")
+    with open_database() as database:
+        with database.begin() as connection:
+            run_id = repair_runs.start(
+                connection,
+                action="retry",
+                actor=actor(),
+                reason=reason,
+                query=Query(reason=exception_reason, limit=None),
+                chosen={"reason": exception_reason},
+                now=database.now(connection),
+            )
+        repair_runs.RepairRuns(database).run(threading.Event())
+        with database.read() as connection:
+            run = repairs.run_story(connection, run_id) or {}
+    lines = [f"{run['done']} of {plural(run['total'], 'exception')} tried again; run {run_id}."]
+    lines += [f"{count} refused: {sentence}" for sentence, count in run["refused"].items()]
+    lines.append("What comes of it: `bridge exceptions`, and the run's page in the console.")
+    emit(run, lines, as_json=as_json)
+    if run["refused"]:
+        raise SystemExit(1)
 
 
 def _refuse_blind_repeat(delivery: "Delivery", *, has_looked: bool) -> None:

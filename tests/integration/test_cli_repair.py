@@ -341,6 +341,36 @@ def test_all_that_is_left_goes_out_only_after_it_was_shown(bridge: VirtualBridge
     assert (done.exit_code, order.status) == (0, "FULFILLED")
 
 
+def test_all_exceptions_of_a_reason_are_tried_again_with_one_command(
+    bridge: VirtualBridge, run: Run
+) -> None:
+    shipments = []
+    for _ in range(3):
+        order = bridge.world.add_order(lines=[("TEE", 1)])
+        shipment = bridge.world.add_shipstation_order(order, [("SHIRT", 1)])
+        bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(shipment)))
+        shipments.append((order, shipment))
+    assert {row["reason"] for row in bridge.deliveries()} == {"unknown_line"}
+    for order, shipment in shipments:
+        shipment.items = bridge.world.add_shipstation_order(order).items
+
+    without_reason = run("retry", "--all", "unknown_line")
+    done = run("retry", "--all", "unknown_line", "--reason", "the SKUs are right now")
+    again = run("retry", "--all", "unknown_line", "--reason", "once more")
+    bridge.settle()
+
+    assert (without_reason.exit_code, done.exit_code) == (2, 0)
+    assert done.stdout.startswith("3 of 3 exceptions tried again; run rep_")
+    assert [row["status"] for row in bridge.deliveries()] == ["delivered"] * 3
+    assert "none of these waits for a person" in again.output
+
+
+def test_what_may_be_posted_already_is_not_offered_to_be_tried_again_together(run: Run) -> None:
+    result = run("retry", "--all", "unconfirmed_partial", "--reason", "all of them")
+
+    assert (result.exit_code, "unconfirmed_partial" in result.output) == (2, True)
+
+
 # Resolve
 
 
