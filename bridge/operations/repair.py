@@ -235,7 +235,7 @@ def _send_lines(
         Trigger.MANUAL,
     )
     try:
-        deliveries.place(connection, delivery, draft, now=now)
+        deliveries.decide_again(connection, delivery, draft, now=now)
     except TemporaryError as exc:
         raise RefusedError(f"{delivery.id} has just moved on; look at it again") from exc
     wakeup.announce(connection)

@@ -140,7 +140,7 @@ def _write(connection: Connection, change: Change, *, now: datetime) -> None:
         if change.is_doubtful:
             restores.mark_unclear(connection, written, now=now)
     elif isinstance(change, Redecide):
-        written = deliveries.place(connection, change.existing, change.draft, now=now)
+        written = deliveries.decide_again(connection, change.existing, change.draft, now=now)
         if change.is_doubtful:
             restores.mark_unclear(connection, written, now=now)
     elif isinstance(change, Join):

@@ -165,7 +165,9 @@ def create_many(
     return written
 
 
-def place(connection: Connection, existing: Delivery, draft: Draft, *, now: datetime) -> Delivery:
+def decide_again(
+    connection: Connection, existing: Delivery, draft: Draft, *, now: datetime
+) -> Delivery:
     """Decide an existing delivery anew: its order, lines and status are replaced, its attempts stay
     unless the search goes on or a replay gives it the whole schedule once more. A claim on it is
     over. Raises TemporaryError, and writes nothing, when a worker took it up, or a person closed
@@ -366,7 +368,7 @@ def record(
     """Write where a try led, and the attempt itself. Fenced. `values` are further columns; a due
     time only for claimable statuses."""
     if status is DeliveryStatus.CANCELLED:
-        _decide_again(connection, delivery.fulfillment_order_id, now=now)
+        _free_held_parcels(connection, delivery.fulfillment_order_id, now=now)
     leases.write(
         connection,
         deliveries,
@@ -575,13 +577,13 @@ def void(
     )
     if connection.execute(update(deliveries).where(*unchanged).values(values)).rowcount != 1:
         return False
-    _decide_again(connection, delivery.fulfillment_order_id, now=now)
+    _free_held_parcels(connection, delivery.fulfillment_order_id, now=now)
     return True
 
 
 def mark_voided(connection: Connection, delivery: Delivery) -> None:
-    """Remember on a delivery that is being told that its label is void by now: told, it becomes an
-    exception; not told, it never is. Raises TemporaryError, and writes nothing, when that came to
+    """Remember on a delivery that is being sent that its label is void by now: once sent, it becomes
+    an exception; unsent, it never leaves. Raises TemporaryError, and writes nothing, when that came to
     its end since it was read."""
     shipment = _SHIPMENT.dump_python(
         replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json"
@@ -603,7 +605,7 @@ def _was_voided(connection: Connection, delivery: Delivery) -> bool:
     return bool(shipment["state"] == ShipmentState.VOIDED)
 
 
-def _decide_again(
+def _free_held_parcels(
     connection: Connection, fulfillment_order_id: str | None, *, now: datetime
 ) -> None:
     """Units of this order came free: parcels that were held for want of them are decided anew."""

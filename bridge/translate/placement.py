@@ -381,7 +381,7 @@ class _Planning:
     def _hold_voided(self, delivery: Delivery) -> None:
         number = delivery.tracking.number if delivery.tracking else "without number"
         detail = (
-            f"the label {number} was voided after Purple Dot had been told; "
+            f"the label {number} was voided after the fulfillment was posted; "
             f"correct the fulfillment of {delivery.reference} there"
         )
         self._change_voided(delivery, DeliveryStatus.HELD, Reason.VOIDED_AFTER_DELIVERY, detail)

@@ -26,7 +26,7 @@ class Recognition:
 
     def names_another_order(self, delivery: Delivery, unmatched: Unmatched) -> bool:
         """Whether ShipStation names another order now beside the one that has this record. What a
-        person decided stands, and so does what is told anew from an old page."""
+        person decided stands, and so does what an old page says again."""
         is_decided = delivery.resolved_at is not None or delivery.linked_order_id is not None
         if is_decided or self.context.as_stored:
             return False

@@ -69,7 +69,7 @@ def create(database: Database, draft: Draft) -> str:
 def place_again(database: Database, delivery_id: str, draft: Draft, clock: Clock) -> Delivery:
     with database.begin() as connection:
         [known] = repairs.find(connection, delivery_id)
-        return deliveries.place(connection, known, draft, now=clock.now)
+        return deliveries.decide_again(connection, known, draft, now=clock.now)
 
 
 def loaded(database: Database, identity: str = f"{ORDER_ID}:1Z1") -> Delivery:
@@ -409,7 +409,7 @@ def test_delivery_that_a_worker_took_up_meanwhile_is_not_decided_anew(
     claim_delivery(database)
 
     with database.begin() as connection, pytest.raises(TemporaryError, match="has just moved on"):
-        deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
+        deliveries.decide_again(connection, as_read, a_draft(clock), now=clock.now)
 
 
 def test_event_is_linked_once_however_often_it_is_said(
@@ -496,7 +496,7 @@ def test_what_a_person_closed_meanwhile_is_not_decided_anew(
         )
 
     with pytest.raises(TemporaryError), database.begin() as connection:
-        deliveries.place(connection, as_read, a_draft(clock), now=clock.now)
+        deliveries.decide_again(connection, as_read, a_draft(clock), now=clock.now)
     assert [stored.status for stored in rows(database)] == ["delivered"]
 
 
