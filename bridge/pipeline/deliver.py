@@ -257,14 +257,13 @@ class _Step:
             self._record(DeliveryStatus.HELD, detail=settlement.detail, reason=settlement.reason)
 
     def _post_again(self, detail: str, now: datetime) -> None:
-        """It did not arrive. Each POST is a try of the schedule and waits its place in it; when the
-        schedule is over, a person has to see it."""
-        decision = decide(
-            TemporaryError(detail),
-            attempt=self.delivery.attempts,
-            schedule=self.job.schedules.retry,
-            now=now,
-        )
+        """It did not arrive. Each POST after the first is a try of the schedule and waits its place
+        in it; when the schedule is over, a person has to see it."""
+        posts = self.delivery.attempts
+        decision: RetryAt | GiveUp = RetryAt(now, spent=False)
+        if posts:
+            schedule = self.job.schedules.retry
+            decision = decide(TemporaryError(detail), attempt=posts, schedule=schedule, now=now)
         values: dict[str, Any] = {"posting_at": None, "unclear_at": None, "looks": 0}
         if isinstance(decision, GiveUp):
             self._record(DeliveryStatus.DEAD, detail=detail, reason=decision.reason, **values)
