@@ -264,7 +264,11 @@ POSTED_AGAIN = Ending("delivered", None, posts=2, accepted=1)
         ("truncated", DONE_AT_ONCE, Ending("held", "unconfirmed_partial", posts=1, accepted=1)),
         ("status:503", POSTED_AGAIN, Ending("held", "unconfirmed_partial", posts=1, accepted=0)),
         ("status:408", POSTED_AGAIN, Ending("held", "unconfirmed_partial", posts=1, accepted=0)),
-        ("redirect_login", POSTED_AGAIN, POSTED_AGAIN),
+        (
+            "redirect_login",
+            POSTED_AGAIN,
+            Ending("held", "unconfirmed_partial", posts=1, accepted=0),
+        ),
         ("status:401", POSTED_AGAIN, POSTED_AGAIN),
         ("success_false", Ending("dead", "rejected_by_purple_dot", posts=1, accepted=0), None),
         ("status:422", Ending("dead", "rejected_by_purple_dot", posts=1, accepted=0), None),
@@ -320,7 +324,7 @@ def test_refused_credentials_are_tried_to_the_end_of_the_schedule_and_then_held_
 ) -> None:
     order = world.add_order()
     labels = world.buy_labels(world.add_shipstation_order(order))
-    stack.simulator.inject("purple_dot.create_fulfillment", "redirect_login", count=5)
+    stack.simulator.inject("purple_dot.create_fulfillment", "status:401", count=5)
 
     stack.travel(world.label_created_v2(labels))
 
