@@ -357,6 +357,21 @@ def test_rows_of_one_line_id_are_summed_in_any_spelling() -> None:
     assert lines(action) == {"line-shawl": 2}
 
 
+def test_row_without_a_sku_counts_as_the_line_whose_id_it_has() -> None:
+    action = decided(units(1, "SHAWL-RED", "line-shawl"), units(1, None, "line-shawl"))
+
+    assert lines(action) == {"line-shawl": 2}
+
+
+def test_shipment_that_could_not_be_read_is_held_with_the_reason_it_gave() -> None:
+    unread = replace(parcel(state=ShipmentState.UNSETTLED), problem="voided: no boolean")
+    void = parcel(state=ShipmentState.UNSETTLED)
+
+    assert judge_state(unread) == Held(Reason.NO_ITEMS, "voided: no boolean")
+    assert "void was requested" in held(decided(units(1, "CAP-OAT"), shipment=void)).detail
+    assert judge_state(replace(parcel(), problem="voided: no boolean")) is None
+
+
 def test_goods_that_may_be_another_orders_are_held_and_named() -> None:
     shawl, cap = units(1, "SHAWL-RED", "line-shawl"), units(1, "CAP-OAT")
     match = Match(an_order(), "orderNumber", (shawl, cap), doubtful=(cap,))
@@ -381,6 +396,10 @@ def test_held_detail_names_what_is_not_on_the_order_as_well() -> None:
     )
 
     assert "not on order PD100/1: 1 x MUG" in answer.detail
+    whole = held(decided(units(3, "SHAWL-RED")))
+    assert "not on order" not in whole.detail
+    named_once = held(decided(units(1, "MUG")))
+    assert named_once.detail.count("1 x MUG") == 1
 
 
 def test_status_that_nobody_documented_is_no_open_order() -> None:
