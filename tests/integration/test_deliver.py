@@ -2,6 +2,8 @@
 leads to one known place."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -22,6 +24,7 @@ from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import ShipmentState
+from bridge.operations import repair
 from bridge.pipeline import deliver
 from bridge.store import deliveries
 from bridge.store.engine.database import Database
@@ -31,6 +34,7 @@ from tests.support.rows import (
     CONFIRM,
     LEASE,
     ORDER_ID,
+    POLICY,
     RETRY,
     a_parcel,
     an_order,
@@ -735,6 +739,33 @@ def test_order_that_appears_is_delivered_in_the_same_row(jobs: Jobs) -> None:
         True,
     )
     assert (delivered.id, delivered.status) == (delivery_id, "delivered")
+
+
+def test_search_that_lasts_over_an_hour_is_held_and_goes_on(jobs: Jobs) -> None:
+    jobs.policy = replace(
+        POLICY, retry_schedule=tuple(timedelta(seconds=seconds) for seconds in (10, 7200, 21600))
+    )
+    [decision] = put(jobs.database, a_parcel(), orders=(), policy=jobs.policy)
+    orders, jobs.purple_dot.orders = jobs.purple_dot.orders, {}
+
+    held = jobs.deliver(after=10)
+    jobs.purple_dot.orders = orders
+    found = jobs.deliver(after=7200)
+
+    assert (held.status, held.reason) == ("held", Reason.ORDER_NOT_FOUND)
+    assert (found.id, found.status) == (decision.delivery_id, "pending")
+
+
+def test_search_that_a_person_repeats_in_vain_comes_back_at_once(jobs: Jobs) -> None:
+    delivery_id = looking(jobs)
+    jobs.purple_dot.orders = {}
+    with jobs.database.begin() as connection:
+        [delivery] = deliveries.by_ids(connection, [delivery_id])
+        repair.retry(connection, delivery, actor="alice (shell)", now=jobs.clock.now)
+
+    stored = jobs.deliver()
+
+    assert (stored.status, stored.reason) == ("held", Reason.ORDER_NOT_FOUND)
 
 
 def test_order_that_never_appears_is_held_after_the_schedule(jobs: Jobs) -> None:
