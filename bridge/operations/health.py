@@ -7,9 +7,22 @@ from typing import Any
 
 from bridge.domain.errors import StorageError
 from bridge.settings import Settings, rates
-from bridge.store import rate_limits, reports, sweeps, workers
+from bridge.store import rate_limits, reports, shared_state, sweeps, workers
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Connection, Database
+
+_BEHIND: dict[str, Any] = {
+    "database": "ok",
+    "migrations": "behind",
+    "worker_heartbeat_age_seconds": None,
+    "oldest_unprocessed_seconds": 0.0,
+    "exceptions_waiting": 0,
+    "last_sweep": None,
+    "vendors": {},
+    "worker": "unknown",
+    "next_step": "run `bridge migrate`",
+}
+"""What is said of a database whose schema is another version's, or that has none."""
 
 
 def readiness(database: Database, settings: Settings) -> dict[str, Any]:
@@ -20,13 +33,17 @@ def readiness(database: Database, settings: Settings) -> dict[str, Any]:
             parts = _parts(connection, database.now(connection), rates(settings))
     except StorageError as exc:
         return {"status": "not_ready", "database": str(exc)}
-    is_ready = parts["migrations"] == "ok" and parts["worker"] == "ok"
+    # What can be read may still take nothing: a disk that is full, or became read-only.
+    if parts["migrations"] == "ok":
+        parts["database"] = shared_state.write_problem(database) or "ok"
+    is_ready = all(parts[name] == "ok" for name in ("database", "migrations", "worker"))
     return {"status": "ready" if is_ready else "not_ready"} | parts
 
 
 def _parts(connection: Connection, now: datetime, rates: Mapping[str, int]) -> dict[str, Any]:
+    if migrate.current(connection) != migrate.newest():
+        return dict(_BEHIND)  # Its tables may not even be there.
     beat = workers.last_beat(connection)
-    is_current = migrate.current(connection) == migrate.newest()
     oldest = reports.oldest_unprocessed(connection, now=now)
     vendors = {
         system: rate_limits.state(connection, system, per_minute=rate, now=now).as_json()
@@ -34,7 +51,7 @@ def _parts(connection: Connection, now: datetime, rates: Mapping[str, int]) -> d
     }
     return {
         "database": "ok",
-        "migrations": "ok" if is_current else "behind",
+        "migrations": "ok",
         "worker_heartbeat_age_seconds": _age(beat, now),
         "oldest_unprocessed_seconds": round(oldest, 1),
         "exceptions_waiting": reports.count_exceptions(connection),

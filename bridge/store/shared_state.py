@@ -6,6 +6,8 @@ from typing import Any
 
 from sqlalchemy import Connection, bindparam, delete, select
 
+from bridge.domain.errors import StorageError
+from bridge.store.engine.database import Database
 from bridge.store.engine.upsert import insert_on_conflict
 from bridge.store.tables import secret_keys, shared_state
 
@@ -24,6 +26,7 @@ NOTIFIED = "alerts_notified_"
 about, subject] each."""
 REFUSED = "credentials_refused_"
 """Before a system's name: it refuses our credentials."""
+_WRITE_PROBE = "write_probe"
 
 _GET = select(shared_state.c.value, shared_state.c.noted_at).where(
     shared_state.c.name == bindparam("name")
@@ -46,6 +49,17 @@ def get(connection: Connection, name: str) -> tuple[Any, datetime] | None:
 def drop(connection: Connection, name: str) -> None:
     """Remove a value; where there is none, nothing happens."""
     connection.execute(delete(shared_state).where(shared_state.c.name == name))
+
+
+def write_problem(database: Database) -> str | None:
+    """Why the database can't be written, as where its disk is full or read-only; None where it
+    can."""
+    try:
+        with database.begin(durable=False) as connection:
+            put(connection, _WRITE_PROBE, True, now=database.now(connection))
+    except StorageError as exc:
+        return str(exc)
+    return None
 
 
 def get_or_create_secret(connection: Connection, name: str, *, candidate: str) -> str:

@@ -239,8 +239,10 @@ class Worker:
             log.warning("work_left_to_its_lease", **subject, error=str(exc))
         except Exception as exc:  # The last net: the row's lease runs out and it is tried again.
             log.exception("work_failed_unforeseen", **subject)
-            for work in task:
-                self._note_failed_run(work, owner, exc)
+            if len(task) > 1:
+                # Whose fault it is shows when each is tried alone.
+                return [more for work in task for more in self._do((work,), owner)]
+            self._note_failed_run(first, owner, exc)
         with self._lock:
             for work in task:
                 self._held.pop(_key(work), None)

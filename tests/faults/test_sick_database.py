@@ -160,6 +160,23 @@ if small_disk.can_mount():  # Elsewhere SQLite's own error, above, has to do.
         ):
             _test(stack, lambda _: small_disk.full(folder))
 
+    def test_full_disk_is_named_by_readyz(tmp_path: Path) -> None:
+        with (
+            small_disk.small_disk("160m") as folder,
+            Simulator() as simulator,
+            Stack(simulator, f"sqlite:///{folder / 'bridge.db'}", tmp_path) as stack,
+        ):
+            stack.start_receiver(workers=1)
+            stack.start_worker()
+            wait_until(stack.is_ready, 20, "the bridge to be ready")
+
+            with small_disk.full(folder):
+                wait_until(lambda: not stack.is_ready(), 20, "/readyz to see it")
+                answer = stack.ask("GET", "/readyz")
+
+            assert "disk is full" in answer.json["database"]
+            wait_until(stack.is_ready, 20, "the bridge to be ready again")
+
 
 @pytest.mark.postgres
 def test_postgresql_that_became_read_only_is_told_to_the_sender_and_waited_out_by_the_worker(

@@ -13,6 +13,8 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from bridge.domain.errors import StorageError
+from bridge.operations.health import readiness
+from bridge.settings import Settings
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.store.engine.driver_errors import WaitedTooLongError
@@ -160,3 +162,18 @@ def test_value_that_no_index_takes_is_the_rows_fault_and_not_the_databases(url: 
 
         with pytest.raises(OperationalError):
             insert()
+
+
+def test_database_without_a_schema_is_behind_and_says_what_to_run(url: str) -> None:
+    settings = Settings.load(
+        {
+            "BRIDGE_WEBHOOK_TOKENS": "a-token-of-the-tests",
+            "BRIDGE_SHIPSTATION_API_KEY": "a-key-of-the-tests",
+            "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "a-token-of-the-tests",
+        }
+    )
+    with closing(Database(url)) as database:
+        ready = readiness(database, settings)
+
+    assert (ready["status"], ready["migrations"]) == ("not_ready", "behind")
+    assert ready["next_step"] == "run `bridge migrate`"
