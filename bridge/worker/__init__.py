@@ -1,2 +1,2 @@
-"""MOVES: claim → do → record; obeys retry.py. loop (threads, leases, waking) · event_job ·
-delivery_job · schedules."""
+"""Claims stored work and runs it: loop (threads, leases, waking) · periodic (tasks now and
+then)."""
