@@ -233,8 +233,8 @@ class Message:
 def changes(
     sent: Collection[Key], standing: Sequence[Problem], *, console: str | None
 ) -> Message | None:
-    """What to send to a URL that was sent so much already; None when nothing changed. `console` is the
-    console's address, if there is one."""
+    """What to send to a URL that was sent so much already; None when nothing changed. `console` is
+    the console's address, if there is one."""
     groups_standing = {(problem.key.kind, problem.key.about) for problem in standing}
     over = sorted({(key.kind, key.about) for key in sent} - groups_standing)
     begun: dict[tuple[str, str], list[Problem]] = {}

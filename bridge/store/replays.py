@@ -19,7 +19,8 @@ from bridge.store.tables import REPLAY, deliveries, event_deliveries, events, re
 _COPIED = ("event_type", "resource_url", "body", "headers", "remote_address", "signature")
 _MOST_IDS = 500
 MOST_PLANNED = 10_000
-"""Events of one replay: more can neither be looked at by a person nor be read while a page waits."""
+"""Events of one replay: more can neither be looked at by a person nor be read while a page
+waits."""
 
 
 class ReplayStatus(StrEnum):
@@ -75,8 +76,8 @@ def candidates(
     has_records = exists(select(records.c.id).where(records.c.event_id == events.c.id))
     linked = select(deliveries.c.id).join_from(event_deliveries, deliveries)
     linked = linked.where(event_deliveries.c.event_id == events.c.id)
-    # Found by the event's own deliveries: by the index of statuses, a planner would walk through all
-    # that was ever delivered, once for each event.
+    # Found by the event's own deliveries: by the index of statuses, a planner would walk through
+    # all that was ever delivered, once for each event.
     status_of_linked = deliveries.c.status.concat("")
     was_delivered = exists(linked.where(status_of_linked == DeliveryStatus.DELIVERED))
     chosen = select(
@@ -101,7 +102,7 @@ def candidates(
     rows = connection.execute(limited).mappings().all()
     if len(rows) > MOST_PLANNED:
         raise RefusedError(
-            f"more than {MOST_PLANNED} events fit; choose a shorter range, and replay the rest after"
+            f"more than {MOST_PLANNED} events fit; choose a shorter range, then replay the rest"
         )
     return [Candidate(**{**row, "status": EventStatus(row["status"])}) for row in rows]
 
