@@ -229,7 +229,7 @@ def _reject(services: Services, arrival: Arrival, error: PayloadError) -> Answer
 
 
 def _accepted(arrival: Arrival, status: str, event_id: str) -> Answer:
-    known = arrival.event_type if arrival.event_type in EVENT_TYPES else "other"
-    metrics.EVENTS.labels(event_type=known, status=status).inc()
+    event_type = arrival.event_type if arrival.event_type in EVENT_TYPES else "other"
+    metrics.EVENTS.labels(event_type=event_type, status=status).inc()
     log.info("event_stored", event_id=event_id, event_type=arrival.event_type[:64], status=status)
     return Answer(202, {"status": status, "event_id": event_id})

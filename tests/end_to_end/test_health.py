@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bridge.simulator import Simulator
-from tests.support.stack import Json, Stack
+from tests.support.stack import Json, Stack, free_port
 from tests.support.waiting import wait_until
 
 INLINE: Json = {
@@ -124,3 +124,26 @@ def test_metrics_outlive_a_process_of_gunicorn(receiver: Stack) -> None:
     wait_until(lambda: receiver.ask("GET", "/healthz").status == 200, 10, "the receiver to answer")
 
     assert receiver.metric("bridge_events_total", event_type="INLINE_FULFILLMENTS") == before
+
+
+def test_operations_are_answered_on_their_own_address_alone(tmp_path: Path) -> None:
+    operations = free_port()
+    settings = {
+        "BRIDGE_OPERATIONS_BIND": f"127.0.0.1:{operations}",
+        "BRIDGE_CONSOLE_PASSWORD": "the-operators-password",
+    }
+    with (
+        Simulator() as simulator,
+        Stack(simulator, f"sqlite:///{tmp_path / 'bridge.db'}", tmp_path, settings) as stack,
+    ):
+        stack.start_receiver(workers=1)
+        pages = ("/readyz", "/metrics", "/console/sign-in", "/healthz")
+        public = [stack.ask("GET", page).status for page in pages]
+        private = [stack.ask("GET", page, port=operations).status for page in pages]
+        forged = stack.ask("GET", "/metrics", headers={"Host": f"127.0.0.1:{operations}"})
+        webhooks = [stack.post(b"{}", port=port).status for port in (None, operations)]
+
+    assert public == [404, 404, 404, 200]
+    assert private == [503, 200, 200, 200]
+    assert forged.status == 404
+    assert webhooks == [400, 404]

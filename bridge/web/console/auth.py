@@ -122,8 +122,8 @@ def person() -> Person | None:
 
 def to_sign_in() -> Response:
     """Where nobody is signed in; a page that was asked for comes after it."""
-    wanted = request.full_path.rstrip("?") if request.method == "GET" else None
-    return redirect(url_for("console.sign_in", next=wanted), 303)
+    page_after = request.full_path.rstrip("?") if request.method == "GET" else None
+    return redirect(url_for("console.sign_in", next=page_after), 303)
 
 
 def token() -> str:
@@ -158,8 +158,8 @@ def check_role(least: Role | None) -> None:
 def show_sign_in(services: Services, problem: str = "") -> str:
     """The form, empty."""
     _ = services
-    wanted = own_page(request.values.get("next", ""))
-    return render("sign_in.html", problem=problem, next=wanted)
+    page_after = own_page(request.values.get("next", ""))
+    return render("sign_in.html", problem=problem, next=page_after)
 
 
 def sign_in(services: Services) -> Any:
@@ -177,7 +177,7 @@ def sign_in(services: Services) -> Any:
         log.warning("console_sign_in_refused", address=_address(services))
         answer = show_sign_in(services, "Wrong password.")
         return answer, 401, {"WWW-Authenticate": 'Form realm="console"'}
-    wanted = own_page(request.form.get("next", ""))
+    page_after = own_page(request.form.get("next", ""))
     session.clear()
     session.permanent = True
     session.update(
@@ -188,7 +188,7 @@ def sign_in(services: Services) -> Any:
         proof=_proof(services, role),
     )
     log.info("console_signed_in", role=role, address=_address(services))
-    return _with_device_cookie(redirect(wanted or url_for("console.overview"), 303))
+    return _with_device_cookie(redirect(page_after or url_for("console.overview"), 303))
 
 
 def sign_out(services: Services) -> Response:
@@ -276,11 +276,9 @@ _PROOFS: dict[tuple[bytes, bytes], str] = {}
 
 def _slow_digest(key: bytes, material: bytes) -> str:
     """PBKDF2, worked out once for each password of this process."""
-    known = _PROOFS.get((key, material))
-    if known is None:
-        known = hashlib.pbkdf2_hmac("sha256", material, key, 200_000).hex()
-        _PROOFS[key, material] = known
-    return known
+    if (key, material) not in _PROOFS:
+        _PROOFS[key, material] = hashlib.pbkdf2_hmac("sha256", material, key, 200_000).hex()
+    return _PROOFS[key, material]
 
 
 def _digest(text: str) -> bytes:

@@ -96,7 +96,7 @@ def run(services: Services, run_id: str) -> str:
         items = repairs.run_items(connection, run_id, after=after, limit=SHOWN)
         ids = [item["id"] for item in items if item["id"].startswith("dlv_")]
         rows = reports.list_deliveries(connection, Query(ids=ids, limit=SHOWN))
-        acts = audit.entries(connection, subject=run_id)
+        entries = audit.entries(connection, subject=run_id)
         now = services.database.now(connection)
     outcomes = _count_outcomes(story["deliveries"])
     return render(
@@ -107,7 +107,7 @@ def run(services: Services, run_id: str) -> str:
         is_moving=story["status"] == "running" or outcomes["under_way"] > 0,
         rows=rows,
         after=items[-1]["id"] if len(items) == SHOWN else None,
-        acts=acts,
+        entries=entries,
         at=now,
     )
 

@@ -88,9 +88,9 @@ def activity(services: Services) -> str:
     before = as_number(request.args.get("before", ""))
     subject = request.args.get("subject", "").strip()[:_LONGEST_LINE] or None
     with services.database.read() as connection:
-        found = audit.entries(connection, subject=subject, before=before, limit=PAGE_SIZE + 1)
-    older = found[PAGE_SIZE - 1]["id"] if len(found) > PAGE_SIZE else None
-    return render("activity.html", rows=found[:PAGE_SIZE], older=older, subject=subject)
+        entries = audit.entries(connection, subject=subject, before=before, limit=PAGE_SIZE + 1)
+    older = entries[PAGE_SIZE - 1]["id"] if len(entries) > PAGE_SIZE else None
+    return render("activity.html", rows=entries[:PAGE_SIZE], older=older, subject=subject)
 
 
 def chosen_deliveries(services: Services, connection: Connection) -> Choice:

@@ -132,11 +132,11 @@ def _under_way(connection: Connection) -> list[Tile]:
     """What is not at its end and needs nobody, by status."""
     received = reports.count_received(connection)
     counts = reports.count_deliveries(connection, most=_COUNTED_TO)
-    found = [Tile("received", "webhooks", received, url_for("console.events", q="status:received"))]
+    tiles = [Tile("received", "webhooks", received, url_for("console.events", q="status:received"))]
     for status in sorted(CLAIMABLE):
         target = url_for("console.deliveries", q=f"status:{status}")
-        found.append(Tile(str(status), "parcels", counts.get(status, 0), target))
-    return [tile for tile in found if tile.count]
+        tiles.append(Tile(str(status), "parcels", counts.get(status, 0), target))
+    return [tile for tile in tiles if tile.count]
 
 
 def judge(health: Mapping[str, Any], standing: Iterable[Problem], waiting: int) -> list[Concern]:

@@ -3,6 +3,7 @@ click."""
 
 import hashlib
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from flask import abort, flash, redirect, request, url_for
@@ -71,13 +72,13 @@ def run(services: Services, run_id: str) -> str:
         if story is None:
             abort(404, f"There is no replay run {run_id[:40]}. It may have been typed wrongly.")
         rows = replays.items(connection, run_id, after=after, limit=PAGE_SIZE)
-        acts = audit.entries(connection, subject=run_id)
+        entries = audit.entries(connection, subject=run_id)
     following = after + PAGE_SIZE
     return render(
         "replay_run.html",
         run=story,
         rows=rows,
-        acts=acts,
+        entries=entries,
         after=after,
         more=following if following < story["total"] else None,
     )
@@ -117,11 +118,11 @@ def _chosen(services: Services) -> tuple[Plan, dict[str, bool]]:
     options = {name: request.form.get(name) == "1" for name in ("as_stored", "notify_customer")}
     try:
         with services.database.read() as connection:
-            found = chosen_events(services, connection)
+            candidates = chosen_events(services, connection)
     except RefusedError as exc:
         abort(400, f"Nothing was chosen: {exc}.")
     origins = services.shipstation_origins
-    return make_plan(found, as_stored=options["as_stored"], origins=origins), options
+    return make_plan(candidates, as_stored=options["as_stored"], origins=origins), options
 
 
 def _show_plan(
@@ -134,12 +135,12 @@ def _show_plan(
         if time.monotonic() > until:
             break
         looks.append(look(services.event_job, event.id, **options))
-    told = plan_as_json(services.event_job, chosen, looks, **options)
+    shown = plan_as_json(services.event_job, chosen, looks, **options)
     shown_to = skip + len(looks)
     return render(
         "replay_plan.html",
-        plan=told,
-        sending=sum(1 for event in told["events"] for one in event["shipments"] if one["body"]),
+        plan=shown,
+        sending=sum(_count_sending(event) for event in shown["events"]),
         looked_at=len(looks),
         options=options,
         seen=_digest(chosen),
@@ -150,6 +151,10 @@ def _show_plan(
         all=request.form.get("all", ""),
         ids=request.form.getlist("id"),
     )
+
+
+def _count_sending(event: Mapping[str, Any]) -> int:
+    return sum(shipment["body"] is not None for shipment in event["shipments"])
 
 
 def _filter_line() -> str:

@@ -28,19 +28,19 @@ class VendorAnswer:
 def show(services: Services) -> Any:
     """`q` is what is looked for; with `ask` Purple Dot is asked as well."""
     text = request.args.get("q", "").strip()[:_LONGEST]
-    asked = bool(request.args.get("ask")) and bool(text)
+    asks_vendor = bool(request.args.get("ask")) and bool(text)
     with services.database.read() as connection:
-        found = search(connection, text, limit=LIMIT)
+        result = search(connection, text, limit=LIMIT)
         now = services.database.now(connection)
-    if len(found.deliveries) == 1 and not asked:
-        return redirect(url_for("console.delivery", delivery_id=found.deliveries[0]["id"]), 303)
+    if len(result.deliveries) == 1 and not asks_vendor:
+        return redirect(url_for("console.delivery", delivery_id=result.deliveries[0]["id"]), 303)
     return render(
         "search.html",
         text=text,
-        parcels=found.deliveries,
-        events=found.events,
+        parcels=result.deliveries,
+        events=result.events,
         limit=LIMIT,
-        answer=_ask(services, text) if asked else None,
+        answer=_ask(services, text) if asks_vendor else None,
         at=now,
     )
 

@@ -77,8 +77,10 @@ def event(services: Services, event_id: str) -> str:
         story = reports.event_story(connection, event_id)
         if story is None:
             abort(404, f"There is no event {event_id[:40]}. It may have been typed wrongly.")
-        parcels = [_with_facts(services, connection, one) for one in story["delivery_stories"]]
-        acts = audit.entries(connection, subject=event_id)
+        parcels = [
+            _with_facts(services, connection, parcel) for parcel in story["delivery_stories"]
+        ]
+        entries = audit.entries(connection, subject=event_id)
         remarks = remarks_on(connection, [event_id]).get(event_id, [])
         now = services.database.now(connection)
     event_type = EVENT_TYPES.get(story["event_type"])
@@ -87,7 +89,7 @@ def event(services: Services, event_id: str) -> str:
         story=story,
         parcels=parcels,
         steps_of_event=timeline.of_event(story),
-        acts=acts,
+        entries=entries,
         remarks=remarks,
         at=now,
         sentences=explain_event(story),
@@ -109,15 +111,15 @@ def delivery(services: Services, delivery_id: str) -> str:
         left = _lines_left(services, connection, parcel)
         twins = _posted_elsewhere(connection, story)
         now = services.database.now(connection)
-    found: list[Candidate] = []
+    looked_up: list[Candidate] = []
     if text and parcel["choices"].link:
-        found = _asked(services, text, story)
-    shown = {candidate.order.id: candidate for candidate in [*found, *candidates]}
+        looked_up = _look_up(services, text, story)
+    shown = {candidate.order.id: candidate for candidate in [*looked_up, *candidates]}
     return render(
         "delivery.html",
         parcel=parcel,
         find=text,
-        found=found,
+        looked_up=looked_up,
         candidates=list(shown.values()),
         line_choices=left.choices,
         rest=left.rest,
@@ -141,7 +143,7 @@ def _with_facts(services: Services, connection: Connection, story: Story) -> dic
         "body": body,
         "curl": post_curl(services.settings.purple_dot_base_url, body) if body else None,
         "changes": changes_between(attempts),
-        "acts": audit.entries(connection, subject=story["id"]),
+        "entries": audit.entries(connection, subject=story["id"]),
         "remarks": remarks_on(connection, [story["id"]]).get(story["id"], []),
     }
 
@@ -163,13 +165,13 @@ def _known_candidates(connection: Connection, story: Story) -> list[Candidate]:
     clues = story["shipment"]["clues"]
     order_ids = {clue["value"] for clue in clues if clue["kind"] == "order_id"}
     references = {clue["value"] for clue in clues if clue["kind"] == "reference"}
-    found = orders.known(
+    named = orders.known(
         connection, order_ids=order_ids, references=set(map(normalize_reference, references))
     )
-    return [_as_candidate(connection, order, story) for order in found]
+    return [_as_candidate(connection, order, story) for order in named]
 
 
-def _asked(services: Services, text: str, story: Story) -> list[Candidate]:
+def _look_up(services: Services, text: str, story: Story) -> list[Candidate]:
     try:
         named = services.orders_named(text)
     except BridgeError as exc:
@@ -208,9 +210,9 @@ def _lines_left(services: Services, connection: Connection, parcel: Mapping[str,
     if not parcel["choices"].choose_lines:
         return LinesLeft()
     with suppress(RefusedError):
-        found = find_one(connection, parcel["id"])
-        rest = repair.remaining_for(connection, found, carriers=services.carriers)
-        return LinesLeft(suggest_lines(rest.lines, found), repair.format_lines(rest))
+        held = find_one(connection, parcel["id"])
+        rest = repair.remaining_for(connection, held, carriers=services.carriers)
+        return LinesLeft(suggest_lines(rest.lines, held), repair.format_lines(rest))
     return LinesLeft()
 
 
