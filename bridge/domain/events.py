@@ -98,13 +98,13 @@ DELIVERY_ARROWS: dict[DeliveryStatus, frozenset[DeliveryStatus]] = {
         }
     ),
     _D.DEAD: frozenset({_D.PENDING, _D.WAITING, _D.RETRYING, _D.HELD, _D.DELIVERED, _D.CANCELLED}),
-    _D.DELIVERED: frozenset({_D.HELD}),
-    _D.CANCELLED: frozenset({_D.PENDING, _D.WAITING, _D.RETRYING, _D.HELD}),
+    _D.DELIVERED: frozenset({_D.HELD, _D.DEAD}),
+    _D.CANCELLED: frozenset({_D.PENDING, _D.WAITING, _D.RETRYING, _D.HELD, _D.DEAD}),
 }
 """`delivering → delivering` is a takeover after a crash; `unconfirmed → …` a definite answer that
 comes late; `held → …` newer facts, a person, or a search that goes on, and so `retrying → …` and
 `waiting → …` where the order was still looked for; `delivered → held` is a void that came too
-late."""
+late, and `delivered → dead` a person who reopens what they had closed."""
 
 
 def check_arrow(old: DeliveryStatus, new: DeliveryStatus) -> None:

@@ -109,7 +109,8 @@ def settings(
             "dry run",
             "warn",
             "everything is decided and shown, nothing is posted",
-            "set BRIDGE_DRY_RUN=false and restart when what it shows is right",
+            "set BRIDGE_DRY_RUN=false and restart when what it shows is right; what waited goes out"
+            " within an hour then",
         )
     if loaded.shipstation_signature != "enforce" and loaded.shipstation_api_key is not None:
         yield Finding(

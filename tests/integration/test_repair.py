@@ -2,6 +2,7 @@
 doubt, and never more than is left."""
 
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 import pytest
@@ -146,6 +147,21 @@ def test_what_a_person_closed_is_open_again_with_its_first_reason(
         None,
     )
     assert fulfill_again(database, clock, delivery).lines
+
+
+def test_delivery_that_had_failed_is_open_again_as_failed(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    put(database, a_parcel())
+    for values in ({"status": "delivering"}, {"status": "dead", "due_at": None}):
+        with database.begin() as connection:
+            connection.execute(tables.deliveries.update().values(**values))
+    for act in (partial(repair.resolve, status=DeliveryStatus.CANCELLED), repair.reopen):
+        with database.begin() as connection:
+            [delivery] = repairs.find(connection, "dlv_")
+            act(connection, delivery, actor="alice (shell)", reason="x", now=clock.now)
+
+    assert [stored.status for stored in rows(database)] == ["dead"]
 
 
 def fulfill_again(database: WatchedDatabase, clock: Clock, delivery: Delivery) -> CreateFulfillment:
