@@ -82,7 +82,7 @@ class Line:
       bridge ship parcels.csv --results done.csv
     """
 )
-@click.argument("file", type=click.Path(exists=True, dir_okay=False, path_type=Path))
+@click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--chunk", type=click.IntRange(1, 500), default=50, show_default=True, help="Rows in one call."
 )
@@ -107,6 +107,8 @@ def ship(
 ) -> None:
     """Mark shipments as shipped in ShipStation from a CSV or JSON file. What an earlier run marked
     is skipped."""
+    if not file.is_file():
+        raise click.BadParameter(f"File {str(file)!r} does not exist.", param_hint="FILE")
     settings = load_settings()
     is_dry = dry_run or settings.dry_run
     lines, target = _checked(file), results or Path(f"{file}.results.csv")
