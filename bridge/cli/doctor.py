@@ -12,6 +12,7 @@ import click
 
 from bridge.cli.options import json_option
 from bridge.cli.output import colored, emit, for_people
+from bridge.domain.errors import StorageError
 from bridge.operations import doctor as checks
 from bridge.operations.doctor import STATUSES, Finding
 from bridge.operations.vendor_drift import vendor_fields
@@ -101,7 +102,7 @@ def _findings(
     is_named = not any("BRIDGE_DATABASE_URL" in problem for problem in problems)
     is_there = is_named and (not database.is_sqlite or Path(database.url.database or "").exists())
     ready = readiness(database, settings) if is_there else {}
-    is_well = ready.get("migrations") == "ok"
+    is_well = ready.get("migrations") == "ok" and ready.get("database") == "ok"
     probe = checks.ClockSkewProbe(uses_budget=is_well)
     services = Services(settings, database, wrap=probe.attach)
     if lift_pauses and is_well:
@@ -118,6 +119,8 @@ def _findings(
     yield checks.clock(probe.skew_seconds)
     if is_named:
         yield from checks.database_file(database)
+    if ready and not database.is_sqlite:
+        yield from _database_server(database)
     if ready:
         apis = {"shipstation": fetcher.v2, "shipstation_v1": fetcher.v1}
         unused = [name for name, api in apis.items() if api is None]
@@ -127,6 +130,19 @@ def _findings(
         if public and services.settings.webhook_tokens:
             token = services.settings.webhook_tokens[0].get_secret_value()
             yield from checks.public_address(database, token)
+
+
+def _database_server(database: Database) -> Iterator[Finding]:
+    from bridge.store.engine.postgresql import server_state
+
+    try:
+        with database.read() as connection:
+            state = server_state(connection)
+    except StorageError:
+        return  # What is wrong with it is said by the health's own lines.
+    host = database.url.host or ""
+    is_local = not host or host.startswith("/") or host in ("localhost", "127.0.0.1", "::1")
+    yield from checks.database_server(state, is_remote=not is_local)
 
 
 def _vendors(

@@ -20,6 +20,7 @@ from bridge.operations.vendor_drift import VendorField, changes, has_rows, unrea
 from bridge.settings import Settings
 from bridge.store import rate_limits, reports, shared_state
 from bridge.store.engine.database import Database
+from bridge.store.engine.postgresql import ServerState
 from bridge.vendors import http
 from bridge.vendors.http import SYSTEMS, ApiClient, ca_bundle, proxy_for
 
@@ -32,6 +33,7 @@ _CLOCK_IS_WRONG = 240.0
 """Seconds. Signatures are taken for five minutes."""
 _BACKLOG_SECONDS = 900.0
 _PROBE_TIMEOUT = 10.0
+_CONNECTIONS_WARN = 0.8
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,6 +271,11 @@ def database_file(database: Database) -> Iterator[Finding]:
     if not database.is_sqlite:
         return
     if not file.exists():
+        try:
+            database.check_not_lost()
+        except StorageError as exc:
+            yield Finding("database", "fail", str(exc), "see docs/operate.md, After a restore")
+            return
         yield Finding(
             "database",
             "warn",
@@ -321,6 +328,26 @@ def _journal_mode(database: Database) -> Iterator[Finding]:
             f"journal mode is {mode}, not wal",
             "keep the file on a local disk, where SQLite can share memory",
         )
+
+
+def database_server(state: ServerState, *, is_remote: bool) -> Iterator[Finding]:
+    """PostgreSQL, as it says itself that it is set."""
+    most, count = state.most_connections, state.open_connections
+    found = f"PostgreSQL {state.version}, {count} of {most} connections are open"
+    is_nearly_full = count > _CONNECTIONS_WARN * most
+    to_do = "raise max_connections, or run fewer processes" if is_nearly_full else None
+    yield Finding("database server", "warn" if is_nearly_full else "ok", found, to_do)
+    for name in ("fsync", "full_page_writes"):
+        if state.settings.get(name) == "off":
+            found = f"{name} is off: a power cut may lose what was accepted"
+            yield Finding("database server", "fail", found, f"set {name} = on")
+    if state.settings.get("synchronous_commit") == "off":
+        found = "synchronous_commit is off; the bridge turns it on for its own transactions"
+        yield Finding("database server", "ok", found)
+    if is_remote and not state.is_encrypted:
+        found = "the connection to the database is not encrypted"
+        to_do = "put ?sslmode=require, or verify-full, into BRIDGE_DATABASE_URL"
+        yield Finding("database server", "warn", found, to_do)
 
 
 def health(readiness: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Iterator[Finding]:

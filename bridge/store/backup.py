@@ -54,12 +54,13 @@ def _copy(source: str, target: str) -> None:
         ) as live,
         closing(sqlite3.connect(target, isolation_level=None)) as made,
     ):
-        live.execute(
-            "BEGIN"
-        )  # One snapshot for all steps: without it, each change by another process would begin the copy anew.
+        # One snapshot for all steps: without it, each change by another process would begin the
+        # copy anew.
+        live.execute("BEGIN")
         live.execute("SELECT count(*) FROM sqlite_master").fetchone()
         live.backup(made, pages=_STEP)
         made.execute("PRAGMA journal_mode=DELETE").fetchone()  # One file, with nothing beside it.
         made.execute(f"PRAGMA user_version={int(datetime.now(UTC).timestamp()) // 60}")
-        if (told := made.execute("PRAGMA quick_check(1)").fetchone()[0]) != "ok":
-            raise sqlite3.DatabaseError(f"it does not pass SQLite's own check ({told})")
+        result = made.execute("PRAGMA quick_check(1)").fetchone()[0]
+        if result != "ok":
+            raise sqlite3.DatabaseError(f"it does not pass SQLite's own check ({result})")

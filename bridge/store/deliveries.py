@@ -582,9 +582,9 @@ def void(
 
 
 def mark_voided(connection: Connection, delivery: Delivery) -> None:
-    """Remember on a delivery that is being sent that its label is void by now: once sent, it becomes
-    an exception; unsent, it never leaves. Raises TemporaryError, and writes nothing, when that came to
-    its end since it was read."""
+    """Remember on a delivery that is being sent that its label is void by now: once sent, it
+    becomes an exception; unsent, it never leaves. Raises TemporaryError, and writes nothing, when
+    that came to its end since it was read."""
     shipment = _SHIPMENT.dump_python(
         replace(delivery.shipment, state=ShipmentState.VOIDED), mode="json"
     )

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Connection, case, or_, select, update
 
@@ -57,8 +58,8 @@ def begin(
 
 def end(connection: Connection, key: Key, result: RowResult, *, now: datetime) -> None:
     """Keep what became of a row. One that was not sent after all stays what it was before."""
-    told = (
-        {} if result.status == "not_sent" else {"status": result.status, "message": result.message}
-    )
-    mine = (table.c.shipment_id == key[0], table.c.tracking_key == key[1])
-    connection.execute(update(table).where(*mine).values(sending_at=None, updated_at=now, **told))
+    values: dict[str, Any] = {"sending_at": None, "updated_at": now}
+    if result.status != "not_sent":
+        values |= {"status": result.status, "message": result.message}
+    row = (table.c.shipment_id == key[0], table.c.tracking_key == key[1])
+    connection.execute(update(table).where(*row).values(values))

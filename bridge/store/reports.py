@@ -45,8 +45,9 @@ Status = TypeVar("Status", EventStatus, DeliveryStatus)
 @dataclass(frozen=True, slots=True)
 class Query:
     """What a list is narrowed to; None means any. `search` fits an id, order number, reference or
-    tracking number exactly; `order` and `tracking` fit those alone, `ids` these rows. Events are also searched by
-    what was decided in them, from `scan_since` on: of a parcel that was ignored nothing else tells.
+    tracking number exactly; `order` and `tracking` fit those alone, `ids` these rows. Events are
+    also searched by what was decided in them, from `scan_since` on: of a parcel that was ignored
+    nothing else is stored.
     `before` and `after` are ids: the page below one, or above it. `is_open`: without dead events
     that a replay brought to a good end."""
 
@@ -355,9 +356,10 @@ def fitting_events(query: Query) -> list[ColumnElement[bool]]:
         fitting.append(events.c.event_type == query.event_type)
     for text, found in _sought(query):
         linked = select(event_deliveries.c.event_id).join(deliveries).where(found)
-        told = cast(events.c.decisions, Text).contains(text.removeprefix("#"), autoescape=True)
+        decisions = cast(events.c.decisions, Text)
+        is_mentioned = decisions.contains(text.removeprefix("#"), autoescape=True)
         since = query.scan_since or datetime.max.replace(tzinfo=UTC)
-        mentioned = select(events.c.id).where(events.c.id >= first_id("evt", since), told)
+        mentioned = select(events.c.id).where(events.c.id >= first_id("evt", since), is_mentioned)
         fitting.append(
             events.c.id.in_(
                 union(linked, select(events.c.id).where(events.c.id == text), mentioned)
@@ -381,8 +383,8 @@ def _told_by(connection: Connection, event_type: str) -> ColumnElement[bool]:
     of_type = (
         select(event_deliveries.c.delivery_id).join(events).where(events.c.event_type == event_type)
     )
-    some = select(events.c.id).where(events.c.event_type == event_type).limit(_USUAL).subquery()
-    if connection.execute(select(func.count()).select_from(some)).scalar_one() < _USUAL:
+    first = select(events.c.id).where(events.c.event_type == event_type).limit(_USUAL).subquery()
+    if connection.execute(select(func.count()).select_from(first)).scalar_one() < _USUAL:
         return deliveries.c.id.in_(of_type)
     # The type is asked of each event that is linked: joined, SQLite would go through all events of
     # the type for each delivery.

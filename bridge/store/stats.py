@@ -146,7 +146,7 @@ def in_earlier_weeks(
         for one in back
     ]
     return [
-        connection.execute(select(func.count()).select_from(some)).scalar_one() for some in spans
+        connection.execute(select(func.count()).select_from(span)).scalar_one() for span in spans
     ]
 
 
@@ -163,7 +163,7 @@ def last_heard(connection: Connection) -> Mapping[str, datetime | None]:
     )
     return {
         "shipstation": connection.execute(fetched).scalar_one_or_none(),
-        "purple_dot": max((moment for moment in answers if moment), default=None),
+        "purple_dot": max((answer for answer in answers if answer), default=None),
     }
 
 

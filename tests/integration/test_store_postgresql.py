@@ -13,11 +13,13 @@ from sqlalchemy import text
 from sqlalchemy.exc import OperationalError
 
 from bridge.domain.errors import StorageError
+from bridge.operations.doctor import database_server
 from bridge.operations.health import readiness
 from bridge.settings import Settings
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.store.engine.driver_errors import WaitedTooLongError
+from bridge.store.engine.postgresql import server_state
 from tests.support.postgres import Server
 
 pytestmark = pytest.mark.postgres
@@ -177,3 +179,17 @@ def test_database_without_a_schema_is_behind_and_says_what_to_run(url: str) -> N
 
     assert (ready["status"], ready["migrations"]) == ("not_ready", "behind")
     assert ready["next_step"] == "run `bridge migrate`"
+
+
+def test_doctor_names_what_the_server_may_lose_and_how_full_it_is(url: str) -> None:
+    with other(url) as admin:
+        admin.execute("ALTER DATABASE limits SET synchronous_commit = 'off'")
+
+    with closing(Database(url)) as database, database.read() as connection:
+        state = server_state(connection)
+    findings = {finding.found: finding.status for finding in database_server(state, is_remote=True)}
+
+    assert f"of {state.most_connections} connections are open" in next(iter(findings))
+    assert findings["fsync is off: a power cut may lose what was accepted"] == "fail"
+    assert any("the bridge turns it on" in found for found in findings)
+    assert findings["the connection to the database is not encrypted"] == "warn"

@@ -1,9 +1,10 @@
 """PostgreSQL: how a server is reached, and what each connection is set to, whatever the server's
 own settings say."""
 
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import URL, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine, create_engine, event, text
 
 _CONNECT_SECONDS = 5
 _REACHED = {
@@ -66,3 +67,32 @@ def create(url: URL, *, pool_size: int, patience: float) -> Engine:
         connection.commit()
 
     return engine
+
+
+@dataclass(frozen=True, slots=True)
+class ServerState:
+    """What a server does with what it is given, and how full it is."""
+
+    version: str
+    settings: dict[str, str]
+    """As the server, database and role have them; ours stand above them."""
+    open_connections: int
+    most_connections: int
+    is_encrypted: bool
+
+
+def server_state(connection: Connection) -> ServerState:
+    """For `bridge doctor`."""
+    names = ("fsync", "full_page_writes", "synchronous_commit", "max_connections")
+    query = text("SELECT name, reset_val FROM pg_settings WHERE name = ANY(:names)")
+    rows = connection.execute(query, {"names": list(names)})
+    settings = {row.name: row.reset_val for row in rows}
+    count = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+    encrypted = "SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()"
+    return ServerState(
+        version=str(connection.execute(text("SHOW server_version")).scalar_one()),
+        settings=settings,
+        open_connections=int(connection.execute(text(count)).scalar_one()),
+        most_connections=int(settings["max_connections"]),
+        is_encrypted=bool(connection.execute(text(encrypted)).scalar()),
+    )
