@@ -59,7 +59,7 @@ def test_arrow_that_is_not_drawn_is_refused(old: DeliveryStatus, new: DeliverySt
 
 
 def test_what_was_delivered_is_never_pending_again_by_itself() -> None:
-    assert DELIVERY_ARROWS[S.DELIVERED] == {S.HELD}
+    assert DELIVERY_ARROWS[S.DELIVERED] == {S.HELD, S.DEAD}  # Both wait for a person.
 
 
 def test_every_status_can_come_to_an_end_and_be_reached() -> None:
