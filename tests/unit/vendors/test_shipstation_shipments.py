@@ -132,6 +132,7 @@ def test_automatic_id_of_shipstation_is_no_clue() -> None:
     _, foreign, _ = translated("LABEL_CREATED_V2__batch_with_foreign_parcels")
 
     assert [clue.value for clue in foreign.clues] == ["100482"]
+    assert of_label(external_order_id="SEAuto-8100001").clues == ()
 
 
 def test_clues_stand_in_the_order_in_which_they_are_asked() -> None:
