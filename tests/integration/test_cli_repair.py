@@ -516,6 +516,25 @@ def test_all_numbers_of_a_multi_package_label_are_exported(bridge: VirtualBridge
     }
 
 
+def test_parcel_that_may_be_posted_already_is_not_sent_again_without_a_look(
+    bridge: VirtualBridge, run: Run
+) -> None:
+    order = bridge.world.add_order("PD880/1", [("TEE", 3)])
+    bridge.simulator.inject("purple_dot.create_fulfillment", "drop_after_commit")
+    shipment = bridge.world.add_shipstation_order(order, [("TEE", 1)])
+    bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(shipment)))
+    [held] = bridge.deliveries()
+
+    refused = run("retry", held["id"])
+    without_reason = run("retry", held["id"], "--not-in-purple-dot")
+    bridge.settle()
+
+    assert held["reason"] == "unconfirmed_partial"
+    assert (refused.exit_code, without_reason.exit_code) == (1, 2)
+    assert f"Is {held['tracking_number']} on PD880/1 in Purple Dot?" in refused.stdout
+    assert len(bridge.accepted(order)) == 1
+
+
 @pytest.mark.parametrize("evil", ["=HYPERLINK(1)", "+1", "-1", "@SUM(1)"])
 def test_no_cell_is_run_by_a_spreadsheet(bridge: VirtualBridge, run: Run, evil: str) -> None:
     order = bridge.world.add_order("PD800/1", [(evil, 1)])
