@@ -354,10 +354,10 @@ def test_database_of_the_first_version_is_understood_by_the_newest_software(
         story = reports.event_story(connection, EVENT)
         [delivery] = load(connection, list(connection.execute(select(tables.deliveries))))
     assert story is not None
-    assert (story["status"], story["received_at"], delivery.shipment.items[0].name) == (
+    assert (story["status"], story["received_at"], delivery.shipment.items[0].sku) == (
         "processed",
         NOON,
-        "Größe S",
+        "ALDER-TEE-S",
     )
     assert fulfillment_body(delivery.action())["fulfillment"]["line_items"] == [
         {"id": LINE, "quantity": 2}
