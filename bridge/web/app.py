@@ -54,7 +54,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     limiter = FailedAttemptLimiter()
     app.register_blueprint(webhooks.blueprint(services, limiter))
     _add_health(app, services)
-    _add_error_answers(app, services, limiter)
+    add_error_answers(app, services, limiter)
     if settings.console_password is not None:
         console.add_to(app, services)
     operations_port = (settings.operations_bind or "").rpartition(":")[2] or None
@@ -83,7 +83,7 @@ def _add_health(app: Flask, services: Services) -> None:
         return Response(metrics_exporter.render(collector), content_type=CONTENT_TYPE_LATEST)
 
 
-def _add_error_answers(app: Flask, services: Services, limiter: FailedAttemptLimiter) -> None:
+def add_error_answers(app: Flask, services: Services, limiter: FailedAttemptLimiter) -> None:
     """Errors are JSON: a code, a sentence, never a stack trace, never a secret."""
     trust = ProxyTrust.from_environment(services.settings.trusted_proxies)
 

@@ -48,8 +48,8 @@ def blueprint(services: Services, limiter: FailedAttemptLimiter) -> Blueprint:
     routes = Blueprint("receive", __name__)
     tokens = [token.get_secret_value().encode() for token in services.settings.webhook_tokens]
 
-    @routes.post("/webhooks/shipstation")
-    @routes.post("/webhooks/shipstation/<token>")
+    @routes.post("/webhooks/shipstation", strict_slashes=False)
+    @routes.post("/webhooks/shipstation/<token>", strict_slashes=False)
     def shipstation(token: str | None = None) -> Response:
         webhook_request = request._get_current_object()  # type: ignore[attr-defined]  # each look through the proxy would cost as much as what it finds
         try:

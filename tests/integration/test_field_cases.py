@@ -26,13 +26,6 @@ Json = dict[str, Any]
 
 FOLDER = Path(__file__).parents[1] / "cases"
 
-NOT_YET: dict[str, str] = {
-    "18-slash-at-the-end-of-the-address": "a slash is another path",
-    "18-slash-at-the-end-of-the-address: a wrong token": "a slash is another path",
-    "18-slash-at-the-end-of-the-address: the token in the header": "a slash is another path",
-}
-"""Cases that the bridge does not settle yet, by name, each with what is missing."""
-
 
 @dataclass(frozen=True)
 class Case:
@@ -79,16 +72,7 @@ def _key(holder: Any, name: str) -> Any:
     return int(name) if isinstance(holder, list) else name
 
 
-def _parameters() -> list[Any]:
-    marked = []
-    for case in _cases():
-        reason = NOT_YET.get(case.name)
-        marks = [pytest.mark.xfail(strict=True, reason=reason)] if reason else []
-        marked.append(pytest.param(case, id=case.name, marks=marks))
-    return marked
-
-
-@pytest.mark.parametrize("case", _parameters())
+@pytest.mark.parametrize("case", list(_cases()), ids=lambda case: case.name)
 def test_parcel_of_the_field_is_told_rightly_or_a_person_is_asked(
     migrated_url: str,
     clock: Clock,
@@ -112,10 +96,6 @@ def test_parcel_of_the_field_is_told_rightly_or_a_person_is_asked(
         if "calls_most" in case.expected:
             assert bridge.world.count("purple_dot") <= case.expected["calls_most"]
         assert bridge.left_without_a_time() == []
-
-
-def test_every_case_that_is_not_settled_yet_exists() -> None:
-    assert NOT_YET.keys() <= {case.name for case in _cases()}
 
 
 def _send(bridge: VirtualBridge, vendors: RecordedVendors, case: Case, webhook: Json) -> int:

@@ -28,6 +28,7 @@ from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.translate.carriers import Carriers
 from bridge.translate.plans import Policy
+from bridge.web.app import add_error_answers
 from bridge.web.throttle import FailedAttemptLimiter
 from bridge.web.webhooks import blueprint
 from tests.support.fakes import Clock, WatchedDatabase
@@ -130,7 +131,9 @@ class VirtualBridge:
     def _start_receiver(self, settings: Settings) -> Any:
         app = Flask("virtual_bridge", static_folder=None)
         services = Services(settings, self.database)
-        app.register_blueprint(blueprint(services, FailedAttemptLimiter()))
+        limiter = FailedAttemptLimiter()
+        app.register_blueprint(blueprint(services, limiter))
+        add_error_answers(app, services, limiter)
         return app.test_client()
 
     def _create_jobs(self, settings: Settings) -> Mapping[Any, Any]:
