@@ -148,3 +148,5 @@ class Database:
         while self._writers:
             self._writers.popitem()[1].close()
         self.engine.dispose()
+        if self._file is not None:
+            self._file.forget()

@@ -143,6 +143,10 @@ class WatchedFile:
                 retry_after=60,
             )
 
+    def forget(self) -> None:
+        """No connection to the file is open any more, so the next one may be to another."""
+        self._opened = None
+
     def check_not_lost(self) -> None:
         """Raises ReplacedError where there is no file although the bridge has used one here: to
         begin with an empty one would hide that all is gone."""
