@@ -47,11 +47,11 @@ class Database:
         self._group: GroupCommit | None = None
         self._file: sqlite.WatchedFile | None = None
         if self.is_sqlite:
-            self.engine = sqlite.create(self.url, patience=patience)
-            self._turn = sqlite.one_writer(patience)
-            self._group = GroupCommit(self._begin, patience=patience)
             if self.url.database:
                 self._file = sqlite.WatchedFile(self.url.database)
+            self.engine = sqlite.create(self.url, patience=patience, file=self._file)
+            self._turn = sqlite.one_writer(patience)
+            self._group = GroupCommit(self._begin, patience=patience)
         else:
             self.engine = postgresql.create(self.url, pool_size=pool_size, patience=patience)
         self._writing = self.engine.execution_options(**{sqlite.WRITES: True})

@@ -21,7 +21,7 @@ _PRAGMAS = ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON", "temp_sto
 _MOST_CONNECTIONS = 32
 
 
-def create(url: URL, *, patience: float) -> Engine:
+def create(url: URL, *, patience: float, file: "WatchedFile | None") -> Engine:
     """Write-ahead log, `synchronous=FULL` (a committed row survives a power cut), and BEGIN
     IMMEDIATE for each write, so that a lock is waited for rather than failed on.
     https://www.sqlite.org/wal.html"""
@@ -37,7 +37,9 @@ def create(url: URL, *, patience: float) -> Engine:
         _dialect: object, _record: object, arguments: Sequence[str], _options: object
     ) -> None:
         """A new database is for its owner's eyes only; SQLite gives the files beside it the same
-        mode."""
+        mode. One that was removed is not made anew."""
+        if file is not None:
+            file.check()
         # It is there already, or SQLite will say what is wrong with its place.
         with suppress(OSError):
             os.close(os.open(arguments[0], os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
