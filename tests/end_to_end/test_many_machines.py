@@ -9,6 +9,7 @@ from sqlalchemy import text
 
 from bridge.simulator import Label
 from bridge.store.engine import migrate
+from bridge.store.engine.database import Database
 from tests.support.balance import assert_balanced
 from tests.support.stack import Json, Stack, free_port
 from tests.support.waiting import wait_until
@@ -65,6 +66,8 @@ def _empty(stack: Stack) -> None:
         stack.database.close()
         for path in stack.folder.glob("bridge.db*"):
             path.unlink()
+        # One that has used the old file would notice that it was replaced.
+        stack.database = Database(stack.database_url)
 
 
 def test_three_workers_and_two_receivers_killed_at_random_and_in_the_end_one_each_for_good(

@@ -160,7 +160,7 @@ def _pages(stack: Stack) -> dict[str, str]:
         "/console/exceptions",
         "/console/deliveries",
         "/console/events",
-        "/console/audit",
+        "/console/activity",
         *ids,
     ):
         answer = stack.ask("GET", path, headers=signed_in)
