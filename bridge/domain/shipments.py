@@ -20,7 +20,7 @@ class ShipmentState(StrEnum):
     UNKNOWN = "unknown"
     """It has a status that we don't know, or its row can't be read."""
     UNSETTLED = "unsettled"
-    """A void that was only requested, or a status or row that we don't know, after the last look."""
+    """A void that was only requested, or an unknown status or row, after the last look."""
     VOIDED = "voided"
     RETURN = "return"
     REJECTED = "rejected"

@@ -4,8 +4,8 @@ The table is `carriers.csv`.
 Each row holds its codes (parted by spaces; a trailing `*` stands for any further suffix), the name
 in exactly Shopify's spelling where Shopify lists the carrier, other names (parted by `|`), services
 that mean this carrier whatever account sold them, the link with `{n}` for the number, where all
-that was seen, and how certain it is: `sure`, `likely` or `guess`. A guessed link is not sent. Codes:
-https://docs.shipstation.com/openapi/labels · names:
+that was seen, and how certain it is: `sure`, `likely` or `guess`. A guessed link is not sent.
+Codes: https://docs.shipstation.com/openapi/labels · names:
 https://shopify.dev/docs/api/admin-graphql/latest/objects/FulfillmentTrackingInfo"""
 
 import csv
@@ -38,8 +38,8 @@ _SERVICE_WORDS = frozenset({
     "1st", "2day", "2nd", "3", "24", "3rd", "48", "advantage", "air", "am", "by", "class", "day",
     "delivery", "economy", "envelope", "expedited", "express", "first", "for", "freight", "ground",
     "guaranteed", "home", "international", "intl", "mail", "next", "overnight", "parcel", "plus",
-    "post", "premium", "priority", "return", "saver", "select", "shipstation", "signed", "signature",
-    "special", "standard", "surepost", "tracked", "untracked", "worldwide", "from", "smartpost",
+    "post", "premium", "priority", "return", "saver", "select", "shipstation", "signed",
+    "signature", "special", "standard", "surepost", "tracked", "untracked", "worldwide", "from", "smartpost",
 })  # fmt: skip
 """What people write behind a carrier's name; any other word makes it another carrier."""
 _LINK = re.compile(r"https?://[\w.-]+(:\d{1,5})?([/?#][^\s\\<>\"]*)?", re.IGNORECASE | re.ASCII)

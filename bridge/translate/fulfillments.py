@@ -45,7 +45,7 @@ _STATE_VERDICTS: dict[ShipmentState, Ignored | Held] = {
     ),
     ShipmentState.UNSETTLED: Held(
         Reason.NO_ITEMS,
-        "its void was requested and never decided, or its status is none that ShipStation documents",
+        "its void was requested and never decided, or ShipStation documents no such status",
     ),
 }
 
