@@ -169,8 +169,8 @@ def read_inputs(connection: Connection, rates: Mapping[str, int], *, now: dateti
 def _differences(connection: Connection) -> list[tuple[str, str]]:
     """(reference, sentence) of what the last comparison found."""
     stored = shared_state.get(connection, shared_state.DIFFERENCES)
-    found = stored[0]["found"] if stored else []
-    return [(row["reference"], f"{row['sentence']} {row['next_step']}") for row in found]
+    differences = stored[0]["found"] if stored else []
+    return [(row["reference"], f"{row['sentence']} {row['next_step']}") for row in differences]
 
 
 def _typical_counts(connection: Connection, last: datetime | None, now: datetime) -> list[int]:

@@ -114,10 +114,10 @@ class Comparison:
             since=max(now - LOOK_BACK, born),
             open_since=max(now - _OPEN_LOOK_BACK, born),
         )
-        found = [difference.as_json() for difference in differences]
+        rows = [difference.as_json() for difference in differences]
         with self.database.begin() as connection:
             now = self.database.now(connection)
-            shared_state.put(connection, shared_state.DIFFERENCES, {"found": found}, now=now)
+            shared_state.put(connection, shared_state.DIFFERENCES, {"found": rows}, now=now)
         log.info("compared", orders=compared, differences=len(differences))
 
 
@@ -219,11 +219,11 @@ def _undecided(connection: Connection, parcels: Sequence[Parcel]) -> list[Parcel
 
 
 def _by_order(
-    parcels: Sequence[Parcel], found: Iterable[FulfillmentOrder]
+    parcels: Sequence[Parcel], orders: Iterable[FulfillmentOrder]
 ) -> dict[str, list[Parcel]]:
     """The parcels of each order, as far as they can be told apart."""
     by_name: dict[str, list[FulfillmentOrder]] = {}
-    for order in found:
+    for order in orders:
         names = [order.id.lower(), normalize_reference(order.reference)]
         for name in (*names, *(line.id.lower() for line in order.lines)):
             by_name.setdefault(name, []).append(order)
@@ -239,13 +239,13 @@ def _by_order(
 
 
 def _never_sent(
-    found: Iterable[FulfillmentOrder],
+    orders: Iterable[FulfillmentOrder],
     shipped: Mapping[str, Sequence[Parcel]],
     ours: Mapping[str, Sequence[Delivery]],
 ) -> Iterator[Difference]:
     """Orders of which more units left than any delivery of ours speaks of, whatever became of
     it."""
-    for order in found:
+    for order in orders:
         parcels = shipped.get(order.id, ())
         if order.status is not OrderStatus.UNFULFILLED or not parcels:
             continue
@@ -307,10 +307,10 @@ def _first_without_delivery(parcels: Sequence[Parcel], mine: Iterable[Delivery])
 
 
 def _of_orders(
-    found: Iterable[FulfillmentOrder], ours: Mapping[str, Sequence[Delivery]], *, now: datetime
+    orders: Iterable[FulfillmentOrder], ours: Mapping[str, Sequence[Delivery]], *, now: datetime
 ) -> Iterator[Difference]:
     """Orders that Purple Dot shows otherwise than we left them."""
-    for order in found:
+    for order in orders:
         mine = ours.get(order.id, ())
         delivered = _delivered(mine)
         # Of what is on its way, or waits for a person, somebody knows; of what a person closed
@@ -328,10 +328,10 @@ def _of_orders(
 
 
 def _waits_long(
-    found: Iterable[FulfillmentOrder], ours: Mapping[str, Sequence[Delivery]], *, now: datetime
+    orders: Iterable[FulfillmentOrder], ours: Mapping[str, Sequence[Delivery]], *, now: datetime
 ) -> Iterator[Difference]:
     """Open orders with units for which nothing of ours is on the way."""
-    for order in found:
+    for order in orders:
         mine = ours.get(order.id, ())
         delivered = _delivered(mine)
         is_unknown = order.status is not OrderStatus.UNFULFILLED or order.created_at is None

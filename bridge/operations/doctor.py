@@ -231,8 +231,8 @@ def public_address(database: Database, token: str) -> Iterator[Finding]:
         to_do = "see whose bridge it is; each needs an address of its own"
         yield Finding(check, "fail", f"{home} stores webhooks in another database", to_do)
     else:
-        found = f"a test webhook came through {home} in {seconds:.1f} s"
-        yield Finding(check, "ok", found)
+        sentence = f"a test webhook came through {home} in {seconds:.1f} s"
+        yield Finding(check, "ok", sentence)
 
 
 def _ask(
@@ -303,11 +303,11 @@ def database_file(database: Database) -> Iterator[Finding]:
 
 def _disk(file: Path) -> Finding:
     free = shutil.disk_usage(file.parent).free // _MIB
-    found = f"{free} MiB free beside {file}"
+    sentence = f"{free} MiB free beside {file}"
     if free >= 1024:
-        return Finding("disk", "ok", found)
+        return Finding("disk", "ok", sentence)
     status: Status = "fail" if free < 100 else "warn"
-    return Finding("disk", status, found, "make room: a full disk stops it")
+    return Finding("disk", status, sentence, "make room: a full disk stops it")
 
 
 def _journal_mode(database: Database) -> Iterator[Finding]:
@@ -333,21 +333,21 @@ def _journal_mode(database: Database) -> Iterator[Finding]:
 def database_server(state: ServerState, *, is_remote: bool) -> Iterator[Finding]:
     """PostgreSQL, as it says itself that it is set."""
     most, count = state.most_connections, state.open_connections
-    found = f"PostgreSQL {state.version}, {count} of {most} connections are open"
+    sentence = f"PostgreSQL {state.version}, {count} of {most} connections are open"
     is_nearly_full = count > _CONNECTIONS_WARN * most
     to_do = "raise max_connections, or run fewer processes" if is_nearly_full else None
-    yield Finding("database server", "warn" if is_nearly_full else "ok", found, to_do)
+    yield Finding("database server", "warn" if is_nearly_full else "ok", sentence, to_do)
     for name in ("fsync", "full_page_writes"):
         if state.settings.get(name) == "off":
-            found = f"{name} is off: a power cut may lose what was accepted"
-            yield Finding("database server", "fail", found, f"set {name} = on")
+            sentence = f"{name} is off: a power cut may lose what was accepted"
+            yield Finding("database server", "fail", sentence, f"set {name} = on")
     if state.settings.get("synchronous_commit") == "off":
-        found = "synchronous_commit is off; the bridge turns it on for its own transactions"
-        yield Finding("database server", "ok", found)
+        sentence = "synchronous_commit is off; the bridge turns it on for its own transactions"
+        yield Finding("database server", "ok", sentence)
     if is_remote and not state.is_encrypted:
-        found = "the connection to the database is not encrypted"
+        sentence = "the connection to the database is not encrypted"
         to_do = "put ?sslmode=require, or verify-full, into BRIDGE_DATABASE_URL"
-        yield Finding("database server", "warn", found, to_do)
+        yield Finding("database server", "warn", sentence, to_do)
 
 
 def health(readiness: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Iterator[Finding]:
@@ -375,11 +375,11 @@ def health(readiness: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Itera
             "bridge events --status received; then the worker's log",
         )
     waiting = readiness["exceptions_waiting"]
-    found = f"{waiting} waiting for a person"
+    sentence = f"{waiting} waiting for a person"
     if waiting:
-        yield Finding("exceptions", "warn", found, "bridge exceptions")
+        yield Finding("exceptions", "warn", sentence, "bridge exceptions")
     else:
-        yield Finding("exceptions", "ok", found)
+        yield Finding("exceptions", "ok", sentence)
     for system, state in readiness["vendors"].items():
         if system not in unused:
             yield _budget(SYSTEMS[system], state)
@@ -387,17 +387,19 @@ def health(readiness: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Itera
 
 def _worker(readiness: Mapping[str, Any]) -> Finding:
     age = readiness["worker_heartbeat_age_seconds"]
-    found = "never ran on this database" if age is None else f"last heard {age:.0f} s ago"
+    sentence = "never ran on this database" if age is None else f"last heard {age:.0f} s ago"
     if readiness["worker"] == "ok":
-        return Finding("worker", "ok", found)
-    return Finding("worker", "fail", found, "start `bridge run` or `bridge work`, or see its log")
+        return Finding("worker", "ok", sentence)
+    return Finding(
+        "worker", "fail", sentence, "start `bridge run` or `bridge work`, or see its log"
+    )
 
 
 def _budget(name: str, vendor_state: Mapping[str, Any]) -> Finding:
     state = vendor_state["state"]
     if state == "ok":
-        found = f"{vendor_state['calls_left']} calls may start now"
-        return Finding(f"{name} budget", "ok", found)
+        sentence = f"{vendor_state['calls_left']} calls may start now"
+        return Finding(f"{name} budget", "ok", sentence)
     until = f" until {vendor_state['until']}" if vendor_state.get("until") else ""
     return Finding(
         f"{name} budget",
@@ -420,11 +422,11 @@ def sweep(last: datetime | None, *, every: timedelta, now: datetime) -> Finding:
     if last is None:
         to_do = "wait for the first, which begins with the worker; it may take some minutes"
         return Finding("sweep", "warn", "none was finished yet", to_do)
-    found = f"last finished {(now - last).total_seconds() / 60:.0f} min ago"
+    sentence = f"last finished {(now - last).total_seconds() / 60:.0f} min ago"
     if now - last > max(3 * every, timedelta(minutes=10)):
         to_do = "see the worker's log for `periodic_task_failed`"
-        return Finding("sweep", "warn", found, to_do)
-    return Finding("sweep", "ok", found)
+        return Finding("sweep", "warn", sentence, to_do)
+    return Finding("sweep", "ok", sentence)
 
 
 def contract(kind: str, sample: Sample, fields: list[VendorField]) -> Iterator[Finding]:

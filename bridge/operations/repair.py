@@ -303,12 +303,12 @@ def resolve_refusal(delivery: Delivery) -> str | None:
     return None
 
 
-def exactly_one(found: list[FulfillmentOrder], text: str) -> FulfillmentOrder:
+def exactly_one(orders: list[FulfillmentOrder], text: str) -> FulfillmentOrder:
     """RefusedError unless Purple Dot has exactly one order of that name: a typo must not bind a
     parcel to nothing."""
-    if len(found) == 1:
-        return found[0]
-    count = f"{len(found)} fulfillment orders" if found else "no fulfillment order"
+    if len(orders) == 1:
+        return orders[0]
+    count = f"{len(orders)} fulfillment orders" if orders else "no fulfillment order"
     raise RefusedError(f"Purple Dot has {count} with the reference {text}. Give the id instead.")
 
 

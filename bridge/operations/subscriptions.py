@@ -147,13 +147,13 @@ class SubscriptionCheck:
         if stored is None or not stored[0]:
             return None
         subscribed = stored[0]
-        found: list[str] = []
+        problems: list[str] = []
         for api in self.apis:
             if api.api in subscribed["apis"]:
-                found += _problems_of(
+                problems += _problems_of(
                     api, address=subscribed["url"], store=subscribed["store"], tokens=self.tokens
                 )
-        return found
+        return problems
 
 
 def _problems_of(api: Subscriptions, **options: Any) -> list[str]:

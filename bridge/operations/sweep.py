@@ -304,14 +304,14 @@ class _Run:
         """Feed in what of a page is new to us, and count it, in one transaction."""
         if self.number is None:
             with self.at.database.read() as connection:
-                found = self._found(connection, client, listing, rows, is_voids=is_voids)
-                self._count(listing, found, [event for event in found if not self._is_fed(event)])
+                missed = self._found(connection, client, listing, rows, is_voids=is_voids)
+                self._count(listing, missed, [event for event in missed if not self._is_fed(event)])
             return
         with self.at.database.begin() as connection:
-            found = self._found(connection, client, listing, rows, is_voids=is_voids)
-            new = [event for event in found if not self._is_fed(event)]
+            missed = self._found(connection, client, listing, rows, is_voids=is_voids)
+            new = [event for event in missed if not self._is_fed(event)]
             now = self.at.database.now(connection)
-            self._count(listing, found, sweeps.feed(connection, new, now=now))
+            self._count(listing, missed, sweeps.feed(connection, new, now=now))
             sweeps.note(connection, self.number, self.tally.by_event_type())
 
     def _found(
@@ -323,23 +323,23 @@ class _Run:
         *,
         is_voids: bool,
     ) -> list[FoundEvent]:
-        found = list(self._voids(connection, client, listing, rows))
+        missed = list(self._voids(connection, client, listing, rows))
         if not is_voids:
             self._recall_delivered(connection, listing, rows)
-            found += self._unreported(client, listing, rows)
-        for event in found:
+            missed += self._unreported(client, listing, rows)
+        for event in missed:
             for about in event.about:
                 self.seen.learn(*about)
-        return found
+        return missed
 
     def _is_fed(self, event: FoundEvent) -> bool:
         """Another page of a batch that goes in already."""
         return event.resource_url in self.pointed
 
     def _count(
-        self, listing: Listing, found: Sequence[FoundEvent], fed: Sequence[FoundEvent]
+        self, listing: Listing, missed: Sequence[FoundEvent], fed: Sequence[FoundEvent]
     ) -> None:
-        for event in found:
+        for event in missed:
             if self._is_fed(event) or event in fed:
                 self.tally.counts[listing.event_type][event.why] += len(event.about)
         self.pointed |= {event.resource_url for event in fed}

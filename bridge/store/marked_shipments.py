@@ -17,20 +17,20 @@ Key = tuple[str, str]
 def known(connection: Connection, keys: Sequence[Key]) -> dict[Key, tuple[str, datetime]]:
     """(marked, refused or unclear; since when) of those that an earlier run sent. One that it was
     interrupted over is unclear."""
-    found: dict[Key, tuple[str, datetime]] = {}
+    results: dict[Key, tuple[str, datetime]] = {}
     for start in range(0, len(keys), 400):
         chosen = select(table).where(
             table.c.shipment_id.in_([shipment_id for shipment_id, _ in keys[start : start + 400]])
         )
         rows = [row for row in connection.execute(chosen) if row.sending_at or row.status]
-        found |= {
+        results |= {
             (row.shipment_id, row.tracking_key): (
                 "unclear" if row.sending_at else row.status,
                 row.updated_at,
             )
             for row in rows
         }
-    return {key: found[key] for key in keys if key in found}
+    return {key: results[key] for key in keys if key in results}
 
 
 def begin(

@@ -98,8 +98,8 @@ def count_fitting(
         if events_wanted
         else (deliveries, fitting_deliveries(connection, query))
     )
-    found = select(table.c.id).where(*fitting).limit(most).subquery()
-    return int(connection.execute(select(func.count()).select_from(found)).scalar_one())
+    matching = select(table.c.id).where(*fitting).limit(most).subquery()
+    return int(connection.execute(select(func.count()).select_from(matching)).scalar_one())
 
 
 def count_by_reason(connection: Connection, query: Query) -> dict[tuple[str, str | None], int]:
@@ -148,11 +148,11 @@ def count_searching(connection: Connection) -> int:
 
 def details_of(connection: Connection, ids: Collection[str]) -> dict[str, str | None]:
     """What was said of each of these events and deliveries besides its reason."""
-    found = [
+    details = [
         connection.execute(select(table.c.id, table.c.detail).where(table.c.id.in_(ids))).all()
         for table in (events, deliveries)
     ]
-    return {row.id: row.detail for rows in found for row in rows}
+    return {row.id: row.detail for rows in details for row in rows}
 
 
 def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
@@ -215,21 +215,21 @@ def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] |
 def find_ids(connection: Connection, text: str, *, most: int = 5) -> list[str]:
     """Event or delivery ids that begin with `text`, or deliveries whose order number, reference or
     tracking number it is."""
-    found: list[str] = []
+    ids: list[str] = []
     for table in (events, deliveries):
         inside = (
             (table.c.id >= text, table.c.id < f"{text}\U0010ffff")
             if text.startswith(("evt_", "dlv_"))
             else (table.c.id == text,)
         )
-        found += connection.execute(
+        ids += connection.execute(
             select(table.c.id).where(*inside).order_by(table.c.id).limit(most)
         ).scalars()
-    if not found:
-        found += connection.execute(
+    if not ids:
+        ids += connection.execute(
             select(deliveries.c.id).where(_searched(text)).order_by(deliveries.c.id).limit(most)
         ).scalars()
-    return found
+    return ids
 
 
 def oldest_unprocessed(connection: Connection, *, now: datetime) -> float:
@@ -284,7 +284,7 @@ def _replays_of(connection: Connection, row: Row[Any]) -> list[dict[str, Any]]:
         events.c.replayed_event_id.label("event_id"),
         events.c.id.label("replay_event_id"),
     ).where(events.c.replay_id.is_not(None), is_it if row.replay_id else mine)
-    return [dict(found) for found in connection.execute(query.order_by(events.c.id)).mappings()]
+    return [dict(replay) for replay in connection.execute(query.order_by(events.c.id)).mappings()]
 
 
 def exceptions_by_reason(connection: Connection) -> list[tuple[str, str | None, int, bool]]:
@@ -354,8 +354,8 @@ def fitting_events(query: Query) -> list[ColumnElement[bool]]:
     )
     if query.event_type:
         fitting.append(events.c.event_type == query.event_type)
-    for text, found in _sought(query):
-        linked = select(event_deliveries.c.event_id).join(deliveries).where(found)
+    for text, condition in _sought(query):
+        linked = select(event_deliveries.c.event_id).join(deliveries).where(condition)
         decisions = cast(events.c.decisions, Text)
         is_mentioned = decisions.contains(text.removeprefix("#"), autoescape=True)
         since = query.scan_since or datetime.max.replace(tzinfo=UTC)
@@ -370,7 +370,7 @@ def fitting_events(query: Query) -> list[ColumnElement[bool]]:
 
 def fitting_deliveries(connection: Connection, query: Query) -> list[ColumnElement[bool]]:
     fitting = _narrow(deliveries, query, moment=deliveries.c.created_at, prefix="dlv") + [
-        found for _, found in _sought(query)
+        condition for _, condition in _sought(query)
     ]
     if query.event_type:
         fitting.append(_told_by(connection, query.event_type))
@@ -425,7 +425,7 @@ def _narrow(
 
 def _sought(query: Query) -> list[tuple[str, ColumnElement[bool]]]:
     """Each text that is looked for, with the deliveries that it fits."""
-    found = [(query.search, _searched(query.search))] if query.search else []
+    searches = [(query.search, _searched(query.search))] if query.search else []
     if query.order:
         forms = {
             query.order,
@@ -433,20 +433,20 @@ def _sought(query: Query) -> list[tuple[str, ColumnElement[bool]]]:
             normalize_reference(query.order),
             f"#{normalize_reference(query.order)}",
         }
-        found.append(
+        searches.append(
             (
                 query.order,
                 or_(deliveries.c.order_number.in_(forms), deliveries.c.reference.in_(forms)),
             )
         )
     if query.tracking:
-        found.append(
+        searches.append(
             (
                 query.tracking,
                 deliveries.c.tracking_number.in_({query.tracking, query.tracking.upper()}),
             )
         )
-    return found
+    return searches
 
 
 def _searched(text: str) -> ColumnElement[bool]:

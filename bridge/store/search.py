@@ -77,20 +77,20 @@ def search(connection: Connection, text: str, *, limit: int = 20) -> SearchResul
 
 def _delivery_ids(connection: Connection, spellings: Spellings, limit: int) -> list[str]:
     named = _newest(select(deliveries.c.id).where(_names_delivery(connection, spellings)), limit)
-    found = set(connection.execute(named).scalars())
+    ids = set(connection.execute(named).scalars())
     sku = func.lower(delivery_lines.c.sku).startswith(spellings.plain.lower(), autoescape=True)
     lines = select(delivery_lines.c.delivery_id).where(sku).distinct()
     lines = lines.order_by(delivery_lines.c.delivery_id.desc()).limit(limit)
-    found |= set(connection.execute(lines).scalars())
-    if not found:
+    ids |= set(connection.execute(lines).scalars())
+    if not ids:
         recent = _newest(select(deliveries.c.id), _SCANNED_ROWS)
         mentioned = or_(
             _mentions(deliveries.c.order_number, spellings.plain),
             _mentions(cast(deliveries.c.shipment, Text), spellings.plain),
         )
         scanned = select(deliveries.c.id).where(deliveries.c.id.in_(recent), mentioned)
-        found |= set(connection.execute(_newest(scanned, limit)).scalars())
-    return sorted(found, reverse=True)[:limit]
+        ids |= set(connection.execute(_newest(scanned, limit)).scalars())
+    return sorted(ids, reverse=True)[:limit]
 
 
 def _event_ids(
@@ -100,9 +100,9 @@ def _event_ids(
         event_deliveries.c.delivery_id.in_(delivery_ids)
     )
     named = select(events.c.id).where(_begins(connection, events.c.id, spellings.ids))
-    found = set(connection.execute(_newest(named, limit)).scalars())
-    found |= set(connection.execute(linked.distinct().limit(limit)).scalars())
-    if len(found) < limit:
+    ids = set(connection.execute(_newest(named, limit)).scalars())
+    ids |= set(connection.execute(linked.distinct().limit(limit)).scalars())
+    if len(ids) < limit:
         recent = _newest(select(events.c.id), _SCANNED_ROWS)
         decided = select(events.c.id).where(
             events.c.id.in_(recent), _mentions_any(cast(events.c.decisions, Text), spellings)
@@ -110,8 +110,8 @@ def _event_ids(
         fetched = select(records.c.event_id).where(
             records.c.event_id.in_(recent), _mentions_any(cast(records.c.body, Text), spellings)
         )
-        found |= set(connection.execute(union(decided, fetched)).scalars())
-    return sorted(found, reverse=True)[:limit]
+        ids |= set(connection.execute(union(decided, fetched)).scalars())
+    return sorted(ids, reverse=True)[:limit]
 
 
 def _newest(query: Select[Any], limit: int) -> Select[Any]:

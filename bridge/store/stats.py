@@ -177,11 +177,11 @@ def open_exceptions(connection: Connection) -> list[tuple[str, str, str]]:
     dead = (events.c.status == EventStatus.DEAD, ~replayed_well())
     dead_events = select(events.c.id, events.c.reason, events.c.event_type.label("name"))
     queries = [query.where(deliveries.c.status == status) for status in sorted(EXCEPTIONS)]
-    found: list[tuple[str, str, str]] = []
+    exceptions: list[tuple[str, str, str]] = []
     for newest in (*queries, dead_events.where(*dead)):
         rows = connection.execute(newest.order_by(newest.selected_columns.id.desc()).limit(_MOST))
-        found += [(row.id, row.reason or "", row.name) for row in rows]
-    return found
+        exceptions += [(row.id, row.reason or "", row.name) for row in rows]
+    return exceptions
 
 
 def note_next_work(connection: Connection, *, now: datetime) -> None:

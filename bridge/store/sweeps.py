@@ -80,11 +80,13 @@ def in_work(connection: Connection, since: datetime) -> list[tuple[str, str, str
     return about
 
 
-def feed(connection: Connection, found: Sequence[FoundEvent], *, now: datetime) -> list[FoundEvent]:
+def feed(
+    connection: Connection, missed: Sequence[FoundEvent], *, now: datetime
+) -> list[FoundEvent]:
     """Let each in as if its webhook had come, in the lowest lane. What waits under the same pointer
     already is left as it is; returns the others."""
     pointers = {
-        events.pointer_of(event.event_type, event.resource_url, b""): event for event in found
+        events.pointer_of(event.event_type, event.resource_url, b""): event for event in missed
     }
     query = select(event_rows.c.waiting_pointer).where(
         event_rows.c.waiting_pointer.in_(sorted(pointers))

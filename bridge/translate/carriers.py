@@ -39,7 +39,8 @@ _SERVICE_WORDS = frozenset({
     "delivery", "economy", "envelope", "expedited", "express", "first", "for", "freight", "ground",
     "guaranteed", "home", "international", "intl", "mail", "next", "overnight", "parcel", "plus",
     "post", "premium", "priority", "return", "saver", "select", "shipstation", "signed",
-    "signature", "special", "standard", "surepost", "tracked", "untracked", "worldwide", "from", "smartpost",
+    "signature", "special", "standard", "surepost", "tracked", "untracked", "worldwide", "from",
+    "smartpost",
 })  # fmt: skip
 """What people write behind a carrier's name; any other word makes it another carrier."""
 _LINK = re.compile(r"https?://[\w.-]+(:\d{1,5})?([/?#][^\s\\<>\"]*)?", re.IGNORECASE | re.ASCII)

@@ -25,12 +25,12 @@ def upgrade(database: Database, revision: str = "head") -> None:
     or written, or is newer than we."""
     database.check_not_lost()
     with database.read() as connection:
-        found = current(connection)
-        if revision == "head" and found == newest():
+        version = current(connection)
+        if revision == "head" and version == newest():
             return  # A process that starts must not wait for whoever writes.
-    if found and found not in versions():
+    if version and version not in versions():
         raise StorageError(
-            f"the database is at version {found}, of newer software; "
+            f"the database is at version {version}, of newer software; "
             "install that, or take the database back with it"
         )
     with database.begin(is_limited=False) as connection:
