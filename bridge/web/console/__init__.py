@@ -201,10 +201,12 @@ def _unreadable(error: ParseException) -> Answer:
 
 def _storage_problem(error: StorageError) -> Answer:
     log.error("console_without_database", error=str(error))
+    # The driver's words name hosts, users and files: they are for whoever is signed in.
+    cause = str(error) if auth.person() else "The log says why"
     return render(
         "problem.html",
         title="The database can't be reached",
-        sentence=f"{error}. Try again in a moment.",
+        sentence=f"{cause}. Try again in a moment.",
     ), 503
 
 
