@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import acknowledging, delivering, growth, idle, light, memory, scale
+from tests.benchmarks import acknowledging, budgets, delivering, growth, idle, light, memory, scale
 from tests.benchmarks.figures import Figure, save, show
 
 
@@ -33,6 +33,7 @@ SHORT: dict[str, Callable[[Path], list[Figure]]] = {
     "acknowledging": acknowledging.measure,
     "delivering": delivering.measure,
     "idle": idle.measure,
+    "budgets": budgets.measure,
 }
 LONG: dict[str, Callable[[Path], list[Figure]]] = {
     "light": light.measure,

@@ -11,7 +11,7 @@ from typing import Any, Self
 from flask import Flask
 
 from bridge.domain.deliveries import Delivery
-from bridge.domain.errors import BridgeError, ThrottledError
+from bridge.domain.errors import AuthenticationError, BridgeError, ThrottledError
 from bridge.domain.events import CLAIMABLE, DeliveryStatus, EventStatus
 from bridge.domain.reasons import Reason
 from bridge.operations import repair
@@ -130,6 +130,9 @@ class VirtualBridge:
 
     def _start_receiver(self, settings: Settings) -> Any:
         app = Flask("virtual_bridge", static_folder=None)
+        app.url_map.merge_slashes = False
+        app.url_map.strict_slashes = False
+        app.register_error_handler(AuthenticationError, lambda _: ("", 401))
         services = Services(settings, self.database)
         limiter = FailedAttemptLimiter()
         app.register_blueprint(blueprint(services, limiter))
