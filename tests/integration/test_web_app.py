@@ -156,6 +156,19 @@ def test_operations_address_alone_answers_what_is_not_for_the_public(
     assert answer.status_code == status
 
 
+def test_readyz_tells_strangers_no_host_user_or_file_of_the_database(
+    opened: Open, capfd: pytest.CaptureFixture[str]
+) -> None:
+    url = "postgresql+psycopg://the-user:the-password@127.0.0.1:1/the-database"
+    client = opened(BRIDGE_DATABASE_URL=url).test_client()
+
+    answer = client.get("/readyz")
+
+    assert answer.status_code == 503
+    assert answer.json == {"status": "not_ready", "database": "unavailable; the log says why"}
+    assert "127.0.0.1" in capfd.readouterr().err
+
+
 def test_refusals_name_the_address_that_a_trusted_proxy_saw(
     opened: Open, capfd: pytest.CaptureFixture[str]
 ) -> None:
