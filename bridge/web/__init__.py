@@ -1,2 +1,2 @@
-"""Everything that answers HTTP: webhooks (POST /webhooks/shipstation), app, throttle, gunicorn,
-console/."""
+"""Everything that answers HTTP: webhooks (POST /webhooks/shipstation) · app · front (which address
+answers which path) · addresses (whose request it is) · throttle · gunicorn · console/."""
