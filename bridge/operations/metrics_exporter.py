@@ -158,6 +158,9 @@ _REFUSED_FOR = (
     "foreign_url",
     "throttled",
     "unknown_path",
+    "password_wrong",
+    "sign_in_throttled",
+    "session_outdated",
 )
 _CALLS = {
     "purple_dot": ("create_fulfillment", "fulfillment_order", "fulfillment_orders"),
