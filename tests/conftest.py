@@ -12,8 +12,10 @@ from uuid import uuid4
 import pytest
 
 from bridge.simulator import Simulator
+from bridge.store import rate_limits
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
+from bridge.vendors.http import SYSTEMS
 from tests.support.postgres import Server, running_server
 from tests.support.stack import Stack
 
@@ -109,6 +111,11 @@ def running_stack(_running_stack: Stack) -> Iterator[Stack]:
     yield _running_stack
     _running_stack.simulator.faults.clear()
     _running_stack.show()
+    # What one test made the vendors do must not make the next one wait.
+    with _running_stack.database.begin() as connection:
+        now = _running_stack.database.now(connection)
+        for system in SYSTEMS:
+            rate_limits.lift(connection, system, now=now)
 
 
 @pytest.hookimpl(wrapper=True)
