@@ -69,11 +69,16 @@ class Person:
         return f"{self.name} ({self.role})" if self.name else str(self.role)
 
 
+def _sha256(string: bytes = b"") -> Any:
+    """hashlib's own, whose signature differs between Python's versions."""
+    return hashlib.sha256(string)
+
+
 class Sessions(SecureCookieSessionInterface):
     """Cookies of the console alone, signed with SHA-256 and a key that is looked up when it is
     first needed."""
 
-    digest_method = staticmethod(hashlib.sha256)
+    digest_method = staticmethod(_sha256)
 
     def __init__(self, services: Services) -> None:
         self._services = services
