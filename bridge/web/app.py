@@ -61,7 +61,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.wsgi_app = Front(app.wsgi_app, operations_port)  # type: ignore[method-assign]  # Flask's own way to put something around it
     # gunicorn may fork now, and a connection is for one process.
     # https://www.sqlite.org/howtocorrupt.html
-    services.close()
+    services.database.disconnect()
     return app
 
 

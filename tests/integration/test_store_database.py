@@ -325,3 +325,18 @@ def test_committed_row_survives_a_power_cut_and_a_claim_may_wait_for_it(file: Pa
     database.close()
 
     assert (seen, journal) == ({True: 2, False: 1}, "wal")
+
+
+def test_file_that_is_removed_between_two_connections_is_not_made_anew(tmp_path: Path) -> None:
+    """As in a process that was forked before its first transaction."""
+    file = tmp_path / "bridge.db"
+    database = Database(f"sqlite:///{file}")
+    migrate.upgrade(database)
+    database.disconnect()
+    file.unlink()
+
+    with pytest.raises(StorageError, match=r"bridge\.db was removed"), database.read():
+        pass
+
+    assert not file.exists()
+    database.close()

@@ -198,6 +198,9 @@ def test_skip_is_a_failure_in_ci_and_only_there(project: Path, tmp_path: Path) -
         "no:cacheprovider",
         "--rootdir",
         str(tmp_path),
+        # Not the folder of the tests around it: pytest takes it from everybody but its owner.
+        "--basetemp",
+        str(tmp_path / "inner"),
         str(tmp_path),
     )
 

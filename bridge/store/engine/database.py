@@ -143,10 +143,20 @@ class Database:
         with self.read() as connection:
             return str(connection.exec_driver_sql("PRAGMA journal_mode").scalar_one())
 
+    def disconnect(self) -> None:
+        """End all connections; a later transaction, also of a process that is forked now, opens new
+        ones to the same file, and makes none anew where it was removed."""
+        if self._file is not None:
+            self._file.check()
+        self._end_connections()
+
     def close(self) -> None:
-        """End all connections; a later transaction opens new ones."""
+        """End all connections; a later transaction opens whatever file is there then."""
+        self._end_connections()
+        if self._file is not None:
+            self._file.forget()
+
+    def _end_connections(self) -> None:
         while self._writers:
             self._writers.popitem()[1].close()
         self.engine.dispose()
-        if self._file is not None:
-            self._file.forget()
