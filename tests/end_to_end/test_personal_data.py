@@ -25,7 +25,8 @@ PERSON = {
     "Ada Quillmark": "a name as a key",
     "note": "Happy birthday, Ada Quillmark!",
 }
-MARKS = re.compile(rb"quillmark|7946|QM66", re.IGNORECASE)
+# Marks long enough that no timestamp and no random id can hold one by chance.
+MARKS = re.compile(rb"quillmark|7946\W*6666|QM66\W*6QM", re.IGNORECASE)
 NO_ROWS = {"carriers", "routes", "scenarios"}
 
 
