@@ -17,7 +17,7 @@ from bridge.domain.orders import FulfillmentOrder, OrderStatus, normalize_refere
 from bridge.domain.shipments import Shipment, ShipmentState, api_family
 from bridge.store import deliveries, orders, shared_state, sweeps
 from bridge.store.engine.database import Connection, Database
-from bridge.translate.fulfillments import read_contents
+from bridge.translate.contents import read_contents
 from bridge.translate.matching import Wanted, match, wanted
 from bridge.vendors.purple_dot.client import PurpleDot
 from bridge.vendors.rate_limit import calls_in

@@ -15,8 +15,8 @@ from bridge.domain.reasons import Reason
 from bridge.store import attempts, audit, deliveries, events, orders, repairs
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Connection
-from bridge.translate import fulfillments
 from bridge.translate.carriers import Carriers
+from bridge.translate.remaining import rest_of
 from bridge.translate.standing import as_earlier
 
 CLOSED = frozenset({DeliveryStatus.DELIVERED, DeliveryStatus.CANCELLED})
@@ -256,7 +256,7 @@ def remaining_for(
             "which lines were in the parcel"
         )
     others = deliveries.of_orders(connection, [order_id]).get(order_id, [])
-    lines = fulfillments.rest_of(order, [as_earlier(other) for other in others])
+    lines = rest_of(order, [as_earlier(other) for other in others])
     if not lines:
         raise RefusedError(f"nothing is left of {order.reference}")
     tracking = Tracking(delivery.tracking.number, *carriers.of(delivery.shipment))

@@ -13,7 +13,8 @@ from bridge.domain.parcels import joined, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, ClueKind, Shipment, ShipmentState
 from bridge.translate import fulfillments
-from bridge.translate.fulfillments import Fate, ItemFate, identity
+from bridge.translate.contents import Fate, ItemFate, item_fates
+from bridge.translate.fulfillments import identity
 from bridge.translate.matching import Match, Unmatched, match
 from bridge.translate.parcels import Sameness
 from bridge.translate.planned_deliveries import PlannedDeliveries
@@ -216,7 +217,7 @@ class _Planning:
         if isinstance(action, CreateFulfillment):
             due_at = self.context.now + self.policy.hold
         draft = self._draft(parcel, action, existing=existing, rule=matched.rule, due_at=due_at)
-        items = fulfillments.item_fates(matched, action)
+        items = item_fates(matched, action)
         draft = replace(draft, contents=tuple(contents_of(items)), left_out=_left_out(items))
         decision = self._write(parcel, draft, existing=existing, detail=action.detail)
         return replace(decision, items=items)

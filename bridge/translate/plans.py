@@ -13,7 +13,7 @@ from bridge.domain.parcels import Parcel
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment
 from bridge.translate.carriers import Carriers
-from bridge.translate.fulfillments import ItemFate
+from bridge.translate.contents import ItemFate
 
 
 @dataclass(frozen=True, slots=True)

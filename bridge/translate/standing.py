@@ -4,7 +4,7 @@ from bridge.domain.deliveries import Delivery
 from bridge.domain.events import CLAIMABLE, DeliveryStatus
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import ShipmentState
-from bridge.translate.fulfillments import Earlier
+from bridge.translate.remaining import Earlier
 
 REDECIDABLE = frozenset(Reason) - {
     Reason.UNCONFIRMED_PARTIAL,

@@ -23,7 +23,7 @@ from bridge.services import Services
 from bridge.store import audit, deliveries, orders, reports
 from bridge.store.engine.database import Connection
 from bridge.store.reports import Query
-from bridge.translate import fulfillments
+from bridge.translate.remaining import rest_of
 from bridge.translate.standing import as_earlier
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.shipstation import webhook
@@ -183,7 +183,7 @@ def _look_up(services: Services, text: str, story: Story) -> list[Candidate]:
 
 def _as_candidate(connection: Connection, order: FulfillmentOrder, story: Story) -> Candidate:
     others = deliveries.of_orders(connection, [order.id]).get(order.id, [])
-    rest = fulfillments.rest_of(order, [as_earlier(other) for other in others])
+    rest = rest_of(order, [as_earlier(other) for other in others])
     left = {line.id: line.quantity for line in rest}
     items = story["shipment"]["items"]
     after = left_after(order, left, items)

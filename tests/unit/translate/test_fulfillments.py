@@ -14,15 +14,10 @@ from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentItem, ShipmentState
 from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.translate.carriers import Carriers
-from bridge.translate.fulfillments import (
-    Earlier,
-    Fate,
-    decide,
-    identity,
-    item_fates,
-    judge_state,
-)
+from bridge.translate.contents import Fate, item_fates
+from bridge.translate.fulfillments import decide, identity, judge_state
 from bridge.translate.matching import Match
+from bridge.translate.remaining import Earlier
 from tests.support import payload_files
 
 ID = "7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0a01"
