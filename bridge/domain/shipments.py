@@ -37,6 +37,9 @@ UNFINISHED = frozenset(
 )
 """What is not known yet. Looking again may tell; if it never does, a person has to see it."""
 
+LOOKED_UP = frozenset({ShipmentState.SHIPPED, ShipmentState.REJECTED, ShipmentState.UNSETTLED})
+"""Whose order matters: goods left, or a person has to see that they may have."""
+
 AT_LAST = {
     ShipmentState.AWAITING_NUMBER: ShipmentState.SHIPPED,
     ShipmentState.ORDER_MISSING: ShipmentState.SHIPPED,

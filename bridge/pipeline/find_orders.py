@@ -33,6 +33,20 @@ class _Cached:
 
 
 @dataclass(frozen=True, slots=True)
+class Asked:
+    """What Purple Dot said already, and since `seen_at`: these orders, of these references and
+    ids."""
+
+    references: frozenset[str] = frozenset()
+    order_ids: frozenset[str] = frozenset()
+    orders: Sequence[FulfillmentOrder] = ()
+    seen_at: datetime | None = None
+
+
+NOTHING_ASKED = Asked()
+
+
+@dataclass(frozen=True, slots=True)
 class Resolver:
     """`pattern` is what an order number of Purple Dot's looks like; None looks up every number."""
 
@@ -41,12 +55,32 @@ class Resolver:
     pattern: re.Pattern[str] | None
     open_orders: OpenOrders = field(default_factory=OpenOrders)
 
+    def names_orders(self, shipments: Sequence[Shipment]) -> bool:
+        """Whether there is anything to `ask_ahead` for these."""
+        want = self._wanted(shipments)
+        return bool(want.order_ids or want.references)
+
+    def ask_ahead(self, shipments: Sequence[Shipment]) -> Asked:
+        """Purple Dot's orders that these name by themselves, before what stands behind them is
+        known. Raises what the client raises."""
+        want = self._wanted(shipments)
+        cached = self._from_cache(want, shipments)
+        orders = self._ask(want.order_ids, want.references, cached.orders, NOTHING_ASKED)
+        # An order that was found by its id need not be asked for by its number as well.
+        found = {normalize_reference(order.reference) for order in orders}
+        asked_ids = want.order_ids | {order.id for order in [*orders, *cached.orders]}
+        return Asked(want.references | found, frozenset(asked_ids), orders, cached.read_at)
+
     def find(
-        self, shipments: Sequence[Shipment], *, linked_order_id: str | None = None
+        self,
+        shipments: Sequence[Shipment],
+        *,
+        linked_order_id: str | None = None,
+        asked: Asked = NOTHING_ASKED,
     ) -> OrderLookup:
-        """Known → cached → one batched lookup → single ids that nothing else explains. Raises what
-        the client raises."""
-        want = _union(wanted(shipment, pattern=self.pattern) for shipment in shipments)
+        """Known → cached → one batched lookup → single ids that nothing else explains; without a
+        call for what was `asked` already. Raises what the client raises."""
+        want = self._wanted(shipments)
         if linked_order_id is not None:
             want = replace(want, order_ids=want.order_ids | {linked_order_id})
         cached = self._with_open_orders(want, self._from_cache(want, shipments))
@@ -55,7 +89,7 @@ class Resolver:
         candidates = [*cached.orders, *cached.listed]
         if not (order_ids or want.references or candidates):
             return OrderLookup()
-        fresh = self._ask(order_ids, want.references, candidates)
+        fresh = self._ask(order_ids, want.references, candidates, asked)
         # A cached order that Purple Dot does not know any more is no order of this parcel.
         orders = {order.id: order for order in fresh}
         return OrderLookup(
@@ -69,8 +103,11 @@ class Resolver:
                 if order_id in orders
             },
             missing_ids=frozenset(order_ids) - {order_id.lower() for order_id in orders},
-            seen_at=cached.read_at,
+            seen_at=min(cached.read_at, asked.seen_at or cached.read_at),
         )
+
+    def _wanted(self, shipments: Sequence[Shipment]) -> Wanted:
+        return _union(wanted(shipment, pattern=self.pattern) for shipment in shipments)
 
     def _from_cache(self, want: Wanted, shipments: Sequence[Shipment]) -> _Cached:
         shipstation_ids = {
@@ -106,17 +143,18 @@ class Resolver:
         order_ids: Iterable[str],
         references: Iterable[str],
         cached: Sequence[FulfillmentOrder],
+        asked: Asked,
     ) -> list[FulfillmentOrder]:
         """A cached order is asked for again, by its reference, in the same one call: its status may
         have changed. One that this answer leaves out is asked for by its id, as Purple Dot may have
         replaced it."""
         numbers = {*references, *(normalize_reference(order.reference) for order in cached)}
-        fresh: dict[str, FulfillmentOrder] = {}
-        if numbers:
-            by_reference = self.purple_dot.orders_by_reference(sorted(numbers))
-            fresh = {order.id: order for order in by_reference}
+        fresh = {order.id: order for order in asked.orders}
+        if numbers - asked.references:
+            by_reference = self.purple_dot.orders_by_reference(sorted(numbers - asked.references))
+            fresh |= {order.id: order for order in by_reference}
         cached_ids = {order.id for order in cached}
-        for order_id in sorted({*order_ids, *cached_ids} - fresh.keys()):
+        for order_id in sorted({*order_ids, *cached_ids} - fresh.keys() - asked.order_ids):
             order = self._order(order_id, is_cached=order_id in cached_ids)
             if order is not None:
                 fresh[order.id] = order

@@ -3,6 +3,7 @@ need is read together and written in one transaction, each event with an outcome
 that fails is none of its neighbors' trouble."""
 
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -31,9 +32,10 @@ from bridge.domain.events import (
     Trigger,
 )
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.domain.shipments import AT_LAST, Shipment, ShipmentState
+from bridge.domain.shipments import AT_LAST, LOOKED_UP, Shipment
 from bridge.pipeline.create_deliveries import create_deliveries_of_pages
-from bridge.pipeline.find_orders import Resolver
+from bridge.pipeline.find_orders import NOTHING_ASKED, Resolver
+from bridge.pipeline.look_ahead import Ahead, new_threads
 from bridge.pipeline.retry import RetryAt, Schedules, decide, next_look
 from bridge.store import events, leases, replays
 from bridge.store.engine.database import Connection, Database
@@ -50,7 +52,7 @@ from bridge.translate.plans import (
 )
 from bridge.vendors.shipstation.bulk import BULK_FROM, Pointer, Preloaded, is_bulk
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
-from bridge.vendors.shipstation.fetch import Fetcher
+from bridge.vendors.shipstation.fetch import Fetcher, RowsRead
 from bridge.vendors.shipstation.payloads import record_of
 from bridge.vendors.shipstation.webhook import identify
 
@@ -64,14 +66,14 @@ TRIGGERS = {
     Lane.REPLAY: Trigger.REPLAY,
     Lane.SWEEP: Trigger.LIVE,
 }
-_LOOKED_UP = frozenset({ShipmentState.SHIPPED, ShipmentState.REJECTED, ShipmentState.UNSETTLED})
 _LOGGED_IDS = 20
 
 
 @dataclass(frozen=True, slots=True)
 class Reading:
     """What was fetched for an event and when, and the shipments in it; `unread` is why some of it
-    could not be read, `options` what a replay asks for."""
+    could not be read, `options` what a replay asks for, `ahead` what Purple Dot was asked for
+    meanwhile."""
 
     event: Event
     records: Sequence[Record]
@@ -79,11 +81,12 @@ class Reading:
     fetched_at: datetime
     unread: PermanentError | None
     options: ReplayOptions | None
+    ahead: Ahead
 
     @property
     def looked_up(self) -> list[Shipment]:
         """Those whose orders matter."""
-        return [shipment for shipment in self.shipments if shipment.state in _LOOKED_UP]
+        return [shipment for shipment in self.shipments if shipment.state in LOOKED_UP]
 
     def with_orders(self, lookup: OrderLookup) -> "EventFacts":
         return EventFacts(
@@ -133,12 +136,13 @@ class EventJob:
     schedules: Schedules
     lease: timedelta
     _unknown_carriers: set[str] = field(default_factory=set)
+    _threads: ThreadPoolExecutor = field(default_factory=new_threads)
 
     def run(self, *claimed: Event, owner: str, takes: int = 0) -> list[Delivery]:
         preloaded = self._preload(claimed)
         readings: list[Reading] = []
         for event in claimed:
-            read = partial(self._read, event, preloaded)
+            read = partial(self._read, event, preloaded, is_alone=len(claimed) == 1)
             reading = self._attempt(event, owner, read)
             if reading is not None:
                 readings.append(reading)
@@ -203,10 +207,15 @@ class EventJob:
                 yield [(reading.event, reading.with_orders(lookup)) for reading in readings]
                 return
         for reading in readings:
-            find = partial(self.resolver.find, reading.looked_up)
+            find = partial(self._find, reading)
             lookup_alone = self._attempt(reading.event, owner, find)
             if lookup_alone is not None:
                 yield [(reading.event, reading.with_orders(lookup_alone))]
+
+    def _find(self, reading: Reading) -> OrderLookup:
+        # Where nothing is looked up, what was asked for ahead is no trouble of ours.
+        asked = reading.ahead.asked() if reading.looked_up else NOTHING_ASKED
+        return self.resolver.find(reading.looked_up, asked=asked)
 
     def _end(self, batch: Sequence[Gathered], owner: str, takes: int) -> list[Delivery]:
         """Write what a batch came to; what can't be written together is written one by one."""
@@ -254,15 +263,22 @@ class EventJob:
     def gather(self, event: Event, options: ReplayOptions | None) -> EventFacts:
         """What the vendors say now about an event, or what was stored of it where a replay asks for
         that. Writes nothing; raises what the clients raise."""
-        reading = self._read_with(event, options, Preloaded())
-        return reading.with_orders(self.resolver.find(reading.looked_up))
+        reading = self._read_with(event, options, Preloaded(), is_alone=True)
+        return reading.with_orders(self._find(reading))
 
-    def _read(self, event: Event, preloaded: Preloaded) -> Reading:
-        return self._read_with(event, self._options(event), preloaded)
+    def _read(self, event: Event, preloaded: Preloaded, *, is_alone: bool) -> Reading:
+        return self._read_with(event, self._options(event), preloaded, is_alone=is_alone)
 
     def _read_with(
-        self, event: Event, options: ReplayOptions | None, preloaded: Preloaded
+        self,
+        event: Event,
+        options: ReplayOptions | None,
+        preloaded: Preloaded,
+        *,
+        is_alone: bool,
     ) -> Reading:
+        """Of several events the orders are looked up together, so that none looks ahead."""
+        ahead = Ahead(self.resolver, self._threads)
         fetched_at = self.database.now()
         unread: PermanentError | None = None
         if options is not None and options.as_stored:
@@ -270,7 +286,8 @@ class EventJob:
                 records = events.records_of(connection, options.event_id)
                 fetched_at = events.fetched_at(connection, options.event_id) or fetched_at
         else:
-            records, unread = self._fetch(event, preloaded)
+            with ahead:
+                records, unread = self._fetch(event, preloaded, ahead.begin if is_alone else None)
         shipments = EVENT_TYPES[event.event_type].translate(records)
         shipments = [self._as_judged(shipment, event, fetched_at) for shipment in shipments]
         if options is not None:
@@ -278,7 +295,7 @@ class EventJob:
             shipments = [
                 replace(shipment, notify_customer=notify_customer) for shipment in shipments
             ]
-        return Reading(event, records, shipments, fetched_at, unread, options)
+        return Reading(event, records, shipments, fetched_at, unread, options, ahead)
 
     def _as_judged(self, shipment: Shipment, event: Event, now: datetime) -> Shipment:
         """On the last look, what is still not known goes to a person."""
@@ -289,12 +306,13 @@ class EventJob:
         return next_look(looks=event.waits + 1, schedule=self.schedules.wait, now=now)
 
     def _fetch(
-        self, event: Event, preloaded: Preloaded
+        self, event: Event, preloaded: Preloaded, on_rows: RowsRead | None
     ) -> tuple[list[Record], PermanentError | None]:
         """What could be read, and why a row of an inline body could not: its others go on, and the
         event is tried again for it."""
         if event.resource_url is not None:
-            return self.fetcher.fetch(event.resource_url, preloaded), None
+            records = self.fetcher.fetch(event.resource_url, preloaded, on_rows=on_rows)
+            return records, None
         rows = [record_of("inline_row", row) for row in identify(event.body).inline_rows]
         orders: dict[str, Record] = {}
         unread: PermanentError | None = None

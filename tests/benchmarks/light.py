@@ -24,7 +24,8 @@ _EVERY = 0.2
 
 def measure(folder: Path) -> list[Figure]:
     acknowledged = Figure("light load: acknowledged, 95th percentile", "ms", "5")
-    delivered = Figure("light load: received to delivered, median", "ms", "115")
+    named = Figure("received to delivered, label that names its order, median", "ms", "165")
+    unnamed = Figure("received to delivered, label that names nothing, median", "ms", "215")
     url = f"sqlite:///{folder}/light.db"
     with (
         Simulator() as simulator,
@@ -32,20 +33,23 @@ def measure(folder: Path) -> list[Figure]:
         servers.worker(simulator, url, folder),
     ):
         simulator.faults.append(parse_fault("delay:0.05:*:always"))
-        _send(simulator, port, 5)  # Keys and connections.
+        _send(simulator, port, 5, "reference")  # Keys and connections.
         for _ in range(_ROUNDS):
-            begin = simulator.world.now()
-            taken = _send(simulator, port, _WEBHOOKS)
-            acknowledged.ours.append(statistics.quantiles(taken, n=20)[-1])
-            delivered.ours.append(statistics.median(_until_delivered(url, begin)))
-    return [acknowledged, delivered]
+            for style, delivered in (("id", named), ("reference", unnamed)):
+                begin = simulator.world.now()
+                taken = _send(simulator, port, _WEBHOOKS, style)
+                acknowledged.ours.append(statistics.quantiles(taken, n=20)[-1])
+                delivered.ours.append(statistics.median(_until_delivered(url, begin)))
+    return [acknowledged, named, unnamed]
 
 
-def _send(simulator: Simulator, port: int, count: int) -> list[float]:
-    """Milliseconds until each was answered; one parcel each."""
+def _send(simulator: Simulator, port: int, count: int, style: str) -> list[float]:
+    """Milliseconds until each was answered; one parcel each. A label repeats the id of an order
+    that `style` ties by id, and never its number."""
     world, taken = simulator.world, []
     labels = [
-        world.buy_labels(world.add_shipstation_order(world.add_order())) for _ in range(count)
+        world.buy_labels(world.add_shipstation_order(world.add_order(), style=style))
+        for _ in range(count)
     ]
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for label in labels:

@@ -16,7 +16,7 @@ from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries, events
 from bridge.vendors.purple_dot.client import FulfillmentReceipt
 from bridge.vendors.shipstation.bulk import Pointer, Preloaded
-from bridge.vendors.shipstation.fetch import NOTHING_PRELOADED
+from bridge.vendors.shipstation.fetch import NOTHING_PRELOADED, RowsRead
 
 
 class Clock:
@@ -159,6 +159,9 @@ class FakePurpleDot(_Scripted):
         return self._answer("create_fulfillment", body, lambda: receipt)
 
 
+ORDER_KINDS = frozenset({"v2_shipment", "v1_order"})
+
+
 class FakeFetcher(_Scripted):
     """ShipStation with these records: `fetch` answers all of them, whatever the URL."""
 
@@ -172,7 +175,16 @@ class FakeFetcher(_Scripted):
     def preload(self, pointers: Sequence[Pointer], *, now: datetime) -> Preloaded:
         return self._answer("preload", (len(pointers), now), lambda: NOTHING_PRELOADED)
 
-    def fetch(self, resource_url: str, preloaded: Preloaded = NOTHING_PRELOADED) -> list[Record]:
+    def fetch(
+        self,
+        resource_url: str,
+        preloaded: Preloaded = NOTHING_PRELOADED,
+        *,
+        on_rows: RowsRead | None = None,
+    ) -> list[Record]:
+        orders = [record for record in self.records if record.kind in ORDER_KINDS]
+        if on_rows is not None and orders:
+            on_rows([record for record in self.records if record not in orders])
         return self._answer(
             "fetch", resource_url, lambda: list(preloaded.rows.get(resource_url, self.records))
         )

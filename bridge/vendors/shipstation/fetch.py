@@ -6,7 +6,7 @@ label names them, but only its order says which other orders were merged into it
 """
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -40,6 +40,8 @@ SETTINGS = {
 }
 NOTHING_PRELOADED = Preloaded()
 UNFINISHED_LABELS = frozenset({"voided", "error", "processing"})
+RowsRead = Callable[[Sequence[Record]], None]
+"""Is shown the rows of an event before the orders behind them are asked for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,9 +70,16 @@ class Fetcher:
         since = min(pointer.received_at for pointer in pointers)
         return Preloaded(rows, read_orders(self.v2, order_ids, since=since))
 
-    def fetch(self, resource_url: str, preloaded: Preloaded = NOTHING_PRELOADED) -> list[Record]:
+    def fetch(
+        self,
+        resource_url: str,
+        preloaded: Preloaded = NOTHING_PRELOADED,
+        *,
+        on_rows: RowsRead | None = None,
+    ) -> list[Record]:
         """The rows behind `resource_url` (checked before by `webhook.check_resource_url`) in their
-        order, then the orders behind them; without a call for what was preloaded."""
+        order, then the orders behind them; without a call for what was preloaded. `on_rows` is
+        called in between, where an order has to be asked for."""
         split = urlsplit(resource_url)
         version, thing = _list_of(split.path)
         client = self._client(version)
@@ -81,6 +90,9 @@ class Fetcher:
             return [*rows, *_parcels_of(client, rows)]
         batch_ids = parse_qs(split.query).get("batch_id", [])
         known = preloaded.orders
+        is_missing = any(order_id not in known for order_id in self._order_ids(client, rows))
+        if on_rows is not None and is_missing:
+            on_rows(rows)
         return [*rows, *self._orders_behind(client, rows, batch_ids=batch_ids, known=known)]
 
     def current(self, kind: str, record_id: str) -> Record | None:
