@@ -12,7 +12,15 @@ from pydantic import SecretStr
 from bridge.domain.errors import SettingsError, StorageError
 from bridge.domain.orders import FulfillmentOrder
 from bridge.logs import mask_values
-from bridge.operations import alert_check, compare, health, heartbeat, repair_runs, subscriptions
+from bridge.operations import (
+    alert_check,
+    compare,
+    health,
+    heartbeat,
+    lookup,
+    repair_runs,
+    subscriptions,
+)
 from bridge.operations.sweep import Sweep
 from bridge.pipeline import find_orders
 from bridge.pipeline.deliver import DeliveryJob
@@ -164,6 +172,11 @@ class Services:
         subscribed = [api.subscriptions() for api in apis if api is not None]
         tokens = [token.get_secret_value() for token in self.settings.webhook_tokens]
         return subscriptions.SubscriptionCheck(self.database, subscribed, tokens)
+
+    @cached_property
+    def look_up(self) -> lookup.LookUp:
+        """What both vendors say now of a number that a person has."""
+        return lookup.LookUp(self.database, self.fetcher, self.purple_dot)
 
     def orders_named(self, text: str) -> list[FulfillmentOrder]:
         """Purple Dot's orders with this id or reference, asked for now."""

@@ -410,6 +410,11 @@ class _Run:
                 yield from _events(client, listing, "voided", [replace(row, batch_id=None)])
 
 
+def found_event(client: ShipStation, listing: Listing, row: Listed) -> FoundEvent | None:
+    """What lets in one row of a list that somebody came upon; None where nothing points at it."""
+    return next(_events(client, listing, "missed", [row]), None)
+
+
 def _stands(delivery: Delivery) -> bool:
     return delivery.status in COMMITTED and delivery.shipment.state is not ShipmentState.VOIDED
 

@@ -61,6 +61,25 @@ class Spellings:
         return cls(sorted(orders), number if has_digit else "", sorted(ids), plain)
 
 
+def searched(text: str) -> list[str]:
+    """Which lists are searched for a text, and for which spellings, in words; nothing for a text
+    that is too short. Pure."""
+    spellings = Spellings.of(text)
+    if len(spellings.plain) < _SHORTEST:
+        return []
+    numbers = sorted({spelling.upper() for spelling in spellings.order_numbers})
+    parts = [f"order number or reference that begins with {' or '.join(numbers)}"]
+    if spellings.tracking_number:
+        parts.append(f"tracking number that begins with {spellings.tracking_number}")
+    parts.append(f"SKU or id that begins with {spellings.plain}")
+    newest = f"the newest {_SCANNED_ROWS:,}"
+    return [
+        f"All parcels, by {', '.join(parts)}.",
+        f"{newest.capitalize()} parcels and {newest} webhooks, with what was fetched for them and"
+        f" decided about them, by {spellings.plain} anywhere in it.",
+    ]
+
+
 def search(connection: Connection, text: str, *, limit: int = 20) -> SearchResult:
     """At most `limit` parcels and as many webhooks. Nothing for a text of fewer than three
     characters."""

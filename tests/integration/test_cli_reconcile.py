@@ -136,3 +136,30 @@ def test_vendor_that_fails_is_told_with_exit_code_1(run: Run, simulator: Simulat
         result.exit_code,
         result.stderr.startswith("Error: ShipStation V2 labels: answered 503"),
     ) == (1, True)
+
+
+def test_find_looks_a_number_up_at_both_vendors(run: Run, world: World) -> None:
+    order = world.add_order("PD940/1", [("TEE", 2)])
+    [label] = world.buy_labels(world.add_shipstation_order(order))
+
+    here = run("find", "pd940")
+    looked_up = run("find", "pd940", "--look-up")
+    value = json.loads(run("find", "pd940", "--look-up", "--json").stdout)
+
+    assert here.exit_code == 1
+    assert "All parcels, by order number or reference that begins with #PD940 or PD940" in (
+        here.stdout
+    )
+    assert "`bridge find TEXT --look-up` asks ShipStation and Purple Dot." in here.stdout
+    assert looked_up.exit_code == 0
+    assert f"A label of order PD940/1: {label.tracking_number}" in looked_up.stdout
+    assert "→ No webhook of it came. `bridge reconcile --since 1d`" in looked_up.stdout
+    assert [answer["vendor"] for answer in value["vendors"]] == [
+        "ShipStation V2",
+        "ShipStation V1",
+        "Purple Dot",
+    ]
+
+
+def test_find_without_a_look_up_needs_no_vendor(run: Run) -> None:
+    assert json.loads(run("find", "PD940", "--json").stdout)["vendors"] is None

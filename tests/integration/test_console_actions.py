@@ -12,7 +12,7 @@ from bridge.operations.repair_runs import RepairRuns
 from bridge.settings import Settings
 from bridge.store import audit
 from bridge.web.app import create_app
-from tests.support.console_client import PASSWORDS, Page, Reader, reader
+from tests.support.console_client import PASSWORDS, VIEWER, Page, Reader, reader
 from tests.support.fakes import Clock
 from tests.support.virtual_bridge import VirtualBridge
 
@@ -69,6 +69,18 @@ def unconfirmed_partial(bridge: VirtualBridge) -> Json:
 
 def path_of(delivery: Json) -> str:
     return f"/console/deliveries/{delivery['id']}"
+
+
+def post_fields(reader: Reader, path: str) -> dict[str, str]:
+    """Of the form on a page that looks a number up."""
+    forms = reader.page(path).forms
+    [form] = [
+        form
+        for form in forms
+        if form["method"] == "post" and str(form["action"]).endswith("/console/search")
+    ]
+    fields: dict[str, str] = form["fields"]
+    return fields
 
 
 def posting(page: Page) -> list[str]:
@@ -327,17 +339,50 @@ def test_search_finds_in_any_spelling_and_goes_straight_to_the_only_parcel(
     assert (answer.status_code, answer.headers.get("Location")) == (303, path_of(done))
 
 
-def test_search_that_finds_nothing_says_what_was_searched_and_asks_purple_dot(
-    bridge: VirtualBridge, anna: Reader
-) -> None:
-    bridge.world.add_order("PD940/1", [("TEE", 2)])
-
-    page = anna.page("/console/search?q=PD940/1")
-    asked = anna.page("/console/search?q=PD940/1&ask=1")
+def test_search_that_finds_nothing_says_what_was_searched(anna: Reader) -> None:
+    page = anna.page("/console/search?q=pd940/1")
 
     assert "No results" in page
-    assert "Look it up in Purple Dot now" in page
-    assert "PD940/1 UNFULFILLED: 2 × TEE" in asked
+    assert "All parcels, by order number or reference that begins with #PD940/1 or PD940/1" in page
+    assert "The newest 5,000 parcels and the newest 5,000 webhooks" in page
+
+
+def test_what_is_not_here_is_looked_up_at_both_vendors_and_processed_by_a_button(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
+    order = bridge.world.add_order("PD940/1", [("TEE", 2)])
+    [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
+    search = "/console/search?q=PD940/1"
+
+    looked_up = Page(anna.client.post("/console/search", data=post_fields(anna, search)).text)
+    process = looked_up.form("/search/process")
+    done = anna.client.post(process["action"], data=process["fields"], follow_redirects=True)
+    bridge.settle()
+
+    assert f"A label of order PD940/1: {label.tracking_number}" in looked_up
+    assert "No webhook of it came." in looked_up
+    assert "PD940/1 UNFULFILLED: 2 x TEE" in looked_up
+    assert "It is being processed" in Page(done.text)
+    assert [delivery["status"] for delivery in bridge.deliveries()] == ["delivered"]
+
+
+def test_vendors_are_asked_by_no_link_and_by_no_viewer(bridge: VirtualBridge, opened: Open) -> None:
+    bridge.world.add_order("PD940/1", [("TEE", 2)])
+    anna = opened()
+
+    linked = anna.page("/console/search?q=PD940/1&ask=1")
+    viewer = reader(anna.client.application, VIEWER).page("/console/search?q=PD940/1")
+
+    assert "UNFULFILLED" not in linked
+    assert "Look it up" not in viewer
+
+
+def test_text_without_a_digit_is_asked_for_nowhere(anna: Reader) -> None:
+    search = "/console/search?q=wool-scarf"
+
+    page = Page(anna.client.post("/console/search", data=post_fields(anna, search)).text)
+
+    assert "can be asked for order numbers and tracking numbers, which have digits" in page
 
 
 def test_times_are_shown_and_read_in_the_browsers_zone(bridge: VirtualBridge, anna: Reader) -> None:

@@ -65,6 +65,8 @@ ROUTES = (
     Route("overview", "GET", "/", overview.show),
     Route("overview_without_slash", "GET", "", overview.lead_here, None),
     Route("search", "GET", "/search", search.show),
+    Route("look_up", "POST", "/search", search.look_up, _OPERATOR),
+    Route("process_found", "POST", "/search/process", search.process, _OPERATOR),
     Route("event", "GET", "/events/<event_id>", story.event),
     Route("delivery", "GET", "/deliveries/<delivery_id>", story.delivery),
     Route("retry_event", "POST", "/events/<event_id>/retry", actions.retry_event, _OPERATOR),
