@@ -14,6 +14,7 @@ from bridge.cli.options import json_option
 from bridge.cli.output import colored, emit, for_people
 from bridge.domain.errors import StorageError
 from bridge.operations import doctor as checks
+from bridge.operations import public_address
 from bridge.operations.doctor import STATUSES, Finding
 from bridge.operations.vendor_drift import vendor_fields
 from bridge.settings import Settings
@@ -129,7 +130,7 @@ def _findings(
         yield from _from_database(services, problems)
         if public and services.settings.webhook_tokens:
             token = services.settings.webhook_tokens[0].get_secret_value()
-            yield from checks.public_address(database, token)
+            yield checks.public_address(public_address.send_test(database, token))
 
 
 def _database_server(database: Database) -> Iterator[Finding]:

@@ -1,27 +1,24 @@
 """One finding a line: what was looked at, how it is, and what to do. It looks by what it is handed,
 and changes nothing but what it is asked to."""
 
-import json
 import os
 import shutil
 import stat
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
-from http import HTTPStatus
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from bridge.domain.errors import BridgeError, CredentialsError, StorageError, ThrottledError
+from bridge.operations.public_address import PublicTest
 from bridge.operations.vendor_drift import VendorField, changes, has_rows, unreadable
 from bridge.settings import Settings
-from bridge.store import rate_limits, reports, shared_state
+from bridge.store import rate_limits
 from bridge.store.engine.database import Database
 from bridge.store.engine.postgresql import ServerState
-from bridge.vendors import http
 from bridge.vendors.http import SYSTEMS, ApiClient, ca_bundle, proxy_for
 
 Status = Literal["ok", "warn", "fail"]
@@ -32,7 +29,6 @@ _CLOCK_IS_OFF = 30.0
 _CLOCK_IS_WRONG = 240.0
 """Seconds. Signatures are taken for five minutes."""
 _BACKLOG_SECONDS = 900.0
-_PROBE_TIMEOUT = 10.0
 _CONNECTIONS_WARN = 0.8
 
 
@@ -200,59 +196,10 @@ def clock(skew_seconds: float | None) -> Finding:
     return Finding("clock", status, f"{off:.0f} s {side} the vendors", to_do)
 
 
-def public_address(database: Database, token: str) -> Iterator[Finding]:
-    """Whether a webhook comes through from outside: `/healthz` of the address that the webhooks are
-    subscribed to is asked, and a test webhook is sent there. It is stored as ignored."""
-    check = "public address"
-    with database.read() as connection:
-        subscribed = shared_state.get(connection, shared_state.SUBSCRIBED)
-    url = subscribed[0].get("url") if subscribed else None
-    if not url:
-        to_do = "bridge webhooks ensure https://YOUR-ADDRESS"
-        yield Finding(check, "warn", "not known: no subscription was made yet", to_do)
-        return
-    home = url.partition("/webhooks/shipstation")[0]
-    reach = "see DNS, firewall and reverse proxy, and whether `bridge serve` runs"
-    status, _body = _ask(f"{home}/healthz")
-    if status != HTTPStatus.OK:
-        yield Finding(check, "fail", f"{home}/healthz: {status}", reach)
-        return
-    started = time.monotonic()
-    test = json.dumps({"resource_type": "BRIDGE_TEST"}).encode()
-    headers = {"X-Bridge-Token": token, "Content-Type": "application/json"}
-    status, body = _ask(f"{home}/webhooks/shipstation", test, headers)
-    seconds = time.monotonic() - started
-    if status == HTTPStatus.UNAUTHORIZED:
-        to_do = "see whether the proxy drops X-Bridge-Token, or another bridge answers there"
-        yield Finding(check, "fail", f"{home} refuses our webhook token", to_do)
-    elif status != HTTPStatus.ACCEPTED:
-        yield Finding(check, "fail", f"a test webhook to {home}: {status}", reach)
-    elif not _is_stored(database, body):
-        to_do = "see whose bridge it is; each needs an address of its own"
-        yield Finding(check, "fail", f"{home} stores webhooks in another database", to_do)
-    else:
-        sentence = f"a test webhook came through {home} in {seconds:.1f} s"
-        yield Finding(check, "ok", sentence)
-
-
-def _ask(
-    url: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
-) -> tuple[int | str, bytes]:
-    """The status and the body, or why there is no answer."""
-    method = "GET" if body is None else "POST"
-    try:
-        return http.ask(method, url, body=body, headers=headers, timeout=_PROBE_TIMEOUT)
-    except OSError as exc:
-        return str(exc), b""
-
-
-def _is_stored(database: Database, body: bytes) -> bool:
-    try:
-        event_id = json.loads(body)["event_id"]
-    except (ValueError, LookupError, TypeError):
-        return False
-    with database.read() as connection:
-        return reports.event_story(connection, str(event_id)) is not None
+def public_address(outcome: PublicTest) -> Finding:
+    """Whether a test webhook came through from outside."""
+    status: Status = "ok" if outcome.is_ok else "warn" if outcome.is_unknown else "fail"
+    return Finding("public address", status, outcome.found, outcome.to_do)
 
 
 def lift_pauses(database: Database, systems: Sequence[str]) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ import os
 import re
 import ssl
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -70,6 +70,19 @@ _UNSENT = (
     urllib3.exceptions.ProxyError,
     ssl.SSLCertVerificationError,
 )
+_CAUSES = {
+    "NameResolutionError": "dns",
+    "ProxyError": "proxy",
+    "SSLError": "tls",
+    "SSLCertVerificationError": "tls",
+    "ConnectionRefusedError": "refused",
+    "ConnectTimeoutError": "timeout",
+    "ConnectTimeout": "timeout",
+    "ReadTimeoutError": "timeout",
+    "ReadTimeout": "timeout",
+}
+"""Why no answer came, by the name of an exception in the chain; the surest first."""
+_DEEPEST_CHAIN = 10
 _NO_TUNNEL = "Tunnel connection failed"
 _UNREADABLE = (ValueError, RecursionError)
 
@@ -142,6 +155,15 @@ def ca_bundle() -> str | None:
     return None
 
 
+class NoAnswerError(OSError):
+    """No answer came from an address that the operator names. Its text names no part of the URL;
+    `cause` is dns, tls, refused, timeout, proxy or lost."""
+
+    def __init__(self, kind: str, *, cause: str) -> None:
+        super().__init__(f"no answer ({kind})")
+        self.cause = cause
+
+
 def ask(
     method: str,
     url: str,
@@ -153,8 +175,7 @@ def ask(
 ) -> tuple[int, bytes]:
     """One request to an address that the operator names and that is no vendor's: our own public
     one, a dead man's switch. Its status, and what of its body fits. It follows no redirect, so that
-    no header goes further than to that address. Raises OSError, without words of the URL, where no
-    answer came."""
+    no header goes further than to that address. Raises NoAnswerError."""
     sent = {"User-Agent": f"purpledot-shipstation-bridge/{__version__}", **(headers or {})}
     try:
         with requests.request(
@@ -170,7 +191,27 @@ def ask(
         ) as response:
             return response.status_code, response.raw.read(max_bytes, decode_content=True)
     except (*_LOST, ValueError) as exc:
-        raise OSError(f"no answer ({type(exc).__name__})") from exc
+        raise NoAnswerError(type(exc).__name__, cause=_cause_of(exc)) from exc
+
+
+def _cause_of(exc: Exception) -> str:
+    """The first that fits of what requests, urllib3 and the system wrapped into each other."""
+    texts = {type(link).__name__ for link in _chain(exc)}
+    for name, cause in _CAUSES.items():
+        if name in texts:
+            return cause
+    return "lost"
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    exc: BaseException | None = error
+    for _ in range(_DEEPEST_CHAIN):
+        if exc is None:
+            return
+        yield exc
+        reason = getattr(exc, "reason", None)
+        wrapped = reason or (exc.args[0] if exc.args else None)
+        exc = wrapped if isinstance(wrapped, BaseException) else exc.__cause__ or exc.__context__
 
 
 @dataclass(slots=True)

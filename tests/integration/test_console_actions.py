@@ -1,6 +1,7 @@
 """What the console lets a person do: the right thing for each reason, nothing twice, nothing
 unasked."""
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -10,7 +11,7 @@ import pytest
 
 from bridge.operations.repair_runs import RepairRuns
 from bridge.settings import Settings
-from bridge.store import audit
+from bridge.store import audit, shared_state
 from bridge.web.app import create_app
 from tests.support.console_client import PASSWORDS, VIEWER, Page, Reader, reader
 from tests.support.fakes import Clock
@@ -305,6 +306,31 @@ def test_reason_decides_what_may_be_done_to_many(bridge: VirtualBridge, anna: Re
 
     assert "Retry: 1 of 2" in plan
     assert "Purple Dot may have it: each needs a look of its own" in plan
+
+
+# The way in from outside
+
+
+def test_button_sends_a_test_webhook_and_says_what_stands_in_the_way(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
+    # A port that is taken and not listened at refuses, and nobody else gets it meanwhile.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        home = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        value = {"url": f"{home}/webhooks/shipstation", "store": None, "apis": ["v2"]}
+        with bridge.database.begin() as connection:
+            shared_state.put(connection, shared_state.SUBSCRIBED, value, now=bridge.clock.now)
+        page = anna.send("/console/", "/test-webhook")
+
+    assert f"The public address: nothing listens at {home}" in page
+    assert "start the reverse proxy" in page
+
+
+def test_test_webhook_needs_an_address(anna: Reader) -> None:
+    page = anna.send("/console/", "/test-webhook")
+
+    assert "no subscription was made yet. What to do: bridge webhooks ensure" in page
 
 
 # Notes, search, times

@@ -64,6 +64,7 @@ ROUTES = (
     Route("sign_out", "POST", "/sign-out", auth.sign_out),
     Route("overview", "GET", "/", overview.show),
     Route("overview_without_slash", "GET", "", overview.lead_here, None),
+    Route("test_webhook", "POST", "/test-webhook", overview.test_webhook, _OPERATOR),
     Route("search", "GET", "/search", search.show),
     Route("look_up", "POST", "/search", search.look_up, _OPERATOR),
     Route("process_found", "POST", "/search/process", search.process, _OPERATOR),

@@ -11,12 +11,13 @@ from flask import redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from bridge.domain.events import CLAIMABLE
-from bridge.operations import alert_check
+from bridge.operations import alert_check, public_address
 from bridge.operations.alerts import KINDS, Problem, problems
 from bridge.services import Services
 from bridge.store import reports, stats, sweeps, workers
 from bridge.store.engine.database import Connection
 from bridge.vendors.http import SYSTEMS
+from bridge.web.console.actions import back
 from bridge.web.console.pages import render, span, zone
 
 _CHART_HEIGHT = 120
@@ -97,6 +98,16 @@ def show(services: Services) -> str:
         at=now,
         **page,
     )
+
+
+def test_webhook(services: Services) -> Response:
+    """Send one through the public address, and say what came of it."""
+    token = services.settings.webhook_tokens[0].get_secret_value()
+    outcome = public_address.send_test(services.database, token)
+    if outcome.is_ok:
+        return back(f"Well: {outcome.found} ({outcome.answer}).", "good")
+    answer = f" ({outcome.answer} after {outcome.seconds:.1f} s)" if outcome.answer else ""
+    return back(f"The public address: {outcome.found}{answer}. What to do: {outcome.to_do}.", "bad")
 
 
 def _days_wanted() -> int:

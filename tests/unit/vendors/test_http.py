@@ -42,6 +42,8 @@ from bridge.vendors.http import (
     LONGEST_WAIT,
     SHORTEST_WAIT,
     ApiClient,
+    NoAnswerError,
+    ask,
     origin_of,
     outcome_of,
     proxy_for,
@@ -833,3 +835,44 @@ def test_every_status_has_an_outcome(status: int) -> None:
         "rejected",
         "server_error",
     }
+
+
+# An address that the operator names
+
+
+def test_address_without_an_answer_says_why_and_not_where() -> None:
+    # A port that is taken and not listened at refuses, and nobody else gets it meanwhile.
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{taken.getsockname()[1]}/s3cret"
+        with pytest.raises(NoAnswerError) as refused:
+            ask("POST", url, body=b"{}", timeout=5)
+
+    assert refused.value.cause == "refused"
+    assert str(refused.value) == "no answer (ConnectionError)"
+
+
+@pytest.mark.parametrize(
+    ("error", "cause"),
+    [
+        (requests.ConnectionError(NameResolutionError("x", None, OSError())), "dns"),  # type: ignore[arg-type]  # no connection is made
+        (requests.exceptions.SSLError("certificate verify failed"), "tls"),
+        (requests.exceptions.ProxyError("no tunnel"), "proxy"),
+        (requests.ReadTimeout("slow"), "timeout"),
+        (requests.ConnectTimeout("slow"), "timeout"),
+        (requests.ConnectionError("closed"), "lost"),
+        (ValueError("no host"), "lost"),
+    ],
+)
+def test_cause_is_read_from_what_the_libraries_wrapped(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, cause: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise error
+
+    monkeypatch.setattr(requests, "request", fail)
+
+    with pytest.raises(NoAnswerError) as no_answer:
+        ask("GET", "https://hooks.example.com", timeout=5)
+
+    assert no_answer.value.cause == cause
