@@ -1,5 +1,5 @@
-"""Runs it and reports: exit code 0 only when nothing was lost or told twice, no row is stuck, and
-no process grew."""
+"""Runs it and reports: exit code 0 only when nothing was lost or told twice, no row is stuck or
+stood still in silence for longer than a minute, and no process grew."""
 
 import argparse
 import sys
@@ -16,20 +16,23 @@ from sqlalchemy import func, select, text
 from bridge.simulator import Simulator
 from bridge.store.engine.database import Database
 from bridge.store.tables import attempts, deliveries, events
+from bridge.vendors.http import SYSTEMS
 from tests.soak.traffic import Traffic
 from tests.soak.trouble import POST, Trouble
-from tests.soak.watch import Watch, clock
+from tests.soak.watch import Silence, Watch, clock
 from tests.support.balance import balance
 from tests.support.postgres import Server, running_server
 from tests.support.stack import Stack, free_port
 
 SETTINGS = {
-    "BRIDGE_RETRY_SCHEDULE": "200ms,1s,2s,5s,10s,20s,30s,1m,1m,1m",
-    "BRIDGE_WAIT_SCHEDULE": "300ms,1s,3s,10s,20s,1m",
+    "BRIDGE_RETRY_SCHEDULE": "200ms,1s,2s,5s,10s,20s,30s,30s,30s,30s,30s",
+    "BRIDGE_WAIT_SCHEDULE": "300ms,1s,3s,10s,20s,30s",
     "BRIDGE_CONFIRM_SCHEDULE": "500ms,2s,4s,8s",
     "BRIDGE_LEASE_SECONDS": "3",
     "BRIDGE_RECONCILE_EVERY": "10m",
 }
+_LONGEST_WAIT = 33.0
+"""Seconds: the longest of these, stretched by a tenth."""
 _TELL_EVERY = 30.0
 _SETTLE_WITHIN = 600.0
 _MORE_MEMORY, _MORE_FILES, _MORE_THREADS = 0.25, 16, 8
@@ -91,7 +94,10 @@ def soak(stack: Stack, server: Server | None, *, minutes: float, seed: int, rate
         watch = Watch(
             {"receiver": lambda: trouble.receivers[0], "worker": lambda: trouble.workers[0]}
         )
+        silence = Silence(stack.database, _rates(stack), _LONGEST_WAIT)
         helpers = [threading.Thread(target=one.run, daemon=True) for one in (trouble, watch)]
+        listener = threading.Thread(target=silence.run, daemon=True)
+        listener.start()
         for helper in helpers:
             helper.start()
         _ship(traffic, trouble, stack, minutes=minutes, rate=rate)
@@ -101,7 +107,9 @@ def soak(stack: Stack, server: Server | None, *, minutes: float, seed: int, rate
             helper.join()
         traffic.finish()
         settled_in = _settle(stack)
-        return _report(stack, traffic, trouble, watch, settled_in)
+        silence.stopping.set()
+        listener.join()
+        return _report(stack, traffic, trouble, watch, silence, settled_in)
     finally:
         for process in stack.processes:
             process.kill()
@@ -132,8 +140,18 @@ def _settle(stack: Stack) -> float | None:
     return None
 
 
+def _rates(stack: Stack) -> dict[str, int]:
+    names = {system: f"BRIDGE_{system.upper()}_RATE_PER_MINUTE" for system in SYSTEMS}
+    return {system: int(stack.environ[name]) for system, name in names.items()}
+
+
 def _report(
-    stack: Stack, traffic: Traffic, trouble: Trouble, watch: Watch, settled_in: float | None
+    stack: Stack,
+    traffic: Traffic,
+    trouble: Trouble,
+    watch: Watch,
+    silence: Silence,
+    settled_in: float | None,
 ) -> int:
     found = balance(stack.world, stack.database, traffic.sent)
     told = {body["fulfillment"]["tracking_info"]["number"] for body in stack.world.fulfillments}
@@ -147,6 +165,7 @@ def _report(
         "more told than ordered": found.over,
         "foreign, and told all the same": traffic.foreign & told,
         "stuck rows": found.stuck,
+        "silent for longer than a minute": silence.silent,
         "never accepted": traffic.unheard,
         "work that did not end": 0 if settled_in is not None else stack.left(),
         "grown": _growth(watch),
@@ -166,6 +185,7 @@ def _report(
     click.echo(
         "deeds: " + ", ".join(f"{count} {deed}" for deed, count in sorted(trouble.deeds.items()))
     )
+    click.echo(f"longest that anything stood still, no sign telling why: {silence.longest:.0f} s")
     click.echo(f"settled in {settled_in or 0:.0f} s; {_size(stack.database, stack.folder)}")
     for what, which in wrong.items():
         click.echo(f"{what}: {which or 'none'}")

@@ -4,11 +4,13 @@ from a seed."""
 import signal
 import threading
 from collections import Counter
+from collections.abc import Sequence
 from contextlib import closing
 from random import Random
 from sqlite3 import connect
 
 from bridge.simulator.faults import parse_fault
+from tests.soak.clocks import JUMPS, MachineClock
 from tests.support.postgres import Server
 from tests.support.stack import Process, Stack
 
@@ -34,7 +36,20 @@ _AFTER_IT_IS_DONE = (
     "delay:0.3",
 )
 _FAULTS = (*_BEFORE_IT_IS_DONE, *_AFTER_IT_IS_DONE)
-_WISHES = ("unavailable:0", "unavailable:5", "unavailable_past:60", "throttle:0", "spent:5")
+_WISHES = (
+    "unavailable:0",
+    "unavailable:5",
+    "unavailable:20",
+    "unavailable_past:60",
+    "unavailable_past:315360000",
+    "throttle:0",
+    "throttle:15",
+    "throttle_date:8",
+    "spent:5",
+    "spent:3600",
+)
+_LONG_WISHES = ("throttle:3600", "throttle_date:86400", "throttle:315360000", "unavailable:7200")
+"""Kept to for minutes, unless an operator lifts the pause."""
 _ONLY_THERE = (
     ("empty_first", "shipstation.labels"),
     ("empty_first", "shipstation_v1.shipments"),
@@ -55,10 +70,19 @@ class Trouble:
         self.stopping = threading.Event()
         self.workers: list[Process] = []
         self.receivers: list[Process] = []
+        # A SQLite ledger belongs to one machine. Machines that share a PostgreSQL may differ.
+        names = ["machine"] if server is None else ["machine-1", "machine-2"]
+        self._clocks = [MachineClock(stack.folder / f"{name}.clock") for name in names]
 
     def begin(self) -> None:
-        self.receivers = [self.stack.start_receiver(1, port=port) for port in self.ports]
-        self.workers = [self.stack.start_worker() for _ in range(3)]
+        for port in self.ports:
+            started = self.stack.start_receiver(1, port=port, program=self._on_a_machine())
+            self.receivers.append(started)
+        self.workers = [self.stack.start_worker(program=self._on_a_machine()) for _ in range(3)]
+
+    def _on_a_machine(self) -> Sequence[str]:
+        """Whose clock a new process sees."""
+        return self.chance.choice(self._clocks).program
 
     def run(self) -> None:
         """Until `stopping` is set; then the vendors are well again."""
@@ -71,8 +95,10 @@ class Trouble:
             self._header_wish,
             self._posts_fail,
             self._freeze_database,
+            self._clock_jumps,
+            self._long_wish,
         ]
-        weights = [55, 14, 10, 8, 6, 4, 8, 4, 4]
+        weights = [55, 14, 10, 8, 6, 4, 8, 4, 4, 8, 3]
         while not self.stopping.wait(self.chance.uniform(1.5, 4.0)):
             deed = self.chance.choices([self._vendor_fault, *rare], weights=weights)[0]
             deed()
@@ -93,6 +119,25 @@ class Trouble:
         wish = self.chance.choice(_WISHES)
         self.stack.simulator.inject(self.chance.choice(_ANY), wish, self.chance.randint(1, 3))
         self.deeds[f"wish: {wish}"] += 1
+
+    def _long_wish(self) -> None:
+        """It is kept to for a while, until an operator who knows better lifts the pause."""
+        wish, system = (
+            self.chance.choice(_LONG_WISHES),
+            self.chance.choice(["shipstation.*", "shipstation_v1.*", "purple_dot.*"]),
+        )
+        self.stack.simulator.inject(system, wish, 1)
+        self.stopping.wait(self.chance.uniform(5, 40))
+        self.stack.start("doctor", "doctor", "--lift-pauses")
+        self.deeds[f"wish: {wish}"] += 1
+
+    def _clock_jumps(self) -> None:
+        """Of all processes of one machine, and back again."""
+        clock, seconds = self.chance.choice(self._clocks), self.chance.choice(JUMPS)
+        clock.set(seconds)
+        self.stopping.wait(self.chance.uniform(3, 15))
+        clock.set(0)
+        self.deeds["clock jumped on" if seconds > 0 else "clock jumped back"] += 1
 
     def _vendors_down(self) -> None:
         self._fails_for_a_while("status:503:*:always")
@@ -115,14 +160,20 @@ class Trouble:
         place = self.chance.randrange(1, len(self.workers))
         self.workers[place].kill()
         self.stopping.wait(self.chance.uniform(0, 5))
-        self.workers[place] = self.stack.start("worker", "work")
+        self.workers[place] = self.stack.start("worker", "work", program=self._on_a_machine())
         self.deeds["kill -9 of a worker"] += 1
 
     def _kill_receiver(self) -> None:
         self.receivers[1].kill()
         self.stopping.wait(self.chance.uniform(0, 3))
         self.receivers[1] = self.stack.start(
-            "receiver", "serve", "--bind", f"127.0.0.1:{self.ports[1]}", "--workers", "1"
+            "receiver",
+            "serve",
+            "--bind",
+            f"127.0.0.1:{self.ports[1]}",
+            "--workers",
+            "1",
+            program=self._on_a_machine(),
         )
         self.deeds["kill -9 of a receiver"] += 1
 

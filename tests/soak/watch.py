@@ -1,5 +1,5 @@
 """How much each process holds: memory, open files, threads, from /proc; the first quarter against
-the last."""
+the last. And for how long anything stood still without a sign of it."""
 
 import os
 import re
@@ -8,12 +8,22 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
+from typing import Any
 
+from sqlalchemy import Connection, select
+
+from bridge.domain.errors import StorageError
+from bridge.store import rate_limits, workers
+from bridge.store.engine.database import Database
+from bridge.store.leases import QUEUES
 from tests.support.stack import Process
 
 _EVERY = 5.0
+_SILENT_AFTER = 60.0
+_LONGEST_WISH = rate_limits.LONGEST_PAUSE * 1.1
 
 
 @dataclass(frozen=True)
@@ -61,6 +71,65 @@ class Watch:
         seen = self.samples[name]
         quarter = max(1, len(seen) // 4)
         return _median(seen[quarter // 6 : quarter]), _median(seen[-quarter:])
+
+
+class Silence:
+    """Watches each piece of open work until `stopping` is set. It may stand still until it is due,
+    and for a minute; `silent` are those that stood for longer while no sign said why: each worker
+    lived, each vendor was well, the database answered. `longest` are seconds past its time.
+
+    A moment in the ledger is not believed, as clocks jump: the longest wait of the schedules is
+    granted to all, and what a vendor wished for no longer than it may be kept to."""
+
+    def __init__(self, database: Database, rates: Mapping[str, int], longest_wait: float) -> None:
+        self._database, self._rates, self._longest_wait = database, rates, longest_wait
+        self._seen: dict[str, tuple[Any, float]] = {}
+        """By row: its state, and when it may be expected to have changed."""
+        self._excused_at = time.monotonic()
+        self.silent: set[str] = set()
+        self.longest = 0.0
+        self.stopping = threading.Event()
+
+    def run(self) -> None:
+        while not self.stopping.wait(1):
+            try:
+                with self._database.read() as connection:
+                    self._look(connection, time.monotonic())
+            except StorageError:
+                self._excused_at = time.monotonic()
+
+    def _look(self, connection: Connection, now: float) -> None:
+        seen_before, self._seen = self._seen, {}
+        for queue in QUEUES:
+            names = ("id", "status", "due_at", "claims", "attempts")
+            is_open = queue.c.due_at.is_not(None)
+            rows = select(*(queue.c[name] for name in names)).where(is_open)
+            for state in map(tuple, connection.execute(rows)):
+                before = seen_before.get(state[0])
+                is_same = before is not None and before[0] == state
+                expected_at = now + self._granted(state[2])
+                self._seen[state[0]] = before if is_same else (state, expected_at)
+        if self._says_why(connection):
+            self._excused_at = now
+        for state, expected_at in self._seen.values():
+            late = now - max(expected_at, self._excused_at)
+            self.longest = max(self.longest, late)
+            if late > _SILENT_AFTER:
+                status, due_at = state[1:3]
+                self.silent.add(f"{state[0]} ({status}, due at {due_at:%H:%M:%S})")
+
+    def _granted(self, due_at: datetime) -> float:
+        planned = (due_at - datetime.now(UTC)).total_seconds()
+        return max(self._longest_wait, min(planned, _LONGEST_WISH))
+
+    def _says_why(self, connection: Connection) -> bool:
+        """Some sign that a person or a monitor would see."""
+        now = datetime.now(UTC)
+        states = (
+            rate_limits.state(connection, system, per_minute=rate, now=now).state
+            for system, rate in self._rates.items()
+        )
+        return any(state != "ok" for state in states) or not workers.is_alive(connection, now=now)
 
 
 def _median(samples: list[Sample]) -> Sample:
