@@ -138,7 +138,7 @@ def format_items(items: Sequence[Mapping[str, Any]]) -> str:
 
 def steps(text: str) -> Markup:
     """A sentence whose `code` is set as code."""
-    parts = [escape(masked_text(part)) for part in text.split("`")]
+    parts = [escape(sanitize(part)) for part in text.split("`")]
     set_apart = [
         Markup("<code>{}</code>").format(part) if number % 2 else part
         for number, part in enumerate(parts)
