@@ -40,13 +40,15 @@ class OrderLine:
 @dataclass(frozen=True, slots=True)
 class FulfillmentOrder:
     """`status` is None where Purple Dot does not tell it (its oldest answers). `created_at` is when
-    it became ready to be fulfilled, where Purple Dot just said so; it is not stored."""
+    it became ready to be fulfilled, `purchased_at` when the shopper ordered, where Purple Dot says
+    so. Neither ever changes, so they make no difference between two orders."""
 
     id: str
     reference: str
     status: OrderStatus | None
     lines: tuple[OrderLine, ...]
     created_at: datetime | None = field(default=None, compare=False)
+    purchased_at: datetime | None = field(default=None, compare=False)
 
 
 def normalize_reference(text: str) -> str:

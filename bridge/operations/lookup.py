@@ -353,10 +353,13 @@ def _problem_of(read: Callable[[], None]) -> str:
 
 def _of_purple_dot(order: FulfillmentOrder) -> Finding:
     lines = format_lines(map(asdict, order.lines))
+    ordered = f", ordered {order.purchased_at:%Y-%m-%d}" if order.purchased_at else ""
     ready = f", ready since {order.created_at:%Y-%m-%d}" if order.created_at else ""
     status = f" {order.status}" if order.status else ""
     note = _ORDER_NOTES.get(order.status, "") if order.status else ""
-    return Finding(f"{order.reference}{status}: {lines or 'no lines'}{ready}. Id {order.id}.", note)
+    return Finding(
+        f"{order.reference}{status}: {lines or 'no lines'}{ordered}{ready}. Id {order.id}.", note
+    )
 
 
 def _list_of(kind: str) -> tuple[str, str]:

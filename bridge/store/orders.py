@@ -79,12 +79,15 @@ def _upsert(connection: Connection, rows: list[dict[str, Any]]) -> None:
 
 
 def _head(order: FulfillmentOrder, now: datetime) -> dict[str, Any]:
-    names = {
+    return {
         "id": order.id,
         "reference": order.reference,
         "reference_key": normalize_reference(order.reference),
+        "status": order.status,
+        "created_at": order.created_at,
+        "purchased_at": order.purchased_at,
+        "seen_at": now,
     }
-    return names | {"status": order.status, "seen_at": now}
 
 
 def _line_rows(order: FulfillmentOrder) -> Iterable[dict[str, Any]]:
@@ -152,6 +155,8 @@ def _load(rows: Iterable[Row[Any]]) -> list[FulfillmentOrder]:
             reference=row.reference,
             status=OrderStatus(row.status) if row.status else None,
             lines=tuple(lines[key]),
+            created_at=row.created_at,
+            purchased_at=row.purchased_at,
         )
         for key, row in heads.items()
     ]

@@ -157,6 +157,8 @@ fulfillment_orders = Table(
     Column("reference", String, nullable=False),
     Column("reference_key", String, nullable=False, index=True),
     Column("status", String(16)),
+    Column("created_at", UtcDateTime),
+    Column("purchased_at", UtcDateTime),
     Column("seen_at", UtcDateTime, nullable=False),
 )
 """Confirmed orders: the cache of what Purple Dot said, and the row that is locked while an order's

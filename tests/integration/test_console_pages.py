@@ -194,6 +194,28 @@ def test_ambiguous_parcel_is_linked_to_one_of_the_orders_that_are_offered(
     assert acts(bridge) == [("Anna (operator) in the console", "link", held["id"], None)]
 
 
+def test_candidates_stand_side_by_side_with_dates_and_what_was_posted(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
+    order = bridge.world.add_order("PD811/1", [("TEE", 3)])
+    bridge.clock.advance(86_400)
+    other = bridge.world.add_order("PD811/2", [("TEE", 1)])
+    label = ship(bridge, order, ONE_TEE)
+    clues = (other.reference, None, None)
+    ship(bridge, order, ONE_TEE, custom_fields=clues)
+    [held] = [row for row in bridge.deliveries() if row["status"] == "held"]
+
+    page = anna.page(f"/console/deliveries/{held['id']}")
+
+    assert held["reason"] == "ambiguous_order"
+    assert "Ordered 2026-11-04 12:00:00 UTC" in page
+    assert "Ready to ship since 2026-11-05 12:00:00 UTC" in page
+    assert f"Posted already 1 × TEE with {label.tracking_number}" in page
+    assert "Posted already nothing by the bridge" in page
+    assert "TEE 3 2 1" in page
+    assert page.words.count("That can't be taken back.") == 2
+
+
 def test_order_is_looked_up_at_purple_dot_by_reference_or_id(
     bridge: VirtualBridge, anna: Reader
 ) -> None:

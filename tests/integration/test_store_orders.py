@@ -2,6 +2,8 @@
 what was delivered."""
 
 from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from threading import Event, Thread
 from typing import Any
 
@@ -39,6 +41,16 @@ def test_order_comes_back_as_purple_dot_told_it(database: WatchedDatabase) -> No
     remember(database, told)
 
     assert known(database, order_ids=[ORDER_ID]) == [told]
+
+
+def test_dates_of_an_order_are_remembered(database: WatchedDatabase) -> None:
+    ordered = datetime(2026, 9, 1, 8, 30, tzinfo=UTC)
+    ready = datetime(2026, 11, 2, 6, 0, tzinfo=UTC)
+    remember(database, replace(an_order(), purchased_at=ordered, created_at=ready))
+
+    [order] = known(database, order_ids=[ORDER_ID])
+
+    assert (order.purchased_at, order.created_at) == (ordered, ready)
 
 
 @pytest.mark.parametrize("status", [*OrderStatus, None])

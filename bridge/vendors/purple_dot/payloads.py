@@ -62,6 +62,7 @@ class OrderRow(IdRow):
     reference: Annotated[str | None, BeforeValidator(_text)] = None
     status: Any = None
     created_at: Annotated[datetime | None, BeforeValidator(_time)] = None
+    purchased_at: Annotated[datetime | None, BeforeValidator(_time)] = None
     line_items: list[LineRow] = []
 
 
@@ -107,6 +108,7 @@ def order_of(row: object) -> FulfillmentOrder:
         status=status,
         lines=lines,
         created_at=order.created_at,
+        purchased_at=order.purchased_at,
     )
 
 

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from bridge.domain.actions import CreateFulfillment, FulfilledLine, Tracking
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError, PayloadError, RefusedError
+from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder, normalize_reference
 from bridge.logs import masked_text
 from bridge.operations import repair
@@ -43,12 +44,14 @@ _V2_CREDENTIALS = '-H "api-key: $BRIDGE_SHIPSTATION_API_KEY"'
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An order that a parcel may belong to: what is left of it by line id, whether all of the
-    parcel fits into that, and what would be left after it, in words."""
+    parcel fits into that, what would be left after it, in words, and what Purple Dot has of it
+    already."""
 
     order: FulfillmentOrder
     left: Mapping[str, int]
     fits: bool
     after: str
+    posted: Sequence[Delivery] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -189,7 +192,8 @@ def _as_candidate(connection: Connection, order: FulfillmentOrder, story: Story)
     after = left_after(order, left, items)
     fits = bool(items) and all(count >= 0 for count in after.values())
     named = [f"{count} × {name}" for name, count in after.items() if count > 0]
-    return Candidate(order, left, fits, ", ".join(named))
+    posted = [other for other in others if other.status is DeliveryStatus.DELIVERED]
+    return Candidate(order, left, fits, ", ".join(named), posted)
 
 
 def left_after(

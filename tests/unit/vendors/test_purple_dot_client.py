@@ -121,6 +121,13 @@ def test_a_missing_status_is_none_and_missing_lines_are_none() -> None:
     assert order_of({"id": ID, "line_items": None}).lines == ()
 
 
+def test_dates_are_read_where_they_name_a_zone() -> None:
+    dated = order_of(order(purchased_at="2026-09-01T10:30:00+02:00", created_at="2026-11-02"))
+
+    assert dated.purchased_at == datetime(2026, 9, 1, 8, 30, tzinfo=UTC)
+    assert dated.created_at is None
+
+
 def test_loose_values_are_read() -> None:
     line = order_of(order(line_items=[{"id": 7, "quantity": "3", "sku": "  "}])).lines[0]
 

@@ -203,6 +203,8 @@ def upgrade() -> None:
         sa.Column("reference", sa.String(), nullable=False),
         sa.Column("reference_key", sa.String(), nullable=False),
         sa.Column("status", sa.String(length=16)),
+        sa.Column("created_at", sa.DateTime(timezone=True)),
+        sa.Column("purchased_at", sa.DateTime(timezone=True)),
         sa.Column("seen_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_fulfillment_orders"),
     )
