@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.translate.carriers import TABLE, Carriers, Row, link, own_rows
 
-CARRIERS = Carriers()
 NUMBER = "1Z A/1?x=2#é&"
 
 
@@ -68,7 +67,7 @@ def parcel(
     ],
 )
 def test_code_becomes_the_name_that_shoppers_know(code: str, company: str) -> None:
-    assert CARRIERS.of(parcel(code))[0] == company
+    assert Carriers().of(parcel(code))[0] == company
 
 
 @pytest.mark.parametrize(
@@ -83,8 +82,8 @@ def test_code_becomes_the_name_that_shoppers_know(code: str, company: str) -> No
     ],
 )
 def test_friendly_name_is_matched_back_to_the_table(name: str, company: str) -> None:
-    assert CARRIERS.of(parcel(name=name)) == CARRIERS.of(parcel(name=company))
-    assert CARRIERS.of(parcel(name=name))[0] == company
+    assert Carriers().of(parcel(name=name)) == Carriers().of(parcel(name=company))
+    assert Carriers().of(parcel(name=name))[0] == company
 
 
 @pytest.mark.parametrize(
@@ -109,13 +108,13 @@ def test_friendly_name_is_matched_back_to_the_table(name: str, company: str) -> 
     ],
 )
 def test_code_of_shipstations_own_accounts_finds_its_carrier(code: str, company: str) -> None:
-    assert CARRIERS.of(parcel(code))[0] == company
-    assert CARRIERS.unknown(parcel(code)) is None
+    assert Carriers().of(parcel(code))[0] == company
+    assert Carriers().unknown(parcel(code)) is None
 
 
 @pytest.mark.parametrize("code", ["my_van_walleted", "upsala_walleted", "xx_walleted", "ups_bags"])
 def test_code_that_only_looks_like_one_of_theirs_finds_none(code: str) -> None:
-    assert CARRIERS.row(code) is None
+    assert Carriers().row(code) is None
 
 
 @pytest.mark.parametrize(
@@ -132,27 +131,27 @@ def test_code_that_only_looks_like_one_of_theirs_finds_none(code: str) -> None:
     ],
 )
 def test_name_with_its_service_finds_its_carrier(name: str, company: str) -> None:
-    assert CARRIERS.of(parcel(name=name))[0] == company
+    assert Carriers().of(parcel(name=name))[0] == company
 
 
 @pytest.mark.parametrize("name", ["UPS Couriers of Leeds", "FedEx Bikes", "Upstate Ground", "UPSY"])
 def test_name_that_only_begins_like_a_carriers_stays_as_it_is(name: str) -> None:
-    assert CARRIERS.of(parcel(name=name)) == (name, None)
+    assert Carriers().of(parcel(name=name)) == (name, None)
 
 
 @pytest.mark.parametrize("service", ["globalpost_economy", "globalpost_priority", "gp_plus"])
 def test_service_of_another_carrier_goes_before_the_accounts_code(service: str) -> None:
-    assert CARRIERS.of(parcel("stamps_com", service=service)) == ("GlobalPost", None)
+    assert Carriers().of(parcel("stamps_com", service=service)) == ("GlobalPost", None)
 
 
 @pytest.mark.parametrize("service", ["usps_ground_advantage", "rm_cnd_walleted_gp_eu", None])
 def test_any_other_service_leaves_the_code_to_speak(service: str | None) -> None:
-    assert CARRIERS.of(parcel("stamps_com", service=service))[0] == "USPS"
+    assert Carriers().of(parcel("stamps_com", service=service))[0] == "USPS"
 
 
 def test_page_of_one_country_is_not_sent_for_another() -> None:
-    assert CARRIERS.of(parcel("postnl_de")) == ("PostNL", None)
-    assert CARRIERS.of(parcel("ups_de"))[1] == "https://www.ups.com/track?tracknum=N1"
+    assert Carriers().of(parcel("postnl_de")) == ("PostNL", None)
+    assert Carriers().of(parcel("ups_de"))[1] == "https://www.ups.com/track?tracknum=N1"
 
 
 def test_account_teaches_names_of_codes_that_the_table_does_not_hold() -> None:
@@ -175,16 +174,16 @@ def test_account_teaches_names_of_codes_that_the_table_does_not_hold() -> None:
 
 
 def test_name_that_a_person_chose_goes_before_the_code() -> None:
-    assert CARRIERS.of(parcel("usps", name="FedEx"))[0] == "FedEx"
+    assert Carriers().of(parcel("usps", name="FedEx"))[0] == "FedEx"
 
 
 def test_nameless_name_leaves_the_code_to_speak() -> None:
-    assert CARRIERS.of(parcel("ups", name="Other"))[0] == "UPS"
+    assert Carriers().of(parcel("ups", name="Other"))[0] == "UPS"
 
 
 @pytest.mark.parametrize("code", ["other", "Other", "unknown", None, "", "external"])
 def test_no_carrier_is_no_company_and_no_link(code: str | None) -> None:
-    assert CARRIERS.of(parcel(code)) == (None, None)
+    assert Carriers().of(parcel(code)) == (None, None)
 
 
 @pytest.mark.parametrize(
@@ -200,11 +199,11 @@ def test_no_carrier_is_no_company_and_no_link(code: str | None) -> None:
     ],
 )
 def test_unknown_carrier_is_made_readable_and_never_another(code: str, company: str) -> None:
-    assert CARRIERS.of(parcel(code)) == (company, None)
+    assert Carriers().of(parcel(code)) == (company, None)
 
 
 def test_number_that_looks_like_another_carriers_changes_nothing() -> None:
-    company, url = CARRIERS.of(parcel("usps", number="1ZB7700T0412345678"))
+    company, url = Carriers().of(parcel("usps", number="1ZB7700T0412345678"))
 
     assert company == "USPS"
     assert url == "https://tools.usps.com/go/TrackConfirmAction?tLabels=1ZB7700T0412345678"
@@ -212,7 +211,7 @@ def test_number_that_looks_like_another_carriers_changes_nothing() -> None:
 
 def test_labels_own_link_goes_first() -> None:
     assert (
-        CARRIERS.of(parcel("ups", url="http://wwwapps.ups.com/t?n=N1"))[1]
+        Carriers().of(parcel("ups", url="http://wwwapps.ups.com/t?n=N1"))[1]
         == "http://wwwapps.ups.com/t?n=N1"
     )
 
@@ -231,7 +230,7 @@ def test_labels_own_link_goes_first() -> None:
 def test_labels_own_link_must_fit_the_carrier_that_is_named(
     code: str, url: str, sent: bool
 ) -> None:
-    assert CARRIERS.of(parcel(code, url=url))[1] == (url if sent else None)
+    assert Carriers().of(parcel(code, url=url))[1] == (url if sent else None)
 
 
 @pytest.mark.parametrize(
@@ -249,16 +248,16 @@ def test_labels_own_link_must_fit_the_carrier_that_is_named(
     ],
 )
 def test_link_that_no_browser_should_open_is_replaced_by_the_table(url: str) -> None:
-    assert CARRIERS.of(parcel("ups", url=url))[1] == "https://www.ups.com/track?tracknum=N1"
+    assert Carriers().of(parcel("ups", url=url))[1] == "https://www.ups.com/track?tracknum=N1"
 
 
 def test_no_number_is_no_link() -> None:
-    assert CARRIERS.of(parcel("ups", number=None)) == ("UPS", None)
+    assert Carriers().of(parcel("ups", number=None)) == ("UPS", None)
 
 
 def test_number_is_url_encoded() -> None:
     assert (
-        CARRIERS.of(parcel("ups", number="A B/1"))[1]
+        Carriers().of(parcel("ups", number="A B/1"))[1]
         == "https://www.ups.com/track?tracknum=A%20B%2F1"
     )
 
@@ -286,7 +285,7 @@ def test_link_that_is_only_a_guess_is_not_sent(row: Row) -> None:
 def test_whatever_is_given_has_an_answer(
     number: str, code: str, name: str | None, url: str | None
 ) -> None:
-    company, own = CARRIERS.of(parcel(code, name=name, url=url, number=number))
+    company, own = Carriers().of(parcel(code, name=name, url=url, number=number))
 
     assert company is None or company
     assert (
@@ -298,9 +297,9 @@ def test_whatever_is_given_has_an_answer(
 
 @given(code=st.from_regex(r"[a-z]{3,10}(_[a-z]{2,6})?", fullmatch=True))
 def test_code_outside_the_table_never_gets_a_name_of_the_table(code: str) -> None:
-    assume(CARRIERS.row(code) is None)
+    assume(Carriers().row(code) is None)
 
-    assert CARRIERS.of(parcel(code))[0] not in {row["company"] for row in TABLE}
+    assert Carriers().of(parcel(code))[0] not in {row["company"] for row in TABLE}
 
 
 def test_every_row_says_where_it_was_seen_and_how_certain_it_is() -> None:
@@ -342,20 +341,96 @@ def test_own_row_goes_before_the_built_in_one() -> None:
     assert Carriers(own_rows(OWN)).of(parcel("ups"))[0] == "UPS of ours"
 
 
+@pytest.mark.parametrize("before", ["", "\ufeff"], ids=["plain", "as Excel saves it"])
+def test_own_rows_are_read_cell_by_cell(before: str) -> None:
+    [row, _] = own_rows(before + "codes,company,link\n x_van , Xavi's Van,\nups,Ups,\n")
+
+    assert (row["codes"], row["company"], row["link"]) == ("x_van", "Xavi's Van", "")
+    assert row.keys() == TABLE[0].keys()
+
+
+WHERE_THE_NUMBER_GOES = "a link starts with https:// and holds {n} once, where the number goes"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("codes,company,link\nmy_van,,\n", "line 2: codes and company"),
+        ("codes,company,link\nmy_van,,\n", "line 2: codes and company are both needed"),
+        ("codes,company,link\n,Our Van,\n", "line 2: codes and company are both needed"),
         (
             "codes,company,link\nok,Ok,\nmy_van,Our Van,http://van.example.com/{n}\n",
-            "line 3: a link starts with https://",
+            f"line 3: {WHERE_THE_NUMBER_GOES}",
         ),
-        ("codes,company,link\nmy_van,Our Van,https://van.example.com/\n", "line 2: a link"),
+        (
+            "codes,company,link\nmy_van,Our Van,https://van.example.com/\n",
+            f"line 2: {WHERE_THE_NUMBER_GOES}",
+        ),
+        (
+            "codes,company,link\nmy_van,Our Van,https://van.example.com/{n}/{n}\n",
+            f"line 2: {WHERE_THE_NUMBER_GOES}",
+        ),
     ],
 )
 def test_wrong_own_row_is_told_by_its_line(text: str, told: str) -> None:
-    with pytest.raises(ValueError, match=told):
+    with pytest.raises(ValueError, match=r"^line") as raised:
         own_rows(text)
+
+    assert str(raised.value) == told
+
+
+@pytest.mark.parametrize(
+    ("link", "own_link", "is_sent"),
+    [
+        ("https://track.van.net.au/{n}", "https://my.shop.net.au/N1", True),
+        ("https://track.van.org.uk/{n}", "https://my.shop.org.uk/N1", True),
+        ("https://track.van.com.au/{n}", "https://my.shop.com.au/N1", True),
+        ("https://track.van.co.uk/{n}", "https://my.shop.co.uk/N1", True),
+        ("https://track.van.co.uk/{n}", "https://www.van.co.uk/N1", False),
+        ("https://a.b.track.van.co.uk/{n}", "https://www.van.co.uk/N1", False),
+        ("https://co.van.example/{n}", "https://co.shop.example/N1", True),
+        ("https://com.example/{n}", "https://my.com.example/N1", True),
+        ("https://van.example/{n}", "https://www.van.example/N1", False),
+        ("https://van.example/{n}", "https://www.shop.example/N1", True),
+    ],
+)
+def test_page_is_another_carriers_where_the_domain_is(
+    link: str, own_link: str, is_sent: bool
+) -> None:
+    """`co.uk` is nobody's own: what stands before it tells whose page it is."""
+    carriers = Carriers(own_rows(f"codes,company,link\nmy_van,Our Van,{link}\n"))
+
+    assert carriers.of(parcel("ups", url=own_link))[1] == (own_link if is_sent else None)
+
+
+def test_each_code_and_each_name_of_a_row_is_its_carriers() -> None:
+    carriers = Carriers(
+        own_rows(
+            "codes,company,aliases,services\n"
+            "my_van their_van old_van_*,Our Van,The Van|Van & Sons,van_plus van_night*\n"
+        )
+    )
+
+    for code in ("my_van", "their_van", "old_van_north", "The Van", "Van & Sons", "our van"):
+        assert carriers.of(parcel(code)) == ("Our Van", None), code
+    for service in ("van_plus", "van_night_2"):
+        assert carriers.of(parcel("ups", service=service)) == ("Our Van", None), service
+    for code in ("old_vans", "old", "my_van their_van", "The Van|Van & Sons"):
+        assert carriers.row(code) is None, code
+
+
+def test_code_of_an_own_account_may_name_its_service_behind_the_carrier() -> None:
+    """The longest part that is a carrier's counts."""
+    carriers = Carriers(own_rows("codes,company\nvan,Van\nvan_north,Van North\n"))
+
+    assert carriers.of(parcel("van_north_day_plus_walleted"))[0] == "Van North"
+    assert carriers.of(parcel("van_south_day_walleted"))[0] == "Van"
+
+
+def test_name_that_the_account_gives_is_told_without_shipstation() -> None:
+    carriers = Carriers()
+    carriers.learn({"a": " Courier A BY SHIPSTATION ", "b": "Courier B from ShipStation"})
+
+    assert [carriers.of(parcel(code))[0] for code in "ab"] == ["Courier A", "Courier B"]
 
 
 def test_unknown_carrier_is_told_as_it_was_written() -> None:

@@ -508,6 +508,27 @@ def test_order_that_an_item_names_and_purple_dot_has_not_is_not_found() -> None:
     assert "1 x SHAWL of PD100/1" in result.detail
 
 
+def test_detail_names_each_item_whose_order_is_missing_and_those_beside_it() -> None:
+    lost = (
+        of_order("CAP", order_reference="PD998/1"),
+        of_order("HAT", order_reference="PD999/1"),
+    )
+    beside = (of_order("SOCK"), ShipmentItem(2, sku="MUG"))
+
+    alone = found(parcel(items=lost))
+    among = found(parcel(items=(*lost, *beside)))
+    with_clue = found(parcel(by_id(A), by_number("PD100/1"), items=(*lost, *beside)))
+
+    missing = (
+        "1 x CAP names order PD998/1; 1 x HAT names order PD999/1,"
+        " and Purple Dot has no such fulfillment order"
+    )
+    held = f"{missing}; the parcel also holds 1 x SOCK, 2 x MUG"
+    assert alone == Unmatched(Reason.ORDER_NOT_FOUND, missing)
+    assert among == Unmatched(Reason.ORDER_NOT_FOUND, held)
+    assert with_clue == Unmatched(Reason.ORDER_NOT_FOUND, f"{held} of PD100/1 ({A.id})")
+
+
 def test_number_of_the_pre_order_on_an_item_names_no_other_order() -> None:
     tee = of_order("SHAWL", order_reference="PD100")
 
@@ -537,10 +558,12 @@ def test_reference_of_an_item_is_wanted_only_where_it_looks_like_purple_dots() -
     items = (
         of_order("A", order_reference="#pd7/1"),
         of_order("B", order_reference="6610002231"),
+        of_order("C", order_reference="SHOP-9/1"),
     )
 
     assert wanted(parcel(items=items), pattern=PATTERN).references == {"PD7/1"}
     assert wanted(parcel(items=items), pattern=None).references == {"PD7/1"}
+    assert wanted(parcel(items=items), pattern=re.compile("^SHOP")).references == {"SHOP-9/1"}
 
 
 def test_two_references_in_one_field_are_both_wanted_and_never_guessed_between() -> None:

@@ -1,9 +1,11 @@
 """Whether a shipment is a parcel that is known already: by records, orders, numbers, goods."""
 
+from dataclasses import replace
+
 import pytest
 
 from bridge.domain.parcels import joined, parcel_of
-from bridge.domain.shipments import Shipment
+from bridge.domain.shipments import Shipment, ShipmentItem
 from bridge.translate.parcels import Sameness, compare
 from tests.support.rows import a_parcel, units
 
@@ -37,6 +39,7 @@ LABEL = record("v2_label", "se-501", "se-480", "1Z1")
         (record("v1_shipment", "502", "481", "1Z1"), Sameness.SAME_PARCEL),
         (record("v1_fulfillment", "77", None, "1Z1"), Sameness.SAME_PARCEL),
         (record("v2_fulfillment", "se-900", "se-480", None), Sameness.OTHER),
+        (record("v2_fulfillment", "se-900", None, "1Z1"), Sameness.SAME_PARCEL),
     ],
 )
 def test_records_say_whether_it_is_the_parcel(shipment: Shipment, sameness: Sameness) -> None:
@@ -47,6 +50,28 @@ def test_other_goods_under_the_number_of_the_other_api_are_another_parcel() -> N
     other = a_parcel(CAP, record_kind="v1_shipment", record="502", shipstation_shipment_id="481")
 
     assert compare(other, parcel_of(LABEL), LABEL) is Sameness.OTHER
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "sameness"),
+    [
+        ((TEE, TEE), (units(2, "TEE"),), Sameness.SAME_PARCEL),
+        ((units(2, " tee "),), (units(2, "TEE"),), Sameness.SAME_PARCEL),
+        ((TEE, TEE), (TEE,), Sameness.OTHER),
+        ((TEE, CAP), (TEE,), Sameness.OTHER),
+        ((units(1, None, "line-1"),), (units(1, None, "line-2"),), Sameness.OTHER),
+        ((units(1, None, "line-1"),), (units(1, None, "line-1"),), Sameness.SAME_PARCEL),
+        ((units(1),), (units(1),), Sameness.SAME_PARCEL),
+        ((), (TEE,), Sameness.SAME_PARCEL),
+        ((TEE,), (), Sameness.SAME_PARCEL),
+    ],
+)
+def test_goods_decide_where_the_apis_name_two_orders(
+    mine: tuple[ShipmentItem, ...], theirs: tuple[ShipmentItem, ...], sameness: Sameness
+) -> None:
+    by_v1 = replace(record("v1_shipment", "502", "481", "1Z1"), items=mine)
+
+    assert compare(by_v1, parcel_of(LABEL), replace(LABEL, items=theirs)) is sameness
 
 
 def test_ids_with_letters_have_no_form_in_v1_so_goods_decide() -> None:

@@ -2,110 +2,36 @@
 
 from dataclasses import replace
 from datetime import timedelta
-from itertools import count
 from typing import Any
 
 import pytest
 
-from bridge.domain.actions import FulfilledLine, Tracking
-from bridge.domain.deliveries import Claim, Delivery
-from bridge.domain.events import DeliveryStatus, Lane, Trigger
-from bridge.domain.orders import FulfillmentOrder, OrderLine
-from bridge.domain.parcels import Parcel, parcel_of
+from bridge.domain.actions import FulfilledLine
+from bridge.domain.events import DeliveryStatus, Trigger
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, Clue, ClueKind, Shipment, ShipmentState
-from bridge.translate.placement import plan
 from bridge.translate.plans import (
-    ClaimAllowance,
     Create,
     Join,
     NoteVoided,
-    OrderLookup,
-    PageContext,
-    Plan,
     Redecide,
-    Snapshot,
     Withdraw,
 )
-from tests.support.fakes import Clock
-from tests.support.rows import ORDER_ID, OTHER_ID, POLICY, a_delivery, a_parcel, an_order, units
-
-NOW = Clock().now
-TEE, CAP = OrderLine("line-tee", 2, "TEE"), OrderLine("line-cap", 1, "CAP")
-ORDER = an_order(TEE, CAP)
-OTHER = an_order(OrderLine("line-tee-2", 1, "TEE"), id=OTHER_ID, reference="#PD200")
-ONE_TEE, ONE_CAP = units(1, "TEE"), units(1, "CAP")
-DELIVERED = {"status": DeliveryStatus.DELIVERED, "posting_at": NOW}
-HELD = {"status": DeliveryStatus.HELD, "lines": ()}
-
-
-def label(*items: Any, **fields: Any) -> Shipment:
-    """A V2 label of a ShipStation order that names #PD100."""
-    given: dict[str, Any] = {
-        "record": "se-501",
-        "record_kind": "v2_label",
-        "shipstation_shipment_id": "se-480",
-    }
-    return a_parcel(*(items or (ONE_TEE,)), **(given | fields))
-
-
-def v1_label(*items: Any, **fields: Any) -> Shipment:
-    """The same label as V1 shows it."""
-    given: dict[str, Any] = {
-        "record": "501",
-        "record_kind": "v1_shipment",
-        "shipstation_shipment_id": "480",
-    }
-    return label(*items, **(given | fields))
-
-
-def known(shipment: Shipment, **fields: Any) -> Delivery:
-    """A delivery that this shipment led to, of one tee unless said otherwise."""
-    number = shipment.tracking_number
-    given: dict[str, Any] = {
-        "lines": (FulfilledLine("line-tee", 1, "TEE"),),
-        "status": DeliveryStatus.PENDING,
-        "tracking": Tracking(number, "UPS", None) if number else None,
-        "identity": f"{ORDER_ID}:{number}",
-        "claim": 0,
-    }
-    return replace(a_delivery(shipment=shipment), **(given | fields))
-
-
-def planned(
-    *shipments: Shipment,
-    deliveries: tuple[Delivery, ...] = (),
-    parcels: dict[str, Parcel] | None = None,
-    orders: tuple[FulfillmentOrder, ...] = (ORDER,),
-    linked: dict[str, FulfillmentOrder] | None = None,
-    missing: frozenset[str] = frozenset(),
-    limit: int = 0,
-    **context: Any,
-) -> Plan:
-    given: dict[str, Any] = {
-        "lane": Lane.LIVE,
-        "trigger": Trigger.LIVE,
-        "received_at": NOW,
-        "fetched_at": NOW,
-        "now": NOW,
-    }
-    known_parcels = {delivery.id: parcel_of(delivery.shipment) for delivery in deliveries}
-    numbers = count(1)
-    return plan(
-        shipments,
-        OrderLookup(
-            orders=orders, fresh=orders, linked=linked or {}, missing_ids=missing, seen_at=NOW
-        ),
-        Snapshot(deliveries, known_parcels | (parcels or {})),
-        policy=POLICY,
-        context=PageContext(**(given | context)),
-        new_id=lambda: f"dlv_new{next(numbers)}",
-        allowance=ClaimAllowance(Claim("worker-1", NOW + timedelta(seconds=60)), limit),
-    )
-
-
-def verdicts(plan: Plan) -> list[tuple[str, Reason | None]]:
-    return [(decision.verdict, decision.reason) for decision in plan.decisions]
+from tests.support.planning import (
+    DELIVERED,
+    HELD,
+    NOW,
+    ONE_CAP,
+    ONE_TEE,
+    ORDER,
+    OTHER,
+    known,
+    label,
+    planned,
+    v1_label,
+    verdicts,
+)
+from tests.support.rows import ORDER_ID, OTHER_ID, units
 
 
 def test_new_parcel_is_created_with_its_lines() -> None:
