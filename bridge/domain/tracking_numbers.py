@@ -5,6 +5,7 @@ barcode, or words instead of a number. What can't be made out surely is no numbe
 numbers: https://postalpro.usps.com (420 + ZIP + number), https://www.upu.int (S10),
 https://github.com/jkeen/tracking_number_data (FedEx barcodes)."""
 
+import html
 import re
 import unicodedata
 from functools import lru_cache
@@ -15,23 +16,48 @@ _PLAUSIBLE_LENGTH = 8
 _LENGTH_WITHOUT_GROUPS = 10
 """People type numbers in groups; a group is never as long as this."""
 
-_SEPARATOR = re.compile(r"[,;|/\r\n\t]+|\s(?:and|und|et|y|&|\+)\s", re.IGNORECASE)
-_TOKEN = re.compile(r"[^\s:#=()\[\]\"'<>*]+")
+_SEPARATOR = re.compile(
+    r"[,;|/\r\n\t•、]+|<[^<>]*>|\\[nrt]|\s(?:and|or|und|et|y|&|\+)\s", re.IGNORECASE
+)
+_GLUE = re.compile(r"[\s&+-]+")
+"""Between two numbers that are each whole; else it is punctuation inside one."""
+_TOKEN = re.compile(r"[0-9A-Za-z]+(?:[-._,&/+!?]+[0-9A-Za-z]+)*")
 _LETTERS_BEYOND_ASCII = re.compile(r"[^\W\d_A-Za-z]+")
 _EXPONENT = re.compile(r"\d[.,]\d+E[+-]?\d+|\d+E\+\d+", re.IGNORECASE)
-_LINK_OR_MAIL = re.compile(r"://|www\.|@", re.IGNORECASE)
+_LINK_OR_MAIL = re.compile(r"://|www\.|@|\b[a-z0-9-]+\.[a-z]{2,}/", re.IGNORECASE)
+_SCANNERS_OWN = re.compile(r"\A\][A-Za-z][0-9]")
+"""What a scanner may send before a barcode, to say of which kind it is (ISO/IEC 15424)."""
+_SOMETHING_ELSE = re.compile(
+    r"""[$€£]\s?\d
+    | \A\+ | \A\(?\d{3}\)?[-.\s]\d{3}[-.\s]\d{4}\Z | \b(?:tel|phone|fax)\b  # who to call
+    | \A\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:\D.*)?\Z                            # a day
+    | \b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s\d
+    | \bPD\d+(?:/\d+)?\b | \b(?:order|invoice|po)\b                                # an order
+    """,
+    re.IGNORECASE | re.VERBOSE,
+)
 _DISTINCT_FORM = r"1Z[0-9A-Z]{16}|[A-Z]{2}[0-9]{9}[A-Z]{2}|9[1-5][0-9]{20}"
 """Forms that nothing but a tracking number has: of UPS, of the post (S10), of USPS."""
 _DISTINCT = re.compile(_DISTINCT_FORM)
 _DISTINCT_INSIDE = re.compile(rf"(?<![0-9A-Z])(?:{_DISTINCT_FORM})(?![0-9A-Z])")
+_ONLY_DISTINCT = re.compile(rf"(?:{_DISTINCT_FORM})+")
+_ROUTING = re.compile(r"420[0-9]{5}(?:[0-9]{4})?")
+"""What a barcode of USPS begins with: the ZIP code."""
+_DECIMALS = re.compile(r"([0-9]{10,})[.,]0{1,2}")
+"""A number that a spreadsheet wrote."""
 
 _PUNCTUATION = ".,-_/&+!?"
 _LABEL_WORDS = frozenset({
     "awb", "hawb", "track", "trk", "tn", "no", "nr", "num", "id", "code", "ref", "via", "box",
-    "cn", "dhl", "ups", "usps", "dpd", "gls", "tnt", "evri",
+    "cn", "dhl", "ups", "usps", "dpd", "gls", "tnt", "evri", "of", "old", "new", "for", "see",
+    "the", "pkg", "pcs", "ctn",
 })  # fmt: skip
-"""Short words that people write before a number. A longer word is never part of a number."""
+"""Short words that people write beside a number. A longer word is never part of a number."""
+_PREFIXES = frozenset({"tba", "tbm", "tbc", "jd", "jjd", "gm", "uus", "mi"})
+"""What numbers of Amazon, DHL and others begin with, also where somebody writes it small."""
 _LONGEST_PART_OF_LETTERS = 3
+_LONGEST_JOINED = 22
+"""No carrier's number of digits alone is longer, but a barcode is."""
 
 
 @lru_cache(maxsize=4096)  # One parcel's number is looked at by each who compares parcels.
@@ -39,7 +65,7 @@ def tracking_numbers(text: str | None) -> tuple[str, ...]:
     """The numbers in a field, each as shoppers expect it: without blanks, and without the routing
     part of a scanned barcode. Empty where there is none, or none can be made out."""
     by_key: dict[str, str] = {}
-    for number in map(_without_routing, _numbers_in(_plain(text or ""))):
+    for number in map(_as_printed, _numbers_in(_plain(text or ""))):
         if len(number) <= LONGEST_NUMBER:
             by_key.setdefault(_squeezed(number), number)
     return tuple(by_key.values())
@@ -54,8 +80,10 @@ def normalize_tracking(text: str | None) -> str:
 
 def _plain(text: str) -> str:
     """Compatible forms of characters as one, without signs that can't be seen."""
-    compatible = unicodedata.normalize("NFKC", text)
-    return "".join(char for char in compatible if unicodedata.category(char) != "Cf").strip()
+    compatible = unicodedata.normalize("NFKC", html.unescape(text))
+    visible = "".join(char for char in compatible if unicodedata.category(char) != "Cf")
+    dashes = "".join("-" if unicodedata.category(char) == "Pd" else char for char in visible)
+    return _SCANNERS_OWN.sub("", dashes.strip())
 
 
 def _squeezed(text: str) -> str:
@@ -63,9 +91,18 @@ def _squeezed(text: str) -> str:
 
 
 def _numbers_in(text: str) -> list[str]:
+    squeezed = _squeezed(text)
+    if _ONLY_DISTINCT.fullmatch(squeezed):
+        return _DISTINCT.findall(squeezed)
+    if squeezed.isdigit() and _usps_number(squeezed):
+        return [squeezed]
+    distinct = _DISTINCT_INSIDE.findall(text.upper())
     if _LINK_OR_MAIL.search(text):
-        number = _only(_DISTINCT_INSIDE.findall(text.upper()))
-        return [number] if number else []
+        return distinct
+    if distinct:
+        return _with_further(distinct, between=_DISTINCT_INSIDE.split(text.upper()))
+    if _SOMETHING_ELSE.search(text):
+        return []
     pieces = [piece for piece in _pieces(text) if _has_digit(piece)]
     numbers = [number for piece in pieces if (number := _number_in(piece))]
     are_plausible = all(len(_squeezed(number)) >= _PLAUSIBLE_LENGTH for number in numbers)
@@ -76,13 +113,22 @@ def _numbers_in(text: str) -> list[str]:
     return [number] if number else []
 
 
+def _with_further(distinct: list[str], *, between: list[str]) -> list[str]:
+    """What stands between surely known numbers is words about them, or further numbers."""
+    further = [list(filter(_is_whole, _numbers_in(part))) for part in between]
+    numbers = further[0]
+    for number, after in zip(distinct, further[1:], strict=True):
+        numbers += [number, *after]
+    return [number for number in numbers if not _ROUTING.fullmatch(number)]
+
+
 def _pieces(text: str) -> list[str]:
-    pieces = _SEPARATOR.split(text)
-    if len(pieces) > 1:
-        return pieces
-    tokens = text.split()
-    are_whole = all(_is_whole(token) for token in tokens)
-    return tokens if are_whole else pieces
+    pieces: list[str] = []
+    for piece in _SEPARATOR.split(text):
+        tokens = [token for token in _GLUE.split(piece) if token]
+        are_whole = len(tokens) > 1 and all(_is_whole(token) for token in tokens)
+        pieces += tokens if are_whole else [piece]
+    return pieces
 
 
 def _is_whole(token: str) -> bool:
@@ -109,7 +155,8 @@ def _number_in(text: str) -> str | None:
     if len(numbers) < len(tokens):
         return _only_among_words(numbers)
     is_too_short = len(tokens) > 1 and len(squeezed) < _PLAUSIBLE_LENGTH
-    return None if is_too_short else joined
+    is_too_long = len(tokens) > 1 and joined.isdigit() and len(joined) > _LONGEST_JOINED
+    return None if is_too_short or is_too_long else joined
 
 
 def _only_among_words(tokens: list[str]) -> str | None:
@@ -131,23 +178,53 @@ def _without_label(token: str) -> tuple[str, ...]:
 
 
 def _is_word(token: str) -> bool:
-    letters = token.strip(_PUNCTUATION).casefold()
+    letters = token.strip(_PUNCTUATION)
+    if not letters.isalpha() or letters.casefold() in _PREFIXES:
+        return False
     is_long = len(letters) > _LONGEST_PART_OF_LETTERS
-    return letters.isalpha() and (is_long or letters in _LABEL_WORDS)
+    return is_long or letters.islower() or letters.casefold() in _LABEL_WORDS
 
 
-def _without_routing(number: str) -> str:
-    """The number that is printed below a barcode, where `number` is the whole barcode."""
-    digits = _squeezed(number)
-    if not digits.isdigit():
+def _as_printed(number: str) -> str:
+    """As it stands on the label, where `number` is what a scanner, a spreadsheet or a slip of the
+    hand made of it."""
+    squeezed = _squeezed(number)
+    if _DISTINCT.fullmatch(squeezed) or re.fullmatch("IZ[0-9A-Z]{16}", squeezed):
+        return _without_slips(squeezed)
+    decimals = _DECIMALS.fullmatch(number)
+    if decimals:
+        return decimals[1]
+    if not squeezed.isdigit():
         return number
+    digits = squeezed if len(squeezed) >= _LENGTH_WITHOUT_GROUPS else number
+    return _without_routing(squeezed) or digits
+
+
+def _without_slips(number: str) -> str:
+    """Letters that look like digits, in a number of UPS whose check digit is right without them."""
+    mended = "1Z" + number[2:8] + number[8:].replace("O", "0").replace("I", "1")
+    is_slip = not _has_ups_check_digit(number) and _has_ups_check_digit(mended)
+    return mended if is_slip else number
+
+
+def _has_ups_check_digit(number: str) -> bool:
+    """https://github.com/jkeen/tracking_number_data has the rule."""
+    if not re.fullmatch("1Z[0-9A-Z]{15}[0-9]", number):
+        return False
+    values = [int(char) if char.isdigit() else (ord(char) - 63) % 10 for char in number[2:-1]]
+    total = sum(values[0::2]) + 2 * sum(values[1::2])
+    return (total + int(number[-1])) % 10 == 0
+
+
+def _without_routing(digits: str) -> str | None:
+    """The number that is printed below a barcode; None where `digits` are no whole barcode."""
     if digits.startswith("420"):
-        return _usps_number(digits) or number
+        return _usps_number(digits)
     if len(digits) == 34 and digits.startswith(("10", "96")):
         fedex = digits[-14:].lstrip("0")
-        return fedex if len(fedex) >= 12 else number
+        return fedex if len(fedex) >= 12 else None
     # FedEx Ground's older barcode: what precedes the last 15 digits is not printed.
-    return digits[-15:] if len(digits) == 22 and digits.startswith("96") else number
+    return digits[-15:] if len(digits) == 22 and digits.startswith("96") else None
 
 
 def _usps_number(barcode: str) -> str | None:

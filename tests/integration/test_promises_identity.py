@@ -210,15 +210,35 @@ def test_replaced_part_on_v1_leaves_the_other_part_its_unit(bridge: VirtualBridg
     assert "tracking_changed_after_delivery" in bridge.exceptions()
 
 
-def test_routing_prefix_of_usps_makes_no_second_parcel(bridge: VirtualBridge) -> None:
+SPELLINGS = {
+    "USPS, as it is scanned": ("9400111899223100001234", "420972099400111899223100001234"),
+    "USPS, ZIP code set apart": ("9400111899223100001234", "420972091234 9400111899223100001234"),
+    "UPS, in groups and small": ("1Z999AA10123456784", "1z 999 aa1 01 2345 6784\t"),
+    "UPS, O for 0": ("1Z999AA10123456784", "1Z999AA1O123456784"),
+    "UPS, dash of a word processor": ("1Z999AA10123456784", "1Z999AA1\u20100123456784"),
+    "UPS, with the count of boxes": ("1Z999AA10123456784", "1Z999AA10123456784 (1 of 2)"),
+    "FedEx, from a spreadsheet": ("771234567890", "771234567890.0"),
+    "FedEx, as it is scanned": ("771234567890", "1019213455990987654300771234567890"),
+    "Amazon, in two words": ("TBA123456789000", "tba 123456789000"),
+    "post, full-width": ("RX123456785GB", "ＲＸ１２３４５６７８５ＧＢ"),
+}
+
+
+@pytest.mark.parametrize("name", SPELLINGS)
+def test_number_in_another_spelling_makes_no_second_parcel(
+    bridge: VirtualBridge, name: str
+) -> None:
+    printed, written = SPELLINGS[name]
     order = bridge.world.add_order(lines=[("TEE", 2)])
     shipment = bridge.world.add_shipstation_order(order, [("TEE", 1)])
-    [label] = bridge.world.buy_labels(shipment, carrier="stamps_com")
-    bridge.travel(bridge.world.label_created_v2(label))
-    bridge.world.correct_number(label, f"42097209{label.tracking_number}")
+    [label] = bridge.world.buy_labels(shipment, tracking=printed)
+    mark = bridge.world.mark_shipped(shipment, "UPS", written)
 
-    bridge.travel(bridge.world.ship_notify(label))
+    bridge.travel(bridge.world.fulfillment_shipped_v2(mark))
+    bridge.travel(bridge.world.label_created_v2(label), bridge.world.ship_notify(label))
 
+    [body] = bridge.accepted(order)
+    assert body["tracking_info"]["number"].upper() == printed
     assert bridge.units(order) == {"TEE": 1}
     assert bridge.exceptions() == []
 

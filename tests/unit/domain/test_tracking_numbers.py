@@ -38,6 +38,18 @@ USPS = "9405005000000000000023"
         "Box 2",
         "Parcel 2 of 3",
         "2 of 3",
+        "12/01/2025",
+        "2025-12-01 10:30",
+        "Nov 29, 2026",
+        "555-123-4567",
+        "+1 (555) 123-4567",
+        "Tel 01711234567",
+        "$12.50",
+        "#PD1234567/1",
+        "same as PD1234567",
+        "Order 12345678",
+        "ups.com/track?n=7712345675",
+        "7712 3456 7890 7712 3456 7891",
         "7" + "12" * LONGEST_NUMBER,
     ],
 )
@@ -63,6 +75,24 @@ def test_what_surely_holds_no_number_is_none(text: str | None) -> None:
         ("AWB-7712345675", "7712345675"),
         ("Tracking: 9405 0050 0000 0000 0000 23", USPS),
         ("快递单号7712345675", "7712345675"),
+        ("\t" + UPS + "\u200b", UPS),
+        (UPS.lower(), UPS),
+        ("1ZA0000T\u20100386000019", UPS),
+        ("1ZA0000T0386000O19", UPS),
+        ("IZA0000T0386000019", UPS),
+        ("rx 123 456 785 gb", "RX123456785GB"),
+        ("tba 123456789000", "tba123456789000"),
+        ("7712\u20133456\u20137890", "771234567890"),
+        ("771,234,567,890", "771234567890"),
+        ("771234567890.0", "771234567890"),
+        ("771234567890,00", "771234567890"),
+        ('="771234567890"', "771234567890"),
+        ("]C100340434161094042557", "00340434161094042557"),
+        (f"1/2 {UPS}", UPS),
+        (f"{UPS} (1 of 2)", UPS),
+        (f"{UPS} x2", UPS),
+        (f"order PD1234567/1: {UPS}", UPS),
+        (f"ups.com/track?n={UPS}", UPS),
         (f"{UPS}, box 2", UPS),
         (f"{UPS} / N/A", UPS),
         (f"see https://www.ups.com/track?tracknum={UPS}&x=1", UPS),
@@ -72,9 +102,33 @@ def test_number_is_read_as_a_shopper_expects_it(text: str, number: str) -> None:
     assert tracking_numbers(text) == (number,)
 
 
-@pytest.mark.parametrize("separator", [", ", ",", ";", " / ", "/", "|", "\n", " and ", " & ", " "])
+@pytest.mark.parametrize(
+    "separator",
+    [", ", ",", ";", " / ", "/", "|", "\n", " and ", " & ", " ", "", "&", "+", "<br>", " Box 2: "],
+)
 def test_several_numbers_are_several_whatever_stands_between(separator: str) -> None:
     assert tracking_numbers(f"{UPS}{separator}{UPS_2}") == (UPS, UPS_2)
+
+
+@pytest.mark.parametrize(
+    ("text", "numbers"),
+    [
+        ("771234567890&771234567891", ("771234567890", "771234567891")),
+        ("771234567890-771234567891", ("771234567890", "771234567891")),
+        ("771234567890\\n771234567891", ("771234567890", "771234567891")),
+        ("771234567890、771234567891", ("771234567890", "771234567891")),
+        (f"FedEx 771234567890 / UPS {UPS}", ("771234567890", UPS)),
+        (f"{UPS}, 7712 3456 7890", (UPS, "771234567890")),
+        ("771234567890, lost; 771234567891 new", ("771234567890", "771234567891")),
+    ],
+)
+def test_numbers_of_different_forms_are_all_kept(text: str, numbers: tuple[str, ...]) -> None:
+    assert tracking_numbers(text) == numbers
+
+
+def test_letter_that_may_belong_to_the_number_stays() -> None:
+    """Neither reading has a right check digit, so which one is right can't be known."""
+    assert tracking_numbers("1ZA0000T0386000O18") == ("1ZA0000T0386000O18",)
 
 
 def test_same_number_in_two_spellings_is_one() -> None:
@@ -92,6 +146,9 @@ def test_punctuation_inside_one_number_makes_no_two(number: str) -> None:
         (f"42096784{USPS}", USPS),
         (f"420967841234{USPS}", USPS),
         (f"420 96784 {USPS}", USPS),
+        (f"420967841234 {USPS}", USPS),
+        (f"420967841234\x1d{USPS}", USPS),
+        (f"(420)96784 {USPS} (1 of 2)", USPS),
         ("42096784" + "92612999912345000000000012", "92612999912345000000000012"),
         ("1001921334250001000300779017972697", "779017972697"),
         ("9622001900000000000000776632517510", "776632517510"),
