@@ -13,6 +13,7 @@ from ipaddress import ip_address
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import requests
@@ -131,6 +132,32 @@ class RawServer:
                 self.over.wait(30)
 
 
+class ConnectProxy(RawServer):
+    """A proxy of HTTP's CONNECT that reaches one server, whatever name is asked for; it keeps what
+    it could read."""
+
+    def __init__(self, target: tuple[str, int]) -> None:
+        super().__init__()
+        self._target = target
+
+    def _answer(self, plain: socket.socket) -> None:
+        self.requests.append(plain.recv(65_536))
+        with socket.create_connection(self._target) as onward:
+            plain.sendall(b"HTTP/1.1 200 Connection established\r\n\r\n")
+            back = threading.Thread(target=self._pass, args=(onward, plain))
+            back.start()
+            self._pass(plain, onward)
+            back.join()
+
+    def _pass(self, source: socket.socket, sink: socket.socket) -> None:
+        with suppress(OSError):
+            while data := source.recv(65_536):
+                self.requests.append(data)
+                sink.sendall(data)
+        with suppress(OSError):
+            sink.shutdown(socket.SHUT_WR)
+
+
 def ok_answer(body: bytes, *headers: str) -> bytes:
     return (
         "\r\n".join(["HTTP/1.1 200 OK", f"Content-Length: {len(body)}", *headers, "", ""]).encode()
@@ -243,6 +270,29 @@ def test_proxy_that_is_not_there_has_done_nothing(
     assert "word" not in str(error)
 
 
+def test_proxy_carries_a_call_that_it_can_not_read_under_a_company_certificate(
+    make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    context = self_signed(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "self-signed.pem"))
+    monkeypatch.setenv("NO_PROXY", "")
+    with (
+        RawServer(ok_answer(b'{"found": 1}'), context=context) as vendor,
+        ConnectProxy(("127.0.0.1", urlsplit(vendor.url).port or 0)) as proxy,
+    ):
+        address = proxy.url.removesuffix("/x").removeprefix("http://")
+        monkeypatch.setenv("HTTPS_PROXY", f"http://user:word@{address}")
+        with closing(make()) as api:
+            answer = api.get("read", "https://vendor.example/x")
+
+    seen = b"".join(proxy.requests)
+    assert answer.body == {"found": 1}
+    assert SECRET.encode() in vendor.requests[0]
+    assert seen.startswith(b"CONNECT vendor.example:443 ")
+    assert b"Proxy-Authorization: Basic " in seen
+    assert SECRET.encode() not in seen
+
+
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_certificates_of_the_environment_are_trusted(
     make: Make, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str
@@ -286,7 +336,10 @@ def self_signed(folder: Path) -> ssl.SSLContext:
         NOW - dt.timedelta(days=1),
         NOW.replace(year=2099),
     ).add_extension(
-        x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False
+        x509.SubjectAlternativeName(
+            [x509.IPAddress(ip_address("127.0.0.1")), x509.DNSName("vendor.example")]
+        ),
+        critical=False,
     )
     path = folder / "self-signed.pem"
     path.write_bytes(
