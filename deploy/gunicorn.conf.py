@@ -5,7 +5,7 @@ import os
 import shutil
 import sys
 
-from bridge.domain.errors import SettingsError
+from bridge.domain.errors import BridgeError, SettingsError
 from bridge.settings import Settings
 from bridge.web import gunicorn
 
@@ -13,6 +13,8 @@ try:
     globals().update(gunicorn.options(Settings.load()))
 except SettingsError as exc:
     sys.exit(f"The settings are wrong:\n{exc}")
+except BridgeError as exc:
+    sys.exit(str(exc))
 
 if gunicorn.METRICS_FOLDER not in os.environ:
     _folder, _lock = gunicorn.make_metrics_folder()

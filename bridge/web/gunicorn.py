@@ -2,6 +2,7 @@
 threads that slow senders don't hold."""
 
 import fcntl
+import inspect
 import os
 import shutil
 import socket
@@ -11,14 +12,17 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 from functools import partial
+from importlib.metadata import requires
 from pathlib import Path
 from typing import Any
 
+from gunicorn import __version__ as gunicorn_version
 from gunicorn.glogging import Logger
 from gunicorn.http.message import Request
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from bridge import __version__
+from bridge.domain.errors import BridgeError
 from bridge.logs import gunicorn_logging
 from bridge.settings import Settings
 
@@ -37,9 +41,23 @@ _HEALTH_ANSWER = (
     b"Content-Length: %d\r\n\r\n%s" % (len(_HEALTH_BODY), _HEALTH_BODY)
 )
 
+_EXTENDED = {
+    "enqueue_req": ["self", "conn"],
+    "finish_request": ["self", "conn", "fs"],
+    "handle": ["self", "conn"],
+    "handle_request": ["self", "req", "conn"],
+    "notify": ["self"],
+}
+"""The methods of gunicorn's worker that `Threads` extends, none of which gunicorn promises."""
+
+_USED = {"method_queue", "tpool"}
+"""The attributes of gunicorn's worker that `Threads` uses, likewise."""
+
 
 def options(settings: Settings) -> dict[str, Any]:
-    """gunicorn's settings. Receiving is short work: store, answer."""
+    """gunicorn's settings. Receiving is short work: store, answer. Raises BridgeError where
+    gunicorn isn't one that `Threads` fits."""
+    check_insides(ThreadWorker)
     chosen: dict[str, Any] = {
         "bind": settings.bind,
         "workers": settings.web_workers,
@@ -70,6 +88,30 @@ def options(settings: Settings) -> dict[str, Any]:
         # https://docs.gunicorn.org/en/stable/faq.html#blocking-os-fchmod
         chosen["worker_tmp_dir"] = str(_SHARED_MEMORY)
     return chosen
+
+
+def check_insides(worker: type) -> None:
+    """BridgeError when `worker` isn't what `Threads` extends. If gunicorn renamed a method, nothing
+    would fail: ours would never be called, and slow senders would hold every thread."""
+    changed = [
+        name for name, parameters in _EXTENDED.items() if _parameters(worker, name) != parameters
+    ]
+    changed += sorted(_USED - set(worker.__init__.__code__.co_names))  # type: ignore[misc]  # written in Python, so it has code
+    if changed:
+        [allowed] = [
+            line
+            for line in requires("purpledot-shipstation-bridge") or []
+            if line.startswith("gunicorn")
+        ]
+        raise BridgeError(
+            f"gunicorn {gunicorn_version} is not one that this receiver was made for (changed:"
+            f" {', '.join(changed)}); install {allowed}"
+        )
+
+
+def _parameters(worker: type, method: str) -> list[str]:
+    function = getattr(worker, method, None)
+    return list(inspect.signature(function).parameters) if function else []
 
 
 @contextmanager

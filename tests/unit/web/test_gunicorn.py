@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 from gunicorn.config import Config
+from gunicorn.workers.gthread import ThreadWorker
 
+from bridge.domain.errors import BridgeError
 from bridge.settings import Settings
 from bridge.web import gunicorn
 
@@ -32,6 +34,29 @@ def test_operations_get_an_address_of_their_own() -> None:
     settings = Settings.load(NECESSARY | {"BRIDGE_OPERATIONS_BIND": "127.0.0.1:9000"})
 
     assert gunicorn.options(settings)["bind"] == ["127.0.0.1:8000", "127.0.0.1:9000"]
+
+
+class _WorkerOfGunicorn23(ThreadWorker):
+    """There, what is finished didn't name its connection, and no queue stood between threads."""
+
+    def __init__(self) -> None:
+        self.tpool = None
+
+    def finish_request(self, fs: object) -> None:  # type: ignore[override]
+        """Nothing."""
+
+
+def test_gunicorn_with_other_insides_is_refused_in_one_sentence() -> None:
+    with pytest.raises(BridgeError) as refused:
+        gunicorn.check_insides(_WorkerOfGunicorn23)
+
+    sentence = str(refused.value)
+    assert "(changed: finish_request, method_queue); install gunicorn" in sentence
+    assert "<28" in sentence
+
+
+def test_gunicorn_that_is_installed_is_one_that_was_made_for() -> None:
+    gunicorn.check_insides(ThreadWorker)
 
 
 def test_shipped_configuration_has_the_options_of_the_command(
