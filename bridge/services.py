@@ -281,7 +281,11 @@ class Services:
         if self.settings.alert_urls:
             has_console = self.settings.console_password is not None
             check_alerts = alert_check.AlertCheck(
-                self.database, self.settings.alert_urls, self.rates, has_console=has_console
+                self.database,
+                self.settings.alert_urls,
+                self.rates,
+                has_console=has_console,
+                digest_at=self.settings.alert_digest_at,
             )
             tasks.append(
                 PeriodicTask(

@@ -25,12 +25,13 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
+    InstanceOf,
     SecretStr,
     ValidationError,
 )
 from pydantic_core import ErrorDetails, PydanticUndefined
 
-from bridge.domain.durations import read_duration
+from bridge.domain.durations import DailyTime, read_daily_time, read_duration
 from bridge.domain.errors import SettingsError
 
 PREFIX = "BRIDGE_"
@@ -201,6 +202,10 @@ AlertUrl = Annotated[
 ]
 DatabaseUrl = Annotated[str, BeforeValidator(_read_database_url), Field(repr=False)]
 Duration = Annotated[timedelta, BeforeValidator(read_duration)]
+TimeOfDay = Annotated[
+    InstanceOf[DailyTime] | None,
+    BeforeValidator(lambda text: read_daily_time(text) if isinstance(text, str) else text),
+]
 Pattern = Annotated[re.Pattern[str] | None, BeforeValidator(read_pattern)]
 Schedule = Annotated[tuple[Duration, ...], BeforeValidator(lambda text: text.split(","))]
 Tokens = Annotated[
@@ -337,6 +342,11 @@ class Settings(BaseModel):
     )
     alert_urls: Alerts = _optional(
         "", "Apprise URLs, comma separated, which get a message about exceptions and silence"
+    )
+    alert_digest_at: TimeOfDay = _optional(
+        None,
+        "also send each alert URL one digest a day of what waits for a person, at this time:"
+        " `08:00` by the machine's own zone, or `08:00 America/New_York`",
     )
     heartbeat_url: SecretUrl | None = _optional(
         None, "asked (GET) each minute while the bridge is ready: a dead man's switch elsewhere"
@@ -496,6 +506,8 @@ def _contradictions(provided: Mapping[str, str]) -> Iterator[str]:
         yield f"{viewer}: opens nothing while the console is off; set {operator} too"
     elif viewer_password and viewer_password == operator_password:
         yield f"{viewer}: is the operator's password as well; choose another"
+    if "alert_digest_at" in provided and "alert_urls" not in provided:
+        yield f"{_name('alert_digest_at')}: goes nowhere; set {_name('alert_urls')} too"
     # The port alone says which pages answer: an address may be a name, or stand for all of them.
     operations_port = provided.get("operations_bind", "").rpartition(":")[2]
     port = provided.get("bind", _as_written("bind")).rpartition(":")[2]

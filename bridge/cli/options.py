@@ -7,8 +7,7 @@ from typing import Any
 
 import click
 
-from bridge.cli.output import local_zone
-from bridge.domain.durations import read_timestamp
+from bridge.domain.durations import local_zone, read_timestamp
 from bridge.domain.reasons import Reason
 
 Command = Callable[..., None]

@@ -9,15 +9,13 @@ import shutil
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
-from pathlib import Path
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TextIO, TypeVar
-from zoneinfo import ZoneInfo
 
 import click
 
 from bridge.cli.commands import COMMANDS
-from bridge.domain.durations import format_age
+from bridge.domain.durations import format_age, local_zone
 from bridge.domain.text import format_lines, printable
 
 if TYPE_CHECKING:
@@ -221,17 +219,6 @@ def cell_text(value: Any) -> str:
 def timestamp_text(at: datetime) -> str:
     """In the machine's zone, which is named."""
     return f"{at.astimezone(local_zone()):%Y-%m-%d %H:%M:%S %Z}"
-
-
-def local_zone() -> tzinfo:
-    """The machine's own time zone, by its name, so that yesterday is right across a change of the
-    clocks; UTC where it has none."""
-    name = os.environ.get("TZ", "").lstrip(":")
-    name = name or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
-    try:
-        return ZoneInfo(name)
-    except (KeyError, OSError, ValueError):  # Nothing is set, or not the name of a zone.
-        return UTC
 
 
 def progress_bar(steps: Sequence[T], label: str) -> "ProgressBar[T]":

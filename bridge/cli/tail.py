@@ -10,7 +10,8 @@ from typing import Any
 import click
 
 from bridge.cli.context import open_database
-from bridge.cli.output import colored, local_zone
+from bridge.cli.output import colored
+from bridge.domain.durations import local_zone
 from bridge.domain.text import format_lines, printable
 
 _POLL_SECONDS = 1.0

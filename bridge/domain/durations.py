@@ -1,7 +1,12 @@
-"""Durations, times and ages as people write them: `10s`, `2d` ago, `yesterday`, an ISO date."""
+"""Durations, times and ages as people write them: `10s`, `2d` ago, `yesterday`, an ISO date, each
+day at `08:00`."""
 
+import os
 import re
-from datetime import UTC, datetime, timedelta
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, time, timedelta, tzinfo
+from pathlib import Path
+from zoneinfo import ZoneInfo
 
 _UNITS = {
     "ms": timedelta(milliseconds=1),
@@ -15,6 +20,53 @@ _UNITS = {
 
 _LONGEST = timedelta(days=30)
 _DAYS_AGO = {"today": 0, "yesterday": 1}
+
+
+def local_zone() -> tzinfo:
+    """The machine's own time zone, by its name, so that yesterday is right across a change of the
+    clocks; UTC where it has none."""
+    name = os.environ.get("TZ", "").lstrip(":")
+    name = name or str(Path("/etc/localtime").resolve()).partition("/zoneinfo/")[2]
+    try:
+        return ZoneInfo(name)
+    except (KeyError, OSError, ValueError):  # Nothing is set, or not the name of a zone.
+        return UTC
+
+
+@dataclass(frozen=True, slots=True)
+class DailyTime:
+    """Once a day, when the clocks of a zone show this time."""
+
+    at: time
+    zone: tzinfo
+
+    def following(self, now: datetime) -> datetime:
+        """The next such moment after `now`, in UTC. Where the clocks skip this time, it comes as
+        much later; where they show it twice, the first counts."""
+        today = now.astimezone(self.zone).date()
+        moment = self._on(today)
+        while moment <= now:
+            today += timedelta(days=1)
+            moment = self._on(today)
+        return moment
+
+    def _on(self, day: date) -> datetime:
+        return datetime.combine(day, self.at, tzinfo=self.zone).astimezone(UTC)
+
+
+def read_daily_time(text: str) -> DailyTime:
+    """`08:00` by the machine's own zone, or `08:00 Europe/Berlin`. ValueError for anything else."""
+    match = re.fullmatch(r"([0-2]?\d):([0-5]\d)(?:\s+(\S+))?", text.strip(), re.ASCII)
+    try:
+        if match is None:
+            raise ValueError(text)
+        zone = ZoneInfo(match[3]) if match[3] else local_zone()
+        return DailyTime(time(int(match[1]), int(match[2])), zone)
+    except (KeyError, OSError, ValueError) as exc:
+        raise ValueError(
+            "is no time of day; write hours and minutes, such as 08:00, and a zone if it is not"
+            " this machine's, such as 08:00 America/New_York"
+        ) from exc
 
 
 def read_duration(text: str) -> timedelta:

@@ -13,10 +13,11 @@ from urllib.parse import unquote
 import structlog
 from pydantic import SecretStr
 
+from bridge.domain.durations import DailyTime
 from bridge.domain.errors import StorageError
 from bridge.operations import alerts
 from bridge.operations.alerts import AlertInputs, Key, OpenException, Problem
-from bridge.store import rate_limits, shared_state, stats, sweeps
+from bridge.store import periodic, rate_limits, shared_state, stats, sweeps
 from bridge.store.engine.database import Connection, Database
 
 log = structlog.get_logger(__name__)
@@ -28,6 +29,8 @@ _DATABASE_FAILS_FOR = 60.0
 _COUNTED_TO = 200
 _LONGEST_ERROR = 300
 _DATABASE = Key("database")
+_DIGEST = "digest_"
+"""Before the hash of an alert URL: when its next digest is due."""
 
 
 def send(url: SecretStr, *, title: str, body: str) -> str | None:
@@ -74,6 +77,7 @@ class AlertCheck:
     urls: Sequence[SecretStr]
     rates: Mapping[str, int]
     has_console: bool
+    digest_at: DailyTime | None = None
     send: Callable[..., str | None] = send
     clock: Callable[[], float] = time.monotonic
     _failing_since: float | None = None
@@ -91,6 +95,8 @@ class AlertCheck:
         console = address if self.has_console else None
         for url in self.urls:
             self._notify(url, standing, console)
+            if self.digest_at is not None:
+                self._send_digest(url, standing, console, self.digest_at)
         self._failing_since = None
 
     def database_failed(self, error: StorageError) -> None:
@@ -125,6 +131,25 @@ class AlertCheck:
                 now = self.database.now(connection)
                 shared_state.put(connection, name, sorted(still_standing), now=now)
         self._know_of_failure.discard(_hash(url))
+
+    def _send_digest(
+        self, url: SecretStr, standing: list[Problem], console: str | None, at: DailyTime
+    ) -> None:
+        """Taken before it is sent, so that two workers send one; given back where it failed."""
+        name = f"{_DIGEST}{_hash(url)}"
+        with self.database.begin(durable=False) as connection:
+            now = self.database.now(connection)
+            is_ours = periodic.take_at(connection, name, now=now, following=at.following(now))
+        if not is_ours:
+            return
+        with self.database.read() as connection:
+            [day] = stats.by_period(connection, [now - timedelta(days=1), now])
+        message = alerts.digest(
+            standing, received=day.received, delivered=day.delivered, console=console
+        )
+        if not self._send(url, message):
+            with self.database.begin(durable=False) as connection:
+                periodic.postpone(connection, name, until=now)
 
     def _send(self, url: SecretStr, message: alerts.Message) -> bool:
         error = self.send(url, title=message.title, body=message.body)

@@ -248,7 +248,7 @@ def changes(
     for (kind, about), new in begun.items():
         head = _fill(KINDS[kind].begun, about, len(new))
         heads.append(head)
-        parts.append("\n".join([f"{head}.", *_lines(new, console), _where(KINDS[kind], console)]))
+        parts.append(_part(head, new, console))
     ends = [_fill(KINDS[kind].over, about, 0) for kind, about in over if kind in KINDS]
     parts += [f"Over: {end}." for end in ends]
     return Message(
@@ -256,6 +256,32 @@ def changes(
         "\n\n".join(parts),
         frozenset(problem.key for problem in standing),
     )
+
+
+def digest(
+    standing: Sequence[Problem], *, received: int, delivered: int, console: str | None
+) -> Message:
+    """All that waits or stands, once more, beside the last day's figures. It is sent when nothing
+    waits as well: a digest that doesn't come says that the bridge is down."""
+    groups: dict[tuple[str, str], list[Problem]] = {}
+    for problem in standing:
+        groups.setdefault((problem.key.kind, problem.key.about), []).append(problem)
+    heads: list[str] = []
+    parts = [f"In the last 24 hours {delivered} parcels were posted, and {received} webhooks came."]
+    for (kind, about), problems_of_group in groups.items():
+        count = len(problems_of_group)
+        head = _fill(KINDS[kind].begun, about, count)
+        if kind == "exception":
+            head = f"{count} need{'s' if count == 1 else ''} a person"
+        heads.append(head)
+        parts.append(_part(head, problems_of_group, console))
+    title = "; ".join(heads) or "nothing needs a person"
+    return Message(f"Purple Dot bridge, daily digest: {title}", "\n\n".join(parts))
+
+
+def _part(head: str, group: Sequence[Problem], console: str | None) -> str:
+    where = _where(KINDS[group[0].key.kind], console)
+    return "\n".join([f"{head}.", *_lines(group, console), where])
 
 
 def _fill(text: str, about: str, count: int) -> str:

@@ -29,6 +29,21 @@ def take(connection: Connection, name: str, *, every: timedelta, now: datetime) 
     )
 
 
+def take_at(connection: Connection, name: str, *, now: datetime, following: datetime) -> bool:
+    """True for the one worker that shall do now what is due at set times of day, however late it
+    is; `following` is the next of them. The first time a name is taken, it begins with that."""
+    first = insert_on_conflict(connection, periodic_tasks).values(
+        name=name, due_at=following, done_at=None
+    )
+    connection.execute(first.on_conflict_do_nothing())
+    task = update(periodic_tasks).where(periodic_tasks.c.name == name)
+    # The settings may name another time by now.
+    is_ahead = (periodic_tasks.c.due_at > now) & (periodic_tasks.c.due_at != following)
+    connection.execute(task.where(is_ahead).values(due_at=following))
+    due = task.where(periodic_tasks.c.due_at <= now).values(due_at=following)
+    return connection.execute(due).rowcount == 1
+
+
 def due_times(connection: Connection) -> dict[str, datetime]:
     """When each task that was ever taken is next due."""
     return {row.name: row.due_at for row in connection.execute(_DUE_TIMES)}

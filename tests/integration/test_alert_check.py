@@ -15,6 +15,7 @@ from click.testing import CliRunner
 from pydantic import SecretStr
 
 from bridge.cli import main
+from bridge.domain.durations import DailyTime, read_daily_time
 from bridge.domain.errors import StorageError
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
@@ -417,6 +418,135 @@ def test_database_that_takes_nothing_is_an_alert_that_needs_no_database(
     look(watch)
     assert post.titles() == ["The database takes work again"]
     assert [entry["event"] for entry in logged] == ["alert_sent"] * 2
+
+
+# The daily digest
+
+AT_EIGHT = read_daily_time("08:00 America/New_York")
+A_DAY = timedelta(days=1).total_seconds()
+
+
+def with_digest(
+    database: WatchedDatabase, post: Post, at: DailyTime = AT_EIGHT, *urls: SecretStr
+) -> AlertCheck:
+    return AlertCheck(database, urls or [CHAT], RATES, has_console=True, digest_at=at, send=post)
+
+
+def digests(post: Post) -> list[str]:
+    """Those that came since the last look."""
+    begin = "Purple Dot bridge, daily digest: "
+    return [title.removeprefix(begin) for title in post.titles() if title.startswith(begin)]
+
+
+@pytest.mark.usefixtures("logged")
+def test_digest_comes_once_a_day_and_says_so_when_nothing_waits(
+    database: WatchedDatabase, post: Post, clock: Clock
+) -> None:
+    watch = with_digest(database, post)
+    look(watch)
+    clock.advance(3_599)  # 7:59:59 in New York.
+    look(watch)
+    assert digests(post) == []
+
+    clock.advance(1)
+    for _ in range(3):
+        look(watch)
+        clock.advance(60)
+    assert digests(post) == ["nothing needs a person"]
+
+    put(database, a_parcel(number=None))
+    clock.advance(A_DAY)
+    look(watch)
+    assert digests(post) == ["1 needs a person"]
+
+
+@pytest.mark.usefixtures("logged")
+def test_digest_is_sent_once_whatever_restarts_and_however_many_workers_look(
+    database: WatchedDatabase, post: Post, clock: Clock
+) -> None:
+    look(with_digest(database, post))
+    clock.advance(A_DAY)
+
+    for _ in range(3):
+        look(with_digest(database, post))
+
+    assert digests(post) == ["nothing needs a person"]
+
+
+@pytest.mark.usefixtures("logged")
+def test_digest_of_a_day_without_a_worker_comes_late_and_once(
+    database: WatchedDatabase, post: Post, clock: Clock
+) -> None:
+    look(with_digest(database, post))
+    clock.advance(3 * A_DAY + 7_200)
+
+    look(with_digest(database, post))
+    clock.advance(60)
+    look(with_digest(database, post))
+
+    assert digests(post) == ["nothing needs a person"]
+
+
+@pytest.mark.usefixtures("logged")
+def test_digest_that_could_not_be_sent_is_sent_a_minute_later(
+    database: WatchedDatabase, post: Post, clock: Clock
+) -> None:
+    watch = with_digest(database, post, AT_EIGHT, MAIL, CHAT)
+    look(watch)
+    clock.advance(A_DAY)
+    post.fails = {MAIL}
+    look(watch)
+    assert [url for url, _, _ in post.sent] == ["slack://chat"]
+
+    post.fails = set()
+    clock.advance(60)
+    look(watch)
+
+    assert [url for url, _, _ in post.sent] == ["slack://chat", "mailto://mail"]
+
+
+@pytest.mark.usefixtures("logged")
+def test_digest_follows_a_time_that_was_changed_and_never_comes_twice_for_it(
+    database: WatchedDatabase, post: Post, clock: Clock
+) -> None:
+    look(with_digest(database, post))
+    later = read_daily_time("09:00 America/New_York")
+    look(with_digest(database, post, later))
+
+    clock.advance(3_600)  # 8:00 in New York.
+    look(with_digest(database, post, later))
+    assert digests(post) == []
+
+    clock.advance(3_600)
+    look(with_digest(database, post, later))
+    assert digests(post) == ["nothing needs a person"]
+
+
+@pytest.mark.usefixtures("logged")
+def test_two_workers_at_once_send_one_digest(database: WatchedDatabase, clock: Clock) -> None:
+    """Each reads before the other has sent."""
+    sent: list[str] = []
+
+    def send_while_another_looks(_url: SecretStr, *, title: str, body: str) -> None:
+        assert body
+        sent.append(title)
+        if len(sent) == 1:
+            look(with_digest(database, send_while_another_looks))  # type: ignore[arg-type]  # any sender does
+
+    look(with_digest(database, Post()))
+    clock.advance(A_DAY)
+
+    look(with_digest(database, send_while_another_looks))  # type: ignore[arg-type]  # any sender does
+
+    assert len(sent) == 1
+
+
+def test_without_the_setting_no_digest_comes(watch: AlertCheck, post: Post, clock: Clock) -> None:
+    for _ in range(3):
+        look(watch)
+        clock.advance(A_DAY)
+
+    assert digests(post) == []
 
 
 @pytest.mark.parametrize(("status", "beats"), [("ready", 1), ("not_ready", 0)])

@@ -4,14 +4,16 @@ secret in them."""
 import re
 import sys
 import time
+from datetime import time as time_of_day
 from datetime import timedelta
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bridge.domain.durations import read_duration
+from bridge.domain.durations import DailyTime, read_duration
 from bridge.domain.errors import SettingsError
 from bridge.settings import SECRETS, Settings, env_example, read_pattern
 
@@ -390,6 +392,16 @@ def test_accepted_pattern_is_quick_on_an_unlucky_order_number(pattern: str) -> N
         compiled.search("ab" * 20 + "aaaaaaaaaaaaaaaaaaaa!")
 
     assert time.process_time() - started < 1
+
+
+def test_digest_has_a_time_of_day_and_somewhere_to_go() -> None:
+    settings = load(alert_urls="slack://A/B/C", alert_digest_at="07:30 Europe/Berlin")
+
+    assert settings.alert_digest_at == DailyTime(time_of_day(7, 30), ZoneInfo("Europe/Berlin"))
+    with pytest.raises(SettingsError, match="BRIDGE_ALERT_DIGEST_AT: goes nowhere"):
+        load(alert_digest_at="07:30")
+    with pytest.raises(SettingsError, match=r"BRIDGE_ALERT_DIGEST_AT.*is no time of day"):
+        load(alert_urls="slack://A/B/C", alert_digest_at="at eight")
 
 
 def test_alert_urls_keep_their_own_commas() -> None:

@@ -15,6 +15,7 @@ from bridge.operations.alerts import (
     Problem,
     changes,
     console_address,
+    digest,
     grace,
     is_silent,
     problems,
@@ -213,3 +214,31 @@ def test_storm_of_different_sentences_stays_readable() -> None:
     assert said is not None
     assert "- and 28 more" in said.body
     assert len(said.body.splitlines()) < 20
+
+
+# The daily digest
+
+
+def test_digest_counts_by_reason_and_names_orders_with_their_pages() -> None:
+    exceptions = [
+        OpenException("dlv_1", "unknown_line", "PD1/1"),
+        OpenException("dlv_2", "unknown_line", "PD2/1"),
+        OpenException("dlv_3", "no_tracking_number", "PD3/1"),
+    ]
+    standing = list(problems(AlertInputs(NOW, exceptions, refused=["purple_dot"])))
+
+    message = digest(standing, received=140, delivered=120, console="https://b.example/console")
+
+    assert message.title == (
+        "Purple Dot bridge, daily digest: 3 need a person; Purple Dot refuses our credentials"
+    )
+    assert "In the last 24 hours 120 parcels were posted, and 140 webhooks came." in message.body
+    assert "- 2 x SKU not on the order (unknown_line)" in message.body
+    assert "PD1/1: https://b.example/console/deliveries/dlv_1" in message.body
+    assert "PD3/1: https://b.example/console/deliveries/dlv_3" in message.body
+
+
+def test_digest_says_that_nothing_waits() -> None:
+    message = digest([], received=0, delivered=0, console=None)
+
+    assert message.title == "Purple Dot bridge, daily digest: nothing needs a person"
