@@ -2,7 +2,7 @@
 
 import threading
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -11,8 +11,8 @@ from bridge.cli.listing import EVENT_ID, exactly_one
 from bridge.cli.options import json_option, reason_option
 from bridge.cli.output import emit, plural
 from bridge.cli.repair import one_delivery, repair_each
-from bridge.domain.errors import RefusedError
-from bridge.domain.reasons import MEANINGS, PersonAction, Reason
+from bridge.domain.errors import LookFirstError, RefusedError
+from bridge.domain.reasons import MEANINGS, PersonAction
 
 if TYPE_CHECKING:
     from bridge.domain.deliveries import Delivery
@@ -95,8 +95,14 @@ def retry(
             return event_id, outcome
         delivery = one_delivery(connection, text)
         if carriers is None:
-            _refuse_blind_repeat(delivery, has_looked=not_in_purple_dot)
-            outcome = repair.retry(connection, delivery, actor=by, reason=reason, now=now)
+            outcome = _retry_one(
+                connection,
+                delivery,
+                actor=by,
+                reason=reason,
+                has_looked=not_in_purple_dot,
+                now=now,
+            )
         else:
             if not yes:
                 _show_remaining(connection, delivery, carriers)
@@ -145,16 +151,16 @@ def _retry_all(exception_reason: str, reason: str | None, *, as_json: bool) -> N
         raise SystemExit(1)
 
 
-def _refuse_blind_repeat(delivery: "Delivery", *, has_looked: bool) -> None:
-    """Purple Dot may have it already, and posting it again can't be undone."""
-    if delivery.reason is not Reason.UNCONFIRMED_PARTIAL or has_looked:
-        return
-    number = delivery.tracking.number if delivery.tracking else "its number"
-    raise RefusedError(
-        f"{delivery.id} may be posted already. Is {number} on {delivery.reference} in Purple Dot?"
-        f" Yes: `bridge resolve {delivery.id} --as delivered --reason …`."
-        f" No: `bridge retry {delivery.id} --not-in-purple-dot --reason …`"
-    )
+def _retry_one(connection: "Connection", delivery: "Delivery", **details: Any) -> str:
+    from bridge.operations import repair
+
+    try:
+        return repair.retry(connection, delivery, **details)
+    except LookFirstError as exc:
+        raise RefusedError(
+            f"{exc} Yes: `bridge resolve {delivery.id} --as delivered --reason …`."
+            f" No: `bridge retry {delivery.id} --not-in-purple-dot --reason …`"
+        ) from exc
 
 
 def _show_remaining(connection: "Connection", delivery: "Delivery", carriers: "Carriers") -> None:

@@ -106,5 +106,10 @@ class RefusedError(BridgeError):
     """What a person asked for would do harm, or comes too late."""
 
 
+class LookFirstError(RefusedError):
+    """A parcel may be posted already: a person has to look into Purple Dot before it is posted
+    again. Its text asks the question; where it is shown, how to answer it is added."""
+
+
 class LeaseLostError(BridgeError):
     """Another worker took the work over while we were late; our outcome must not be written."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from bridge.domain.actions import CreateFulfillment, Tracking
 from bridge.domain.deliveries import Attempt, Delivery, Draft
-from bridge.domain.errors import RefusedError, TemporaryError
+from bridge.domain.errors import LookFirstError, RefusedError, TemporaryError
 from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
 from bridge.domain.reasons import Reason
@@ -54,12 +54,18 @@ def retry(
     *,
     actor: str,
     reason: str | None = None,
+    has_looked: bool = False,
     now: datetime,
 ) -> str:
     """Try a delivery now, as an attempt of its own. One whose order or lines are not settled is
-    decided anew from what ShipStation says now; one that was held as perhaps posted is posted
-    again, since a person has looked. Raises RefusedError for what Purple Dot already has."""
+    decided anew from what ShipStation says now; one that may be posted already is posted again
+    only where `has_looked`: a person has seen that its number is not on the order in Purple Dot.
+
+    Raises RefusedError for what Purple Dot already has, and LookFirstError where nobody has
+    looked."""
     _refuse(retry_refusal(delivery))
+    if may_be_posted(delivery) and not has_looked:
+        raise LookFirstError(_question(delivery))
     keeps_lines = _keeps_lines(delivery)
     repairs.change(connection, delivery, _tried_now(delivery, keeps_lines, now), now=now)
     if delivery.status not in CLAIMABLE and not keeps_lines:
@@ -288,6 +294,11 @@ def retry_refusal(delivery: Delivery) -> str | None:
     return None
 
 
+def may_be_posted(delivery: Delivery) -> bool:
+    """Whether only a look into Purple Dot can show that it was not posted yet. Pure."""
+    return delivery.reason is Reason.UNCONFIRMED_PARTIAL
+
+
 def link_refusal(delivery: Delivery) -> str | None:
     """Why this delivery can't be linked to an order; None when it can. Pure."""
     is_decided = bool(delivery.lines) or delivery.posting_at is not None
@@ -320,6 +331,13 @@ def format_lines(action: CreateFulfillment) -> str:
 def _refuse(refusal: str | None) -> None:
     if refusal is not None:
         raise RefusedError(refusal)
+
+
+def _question(delivery: Delivery) -> str:
+    number = delivery.tracking.number if delivery.tracking else "its number"
+    return (
+        f"{delivery.id} may be posted already. Is {number} on {delivery.reference} in Purple Dot?"
+    )
 
 
 def _keeps_lines(delivery: Delivery) -> bool:

@@ -250,7 +250,7 @@ class Conservation(RuleBasedStateMachine):
     def _retry(self, row: Json) -> None:
         number = normalize_tracking(row["tracking_number"])
         if not any(_number(body) == number for body in self.bridge.accepted()):
-            self.bridge.repair(row["id"], repair.retry)
+            self.bridge.repair(row["id"], repair.retry, has_looked=True)
 
     # The law
 

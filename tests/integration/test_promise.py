@@ -415,7 +415,7 @@ class Promise(RuleBasedStateMachine):
             elif row["reason"] == Reason.TRACKING_CHANGED_AFTER_DELIVERY:
                 self._resolve(row, "delivered")
             else:
-                self.bridge.repair(row["id"], repair.retry)
+                self.bridge.repair(row["id"], repair.retry, has_looked=True)
         except RefusedError:
             assert (
                 act == "retry"

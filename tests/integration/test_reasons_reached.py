@@ -326,6 +326,11 @@ def _retry(bridge: VirtualBridge, reached: Reached) -> None:
     bridge.repair(reached.id, repair.retry)
 
 
+def _look_and_retry(bridge: VirtualBridge, reached: Reached) -> None:
+    assert bridge.accepted(reached.order) == []
+    bridge.repair(reached.id, repair.retry, has_looked=True)
+
+
 def _tell_again(bridge: VirtualBridge, reached: Reached) -> None:
     assert reached.webhook
     bridge.send(reached.webhook)
@@ -394,7 +399,7 @@ GOES_ON: list[tuple[Callable[[VirtualBridge], Reached], Act]] = [
     (_unknown_line, _sku_is_corrected),
     (_no_number, _number_is_added(_tell_again)),
     (_no_number, _number_is_added(_retry)),
-    (_lost_part("drop_before"), _retry),
+    (_lost_part("drop_before"), _look_and_retry),
     (_broken, _retry),
     (_refused("status:422"), _retry),
     (_refused("redirect_login"), _retry),

@@ -3,16 +3,15 @@ choose the items that left, close, reopen, note."""
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import structlog
 from flask import abort, flash, redirect, request, url_for
 from werkzeug.wrappers import Response
 
 from bridge.domain.deliveries import Delivery
-from bridge.domain.errors import BridgeError, RefusedError
+from bridge.domain.errors import BridgeError, LookFirstError, RefusedError
 from bridge.domain.events import DeliveryStatus
-from bridge.domain.reasons import Reason
 from bridge.operations import repair
 from bridge.services import Services
 from bridge.store import audit, repairs
@@ -34,7 +33,7 @@ _LONGEST_ORDER = 200
 
 def retry(services: Services, delivery_id: str) -> Response:
     """One click, where nothing can be posted twice by it."""
-    return _act(services, delivery_id, _retry_unless_unclear, reason=reason_given())
+    return _act(services, delivery_id, repair.retry, reason=reason_given())
 
 
 def confirm(services: Services, delivery_id: str) -> Response:
@@ -49,7 +48,8 @@ def confirm(services: Services, delivery_id: str) -> Response:
         abort(400, "The answer is yes or no.")
     if reason is None:
         return back("Nothing was sent: say how you know that Purple Dot does not have it.", "bad")
-    return _act(services, delivery_id, repair.retry, reason=reason)
+    retry_after_look = partial(repair.retry, has_looked=True)
+    return _act(services, delivery_id, retry_after_look, reason=reason)
 
 
 def retry_event(services: Services, event_id: str) -> Response:
@@ -166,15 +166,6 @@ def actor_name() -> str:
     return f"{auth.person()} in the console"
 
 
-def _retry_unless_unclear(connection: Connection, delivery: Delivery, **given: Any) -> str:
-    if delivery.reason is Reason.UNCONFIRMED_PARTIAL:
-        raise RefusedError(
-            f"{name_of(delivery)} may be posted already: open it, and answer whether Purple Dot has"
-            " its number"
-        )
-    return repair.retry(connection, delivery, **given)
-
-
 def _act(services: Services, delivery_id: str, act: Action, *, reason: str | None) -> Response:
     def one(connection: Connection) -> str:
         name, outcome = do_one(services, connection, delivery_id, act, reason=reason)
@@ -187,6 +178,8 @@ def _report(services: Services, act: Callable[[Connection], str]) -> Response:
     try:
         with services.database.begin() as connection:
             message = act(connection)
+    except LookFirstError as exc:
+        return back(f"Not done: {exc} Open it, and answer there.", "bad")
     except RefusedError as exc:
         return back(f"Not done: {exc}.", "bad")
     log.info("console_acted", message=message)
