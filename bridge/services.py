@@ -298,14 +298,14 @@ class Services:
         if self.settings.heartbeat_url is not None:
             beat = heartbeat.Heartbeat(self.settings.heartbeat_url, self.readiness)
             tasks.append(PeriodicTask(heartbeat.TASK, heartbeat.EVERY, beat.run))
-        every = self.settings.reconcile_every
-        if every:
+        interval = self.settings.reconcile_every
+        if interval:
             comparison = compare.Comparison(
                 self.database, self.purple_dot, self.settings.reference_pattern
             )
             tasks.append(PeriodicTask(compare.TASK, compare.EVERY, comparison.run))
             sweep = Sweep(self.database, self.fetcher)
-            tasks.append(PeriodicTask("sweep", every, partial(sweep.routine, every)))
+            tasks.append(PeriodicTask("sweep", interval, partial(sweep.routine, interval)))
         return tasks
 
     def _is_shipstation(self, origin: str) -> bool:

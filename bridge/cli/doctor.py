@@ -172,7 +172,7 @@ def _from_database(services: "Services", problems: list[str]) -> Iterator[Findin
     with services.database.read() as connection:
         last = periodic.last_done(connection, "sweep")
         now = services.database.now(connection)
-    yield checks.sweep(last, every=services.settings.reconcile_every, now=now)
+    yield checks.sweep(last, interval=services.settings.reconcile_every, now=now)
 
 
 def _samples(fetcher: Fetcher, purple_dot: PurpleDot | None) -> dict[str, checks.Sample]:

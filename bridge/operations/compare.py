@@ -188,8 +188,8 @@ def _references_of(
     clues = [wanted(parcel.shipment, pattern=pattern) for parcel in parcels]
     order_ids = {order_id for clue in clues for order_id in clue.order_ids}
     line_ids = {line_id for clue in clues for line_id in clue.line_ids}
-    known = orders.known(connection, order_ids=order_ids, line_ids=line_ids)
-    references = {order.reference for order in known}
+    known_orders = orders.known(connection, order_ids=order_ids, line_ids=line_ids)
+    references = {order.reference for order in known_orders}
     for clue in clues:
         references |= clue.references
     return references
@@ -293,8 +293,8 @@ def _spoken_of(mine: Iterable[Delivery], order: FulfillmentOrder) -> Counter[str
     """The units that our deliveries took, or hold back for a person, or were closed with."""
     units = Counter[str]()
     for delivery in mine:
-        taken = Counter({line.id: line.quantity for line in delivery.lines})
-        units += taken | _units_of(delivery.shipment, order)
+        of_lines = Counter({line.id: line.quantity for line in delivery.lines})
+        units += of_lines | _units_of(delivery.shipment, order)
     return units
 
 

@@ -357,9 +357,9 @@ def _budget(name: str, vendor_state: Mapping[str, Any]) -> Finding:
     )
 
 
-def sweep(last: datetime | None, *, every: timedelta, now: datetime) -> Finding:
+def sweep(last: datetime | None, *, interval: timedelta, now: datetime) -> Finding:
     """Whether somebody looks for what no webhook reported."""
-    if not every:
+    if not interval:
         return Finding(
             "sweep",
             "warn",
@@ -370,7 +370,7 @@ def sweep(last: datetime | None, *, every: timedelta, now: datetime) -> Finding:
         to_do = "wait for the first, which begins with the worker; it may take some minutes"
         return Finding("sweep", "warn", "none was finished yet", to_do)
     sentence = f"last finished {(now - last).total_seconds() / 60:.0f} min ago"
-    if now - last > max(3 * every, timedelta(minutes=10)):
+    if now - last > max(3 * interval, timedelta(minutes=10)):
         to_do = "see the worker's log for `periodic_task_failed`"
         return Finding("sweep", "warn", sentence, to_do)
     return Finding("sweep", "ok", sentence)

@@ -45,10 +45,10 @@ class StoppedError(BridgeError):
     """The process ends; the next sweep goes on, as what was fed in is known by then."""
 
 
-def look_back(now: datetime, *, every: timedelta, covered_until: datetime | None) -> datetime:
+def look_back(now: datetime, *, interval: timedelta, covered_until: datetime | None) -> datetime:
     """Twice the interval, at least an hour; after a time without sweeps as far as the last, but no
     more than a week."""
-    routine = now - max(2 * every, AN_HOUR)
+    routine = now - max(2 * interval, AN_HOUR)
     if covered_until is None:
         return routine
     longest = min(routine, now - LONGEST_CATCH_UP)
@@ -161,7 +161,7 @@ class Sweep:
     fetcher: Fetcher
     report: Callable[[str], None] = lambda _: None
 
-    def routine(self, every: timedelta, stopping: threading.Event) -> None:
+    def routine(self, interval: timedelta, stopping: threading.Event) -> None:
         """The worker's task. Raises what the vendor raised: it is tried again soon.
 
         A new database looks back to its own birth: what left before is not the bridge's to post
@@ -171,7 +171,7 @@ class Sweep:
             now = self.database.now(connection)
             covered = sweeps.covered_until(connection, "worker")
             born = sweeps.born_at(connection, now=now - GRACE)
-        since = max(look_back(now, every=every, covered_until=covered), born)
+        since = max(look_back(now, interval=interval, covered_until=covered), born)
         if covered is None:
             log.info(
                 "first_sweep",
@@ -269,8 +269,9 @@ class _Run:
             try:
                 return self._list(client, listing, start, end, is_voids=is_voids)
             except ThrottledError as exc:
-                asked = _LONGEST_PAUSE if exc.retry_after is None else exc.retry_after
-                seconds = min(asked, _LONGEST_PAUSE)
+                seconds = _LONGEST_PAUSE
+                if exc.retry_after is not None:
+                    seconds = min(exc.retry_after, _LONGEST_PAUSE)
                 self.at.report(f"{listing.event_type}: waits {seconds:.0f} s for its turn")
                 if not pauses_left:
                     raise
@@ -446,12 +447,13 @@ def _of_another_kind(connection: Connection, shipment: Shipment) -> list[Deliver
     ]
 
 
-def _may_be_of_one_order(one: Shipment, other: Shipment) -> bool:
-    ids = (plain_id(one.shipstation_shipment_id), plain_id(other.shipstation_shipment_id))
-    numbers = (one.order_number, other.order_number)
-    if all(numbers):
-        return numbers[0] == numbers[1]
-    return ids[0] == ids[1] or not all(ids)
+def _may_be_of_one_order(shipment: Shipment, other: Shipment) -> bool:
+    if shipment.order_number and other.order_number:
+        return shipment.order_number == other.order_number
+    order_id = plain_id(shipment.shipstation_shipment_id)
+    other_order_id = plain_id(other.shipstation_shipment_id)
+    is_known_of_both = bool(order_id and other_order_id)
+    return order_id == other_order_id or not is_known_of_both
 
 
 def _days(since: datetime, until: datetime) -> Iterator[tuple[datetime, datetime]]:

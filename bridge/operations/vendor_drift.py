@@ -153,9 +153,9 @@ def _fields(kind: str, listed: _List) -> Iterator[VendorField]:
 
 def _leaves(model: type[BaseModel], prefix: str) -> Iterator[tuple[str, tuple[str, ...]]]:
     """The paths of a model's fields, in the vendor's own words, and the types that it takes."""
-    for name, info in model.model_fields.items():
-        path = f"{prefix}{info.alias or name}"
-        annotation = info.annotation
+    for name, field in model.model_fields.items():
+        path = f"{prefix}{field.alias or name}"
+        annotation = field.annotation
         is_list = get_origin(annotation) is list
         inner = get_args(annotation)[0] if is_list else annotation
         if is_list:

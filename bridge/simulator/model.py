@@ -227,7 +227,9 @@ class MarkedShipped:
     v1_fulfillment_id = property(lambda shipped: 88000000 + shipped.number)
     shipper = property(
         lambda shipped: next(
-            one for one in CARRIERS.values() if one.friendly_name == shipped.carrier_name
+            carrier
+            for carrier in CARRIERS.values()
+            if carrier.friendly_name == shipped.carrier_name
         )
     )
     ship_date = property(lambda shipped: pacific(shipped.created_at).date())

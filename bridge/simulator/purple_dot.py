@@ -12,8 +12,8 @@ from bridge.simulator.world import World
 PREFIX = "/admin/api/v1"
 
 
-def _answer(**data: Any) -> Json:
-    return {"meta": {"success": True}, "data": data}
+def _answer(**content: Any) -> Json:
+    return {"meta": {"success": True}, "data": content}
 
 
 def _read(world: World, order: PurpleDotOrder) -> Json:

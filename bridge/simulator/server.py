@@ -189,12 +189,12 @@ class Simulator:
         with self.world.lock:
             state: Json = row("state", self.world)
             state |= {
-                "emails": [one._asdict() for one in self.world.emails],
+                "emails": [email._asdict() for email in self.world.emails],
                 "calls": [".".join(call) for call in self.world.calls],
             }
         return state | {
             "faults": self.faults.waiting(),
-            "scenarios": {name: one.summary for name, one in SCENARIOS.items()},
+            "scenarios": {name: scenario.summary for name, scenario in SCENARIOS.items()},
         }
 
     def _add_faults(self) -> Any:

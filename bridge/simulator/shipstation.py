@@ -169,13 +169,13 @@ ROUTES: tuple[tuple[str, str, str, Callable[..., Any]], ...] = (
         "GET",
         "/v2/carriers",
         "shipstation.carriers",
-        lambda _: {"carriers": [row("v2_carrier", one) for one in CARRIERS.values()]},
+        lambda _: {"carriers": [row("v2_carrier", carrier) for carrier in CARRIERS.values()]},
     ),
     (
         "GET",
         "/carriers",
         "shipstation_v1.carriers",
-        lambda _: [row("v1_carrier", one) for one in CARRIERS.values()],
+        lambda _: [row("v1_carrier", carrier) for carrier in CARRIERS.values()],
     ),
     ("POST", "/v2/fulfillments", "shipstation.create_fulfillments", _create_fulfillments),
 )

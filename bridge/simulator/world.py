@@ -123,8 +123,8 @@ class World(FulfillmentBook):
             counter = self.next_number("shipment")
             tied = _ties(source, number, counter, style, named.get("external_shipment_id"))
             lines = order.lines if isinstance(order, PurpleDotOrder) else []
-            goods: Sequence[ItemLike] = [(line.sku, line.quantity) for line in lines]
-            packed = items if items is not None else goods or [("SHOP-MUG", 1)]
+            ordered: Sequence[ItemLike] = [(line.sku, line.quantity) for line in lines]
+            packed = items if items is not None else ordered or [("SHOP-MUG", 1)]
             shipment = ShipStationOrder(
                 counter,
                 self.uuid("import"),

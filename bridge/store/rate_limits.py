@@ -147,9 +147,9 @@ def take(
         "interval": allowed.interval,
         "ahead": allowed.ahead,
     }
-    taken = connection.execute(_TAKE, values).one_or_none()
-    if taken is not None:
-        return Grant(0.0, taken.failures > 0, taken.allowed_per_minute)
+    granted = connection.execute(_TAKE, values).one_or_none()
+    if granted is not None:
+        return Grant(0.0, granted.failures > 0, granted.allowed_per_minute)
     row = connection.execute(_ROW, {"name": system}).one_or_none()
     if row is None:
         _open(connection, system, epoch)

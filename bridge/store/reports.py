@@ -35,6 +35,7 @@ from bridge.store.tables import (
     records,
 )
 
+_OF_AN_ATTEMPT = [column for column in attempts.c if column.name not in ("id", "delivery_id")]
 _USUAL = 2000
 """So many events of a type make it a usual one."""
 
@@ -70,7 +71,7 @@ class Query:
 def list_events(connection: Connection, query: Query) -> list[dict[str, Any]]:
     """Events, newest first, with the fields that `--json` prints."""
     rows = _page(connection, select(events).where(*fitting_events(query)), events, query)
-    linked_ids = _links(connection, [row.id for row in rows], by="event_id", wanted="delivery_id")
+    linked_ids = _links(connection, [row.id for row in rows], by="event_id", to="delivery_id")
     return [_event(row, linked_ids.get(row.id, [])) for row in rows]
 
 
@@ -84,7 +85,7 @@ def list_deliveries(connection: Connection, query: Query) -> list[dict[str, Any]
     )
     ids = [row.id for row in rows]
     lines = _lines(connection, ids)
-    linked_ids = _links(connection, ids, by="delivery_id", wanted="event_id")
+    linked_ids = _links(connection, ids, by="delivery_id", to="event_id")
     return [_delivery(row, lines.get(row.id, []), linked_ids.get(row.id, [])) for row in rows]
 
 
@@ -164,7 +165,8 @@ def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
     fetched = connection.execute(
         select(records).where(records.c.event_id == event_id).order_by(records.c.id)
     ).all()
-    linked = _links(connection, [event_id], by="event_id", wanted="delivery_id").get(event_id, [])
+    linked = _links(connection, [event_id], by="event_id", to="delivery_id").get(event_id, [])
+    stories = (delivery_story(connection, delivery_id) for delivery_id in linked)
     return _event(row, linked) | {
         "replays": _replays_of(connection, row),
         "body": bytes(row.body).decode(errors="replace"),
@@ -179,9 +181,7 @@ def event_story(connection: Connection, event_id: str) -> dict[str, Any] | None:
             for r in fetched
         ],
         "decisions": row.decisions or [],
-        "delivery_stories": [
-            story for one in linked if (story := delivery_story(connection, one)) is not None
-        ],
+        "delivery_stories": [story for story in stories if story is not None],
     }
 
 
@@ -190,17 +190,13 @@ def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] |
     row = connection.execute(select(deliveries).where(deliveries.c.id == delivery_id)).one_or_none()
     if row is None:
         return None
-    tried = connection.execute(
-        select(attempts).where(attempts.c.delivery_id == delivery_id).order_by(attempts.c.id)
+    of_delivery = attempts.c.delivery_id == delivery_id
+    rows = connection.execute(
+        select(*_OF_AN_ATTEMPT).where(of_delivery).order_by(attempts.c.id)
     ).mappings()
-    linked = _links(connection, [delivery_id], by="delivery_id", wanted="event_id").get(
-        delivery_id, []
-    )
-    history = [
-        {key: value for key, value in one.items() if key not in ("id", "delivery_id")}
-        for one in tried
-    ]
-    return _delivery(row, _lines(connection, [delivery_id]).get(delivery_id, []), linked) | {
+    linked = _links(connection, [delivery_id], by="delivery_id", to="event_id").get(delivery_id, [])
+    lines = _lines(connection, [delivery_id]).get(delivery_id, [])
+    return _delivery(row, lines, linked) | {
         "detail": row.detail,
         "resolved_from": row.resolved_from,
         "contents": row.contents or [],
@@ -208,7 +204,7 @@ def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] |
         "rule": row.rule,
         "redacted_at": row.redacted_at,
         "shipment": row.shipment,
-        "attempt_history": history,
+        "attempt_history": [dict(attempt) for attempt in rows],
     }
 
 
@@ -349,7 +345,7 @@ def _page(
 
 
 def fitting_events(query: Query) -> list[ColumnElement[bool]]:
-    fitting = _narrow(events, query, moment=events.c.received_at, prefix="evt") + (
+    fitting = _narrow(events, query, at=events.c.received_at, prefix="evt") + (
         [~replayed_well()] if query.is_open else []
     )
     if query.event_type:
@@ -369,7 +365,7 @@ def fitting_events(query: Query) -> list[ColumnElement[bool]]:
 
 
 def fitting_deliveries(connection: Connection, query: Query) -> list[ColumnElement[bool]]:
-    fitting = _narrow(deliveries, query, moment=deliveries.c.created_at, prefix="dlv") + [
+    fitting = _narrow(deliveries, query, at=deliveries.c.created_at, prefix="dlv") + [
         condition for _, condition in _sought(query)
     ]
     if query.event_type:
@@ -403,9 +399,9 @@ def _told_by(connection: Connection, event_type: str) -> ColumnElement[bool]:
 
 
 def _narrow(
-    table: Table, query: Query, *, moment: ColumnElement[Any], prefix: str
+    table: Table, query: Query, *, at: ColumnElement[Any], prefix: str
 ) -> list[ColumnElement[bool]]:
-    """Ids sort by time, so they bound what has to be looked at; the moment then decides."""
+    """Ids sort by time, so they bound what has to be looked at; the time in `at` then decides."""
     narrowed: list[ColumnElement[bool]] = []
     if query.ids is not None:
         narrowed.append(table.c.id.in_(query.ids))
@@ -414,10 +410,10 @@ def _narrow(
     if query.reason:
         narrowed.append(table.c.reason == query.reason)
     if query.since:
-        narrowed += [moment >= query.since, table.c.id >= first_id(prefix, query.since)]
+        narrowed += [at >= query.since, table.c.id >= first_id(prefix, query.since)]
     if query.until:
         narrowed += [
-            moment < query.until,
+            at < query.until,
             table.c.id < first_id(prefix, query.until + timedelta(milliseconds=1)),
         ]
     return narrowed
@@ -461,11 +457,11 @@ def _searched(text: str) -> ColumnElement[bool]:
     return or_(*(deliveries.c[name] == text for name in exact))
 
 
-def _links(connection: Connection, ids: list[str], *, by: str, wanted: str) -> dict[str, list[str]]:
+def _links(connection: Connection, ids: list[str], *, by: str, to: str) -> dict[str, list[str]]:
     link = event_deliveries
     grouped: dict[str, list[str]] = {}
     for key, value in connection.execute(
-        select(link.c[by], link.c[wanted]).where(link.c[by].in_(ids)).order_by(link.c[wanted])
+        select(link.c[by], link.c[to]).where(link.c[by].in_(ids)).order_by(link.c[to])
     ):
         grouped.setdefault(key, []).append(value)
     return grouped

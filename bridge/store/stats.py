@@ -1,7 +1,7 @@
 """Read-only questions of one glance: what came and went by the hour, how often webhooks usually
 come, whether the vendors answer."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
@@ -56,11 +56,17 @@ def by_period(connection: Connection, bounds: Sequence[datetime]) -> list[Period
             start=start,
             received=sum(_count(connection, events, status, start, end) for status in EventStatus),
             delivered=_count(connection, deliveries, DeliveryStatus.DELIVERED, start, end),
-            waiting=sum(_count(connection, deliveries, one, start, end) for one in CLAIMABLE),
-            exceptions=sum(_count(connection, deliveries, one, start, end) for one in EXCEPTIONS),
+            waiting=_count_all(connection, CLAIMABLE, start, end),
+            exceptions=_count_all(connection, EXCEPTIONS, start, end),
         )
         for start, end in pairwise(bounds)
     ]
+
+
+def _count_all(
+    connection: Connection, statuses: Iterable[DeliveryStatus], start: datetime, end: datetime
+) -> int:
+    return sum(_count(connection, deliveries, status, start, end) for status in statuses)
 
 
 def _count(
@@ -136,14 +142,14 @@ def in_earlier_weeks(
     oldest = connection.execute(
         select(events.c.received_at).order_by(events.c.id).limit(1)
     ).scalar_one_or_none()
-    back = [
+    ages = [
         number * WEEK
         for number in range(1, weeks + 1)
         if end > start and oldest is not None and start - number * WEEK >= oldest
     ]
     spans = [
-        select(events.c.id).where(_within(events, start - one, end - one)).limit(most).subquery()
-        for one in back
+        select(events.c.id).where(_within(events, start - age, end - age)).limit(most).subquery()
+        for age in ages
     ]
     return [
         connection.execute(select(func.count()).select_from(span)).scalar_one() for span in spans

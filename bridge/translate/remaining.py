@@ -60,8 +60,8 @@ def units_by_line(lines: Iterable[OrderLine | FulfilledLine]) -> Counter[str]:
 def units_left(order: FulfillmentOrder, spent: Sequence[Earlier]) -> Counter[str]:
     """Units of each line that no delivery took; a line without any is not among them, and counts as
     0."""
-    taken = units_by_line(line for other in spent for line in other.lines)
-    return units_by_line(order.lines) - taken
+    spent_units = units_by_line(line for other in spent for line in other.lines)
+    return units_by_line(order.lines) - spent_units
 
 
 def allocate(asks: Asks, left: Counter[str]) -> tuple[Counter[str] | None, str]:

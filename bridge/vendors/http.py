@@ -446,11 +446,11 @@ class ApiClient:
             body = self._body(response, call.started)
             text = f"{answered}: {self.words_in(body)}".removesuffix(": ")
         if call.outcome == "throttled":
-            raise errors.ThrottledError(text, retry_after=self._wish(call, response))
+            raise errors.ThrottledError(text, retry_after=self._retry_after(call, response))
         if call.outcome == "server_error" and call.is_write:
             raise errors.UnclearError(text)
         if call.outcome == "server_error":
-            raise errors.TemporaryError(text, retry_after=self._wish(call, response))
+            raise errors.TemporaryError(text, retry_after=self._retry_after(call, response))
         if call.outcome == "credentials":
             raise errors.CredentialsError(text, status=response.status_code)
         reason = Reason.BAD_SHAPE
@@ -469,15 +469,15 @@ class ApiClient:
         # Purple Dot sends unknown paths to its login page, which would look like success.
         raise errors.CredentialsError(f"{answered}, redirected: wrong path or token")
 
-    def _wish(self, call: _Call, response: requests.Response) -> float | None:
+    def _retry_after(self, call: _Call, response: requests.Response) -> float | None:
         """Seconds, never so few that we call without a pause, nor so many that nobody finds out."""
         is_throttled = call.outcome == "throttled"
-        wish = retry_after_of(
+        seconds = retry_after_of(
             response.headers,
             now=datetime.now(UTC),
             reads_reset=is_throttled and self.system in COUNTS_IN_HEADERS,
         )
-        return None if wish is None else min(max(wish, SHORTEST_WAIT), LONGEST_WAIT)
+        return None if seconds is None else min(max(seconds, SHORTEST_WAIT), LONGEST_WAIT)
 
 
 def _lost(call: _Call, exc: Exception) -> errors.BridgeError:

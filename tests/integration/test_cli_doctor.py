@@ -294,8 +294,8 @@ def test_sweep_that_is_late_is_told(minutes: float | None, expected: str) -> Non
     now = Clock().now
     last = None if minutes is None else now - timedelta(minutes=minutes)
 
-    assert doctor.sweep(last, every=timedelta(minutes=15), now=now).status == expected
-    assert doctor.sweep(last, every=timedelta(0), now=now).status == "warn"
+    assert doctor.sweep(last, interval=timedelta(minutes=15), now=now).status == expected
+    assert doctor.sweep(last, interval=timedelta(0), now=now).status == "warn"
 
 
 def test_paused_vendor_waiting_exceptions_and_a_backlog_are_told() -> None:

@@ -590,7 +590,7 @@ NOW = Clock().now
 
 
 @pytest.mark.parametrize(
-    ("every", "covered", "expected"),
+    ("interval", "covered", "expected"),
     [
         (15 * MINUTE, None, NOW - HOUR),
         (2 * HOUR, None, NOW - 4 * HOUR),
@@ -609,9 +609,9 @@ NOW = Clock().now
     ],
 )
 def test_looks_back_twice_the_interval_and_over_any_gap(
-    every: timedelta, covered: Any, expected: Any
+    interval: timedelta, covered: Any, expected: Any
 ) -> None:
-    assert look_back(NOW, every=every, covered_until=covered) == expected
+    assert look_back(NOW, interval=interval, covered_until=covered) == expected
 
 
 def test_worker_that_was_down_for_two_days_sweeps_them(bridge: VirtualBridge, world: World) -> None:

@@ -51,11 +51,11 @@ def connect(arguments: Any, options: dict[str, Any], *, wait_limit: float) -> Li
 def _until(gen: Generator[Any, Any, Any], deadline: float) -> Generator[Any, Any, Any]:
     """The driver's own generator, asked at least ten times a second whether it may go on."""
     try:
-        wanted = next(gen)
+        awaited = next(gen)
         while True:
-            ready = yield wanted
+            ready = yield awaited
             if time.monotonic() >= deadline and not ready:
                 raise LimitError("the server did not answer in time")
-            wanted = gen.send(ready)
+            awaited = gen.send(ready)
     except StopIteration as end:
         return end.value

@@ -83,10 +83,10 @@ class PurpleDot:
         """The orders of these references and no others, one call for each 50 of them; a reference
         may have none or several orders.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
-        wanted = sorted({normalize_reference(reference) for reference in references} - {""})
+        normalized = sorted({normalize_reference(reference) for reference in references} - {""})
         orders: dict[str, FulfillmentOrder] = {}
-        for start in range(0, len(wanted), REFERENCES_A_CALL):
-            batch = wanted[start : start + REFERENCES_A_CALL]
+        for start in range(0, len(normalized), REFERENCES_A_CALL):
+            batch = normalized[start : start + REFERENCES_A_CALL]
             spellings = [
                 spelling for reference in batch for spelling in (reference, f"#{reference}")
             ]
@@ -100,8 +100,8 @@ class PurpleDot:
         """The orders that became ready to be fulfilled since `since` (aware), page by page as they
         are read.
         https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
-        moment = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        return self._orders(f"created_at_min={quote(moment, safe='')}")
+        created_at_min = since.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        return self._orders(f"created_at_min={quote(created_at_min, safe='')}")
 
     def sample(self) -> object:
         """A few orders as they came, for a look at their shape, or only at whether we are let

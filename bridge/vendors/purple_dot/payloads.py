@@ -90,13 +90,13 @@ def order_of(row: object) -> FulfillmentOrder:
     try:
         order = OrderRow.model_validate(row)
     except ValidationError as exc:
-        told = row.get("id") if isinstance(row, Mapping) else None
+        order_id = row.get("id") if isinstance(row, Mapping) else None
         problems = "; ".join(
             f"{'.'.join(map(str, e['loc'])) or 'row'}: {e['msg']}"
             for e in exc.errors(include_input=False)[:5]
         )
         raise PayloadError(
-            f"fulfillment order {str(told)[:40] if told else 'without id'}: {problems}"
+            f"fulfillment order {str(order_id)[:40] if order_id else 'without id'}: {problems}"
         ) from exc
     status = _status(order.status)
     lines = tuple(
@@ -127,21 +127,23 @@ def single_order(body: object) -> FulfillmentOrder:
 
 def order_rows(body: object) -> list[Any]:
     """The rows of GET /fulfillment-orders; PayloadError when there is no list."""
-    data = _inner(body, "data")
-    rows = data.get("fulfillment_orders") if isinstance(data, Mapping) else data
+    rows = _inner(body, "data")
+    if isinstance(rows, Mapping):
+        rows = rows.get("fulfillment_orders")
     if not isinstance(rows, list):
         raise PayloadError("Purple Dot's answer has no list of fulfillment orders")
     return rows
 
 
 def next_cursor(body: object, linked: str | None, *, limit: int, last_id: str) -> str | None:
-    """The `starting_after` of the page after this one, or None: told in the data, else by the link,
-    else judged by a full page."""
-    data = _inner(body, "data")
-    told: Mapping[str, Any] = data if isinstance(data, Mapping) else {}
-    if "has_more" in told or "starting_after" in told:
-        cursor = _text(told.get("starting_after"))
-        return str(cursor or last_id) if told.get("has_more", cursor) else None
+    """The `starting_after` of the page after this one, or None: as `data` says, else as the link
+    does, else judged by a full page."""
+    inner = _inner(body, "data")
+    page: Mapping[str, Any] = inner if isinstance(inner, Mapping) else {}
+    if "has_more" in page or "starting_after" in page:
+        cursor = _text(page.get("starting_after"))
+        has_more = page.get("has_more", cursor)
+        return str(cursor or last_id) if has_more else None
     if linked is not None:
         return parse_qs(urlsplit(linked).query).get("starting_after", [last_id])[0]
     return last_id if len(order_rows(body)) >= min(limit, DEFAULT_LIMIT) else None

@@ -158,9 +158,9 @@ class _Listing:
         return {batch: records for batch, records in batches.items() if batch not in torn}
 
 
-def _readable(thing: str, raw: Any) -> Record | None:
+def _readable(resource: str, raw: Any) -> Record | None:
     try:
-        return lists.read(f"v2_{thing}", raw).record
+        return lists.read(f"v2_{resource}", raw).record
     except PayloadError:
         return None
 

@@ -81,28 +81,29 @@ class Fetcher:
         order, then the orders behind them; without a call for what was preloaded. `on_rows` is
         called in between, where an order has to be asked for."""
         split = urlsplit(resource_url)
-        version, thing = _list_of(split.path)
+        version, resource = _list_of(split.path)
         client = self._client(version)
         rows = preloaded.rows.get(resource_url)
         if rows is None:
-            rows = client.all_rows(thing, resource_url)
-        if thing == client.order:
+            rows = client.all_rows(resource, resource_url)
+        if resource == client.order:
             return [*rows, *_parcels_of(client, rows)]
         batch_ids = parse_qs(split.query).get("batch_id", [])
-        known = preloaded.orders
-        is_missing = any(order_id not in known for order_id in self._order_ids(client, rows))
+        fetched = preloaded.orders
+        is_missing = any(order_id not in fetched for order_id in self._order_ids(client, rows))
         if on_rows is not None and is_missing:
             on_rows(rows)
-        return [*rows, *self._orders_behind(client, rows, batch_ids=batch_ids, known=known)]
+        orders = self._orders_behind(client, rows, batch_ids=batch_ids, fetched=fetched)
+        return [*rows, *orders]
 
     def current(self, kind: str, record_id: str) -> Record | None:
         """The same record as it is now; None where ShipStation shows no such thing, or, for an
         inline row, never had one."""
-        version, _, thing = kind.partition("_")
+        version, _, resource = kind.partition("_")
         if version not in SETTINGS:
             return None
         with suppress(NotFoundError):
-            return self._client(version).get(thing, record_id)
+            return self._client(version).get(resource, record_id)
         return None
 
     def again(self, kind: str, record_id: str) -> list[Record]:
@@ -112,7 +113,7 @@ class Fetcher:
         if record is None:
             return []
         client = self._client(kind.partition("_")[0])
-        return [record, *self._orders_behind(client, [record], batch_ids=[], known={})]
+        return [record, *self._orders_behind(client, [record], batch_ids=[], fetched={})]
 
     def carrier_names(self) -> dict[str, str]:
         """What the account calls its carriers, by code; V2's name for one goes first."""
@@ -141,13 +142,13 @@ class Fetcher:
         rows: Iterable[Record],
         *,
         batch_ids: list[str],
-        known: Mapping[str, Record],
+        fetched: Mapping[str, Record],
     ) -> list[Record]:
         """Each order once: one call for those of a whole batch where it pays, and single calls only
         for what that left out. An order that ShipStation does not show leaves its row without
         items, which is for the translation to judge."""
         ids = list(dict.fromkeys(self._order_ids(client, rows)))
-        orders = {order_id: known[order_id] for order_id in ids if order_id in known}
+        orders = {order_id: fetched[order_id] for order_id in ids if order_id in fetched}
         if len(ids) - len(orders) > 1 and len(batch_ids) == 1:
             listed = client.all_rows(client.order, {"batch_id": batch_ids[0]}, ids=ids)
             orders |= {record.record_id: record for record in listed}
@@ -200,6 +201,6 @@ def _parcels_of(client: ShipStation, orders: Iterable[Record]) -> list[Record]:
     """What was shipped of each order, where an event points at orders."""
     parcels: list[Record] = []
     for order in orders:
-        for thing in client.parcels:
-            parcels += client.all_rows(thing, {client.order_id: order.record_id})
+        for resource in client.parcels:
+            parcels += client.all_rows(resource, {client.order_id: order.record_id})
     return parcels

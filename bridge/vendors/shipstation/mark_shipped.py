@@ -36,8 +36,9 @@ def _moment(value: object) -> datetime:
     """ShipStation wants a date-time. A plain date becomes noon UTC, which is that very day nearly
     everywhere."""
     text = str(value).strip()
-    moment = datetime.fromisoformat(f"{text}T12:00" if len(text) <= 10 else text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    is_plain_date = len(text) <= len("2026-01-31")
+    shipped_at = datetime.fromisoformat(f"{text}T12:00" if is_plain_date else text)
+    return shipped_at if shipped_at.tzinfo else shipped_at.replace(tzinfo=UTC)
 
 
 class MarkRow(InlineRow):

@@ -140,8 +140,8 @@ def storable(raw: bytes) -> bytes:
         if not is_long or not isinstance(kept, dict):
             return text
         # What is left of many small values can be longer than they were.
-        known = {name: value for name, value in kept.items() if name in _KEPT_FIELDS}
-        return json.dumps(known, ensure_ascii=False).encode(errors="replace")
+        kept = {name: value for name, value in kept.items() if name in _KEPT_FIELDS}
+        return json.dumps(kept, ensure_ascii=False).encode(errors="replace")
     except (ValueError, RecursionError):
         return b""
 

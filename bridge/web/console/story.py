@@ -298,8 +298,8 @@ def post_curl(base_url: str, body: Mapping[str, Any]) -> Markup:
     url = shlex.quote(f"{base_url}/fulfillment")
     credential = '-H "X-Purple-Dot-Access-Token: $BRIDGE_PURPLE_DOT_ACCESS_TOKEN"'
     content = '-H "Content-Type: application/json"'
-    data = shlex.quote(masked_text(json.dumps(body)))
-    return escape(f"curl -X POST {url} {credential} {content} -d {data}")
+    quoted_body = shlex.quote(masked_text(json.dumps(body)))
+    return escape(f"curl -X POST {url} {credential} {content} -d {quoted_body}")
 
 
 def fetch_curl(story: Story, services: Services) -> Markup | None:
