@@ -1,8 +1,5 @@
 """Create or upgrade the schema, from the first version to this one. Safe to start on many machines
-at once.
-
-Alembic is loaded only when there is something to migrate: in processes that run for months it would
-be 11 MiB of each for nothing."""
+at once."""
 
 from functools import cache
 from pathlib import Path
@@ -72,8 +69,9 @@ def versions() -> list[str]:
 
 
 def _alembic(connection: Connection, command: str, revision: str) -> None:
-    from alembic import command as commands
-    from alembic.config import Config
+    # In processes that run for months it would be 11 MiB of each for nothing.
+    from alembic import command as commands  # noqa: PLC0415  # only where there is work for it
+    from alembic.config import Config  # noqa: PLC0415  # the same
 
     config: Any = Config()
     config.set_main_option("script_location", str(_MIGRATIONS).replace("%", "%%"))

@@ -56,8 +56,7 @@ def create(url: URL, *, pool_size: int, patience: float) -> Engine:
     def _connect(
         _dialect: object, _record: object, arguments: Any, options: dict[str, Any]
     ) -> object:
-        # Its driver is an extra that those with SQLite do without.
-        from bridge.store.engine import limits
+        from bridge.store.engine import limits  # noqa: PLC0415  # its driver is an extra
 
         return limits.connect(arguments, options, wait_limit=patience)
 
