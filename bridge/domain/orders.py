@@ -3,7 +3,9 @@
 Purple Dot's confirmation numbers begin with `PD` and digits; a fulfillment order adds its index:
 `#PD1389447/1`. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api/fulfillment-orders"""
 
+import html
 import re
+import unicodedata
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -12,7 +14,24 @@ from functools import lru_cache
 UUID = re.compile(
     r"(?<![0-9A-Za-z-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z-])", re.IGNORECASE
 )
-_REFERENCE = re.compile(r"(?<![0-9A-Za-z])#?PD[0-9]+(?:/[0-9]+)?(?![0-9A-Za-z])", re.IGNORECASE)
+_REFERENCE = re.compile(
+    r"(?<![0-9A-Za-z])#?PD[0-9]+(?:/[0-9]+)?(?![0-9A-Za-z])"
+    r"|PD[0-9]{6,}/[0-9]+(?![0-9A-Za-z])",  # with an index, also glued to another word
+    re.IGNORECASE,
+)
+_SET_APART = re.compile(
+    r"(?<![0-9A-Za-z])PD(?:\s+|\s?[#:._-]\s?)(?=[0-9]+/[0-9]|[0-9]{7})"
+    r"|(?<![0-9A-Za-z])PD\s+(?=[0-9]{5})",
+    re.IGNORECASE,
+)
+"""`PD 1389447/1`, and also `PD-1389447`, but not a shop's own `PD-1001`."""
+_ENCODED = {
+    "%23": "#",
+    "%2f": "/",
+    "%2F": "/",
+    "\N{FRACTION SLASH}": "/",
+    "\N{DIVISION SLASH}": "/",
+}
 _BLANKS = re.compile(r"[\s,;|]+")
 _STARTS = re.compile(r"(?<![0-9A-Za-z])(?=[#0-9A-Za-z])")
 
@@ -63,14 +82,26 @@ def is_uuid(text: str | None) -> bool:
 
 
 def reference_words(text: str) -> tuple[str, ...]:
-    """The words of Purple Dot's form in a text, as they are written there."""
-    return tuple(_REFERENCE.findall(text))
+    """The words of Purple Dot's form in a text, as they are written there, but for what other
+    systems and people make of letters, dashes and blanks."""
+    return tuple(_REFERENCE.findall(_legible(text)))
+
+
+def _legible(text: str) -> str:
+    """`％23ＰＤ 1389447／1` → `#PD1389447/1`."""
+    plain = unicodedata.normalize("NFKC", html.unescape(text))
+    for written, meant in _ENCODED.items():
+        plain = plain.replace(written, meant)
+    if not plain.isascii():
+        plain = "".join(char for char in plain if unicodedata.category(char) != "Cf")
+    return _SET_APART.sub("PD", plain)
 
 
 @lru_cache(maxsize=4096)  # A batch compares the same few texts again and again.
 def likely_references(text: str, pattern: re.Pattern[str] | None) -> frozenset[str]:
     """What in a text looks like Purple Dot's, normalized: the whole of it, or words inside it.
     `pattern` says how a reference begins; without one, any text may be a reference."""
+    text = _legible(text)
     whole = normalize_reference(text)
     words = {
         normalize_reference(word)

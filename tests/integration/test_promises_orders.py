@@ -1,0 +1,98 @@
+"""Which order a text names, however people and systems write it; and what names none costs no
+call."""
+
+from collections.abc import Iterator, MutableMapping
+from typing import Any
+
+import pytest
+
+from bridge.simulator import Item
+from tests.support.fakes import Clock
+from tests.support.virtual_bridge import VirtualBridge
+
+pytest_plugins = ["tests.support.database_fixtures"]
+
+
+@pytest.fixture
+def bridge(
+    migrated_url: str,
+    clock: Clock,
+    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
+) -> Iterator[VirtualBridge]:
+    with VirtualBridge(migrated_url, clock, BRIDGE_SHIPSTATION_V1_CUSTOM_FIELDS="true") as bridge:
+        yield bridge
+
+
+TOLD = [
+    "ACME-{reference}",
+    "ACME{reference}",
+    "EXCH-{reference}",
+    "Order #{reference}",
+    "{reference} (replacement)",
+    "{reference}-1",
+    "PD {digits}/1",
+    "PD-{digits}/1",
+    "PD#{digits}/1",
+    "ＰＤ{digits}／1",
+    "%23PD{digits}%2F1",
+    "\u200b{reference}\u200b",
+]
+ASKED = ["PD{digits}", "#PD {digits}", "PD{digits}-1", "{reference}R", "{reference}2"]
+
+
+def _ship(bridge: VirtualBridge, text: str) -> tuple[dict[str | None, int], str | None]:
+    """A parcel whose order number is this text; what was told of its order, and why a person is
+    asked."""
+    order = bridge.world.add_order(lines=[("TEE", 1)])
+    digits = order.reference.removeprefix("PD").removesuffix("/1")
+    number = text.format(reference=order.reference, digits=digits)
+    shipment = bridge.world.add_shipstation_order(number, [("TEE", 1)])
+    labels = bridge.world.buy_labels(shipment)
+    bridge.travel(bridge.world.label_created_v2(labels), bridge.world.ship_notify(labels))
+    asked = {
+        row["reason"]
+        for row in bridge.deliveries()
+        if row["status"] == "held" and row["tracking_number"] == labels[0].tracking_number
+    }
+    return bridge.units(order), next(iter(asked), None)
+
+
+def test_order_number_that_surely_names_an_order_is_told(bridge: VirtualBridge) -> None:
+    outcomes = {text: _ship(bridge, text) for text in TOLD}
+
+    assert outcomes == {text: ({"TEE": 1}, None) for text in TOLD}
+
+
+def test_order_number_that_may_name_an_order_is_asked(bridge: VirtualBridge) -> None:
+    outcomes = {text: _ship(bridge, text) for text in ASKED}
+
+    assert outcomes == {text: ({}, "order_not_found") for text in ASKED}
+
+
+ORDINARY = [
+    "#1001",
+    "1001-A",
+    "PDX-1001",
+    "PDX1001",
+    "PD-1001",
+    "EB-1001",
+    "UPD1234567",
+    "S-PD-2024-11",
+    "pd-invoice-2026",
+    "114-1234567-1234567",
+    "550e8400-e29b-41d4-a716-446655440000",
+]
+
+
+def test_ordinary_order_number_costs_neither_a_call_nor_a_person(bridge: VirtualBridge) -> None:
+    for number in ORDINARY:
+        notes = ("gift for Ada", "PD 15% off", number[:8])
+        shipment = bridge.world.add_shipstation_order(
+            number, [Item("TEE", 1, order_id=number[-6:])], custom_fields=notes
+        )
+        labels = bridge.world.buy_labels(shipment)
+        bridge.travel(bridge.world.label_created_v2(labels), bridge.world.ship_notify(labels))
+
+    assert bridge.world.count("purple_dot") == 0
+    assert bridge.deliveries() == []
+    assert {event["reason"] for event in bridge.events()} == {"not_a_purple_dot_order"}
