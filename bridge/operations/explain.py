@@ -105,7 +105,7 @@ def _decision(decision: Story) -> Iterator[str]:
     if decision["detail"]:
         yield f"  {decision['detail']}."
     if not decision["delivery_id"]:  # Else the delivery's own story says it.
-        yield from _contents(decision.get("items") or [])
+        yield from _contents(decision.get("items") or [], status=decision["verdict"])
     if decision["reason"] and decision["verdict"] == "ignored":
         yield f"  {MEANINGS[Reason(decision['reason'])].sentence}"
 
@@ -118,7 +118,7 @@ def _delivery(story: Story) -> Iterator[str]:
         yield f"It belongs to Purple Dot's {story['reference']}, because {why}."
     if story["line_items"]:
         yield _fulfillment(story)
-    yield from _contents(story.get("contents") or [])
+    yield from _parcel(story)
     for attempt in story["attempt_history"]:
         yield _attempt(attempt)
     yield from _redacted(story, "What each attempt sent, and what was answered,")
@@ -150,21 +150,51 @@ def _attempt(attempt: Story) -> str:
 
 
 _FATES = {
-    "sent": "sent to Purple Dot",
-    "held": "held for a person",
+    "sent": {
+        "delivered": "sent to Purple Dot",
+        "held": "held for a person",
+        "dead": "held for a person",
+        "cancelled": "not sent",
+    },
+    "held": {
+        "delivered": "closed by a person",
+        "cancelled": "closed",
+        "held": "held for a person",
+        "dead": "held for a person",
+    },
+    "not_purple_dots": {},
+}
+"""What an item's units came to, by what was decided and how its delivery stands by now."""
+_FATES_OF_WORK = {
+    "sent": "on its way to Purple Dot",
+    "held": "looked at again",
     "not_purple_dots": "not Purple Dot's",
 }
 
 
-def _contents(items: Sequence[Story]) -> Iterator[str]:
-    """Every unit of a parcel, one line an item."""
+def _parcel(story: Story) -> Iterator[str]:
+    """Every unit of a parcel, one line an item, also of what another delivery has of it."""
+    own = story.get("contents") or []
+    others = story.get("rest_of_parcel") or []
+    yield from _contents(own, status=story["status"])
+    if own:
+        for other in others:
+            where = f", in delivery {other['id']}"
+            yield from _items(other["contents"], status=other["status"], where=where)
+
+
+def _contents(items: Sequence[Story], *, status: str) -> Iterator[str]:
     if items:
         yield "What was in the parcel:"
+    yield from _items(items, status=status)
+
+
+def _items(items: Sequence[Story], *, status: str, where: str = "") -> Iterator[str]:
     for item in items:
         name = item["sku"] or "an item without SKU"
         bundle = f" (part of {item['bundle_sku']})" if item["bundle_sku"] else ""
-        fate = _FATES[item["fate"]]
-        yield f"  {item['quantity']} × {name}{bundle}: {fate}, as {item['evidence']}."
+        fate = _FATES[item["fate"]].get(status, _FATES_OF_WORK[item["fate"]])
+        yield f"  {item['quantity']} × {name}{bundle}: {fate}, as {item['evidence']}{where}."
 
 
 def _redacted(story: Story, what: str) -> Iterator[str]:

@@ -30,6 +30,7 @@ from bridge.store.tables import (
     attempts,
     deliveries,
     delivery_lines,
+    delivery_records,
     event_deliveries,
     events,
     records,
@@ -200,12 +201,33 @@ def delivery_story(connection: Connection, delivery_id: str) -> dict[str, Any] |
         "detail": row.detail,
         "resolved_from": row.resolved_from,
         "contents": row.contents or [],
+        "rest_of_parcel": _rest_of_parcel(connection, row),
         "left_out": row.left_out,
         "rule": row.rule,
         "redacted_at": row.redacted_at,
         "shipment": row.shipment,
         "attempt_history": [dict(attempt) for attempt in rows],
     }
+
+
+def _rest_of_parcel(connection: Connection, row: Row[Any]) -> list[dict[str, Any]]:
+    """What deliveries of other orders have of the same parcel, where several orders' goods left in
+    it. One that only says that its record changed has the same goods once more."""
+    own_keys = select(delivery_records.c.record_key).where(delivery_records.c.delivery_id == row.id)
+    of_parcel = select(delivery_records.c.delivery_id).where(
+        delivery_records.c.record_key.in_(own_keys)
+    )
+    again = [Reason.AMBIGUOUS_ORDER, Reason.TRACKING_CHANGED_AFTER_DELIVERY]
+    others = select(deliveries.c.id, deliveries.c.status, deliveries.c.contents).where(
+        deliveries.c.id.in_(of_parcel),
+        deliveries.c.fulfillment_order_id != row.fulfillment_order_id,
+        deliveries.c.superseded_by.is_(None),
+        or_(deliveries.c.reason.is_(None), deliveries.c.reason.not_in(again)),
+    )
+    return [
+        {"id": other.id, "status": other.status, "contents": other.contents or []}
+        for other in connection.execute(others.order_by(deliveries.c.id))
+    ]
 
 
 def find_ids(connection: Connection, text: str, *, most: int = 5) -> list[str]:

@@ -75,6 +75,11 @@ def item_fates(match: Match, action: Action) -> tuple[ItemFate, ...]:
     return tuple(fates)
 
 
+def held_items(items: Iterable[ShipmentItem], why: str) -> tuple[ItemFate, ...]:
+    """Items of a parcel whose order can't be told: each waits for that."""
+    return tuple(ItemFate(item, Fate.HELD, why) for item in items)
+
+
 def read_contents(items: Sequence[ShipmentItem], order: FulfillmentOrder) -> Contents:
     """A parcel's items in terms of the order: line id first, then SKU, components of a bundle as
     whole sets."""
@@ -92,7 +97,7 @@ def read_contents(items: Sequence[ShipmentItem], order: FulfillmentOrder) -> Con
         elif foreign_id:
             contents.unclear.append((item, _foreign_reason(item, lines), foreign_id))
         elif item.bundle_sku:
-            by_bundle.setdefault(item.bundle_sku, []).append(item)
+            by_bundle.setdefault(sku_key(item.bundle_sku), []).append(item)
         else:
             by_sku.append(item)
     for line in lines:
@@ -100,8 +105,9 @@ def read_contents(items: Sequence[ShipmentItem], order: FulfillmentOrder) -> Con
     for item in by_sku:
         _add_by_sku(contents, [item], lines, item.sku)
     whole = {sku_key(item.sku) for item in items}
-    for bundle_sku, components in by_bundle.items():
-        if sku_key(bundle_sku) in whole:
+    for bundle_key, components in by_bundle.items():
+        bundle_sku = components[0].bundle_sku
+        if bundle_key in whole:
             why = f"bundle {bundle_sku} stands beside its components: {labels_of(components)}"
             contents.unclear += [(item, Reason.UNKNOWN_LINE, why) for item in components]
         else:
@@ -151,7 +157,7 @@ def _add_by_sku(
     else:
         for item in items:
             if not item.is_counted and not item.sku:
-                why = "an item can't be read, so what it is can't be known"
+                why = f"{item.label} can't be read, so what it is can't be known"
                 contents.unclear.append((item, Reason.NO_ITEMS, why))
             else:
                 contents.extra.append(item)

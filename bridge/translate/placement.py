@@ -13,7 +13,7 @@ from bridge.domain.parcels import joined, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, ClueKind, Shipment, ShipmentState
 from bridge.translate import fulfillments
-from bridge.translate.contents import Fate, ItemFate, item_fates
+from bridge.translate.contents import Fate, ItemFate, held_items, item_fates
 from bridge.translate.fulfillments import identity
 from bridge.translate.matching import Match, Unmatched, match
 from bridge.translate.parcels import Sameness
@@ -161,6 +161,8 @@ class _Planning:
         if due_at is not None and self._is_quiet(existing, due_at):
             action = None
         draft = self._draft(shipment, action, existing=existing, rule=None, due_at=due_at)
+        items = held_items(shipment.items, "nothing settles which order it is of")
+        draft = replace(draft, contents=tuple(contents_of(items)))
         return self._write(shipment, draft, existing=existing, detail=unmatched.detail)
 
     def _not_ours(self, shipment: Shipment, unmatched: Unmatched) -> Decision:

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bridge.operations.explain import explain_delivery
 from bridge.simulator import Item, PurpleDotOrder
 from bridge.simulator.faults import NO_IN_A_SUCCESS
 from tests.support.fakes import Clock
@@ -201,6 +202,11 @@ ODD_ITEMS: dict[str, tuple[str, list[Item]]] = {
     "no quantity": ("v2", [Item("TEE", None), Item("CAP", 1)]),
     "no quantity on V1": ("v1", [Item("TEE", None), Item("CAP", 1)]),
     "a unit taken back": ("v2", [Item("TEE", 2), Item("TEE", -1)]),
+    "half a unit in words": ("v2", [Item("TEE", "1/2"), Item("CAP", 1)]),
+    "no unit": ("v2", [Item("TEE", 0), Item("CAP", 1)]),
+    "units in words": ("v1", [Item("TEE", "one"), Item("CAP", 1)]),
+    "a list for a number": ("v2", [Item("TEE", []), Item("CAP", 1)]),
+    "nothing that could be read": ("v2", [Item(None, -1), Item("CAP", 1)]),
     "half a set of a kit": (
         "v2",
         [Item("CAP", 1, bundle_sku="TEE"), Item("PIN", 2, bundle_sku="TEE")],
@@ -327,6 +333,11 @@ UNREADABLE: list[Any] = [
     {"external_order_id": 12.0},
     {"is_return_label": "n/a"},
     {"voided": ""},
+    {"shipment_id": "se-?"},
+    {"shipment_id": None},
+    {"label_id": None},
+    {"tracking_number": {"value": 1}},
+    {"packages": "none", "ship_date": 20261129, "carrier_code": 5},
 ]
 
 
@@ -343,6 +354,24 @@ def test_row_that_can_not_be_read_is_set_aside_alone(
     assert len(bridge.accepted(orders[0])) == 1
     assert len(bridge.accepted(orders[2])) == 1
     assert len(bridge.accepted(orders[1])) == 1 or bridge.exceptions()
+
+
+@pytest.mark.parametrize("family", ["label_created_v2", "ship_notify"])
+def test_order_that_is_an_empty_object_is_set_aside_alone(
+    bridge: VirtualBridge, family: str
+) -> None:
+    orders = [bridge.world.add_order(lines=TEES_AND_CAP) for _ in range(3)]
+    shipments = [bridge.world.add_shipstation_order(order) for order in orders]
+    labels = bridge.world.buy_labels(shipments)
+    shipments[1].overrides = dict.fromkeys(
+        ("shipment_id", "orderId", "items", "advanced_options", "advancedOptions")
+    )
+
+    bridge.travel(getattr(bridge.world, family)(labels))
+
+    assert len(bridge.accepted(orders[0])) == 1
+    assert len(bridge.accepted(orders[2])) == 1
+    assert bridge.accepted(orders[1]) or bridge.exceptions() == ["no_items"]
 
 
 @pytest.mark.parametrize(
@@ -367,6 +396,44 @@ def test_id_of_another_system_fails_none_of_its_neighbors(
 
 
 # What a person reads
+
+
+def test_each_unit_of_a_merged_parcel_stands_in_one_table(bridge: VirtualBridge) -> None:
+    first = bridge.world.add_order(lines=[("TEE", 1)])
+    second = bridge.world.add_order(lines=[("CAP", 2)])
+    shipments = [bridge.world.add_shipstation_order(order) for order in (first, second)]
+    bridge.world.merge(*shipments, names_orders="id")
+
+    bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(shipments[0])))
+
+    for row in bridge.deliveries():
+        story = "\n".join(explain_delivery(row))
+        assert "1 × TEE: sent to Purple Dot" in story
+        assert "2 × CAP: sent to Purple Dot" in story
+
+
+def test_units_of_a_parcel_of_no_known_order_are_named(bridge: VirtualBridge) -> None:
+    shipment = bridge.world.add_shipstation_order("PD9999999/1", [("MUG", 3), ("TEE", 1)])
+    bridge.send(bridge.world.label_created_v2(bridge.world.buy_labels(shipment)))
+    bridge.work()
+    [searched] = bridge.deliveries()
+    bridge.settle()
+    [held] = bridge.deliveries()
+
+    assert "3 × MUG: looked at again" in "\n".join(explain_delivery(searched))
+    assert "3 × MUG: held for a person" in "\n".join(explain_delivery(held))
+    assert "1 × TEE: held for a person" in "\n".join(explain_delivery(held))
+
+
+def test_units_that_purple_dot_refused_are_not_called_sent(bridge: VirtualBridge) -> None:
+    order = bridge.world.add_order(lines=[("TEE", 1)])
+    bridge.simulator.inject(POST, "status:422", None)
+    labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
+
+    bridge.travel(bridge.world.label_created_v2(labels))
+
+    [row] = bridge.deliveries()
+    assert "1 × TEE: held for a person" in "\n".join(explain_delivery(row))
 
 
 def test_goods_left_out_stay_named_on_the_delivered_parcel(bridge: VirtualBridge) -> None:

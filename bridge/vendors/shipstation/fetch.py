@@ -13,7 +13,12 @@ from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
-from bridge.domain.errors import CredentialsError, ForeignUrlError, NotFoundError
+from bridge.domain.errors import (
+    CredentialsError,
+    ForeignUrlError,
+    NotFoundError,
+    PermanentError,
+)
 from bridge.domain.events import Record
 from bridge.domain.orders import is_uuid, likely_references
 from bridge.vendors.shipstation.bulk import (
@@ -145,8 +150,9 @@ class Fetcher:
         fetched: Mapping[str, Record],
     ) -> list[Record]:
         """Each order once: one call for those of a whole batch where it pays, and single calls only
-        for what that left out. An order that ShipStation does not show leaves its row without
-        items, which is for the translation to judge."""
+        for what that left out. An order that ShipStation does not show, or shows in a form that
+        can't be read, leaves its row without items, which is for the translation to judge: a row's
+        odd id is not its neighbors' trouble."""
         ids = list(dict.fromkeys(self._order_ids(client, rows)))
         orders = {order_id: fetched[order_id] for order_id in ids if order_id in fetched}
         if len(ids) - len(orders) > 1 and len(batch_ids) == 1:
@@ -154,8 +160,9 @@ class Fetcher:
             orders |= {record.record_id: record for record in listed}
         for order_id in ids:
             if order_id not in orders:
-                with suppress(NotFoundError):
-                    orders[order_id] = client.get(client.order, order_id)
+                record = _order_if_shown(client, order_id)
+                if record is not None:
+                    orders[order_id] = record
         return [orders[order_id] for order_id in ids if order_id in orders]
 
     def _order_ids(self, client: ShipStation, rows: Iterable[Record]) -> Iterable[str]:
@@ -187,6 +194,15 @@ class Fetcher:
         number = row.get("orderNumber") or ""
         looks_like_ours = self.pattern is not None and likely_references(number, self.pattern)
         return bool(looks_like_ours) or is_uuid(row.get("orderKey"))
+
+
+def _order_if_shown(client: ShipStation, order_id: str) -> Record | None:
+    try:
+        return client.get(client.order, order_id)
+    except CredentialsError:
+        raise
+    except PermanentError:
+        return None
 
 
 def _list_of(path: str) -> tuple[str, str]:

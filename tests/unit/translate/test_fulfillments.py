@@ -316,6 +316,18 @@ def test_components_that_make_no_whole_sets_ask_a_person(pieces: list[ShipmentIt
     assert "part of GIFT-BOX" in answer.detail
 
 
+def test_bundle_is_one_in_every_spelling() -> None:
+    order = an_order(OrderLine("line-box", 1, "BED & BATH"), CAP)
+    pieces = [
+        ShipmentItem(1, sku="TEE", bundle_sku="Bed &amp; Bath"),
+        ShipmentItem(1, sku="CAP-OAT", bundle_sku="BED  & BATH"),
+    ]
+
+    action = decided(*pieces, order=order)
+
+    assert lines(action) == {"line-box": 1}
+
+
 def test_component_is_never_counted_as_the_line_of_its_own_sku() -> None:
     order = an_order(CAP, OrderLine("line-tee", 1, "TEE"))
 
