@@ -22,6 +22,7 @@ _SEPARATOR = re.compile(
 _GLUE = re.compile(r"[\s&+-]+")
 """Between two numbers that are each whole; else it is punctuation inside one."""
 _TOKEN = re.compile(r"[0-9A-Za-z]+(?:[-._,&/+!?]+[0-9A-Za-z]+)*")
+_NO_LETTER_OR_DIGIT = re.compile(r"[^0-9A-Z]+")
 _LETTERS_BEYOND_ASCII = re.compile(r"[^\W\d_A-Za-z]+")
 _EXPONENT = re.compile(r"\d[.,]\d+E[+-]?\d+|\d+E\+\d+", re.IGNORECASE)
 _LINK_OR_MAIL = re.compile(r"://|www\.|@|\b[a-z0-9-]+\.[a-z]{2,}/", re.IGNORECASE)
@@ -71,6 +72,7 @@ def tracking_numbers(text: str | None) -> tuple[str, ...]:
     return tuple(by_key.values())
 
 
+@lru_cache(maxsize=4096)
 def normalize_tracking(text: str | None) -> str:
     """Equal for all spellings of one number: `1z a0-0000 t03` and `1ZA00000T03`, a scanned barcode
     and the number printed below it. Empty for what is no number, such as `N/A` or `0000`."""
@@ -87,7 +89,7 @@ def _plain(text: str) -> str:
 
 
 def _squeezed(text: str) -> str:
-    return "".join(char for char in text.upper() if char.isascii() and char.isalnum())
+    return _NO_LETTER_OR_DIGIT.sub("", text.upper())
 
 
 def _numbers_in(text: str) -> list[str]:

@@ -164,12 +164,11 @@ class _Step:
 
     def _may_be_posted(self) -> bool:
         delivery = self.delivery
-        order_id = delivery.fulfillment_order_id or ""
         with self.job.database.read() as connection:
-            of_order = deliveries.of_orders(connection, [order_id]).get(order_id, [])
+            others = deliveries.others_of_order(connection, delivery)
         verdict = preflight.look(
             delivery,
-            others=[other for other in of_order if other.id != delivery.id],
+            others=others,
             purple_dot=self.job.purple_dot,
             fetcher=self.job.fetcher,
             now=self.started_at,

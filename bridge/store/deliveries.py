@@ -64,6 +64,10 @@ _IDS = bindparam("ids", expanding=True, type_=String)
 _OF_ORDERS = (
     select(deliveries).where(deliveries.c.fulfillment_order_id.in_(_IDS)).order_by(deliveries.c.id)
 )
+_OTHERS_OF_ORDER = select(deliveries).where(
+    deliveries.c.fulfillment_order_id == bindparam("of_order"),
+    deliveries.c.id != bindparam("of_delivery"),
+)
 _BY_IDENTITY = select(deliveries).where(deliveries.c.identity.in_(_IDS))
 _RECORDS_OF = select(delivery_records).where(delivery_records.c.delivery_id.in_(_IDS))
 _NUMBERS_OF = select(delivery_numbers).where(delivery_numbers.c.delivery_id.in_(_IDS))
@@ -445,6 +449,13 @@ def of_orders(connection: Connection, order_ids: Collection[str]) -> dict[str, l
     for delivery in load(connection, rows):
         grouped.setdefault(str(delivery.fulfillment_order_id), []).append(delivery)
     return grouped
+
+
+def others_of_order(connection: Connection, delivery: Delivery) -> list[Delivery]:
+    """Of `of_orders`, those of the order of this delivery, without itself."""
+    order = {"of_order": delivery.fulfillment_order_id, "of_delivery": delivery.id}
+    rows = connection.execute(_OTHERS_OF_ORDER, order)
+    return load(connection, [row for row in rows if _counts(row)])
 
 
 def _counts(row: Row[Any]) -> bool:

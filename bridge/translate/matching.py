@@ -6,6 +6,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 from bridge.domain.orders import (
     FulfillmentOrder,
@@ -149,6 +150,7 @@ def _trimmed(sku: str | None) -> str:
     return (sku or "").strip()
 
 
+@lru_cache(maxsize=4096)  # A shop has few SKUs, and each is compared with every line.
 def _canonical(sku: str | None) -> str:
     plain = unicodedata.normalize("NFC", html.unescape(sku or ""))
     visible = "".join(char for char in plain if unicodedata.category(char) != "Cf")

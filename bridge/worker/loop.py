@@ -147,26 +147,28 @@ class Worker:
         """Claim more than there are threads for, so that none stands idle until the next claim:
         deliveries first, as they finish what was begun, but only for half of the threads, so that a
         backlog of them does not keep new events out."""
-        if not due:
-            return 0
         with self._lock:
             room = 2 * self.threads - len(self._tasks)
             posting = sum(isinstance(task[0], Delivery) for task in self._tasks.values())
+        posters = max(0, self._posters() - posting) if leases.DELIVERIES.name in due else 0
+        takes_events = leases.EVENTS.name in due
+        if not (posters or takes_events):
+            return 0
         owner = self._name.name if self._name else ""
-        posters = max(0, self._posters() - posting)
         with self.database.begin(durable=False) as connection:
             now = self.database.now(connection)
             self._renew_if_late(connection, now)
             due_deliveries = deliveries.claim(
                 connection,
                 owner=owner,
-                limit=posters * _DELIVERIES_A_TURN if leases.DELIVERIES.name in due else 0,
+                limit=posters * _DELIVERIES_A_TURN,
                 lease=self.lease,
                 now=now,
             )
             tasks: list[Task] = [*_turns(due_deliveries, posters)]
-            event_room = room - len(tasks) if leases.EVENTS.name in due else 0
-            tasks += batches_of(self._claim_events(connection, owner, event_room, now))
+            if takes_events:
+                event_room = room - len(tasks)
+                tasks += batches_of(self._claim_events(connection, owner, event_room, now))
         for task in tasks:
             self._submit(pool, task, owner)
         return len(tasks)

@@ -18,6 +18,7 @@ from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
 from bridge.store.reports import Query
+from bridge.worker.loop import BATCH_SIZE
 from tests.benchmarks import history
 from tests.benchmarks.figures import Figure
 from tests.support.postgres import running_server
@@ -91,6 +92,18 @@ def _claim_event(database: Database) -> object:
         return event
 
 
+def _claim_batch(database: Database) -> object:
+    """A hundred due ones are taken and put back."""
+    with database.begin(durable=False) as connection:
+        now = database.now(connection)
+        claimed = events.claim(
+            connection, owner="bench", limit=BATCH_SIZE, lease=timedelta(0), now=now
+        )
+    if len(claimed) < BATCH_SIZE:
+        raise RuntimeError(f"only {len(claimed)} wait")
+    return claimed
+
+
 def _claim_delivery(database: Database) -> object:
     """A due one is taken and put back."""
     with database.begin(durable=False) as connection:
@@ -119,6 +132,7 @@ _SINCE = history.LAST - timedelta(minutes=2)
 ASKED: dict[str, Ask] = {
     "acknowledging": _acknowledge,
     "claiming an event": _claim_event,
+    "claiming a batch": _claim_batch,
     "claiming a delivery": _claim_delivery,
     "when is the next due": _read(leases.next_due),
     "oldest unprocessed": _read(

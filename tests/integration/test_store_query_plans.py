@@ -4,22 +4,27 @@ Python came with, and on a newer one, whose planner thinks differently."""
 import shutil
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import structlog
+from sqlalchemy import text
 
-from bridge.domain.events import Lane
+from bridge.domain.events import EventOutcome, EventStatus, Lane
 from bridge.settings import Settings
-from bridge.store import deliveries, leases, orders, rate_limits, replays
+from bridge.store import deliveries, events, leases, orders, rate_limits, replays
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.web.app import create_app
+from tests.benchmarks import history
 from tests.support.console_client import PASSWORDS, sign_in, token_in
 from tests.support.fakes import Clock
 from tests.support.jobs import Jobs
-from tests.support.query_plans import plans_of, reading_through
+from tests.support.query_plans import plans_of, postgresql_plans_of, reading_through
+from tests.support.rows import LEASE
 from tests.support.virtual_bridge import VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
@@ -74,6 +79,46 @@ def test_what_workers_and_other_records_ask_is_found_by_an_index(jobs: Jobs, dri
         orders.bindings(connection, ["se-1"])
 
     assert len(plans) > 10
+    assert reading_through(plans) == {}
+
+
+# A batch of webhooks
+
+_MANY = 5_000
+"""So many that a planner that knows their number reads no table through for a hundred of them."""
+_BATCH = 100
+
+
+@pytest.fixture
+def filled(migrated_url: str) -> Iterator[Database]:
+    """Its planner has counted what is there. What waits are the newest three hundred events."""
+    database = Database(migrated_url, clock=lambda: history.LAST + timedelta(days=1))
+    history.fill(database, _MANY)
+    yield database
+    if not database.is_sqlite:  # The next test would have to delete it row by row.
+        with database.begin() as connection:
+            connection.execute(text("TRUNCATE events, deliveries CASCADE"))
+    database.close()
+
+
+def test_batch_is_claimed_and_ended_by_an_index_however_much_there_is(filled: Database) -> None:
+    with ExitStack() as stack:
+        plans = stack.enter_context(
+            plans_of(filled, sqlite3) if filled.is_sqlite else postgresql_plans_of(filled)
+        )
+        connection = stack.enter_context(filled.begin())
+        now = filled.now(connection)
+        leases.next_due(connection)
+        claimed = events.claim(connection, owner="w", limit=_BATCH, lease=LEASE, now=now)
+        claims = {event.id: event.claim for event in claimed}
+        held = leases.held(connection, leases.EVENTS, claims=claims, owner="w")
+        deliveries.claim(connection, owner="w", limit=16, lease=LEASE, now=now)
+        for event in claimed:
+            outcome = EventOutcome(EventStatus.PROCESSED, attempts=0, waits=0)
+            events.end(connection, event, outcome, owner="w", now=now)
+
+    assert len(held) == _BATCH
+    assert len(plans) >= 7
     assert reading_through(plans) == {}
 
 

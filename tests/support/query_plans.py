@@ -1,6 +1,6 @@
-"""What SQLite does for each statement that a database runs, by its own account."""
+"""What a database does for each statement that it runs, by its own account."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Any
 
@@ -42,16 +42,43 @@ def plans_of(database: Database, driver: Any) -> Iterator[Plans]:
             rows = planner.execute(f"EXPLAIN QUERY PLAN {statement}", values)
             plans[statement] = [row[3] for row in rows]
 
-        event.listen(database.engine, "before_cursor_execute", explain)
-        try:
+        with _listening(database, explain):
             yield plans
-        finally:
-            event.remove(database.engine, "before_cursor_execute", explain)
+
+
+@contextmanager
+def postgresql_plans_of(database: Database) -> Iterator[Plans]:
+    """The same, as the PostgreSQL behind this database would take them.
+
+    https://www.postgresql.org/docs/current/sql-explain.html"""
+    plans: Plans = {}
+
+    def explain(
+        _connection: Connection, cursor: Any, statement: str, parameters: Any, *_others: Any
+    ) -> None:
+        if statement in plans or not statement.lstrip().startswith(_PLANNED):
+            return
+        values = parameters[0] if isinstance(parameters, list) else parameters
+        with cursor.connection.cursor() as planner:
+            planner.execute(f"EXPLAIN (COSTS OFF) {statement}", values)
+            plans[statement] = [row[0].strip().removeprefix("->  ") for row in planner]
+
+    with _listening(database, explain):
+        yield plans
+
+
+@contextmanager
+def _listening(database: Database, explain: Callable[..., None]) -> Iterator[None]:
+    event.listen(database.engine, "before_cursor_execute", explain)
+    try:
+        yield
+    finally:
+        event.remove(database.engine, "before_cursor_execute", explain)
 
 
 def reading_through(plans: Plans) -> Plans:
     """Those that read a table that grows, or an index of it, from end to end. So many rows in the
-    order of an index, and no more, are no such thing."""
+    order of an index, and no more, are no such thing on SQLite."""
     return {
         statement: steps
         for statement, steps in plans.items()
@@ -60,7 +87,10 @@ def reading_through(plans: Plans) -> Plans:
 
 
 def _reads_through(step: str) -> bool:
+    """`SCAN events` is SQLite's word for it, `Seq Scan on events` PostgreSQL's."""
     words = step.split()
+    if words[:3] == ["Seq", "Scan", "on"]:
+        return words[3] in _GROWING
     return words[0] == "SCAN" and len(words) > 1 and words[1] in _GROWING
 
 
