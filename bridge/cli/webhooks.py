@@ -16,7 +16,8 @@ from bridge.operations import subscriptions
 from bridge.settings import Settings, Url
 from bridge.store import audit, shared_state
 from bridge.store.engine.database import Database
-from bridge.vendors.shipstation.subscriptions import Subscription, Subscriptions, is_ours, masked
+from bridge.vendors.shipstation.subscription_calls import Subscriptions
+from bridge.vendors.shipstation.subscriptions import Subscription, is_ours, masked
 
 PATH = "/webhooks/shipstation"
 _COLUMNS = (

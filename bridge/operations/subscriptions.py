@@ -11,14 +11,8 @@ import structlog
 from bridge.domain.errors import BridgeError, PermanentError
 from bridge.store import shared_state
 from bridge.store.engine.database import Database
-from bridge.vendors.shipstation.subscriptions import (
-    Step,
-    Subscription,
-    Subscriptions,
-    is_ours,
-    masked,
-    plan,
-)
+from bridge.vendors.shipstation.subscription_calls import Subscriptions
+from bridge.vendors.shipstation.subscriptions import Step, Subscription, is_ours, masked, plan
 
 log = structlog.get_logger(__name__)
 

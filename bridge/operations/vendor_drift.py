@@ -14,7 +14,7 @@ from pydantic import BaseModel
 from bridge.domain.errors import PayloadError
 from bridge.vendors.purple_dot.payloads import OrderRow, order_of, order_rows
 from bridge.vendors.shipstation.payloads import MODELS, page_of, record_of
-from bridge.vendors.shipstation.subscriptions import V1Webhook, V2Webhook
+from bridge.vendors.shipstation.subscription_calls import V1Webhook, V2Webhook
 
 _MISSING = object()
 _NAMES = {

@@ -30,7 +30,7 @@ from bridge.vendors.http import ApiClient
 from bridge.vendors.shipstation.lists import AN_HOUR, Listed, Listing, read
 from bridge.vendors.shipstation.mark_shipped import Marker
 from bridge.vendors.shipstation.payloads import carrier_names_in, page_of, record_of, record_of_any
-from bridge.vendors.shipstation.subscriptions import SubscriptionsV1, SubscriptionsV2
+from bridge.vendors.shipstation.subscription_calls import SubscriptionsV1, SubscriptionsV2
 
 log = structlog.get_logger(__name__)
 

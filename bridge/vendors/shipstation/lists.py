@@ -18,7 +18,8 @@ from zoneinfo import ZoneInfo
 from pydantic import AliasChoices, BeforeValidator, Field
 
 from bridge.domain.events import Record
-from bridge.vendors.shipstation.payloads import Row, Text, record_of
+from bridge.vendors.shipstation.fields import Text
+from bridge.vendors.shipstation.payloads import Row, record_of
 
 PACIFIC = ZoneInfo("America/Los_Angeles")
 AN_HOUR = timedelta(hours=1)

@@ -15,7 +15,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, ValidationError
 from bridge.domain.errors import CredentialsError, PermanentError, TemporaryError, UnclearError
 from bridge.domain.shipments import RowResult
 from bridge.vendors.http import ApiClient
-from bridge.vendors.shipstation.payloads import Id, InlineRow, Items, Row
+from bridge.vendors.shipstation.fields import Id, Items
+from bridge.vendors.shipstation.payloads import InlineRow, Row
 from bridge.vendors.wording import plain_words
 
 LOOK_FIRST = "it may be marked already, so look in ShipStation before you send it again"

@@ -1,17 +1,13 @@
 """ShipStation's rows, cut down to the fields we read: no person's name, no address, no e-mail, no
 phone, no cost ever gets past here.
 
-What ShipStation adds is ignored, and null means absent. Lenient where a loose value can do no harm
-(ids as numbers, blank texts, dates) and strict where a guess would ship the wrong thing: a quantity
-that is no whole number is kept as it was written, for a person to see. V2:
+What ShipStation adds is ignored, and null means absent. V2:
 https://docs.shipstation.com/openapi · V1: https://www.shipstation.com/docs/api/"""
 
 import hashlib
 import json
-import re
 from collections.abc import Mapping
-from datetime import date
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 from pydantic import (
     AliasPath,
@@ -19,9 +15,7 @@ from pydantic import (
     BeforeValidator,
     ConfigDict,
     Field,
-    StringConstraints,
     ValidationError,
-    WrapValidator,
     model_validator,
 )
 from pydantic.alias_generators import to_camel
@@ -30,137 +24,24 @@ from bridge.domain.errors import PayloadError, TemporaryError
 from bridge.domain.events import Record
 from bridge.domain.orders import UUID, reference_words
 from bridge.domain.redaction import LEFT_OUT
-from bridge.domain.tracking_numbers import normalize_tracking, tracking_numbers
-
-LONGEST_ID = 100
-_UNREADABLE = "unreadable"
-_LARGEST_EXACT_FLOAT = 2**53
-
-
-def _text(value: object) -> object:
-    """Numbers become text, white space around goes, blank means absent, and so does what no
-    database stores (NUL, half a character)."""
-    if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_EXACT_FLOAT:
-        return str(int(value))
-    if isinstance(value, int) and not isinstance(value, bool):
-        return str(value)
-    if not isinstance(value, str):
-        return value
-    return value.replace("\0", "").encode(errors="replace").decode().strip() or None
-
-
-def _word(value: object) -> object:
-    """One word with a digit in it, as what can name an order has."""
-    text = _text(value)
-    if not isinstance(text, str):
-        return text
-    is_id = len(text) <= LONGEST_ID and re.fullmatch(r"[^\s@]*[0-9][^\s@]*", text)
-    return text if is_id else None
-
-
-def _key(value: object) -> object:
-    """One word, as ids and keys are; a text of several, or an e-mail address, is none."""
-    text = _text(value)
-    if not isinstance(text, str):
-        return text
-    return text if re.fullmatch(r"[^\s@]{1,100}", text) else None
-
-
-def _order_number(value: object) -> object:
-    """The number of an order: a word with a digit in it. Of a longer text the references of Purple
-    Dot's, or else its only such word: whatever stands beside may be a person's."""
-    text = _text(value)
-    if not isinstance(text, str):
-        return text
-    words = [word for word in text.split() if isinstance(_word(word), str)]
-    if len(text.split()) > 1:
-        words = list(reference_words(text)) or words
-    is_known = len(words) == 1 or bool(reference_words(text))
-    return " ".join(words) if words and is_known else None
-
-
-def number_field(value: object) -> object:
-    """The tracking numbers in the field. A text that holds none is kept as `…`: it says that
-    somebody wrote something, not what."""
-    text = _text(value)
-    if not isinstance(text, str):
-        return text
-    return ", ".join(tracking_numbers(text)) or LEFT_OUT
-
-
-def _short_text(value: object) -> object:
-    """A code, a SKU or a carrier's name: never an e-mail address, never long."""
-    text = _text(value)
-    if not isinstance(text, str):
-        return text
-    return text if len(text) <= LONGEST_ID and "@" not in text else None
-
-
-def _link(value: object) -> object:
-    text = _text(value)
-    is_link = isinstance(text, str) and re.fullmatch(
-        r"https?://[^\s@]{1,2000}", text, re.IGNORECASE
-    )
-    return text if is_link else None
-
-
-def _day(value: object) -> date | None:
-    """The calendar date as written: real answers carry a midnight of another time zone, which must
-    not move the day."""
-    try:
-        return date.fromisoformat(str(value)[:10])
-    except ValueError:
-        return None
-
-
-def _quantity(value: object) -> int | str | None:
-    """Whole units as a number; what is no whole number stays as it was written; None is absent."""
-    if value is None or (isinstance(value, int) and not isinstance(value, bool)):
-        return value
-    text = str(value).strip()
-    if re.fullmatch(r"[+-]?[0-9]{1,9}(\.0*)?", text):
-        return int(text.partition(".")[0])
-    is_number = re.fullmatch(r"[+-]?[0-9]{0,9}[.,]?[0-9]{1,9}", text)
-    return text if is_number else _UNREADABLE
-
-
-def _flag(value: object) -> object:
-    return False if value == "" else value
-
-
-def _list(value: object) -> object:
-    return value if isinstance(value, list) else []
-
-
-def _all_or_none(items: object, read: Any) -> Any:
-    """A list of which each row counts says nothing where one can't be read."""
-    try:
-        return read(items)
-    except ValidationError:
-        return []
-
-
-def _rows(value: object) -> object:
-    """What is no object in a list says nothing, and takes no other along."""
-    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else value
-
-
-T = TypeVar("T")
-_SHORT = StringConstraints(max_length=LONGEST_ID)
-Id = Annotated[str, BeforeValidator(_text), _SHORT]
-Text = Annotated[str | None, BeforeValidator(_text)]
-Word = Annotated[str | None, BeforeValidator(_word)]
-Key = Annotated[str | None, BeforeValidator(_key)]
-OrderNumber = Annotated[str | None, BeforeValidator(_order_number)]
-NumberField = Annotated[str | None, BeforeValidator(number_field)]
-Link = Annotated[str | None, BeforeValidator(_link)]
-ShortText = Annotated[str | None, BeforeValidator(_short_text)]
-Day = Annotated[date | None, BeforeValidator(_day)]
-Flag = Annotated[bool, BeforeValidator(_flag)]
-Quantity = Annotated[int | str | None, BeforeValidator(_quantity)]
-Items = Annotated[list[T], WrapValidator(_all_or_none)]
-Rows = Annotated[list[T], BeforeValidator(_rows)]
-Ids = Annotated[list[Key], BeforeValidator(_list)]
+from bridge.domain.tracking_numbers import normalize_tracking
+from bridge.vendors.shipstation.fields import (
+    UNREADABLE,
+    Day,
+    Flag,
+    Id,
+    Ids,
+    Key,
+    Link,
+    NumberField,
+    OrderNumber,
+    Quantity,
+    Rows,
+    ShortText,
+    Word,
+    number_field,
+    text_field,
+)
 
 
 class Row(BaseModel):
@@ -245,7 +126,7 @@ def _items(model: type[Item]) -> BeforeValidator:
 
     def read(value: object) -> object:
         if not isinstance(value, list):
-            return [{"quantity": _UNREADABLE}] if value else []
+            return [{"quantity": UNREADABLE}] if value else []
         return [_item(model, item) for item in value]
 
     return BeforeValidator(read)
@@ -255,13 +136,13 @@ def _item(model: type[Item], item: object) -> Item:
     try:
         return model.model_validate(item)
     except ValidationError:
-        return model(quantity=_UNREADABLE)
+        return model(quantity=UNREADABLE)
 
 
 def _reference(value: object) -> object:
     """Custom fields are anybody's notepad: only ids and references of Purple Dot's get past here,
     so no sentence, name, phone or date."""
-    text = _text(value)
+    text = text_field(value)
     if not isinstance(text, str):
         return None
     words = [*UUID.findall(text), *reference_words(text)]

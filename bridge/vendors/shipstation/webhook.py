@@ -21,7 +21,8 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from bridge.domain.errors import AuthenticationError, ForeignUrlError, PayloadError
 from bridge.domain.reasons import Reason
 from bridge.domain.redaction import redact
-from bridge.vendors.shipstation.payloads import InlineRow, number_field, record_of
+from bridge.vendors.shipstation.fields import number_field
+from bridge.vendors.shipstation.payloads import InlineRow, record_of
 
 SIGNED_HEADERS = (
     "x-shipengine-rsa-sha256-key-id",
