@@ -1,5 +1,6 @@
-"""The commands, one file each, named like the command. `commands` lists them; `context`, `options`,
-`output`, `listing`, `repair` and `processes` are what several share."""
+"""The commands, one file each, named like the command. `commands` lists them. Several share
+`context`, `options`, `output`, `listing` and `repair`; `processes`, `supervisor` and `server` start
+what runs."""
 
 import difflib
 from importlib import import_module

@@ -1,6 +1,7 @@
 """The project's own promises: what stands at the top, what each make target does, who may import
 whom, how the receiver is served."""
 
+import ast
 import json
 import os
 import re
@@ -13,6 +14,7 @@ from pathlib import Path
 import pytest
 
 import bridge
+from bridge.cli.commands import COMMANDS
 
 ALLOWED_AT_THE_TOP = {
     "CHANGELOG.md",
@@ -116,6 +118,20 @@ def test_docstring_of_the_package_maps_every_module(project: Path) -> None:
         for name in modules
         if not name.startswith("__") and not re.search(rf"\b{name}\b", bridge.__doc__ or "")
     } == set()
+
+
+@pytest.mark.parametrize(
+    "package",
+    [path.parent for path in Path(bridge.__file__).parent.rglob("*/__init__.py")],
+    ids=str,
+)
+def test_docstring_of_each_room_names_every_file_of_it(package: Path) -> None:
+    docstring = ast.get_docstring(ast.parse((package / "__init__.py").read_text())) or ""
+    modules = {path.stem for path in package.glob("[a-z]*.py")}
+    if package.name == "cli":
+        modules -= COMMANDS.keys()
+
+    assert {name for name in modules if not re.search(rf"\b{name}\b", docstring)} == set()
 
 
 def test_version_of_the_changelog_is_the_packages(project: Path) -> None:
