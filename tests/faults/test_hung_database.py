@@ -16,6 +16,7 @@ import pytest
 
 from bridge.simulator import Label, Simulator
 from tests.support.balance import assert_balanced
+from tests.support.link import Link
 from tests.support.postgres import Server, running_server
 from tests.support.stack import TOKEN, WEBHOOKS, Json, Stack
 from tests.support.waiting import wait_until
@@ -23,6 +24,8 @@ from tests.support.waiting import wait_until
 SENDERS_SECONDS = 20
 """ShipStation waits ten seconds for its answer; twice that, on a machine that does other things
 beside. Without a limit of ours, there is no answer for as long as the database hangs."""
+SHORT_LEASE = {"BRIDGE_LEASE_SECONDS": "3"}
+"""What was left behind is taken up again while a test waits."""
 ALIVE_SECONDS = 2
 """What a supervisor grants /healthz, on a machine that does other things beside."""
 
@@ -129,6 +132,43 @@ def test_frozen_server_is_503_in_time_and_everything_comes_back_by_itself(
     assert (receiver.exit_code, worker.exit_code) == (None, None)
     sent = [str(label.tracking_number) for label in labels + more]
     assert_balanced(stack.world, stack.database, sent)
+
+
+@pytest.fixture
+def link(server: Server) -> Iterator[Link]:
+    with Link(server.socket) as link:
+        yield link
+
+
+@pytest.mark.postgres
+def test_network_that_swallows_packets_is_503_in_time_and_everything_comes_back_by_itself(
+    server: Server, link: Link, tmp_path: Path
+) -> None:
+    """In the middle of the work of a burst, with connections that are open and know of nothing."""
+    url = f"postgresql+psycopg://bridge@127.0.0.1:{link.port}/hung"
+    server.url("hung")
+    with Simulator() as simulator, Stack(simulator, url, tmp_path, SHORT_LEASE) as stack:
+        receiver, worker = stack.start_receiver(), stack.start_worker()
+        labels, bodies = parcels_of(stack, 30)
+        more, later = parcels_of(stack, 30)
+        with ThreadPoolExecutor(30) as senders:
+            first = list(senders.map(lambda body: status_of(stack, body), bodies))
+            link.cut()
+            answers = list(senders.map(lambda body: status_of(stack, body), later))
+            assert is_alive(stack)
+            again = list(senders.map(lambda body: status_of(stack, body), later))
+            link.mend()
+
+        for body in later:
+            stack.send_until_accepted(body)
+        stack.settle(120)
+
+        assert {status for status, _ in first} == {202}
+        assert {status for status, _ in answers + again} == {503}
+        assert all(int(str(wish)) > 0 for _, wish in answers + again)
+        assert (receiver.exit_code, worker.exit_code) == (None, None)
+        sent = [str(label.tracking_number) for label in labels + more]
+        assert_balanced(stack.world, stack.database, sent)
 
 
 @pytest.mark.postgres

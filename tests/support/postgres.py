@@ -116,6 +116,11 @@ class Server:
             self._made.add(name)
         return f"postgresql+psycopg://bridge@/{name}?host={self._folder}"
 
+    @property
+    def socket(self) -> str:
+        """The file at which it listens."""
+        return str(self._folder / ".s.PGSQL.5432")
+
     def drop(self, name: str) -> None:
         self._run("dropdb", "-h", str(self._folder), "-U", "bridge", "--force", "--if-exists", name)
         self._made.discard(name)
