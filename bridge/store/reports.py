@@ -371,7 +371,7 @@ def fitting_events(query: Query) -> list[ColumnElement[bool]]:
         [~replayed_well()] if query.is_open else []
     )
     if query.event_type:
-        fitting.append(events.c.event_type == query.event_type)
+        fitting.append(_following(events.c.event_type, query) == query.event_type)
     for text, condition in _sought(query):
         linked = select(event_deliveries.c.event_id).join(deliveries).where(condition)
         decisions = cast(events.c.decisions, Text)
@@ -428,9 +428,11 @@ def _narrow(
     if query.ids is not None:
         narrowed.append(table.c.id.in_(query.ids))
     if query.status:
-        narrowed.append(table.c.status == query.status)
+        # A reason belongs to few rows of a status.
+        status = table.c.status.concat("") if query.reason else _following(table.c.status, query)
+        narrowed.append(status == query.status)
     if query.reason:
-        narrowed.append(table.c.reason == query.reason)
+        narrowed.append(_following(table.c.reason, query) == query.reason)
     if query.since:
         narrowed += [at >= query.since, table.c.id >= first_id(prefix, query.since)]
     if query.until:
@@ -439,6 +441,13 @@ def _narrow(
             table.c.id < first_id(prefix, query.until + timedelta(milliseconds=1)),
         ]
     return narrowed
+
+
+def _following(column: ColumnElement[str], query: Query) -> ColumnElement[str]:
+    """Few rows have the number that is looked for, or these ids, and nearly all one status: where
+    there is such a number, no index of what else is asked may lead."""
+    is_sought = query.ids is not None or query.search or query.order or query.tracking
+    return column.concat("") if is_sought else column
 
 
 def _sought(query: Query) -> list[tuple[str, ColumnElement[bool]]]:

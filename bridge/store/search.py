@@ -8,8 +8,10 @@ from typing import Any
 from sqlalchemy import (
     Column,
     ColumnElement,
+    CompoundSelect,
     Connection,
     Select,
+    Table,
     Text,
     and_,
     cast,
@@ -18,6 +20,8 @@ from sqlalchemy import (
     select,
     union,
 )
+from sqlalchemy.sql.elements import UnaryExpression
+from sqlalchemy.sql.operators import custom_op
 
 from bridge.domain.orders import normalize_reference
 from bridge.domain.tracking_numbers import normalize_tracking
@@ -28,6 +32,9 @@ from bridge.store.tables import deliveries, delivery_lines, event_deliveries, ev
 _SCANNED_ROWS = 5_000
 """So many of the newest rows are read through for what no index finds: a parcel that was ignored
 left its order number and its SKUs only in the decisions and in what was fetched."""
+
+_CANDIDATES = 500
+"""So many are taken by each field, and the newest of them shown."""
 
 _SHORTEST = 3
 """Fewer characters fit everything."""
@@ -95,20 +102,15 @@ def search(connection: Connection, text: str, *, limit: int = 20) -> SearchResul
 
 
 def _delivery_ids(connection: Connection, spellings: Spellings, limit: int) -> list[str]:
-    named = _newest(select(deliveries.c.id).where(_names_delivery(connection, spellings)), limit)
-    ids = set(connection.execute(named).scalars())
-    sku = func.lower(delivery_lines.c.sku).startswith(spellings.plain.lower(), autoescape=True)
-    lines = select(delivery_lines.c.delivery_id).where(sku).distinct()
-    lines = lines.order_by(delivery_lines.c.delivery_id.desc()).limit(limit)
-    ids |= set(connection.execute(lines).scalars())
+    ids = set(connection.execute(_named_deliveries(connection, spellings)).scalars())
     if not ids:
-        recent = _newest(select(deliveries.c.id), _SCANNED_ROWS)
         mentioned = or_(
             _mentions(deliveries.c.order_number, spellings.plain),
             _mentions(cast(deliveries.c.shipment, Text), spellings.plain),
         )
-        scanned = select(deliveries.c.id).where(deliveries.c.id.in_(recent), mentioned)
-        ids |= set(connection.execute(_newest(scanned, limit)).scalars())
+        is_recent = deliveries.c.id >= _oldest_scanned(connection, deliveries)
+        scanned = select(deliveries.c.id).where(is_recent, mentioned)
+        ids |= set(connection.execute(scanned).scalars())
     return sorted(ids, reverse=True)[:limit]
 
 
@@ -118,50 +120,79 @@ def _event_ids(
     linked = select(event_deliveries.c.event_id).where(
         event_deliveries.c.delivery_id.in_(delivery_ids)
     )
-    named = select(events.c.id).where(_begins(connection, events.c.id, spellings.ids))
-    ids = set(connection.execute(_newest(named, limit)).scalars())
+    named = select(events.c.id).where(_id_begins(events.c.id, spellings.ids))
+    ids = set(connection.execute(named.limit(limit)).scalars())
     ids |= set(connection.execute(linked.distinct().limit(limit)).scalars())
     if len(ids) < limit:
-        recent = _newest(select(events.c.id), _SCANNED_ROWS)
+        oldest = _oldest_scanned(connection, events)
         decided = select(events.c.id).where(
-            events.c.id.in_(recent), _mentions_any(cast(events.c.decisions, Text), spellings)
+            events.c.id >= oldest, _mentions_any(cast(events.c.decisions, Text), spellings)
         )
         fetched = select(records.c.event_id).where(
-            records.c.event_id.in_(recent), _mentions_any(cast(records.c.body, Text), spellings)
+            records.c.event_id >= oldest, _mentions_any(cast(records.c.body, Text), spellings)
         )
         ids |= set(connection.execute(union(decided, fetched)).scalars())
     return sorted(ids, reverse=True)[:limit]
 
 
-def _newest(query: Select[Any], limit: int) -> Select[Any]:
-    [column] = query.selected_columns
-    return query.order_by(column.desc()).limit(limit)
+def _oldest_scanned(connection: Connection, table: Table) -> str:
+    """Ids sort by time: a range of them is found by each index that begins with them."""
+    newest = select(table.c.id).order_by(table.c.id.desc())
+    oldest = connection.execute(newest.offset(_SCANNED_ROWS - 1).limit(1)).scalar()
+    return oldest or ""
 
 
-def _names_delivery(connection: Connection, spellings: Spellings) -> ColumnElement[bool]:
-    def conditions() -> Iterator[ColumnElement[bool]]:
-        yield _begins(connection, deliveries.c.order_number, spellings.order_numbers)
-        yield _begins(connection, deliveries.c.reference, spellings.order_numbers)
-        if spellings.tracking_number:
-            numbers = [spellings.tracking_number]
-            yield _begins(connection, deliveries.c.tracking_number, numbers)
-        for name in ("id", "shipstation_shipment_id", "fulfillment_order_id"):
-            yield _begins(connection, deliveries.c[name], spellings.ids)
-        yield deliveries.c.tracking_number == spellings.plain
-        yield deliveries.c.shipstation_record_id.in_(spellings.ids)
+def _named_deliveries(connection: Connection, spellings: Spellings) -> CompoundSelect[Any]:
+    """One look into an index for each field and spelling: asked for all at once and in order, the
+    newest first, SQLite would rather read the whole table."""
 
-    return or_(*conditions())
+    def looks() -> Iterator[Select[Any]]:
+        numbers = [spellings.tracking_number] if spellings.tracking_number else []
+        for name, texts in (
+            ("order_number", spellings.order_numbers),
+            ("reference", spellings.order_numbers),
+            ("tracking_number", numbers),
+            ("shipstation_shipment_id", spellings.ids),
+            ("fulfillment_order_id", spellings.ids),
+        ):
+            for text in texts:
+                yield _beginning(connection, deliveries.c[name], text, of=deliveries.c.id)
+        sku, sku_of = func.lower(delivery_lines.c.sku), delivery_lines.c.delivery_id
+        yield _beginning(connection, sku, spellings.plain.lower(), of=sku_of)
+        yield select(deliveries.c.id).where(_id_begins(deliveries.c.id, spellings.ids))
+        is_number = deliveries.c.tracking_number == spellings.plain
+        yield select(deliveries.c.id).where(is_number)
+        is_record = deliveries.c.shipstation_record_id.in_(spellings.ids)
+        yield select(deliveries.c.id).where(is_record)
+
+    return union(*looks())
 
 
-def _begins(
-    connection: Connection, column: Column[Any], texts: Collection[str]
-) -> ColumnElement[bool]:
-    """That the column begins with one of these. SQLite uses its index for a range, and only for
-    that; PostgreSQL sorts by the rules of a language, where a range is no beginning."""
+def _beginning(
+    connection: Connection, field: ColumnElement[Any], text: str, *, of: Column[Any]
+) -> Select[Any]:
+    """The ids `of` rows whose `field` begins with `text`: of very many the last by the alphabet,
+    which are the newest among numbers that count up."""
+    last = select(of.label("id")).where(_begins(connection, field, text))
+    descending = field.desc()
+    if connection.dialect.name != "sqlite":
+        descending = UnaryExpression(field, modifier=custom_op("USING ~>~"))
+    found = last.order_by(descending, of.desc()).limit(_CANDIDATES).subquery()
+    return select(found.c.id)
+
+
+def _begins(connection: Connection, field: ColumnElement[Any], text: str) -> ColumnElement[bool]:
+    """The range that an index finds. PostgreSQL sorts by the rules of a language, where a range is
+    no beginning; `~>=~`, `~<~` and `~>~` compare characters."""
+    end = f"{text}\U0010ffff"
     if connection.dialect.name == "sqlite":
-        ranges = [and_(column >= text, column < f"{text}\U0010ffff") for text in texts]
-        return or_(*ranges)
-    return or_(*(column.startswith(text, autoescape=True) for text in texts))
+        return and_(field >= text, field < end)
+    return and_(field.bool_op("~>=~")(text), field.bool_op("~<~")(end))
+
+
+def _id_begins(column: Column[Any], texts: Collection[str]) -> ColumnElement[bool]:
+    """Every language sorts the digits and the letters of our ids alike, and none has a z."""
+    return or_(*(and_(column >= text, column < f"{text}z") for text in texts))
 
 
 def _mentions(column: ColumnElement[Any], text: str) -> ColumnElement[bool]:

@@ -22,6 +22,8 @@ from sqlalchemy import (
     Table,
     Text,
     TypeDecorator,
+    column,
+    func,
     text,
 )
 
@@ -86,6 +88,14 @@ def _partial(name: str, column: str, *more: str) -> Index:
     """An index that costs nothing for the rows, nearly all, in which its first column is empty."""
     is_set = text(f"{column} IS NOT NULL")
     return Index(name, column, *more, sqlite_where=is_set, postgresql_where=is_set)
+
+
+def _searched(table: str, column: str) -> Index:
+    """An index for one value and for beginnings. PostgreSQL sorts by the rules of a language, which
+    no beginning follows, unless it is told to compare characters.
+    https://www.postgresql.org/docs/current/indexes-opclass.html"""
+    name = f"ix_{table}_{column}"
+    return Index(name, column, postgresql_ops={column: "text_pattern_ops"})
 
 
 REPLAY = "replay"
@@ -188,15 +198,15 @@ deliveries = Table(
     Column("trigger", String(16), nullable=False),
     Column("record_kind", String(24), nullable=False),
     Column("shipstation_record_id", String, nullable=False),
-    Column("shipstation_shipment_id", String, index=True),
-    Column("order_number", String, index=True),
-    Column("fulfillment_order_id", String(64), index=True),
-    Column("reference", String, index=True),
+    Column("shipstation_shipment_id", String),
+    Column("order_number", String),
+    Column("fulfillment_order_id", String(64)),
+    Column("reference", String),
     Column("rule", String(40)),
     Column("linked_order_id", String(64)),
     Column("purple_dot_fulfillment_id", String),
     Column("carrier_code", String),
-    Column("tracking_number", String, index=True),
+    Column("tracking_number", String),
     Column("tracking_company", String),
     Column("tracking_url", Text),
     Column("all_tracking_numbers", JSON, nullable=False),
@@ -224,6 +234,11 @@ deliveries = Table(
     Column("resolved_from", JSON),
     Column("repair_run_id", String(32)),
     _partial("ix_deliveries_repair_run_id", "repair_run_id", "id"),
+    _searched("deliveries", "shipstation_shipment_id"),
+    _searched("deliveries", "order_number"),
+    _searched("deliveries", "fulfillment_order_id"),
+    _searched("deliveries", "reference"),
+    _searched("deliveries", "tracking_number"),
     Index("ix_deliveries_due", "lane", "due_at"),
     Index("ix_deliveries_status", "status", "id"),
     Index("ix_deliveries_record", "shipstation_record_id", "record_kind"),
@@ -268,6 +283,12 @@ delivery_lines = Table(
     Column("position", Integer, nullable=False),
     Column("sku", String),
     Column("quantity", Integer, nullable=False),
+    Index(
+        "ix_delivery_lines_sku",
+        func.lower(column("sku")).label("lower_sku"),
+        "delivery_id",
+        postgresql_ops={"lower_sku": "text_pattern_ops"},
+    ),
 )
 """The quantity ledger: what each delivery takes of a Purple Dot line. The delivery's status says
 whether it counts."""

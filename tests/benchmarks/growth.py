@@ -25,6 +25,7 @@ from tests.support.postgres import running_server
 
 _ROWS = int(os.environ.get("ROWS", "1000000"))
 _FEW = 1000
+_FILLING_SECONDS = 900.0
 _ROUNDS = 7
 _TIMES = 20
 _GOAL = "1.3"
@@ -57,7 +58,7 @@ def _on(kind: str, url: Callable[[str], str]) -> list[Figure]:
 
 @contextmanager
 def _filled(url: str, rows: int) -> Iterator[Database]:
-    database = Database(url)
+    database = Database(url, patience=_FILLING_SECONDS)
     migrate.upgrade(database)
     history.fill(database, rows)
     yield database

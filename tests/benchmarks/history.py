@@ -1,9 +1,10 @@
 """Years of settled events and deliveries, written in bulk: most of the usual type, and some eighty
-exceptions however many rows."""
+exceptions however many rows. With `fill_around`, also what was fetched, decided and answered, in
+the size that it really has."""
 
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import text
+from sqlalchemy import Connection, text
 
 from bridge.store.engine.database import Database
 
@@ -52,6 +53,48 @@ _LINK = """
 INSERT INTO event_deliveries (event_id, delivery_id) SELECT 'evt_' || {hex} || {low},
        'dlv_' || {hex} || {low} FROM numbers"""
 
+_RECORD = """
+INSERT INTO records (event_id, fetched_at, kind, record_id, body)
+SELECT 'evt_' || {hex} || {low}, {moment}, 'v2_shipment', 'se-' || n, {record} FROM numbers"""
+_ORDER = """
+INSERT INTO fulfillment_orders (id, reference, reference_key, status, seen_at)
+SELECT 'order-' || n, 'PD' || n, 'PD' || n, 'UNFULFILLED', {moment} FROM numbers"""
+_ORDER_LINE = """
+INSERT INTO order_lines (fulfillment_order_id, line_item_id, position, sku, quantity)
+SELECT 'order-' || n, 'line-' || n, 0, 'SKU', 1 FROM numbers"""
+_DELIVERY_RECORD = """
+INSERT INTO delivery_records (delivery_id, record_kind, record_id, record_key, order_id, order_key)
+SELECT 'dlv_' || {hex} || {low}, 'v2_label', 'se-' || n, 'label:' || n, 'se-' || n, '' || n
+FROM numbers"""
+_DELIVERY_NUMBER = """
+INSERT INTO delivery_numbers (delivery_id, number_key)
+SELECT 'dlv_' || {hex} || {low}, '1Z' || n FROM numbers"""
+_ATTEMPT = """
+INSERT INTO attempts (delivery_id, number, "trigger", started_at, finished_at, outcome, detail,
+       http_status)
+SELECT 'dlv_' || {hex} || {low}, 1, 'live', {moment}, {moment}, 'delivered', '', 200
+FROM numbers"""
+_WHOLE_SHIPMENT = """{"record_kind": "v2_label", "record_id": "se-@", "state": "shipped",
+ "shipstation_shipment_id": "se-@", "order_number": "PD@", "clues": [{"kind": "reference",
+ "field": "shipment_number", "value": "PD@"}], "items": [{"quantity": 1, "sku": "SKU",
+ "line_item_id": null, "order_id": null, "order_reference": null, "sales_order_id": null,
+ "bundle_sku": null, "unreadable_quantity": null}], "tracking_number": "1Z@",
+ "all_tracking_numbers": ["1Z@"], "carrier_code": "ups", "carrier_name": null, "tracking_url":
+ "http://wwwapps.ups.com/WebTracking/processRequest?HTMLVersion=5.0&tracknum=1Z@", "ship_date":
+ "2026-10-01", "notify_customer": null, "service_code": "ups_ground", "order_is_read": true,
+ "merged_ids": [], "problem": null}"""
+_DECISIONS = """[{"record_kind": "v2_label", "record_id": "se-@", "shipstation_shipment_id":
+ "se-@", "order_number": "PD@", "tracking_number": "1Z@", "verdict": "delivery", "reason": null,
+ "detail": "", "rule": "shipment_number", "delivery_id": null, "items": [{"sku": "SKU",
+ "bundle_sku": null, "quantity": 1, "fate": "sent", "evidence":
+ "it is line line-@ (SKU SKU) of PD@"}]}]"""
+_RECORD_BODY = """{"shipment_id": "se-@", "shipment_number": "PD@", "external_shipment_id": null,
+ "external_order_id": null, "is_return": false, "items": [{"sku": "SKU", "quantity": 1,
+ "bundle_sku": null, "sales_order_id": null, "external_order_id": null,
+ "external_order_item_id": null}], "sales_order_ids": ["so-@"], "advanced_options":
+ {"custom_field1": null, "custom_field2": null, "custom_field3": null}}"""
+"""`@` stands for the row's number."""
+
 _SQLITE = {
     "hex": "printf('%012x', {first} + n * 1000)",
     "low": "printf('%012x', n)",
@@ -87,11 +130,46 @@ def fill(database: Database, rows: int) -> None:
                 **words, headers=_HEADERS, shipment=_SHIPMENT, rare=max(8, rows // 80)
             ).partition("SELECT")
             numbers = _NUMBERS[kind].format(rows=rows)
-            connection.execute(text(f"{numbers}{insert}SELECT{chosen}".replace(":", "\\:")))
+            _run(connection, f"{numbers}{insert}SELECT{chosen}")
         for statement in _DUE:
             connection.execute(text(statement))
     with database.begin() as connection:
         connection.execute(text("PRAGMA optimize" if database.is_sqlite else "ANALYZE"))
+
+
+def fill_around(database: Database, rows: int) -> None:
+    """What stands around so many rows of `fill`: two thirds of a database of that age."""
+    kind = "sqlite" if database.is_sqlite else "postgresql"
+    first = int((LAST - timedelta(seconds=rows)).timestamp()) * 1000
+    forms = _SQLITE if database.is_sqlite else _POSTGRES
+    words = {name: form.format(first=first, body=_BODY) for name, form in forms.items()}
+    numbers = _NUMBERS[kind].format(rows=rows)
+    record = _numbered(database, _RECORD_BODY, "'' || n")
+    with database.begin(durable=False) as connection:
+        for statement in _AROUND:
+            insert, _, chosen = statement.format(**words, record=record).partition("SELECT")
+            _run(connection, f"{numbers}{insert}SELECT{chosen}")
+        for table, column, body in (
+            ("deliveries", "shipment", _WHOLE_SHIPMENT),
+            ("events", "decisions", _DECISIONS),
+        ):
+            numbered = _numbered(database, body, _NUMBER_OF[table])
+            _run(connection, f"UPDATE {table} SET {column} = {numbered}")
+    with database.begin() as connection:
+        connection.execute(text("PRAGMA optimize" if database.is_sqlite else "ANALYZE"))
+
+
+_NUMBER_OF = {"deliveries": "substr(tracking_number, 3)", "events": "substr(resource_url, 51)"}
+_AROUND = (_RECORD, _ORDER, _ORDER_LINE, _DELIVERY_RECORD, _DELIVERY_NUMBER, _ATTEMPT)
+
+
+def _numbered(database: Database, body: str, number: str) -> str:
+    filled = f"replace('{body}', '@', {number})"
+    return filled if database.is_sqlite else f"CAST({filled} AS JSON)"
+
+
+def _run(connection: Connection, statement: str) -> None:
+    connection.execute(text(statement.replace(":", "\\:")))
 
 
 _DUE = (

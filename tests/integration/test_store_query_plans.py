@@ -15,7 +15,7 @@ from sqlalchemy import text
 
 from bridge.domain.events import EventOutcome, EventStatus, Lane
 from bridge.settings import Settings
-from bridge.store import deliveries, events, leases, orders, rate_limits, replays
+from bridge.store import deliveries, events, leases, orders, rate_limits, replays, reports
 from bridge.store.engine.database import Database
 from bridge.store.reports import Query
 from bridge.web.app import create_app
@@ -23,9 +23,14 @@ from tests.benchmarks import history
 from tests.support.console_client import PASSWORDS, sign_in, token_in
 from tests.support.fakes import Clock
 from tests.support.jobs import Jobs
-from tests.support.query_plans import plans_of, postgresql_plans_of, reading_through
+from tests.support.query_plans import (
+    counted_steps,
+    plans_of,
+    postgresql_plans_of,
+    reading_through,
+)
 from tests.support.rows import LEASE
-from tests.support.virtual_bridge import VirtualBridge
+from tests.support.virtual_bridge import SETTINGS, VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -203,3 +208,82 @@ def test_no_plan_of_what_shall_be_done_reads_a_table_through(
     candidates = [steps for query, steps in plans.items() if "has_records" in query]
     assert candidates
     assert not [steps for steps in candidates if "ix_deliveries_status" in str(steps)]
+
+
+# What it costs as a ledger grows
+
+FEW, MANY = 6_000, 24_000
+"""Both more than the newest rows that a search reads through."""
+KEYS = {"BRIDGE_SHIPSTATION_API_KEY": "a", "BRIDGE_PURPLE_DOT_ACCESS_TOKEN": "b"}
+RECENT_DAYS = {"events?q=se-1"}
+"""Reads what was decided in the last two days, however many webhooks that were."""
+NARROWED = (
+    "search?q=PD5000",
+    "search?q=pd5",
+    "search?q=1Z5000",
+    "search?q=SKU",
+    "search?q=nothing-of-the-kind",
+    "search?q=evt_01a",
+    "events?q=status:processed reason:voided",
+    "deliveries?q=status:delivered PD5000",
+    "deliveries?q=status:delivered tracking:1Z5000",
+    "deliveries?q=status:delivered reason:no_items",
+    "deliveries?q=status:delivered since:6h",
+)
+
+
+@pytest.fixture(scope="module")
+def grown(_migrated_file: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Any]]:
+    """The receiver of a young ledger, and of one that is four times as old."""
+    folder = tmp_path_factory.mktemp("grown")
+    apps = []
+    for rows in (FEW, MANY):
+        file = shutil.copy(_migrated_file, folder / f"{rows}.db")
+        database = Database(f"sqlite:///{file}", clock=lambda: history.LAST)
+        history.fill(database, rows)
+        history.fill_around(database, rows)
+        database.close()
+        environ = SETTINGS | KEYS | PASSWORDS | {"BRIDGE_DATABASE_URL": f"sqlite:///{file}"}
+        app = create_app(Settings.load(environ))
+        app.extensions["database"]._clock = lambda: history.LAST
+        apps.append(app)
+    yield apps
+    for app in apps:
+        app.extensions["database"].close()
+
+
+def test_no_page_costs_more_as_a_ledger_grows(
+    grown: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever the plans say: a statement that looks limited reads through where nothing fits."""
+    for module in ("web.console.overview", "web.console.lists", "operations.metrics_exporter"):
+        name = "COUNTED_TO" if module.startswith("operations") else "_COUNTED_TO"
+        monkeypatch.setattr(f"bridge.{module}.{name}", FEW // 2)
+    young, old = (_steps_of_pages(app) for app in grown)
+
+    assert len(young) == len(old) > 30
+    growing = {path: (young[path], old[path]) for path in young if old[path] > 2 * young[path]}
+    assert {path: steps for path, steps in growing.items() if steps[1] > FEW} == {}
+
+
+def _steps_of_pages(app: Any) -> dict[str, int]:
+    """How many steps SQLite's machine takes for each page."""
+    client = app.test_client()
+    sign_in(client)
+    database = app.extensions["database"]
+    with database.read() as connection:
+        newest = reports.list_deliveries(connection, Query(status="delivered", limit=1))[0]
+    paths = {
+        path: f"/console/{path}" for path in (*PAGES, *NARROWED) if path not in RECENT_DAYS
+    } | {
+        "a parcel": f"/console/deliveries/{newest['id']}",
+        "a webhook": f"/console/events/{newest['event_ids'][0]}",
+        "metrics": "/metrics",
+    }
+    steps = {}
+    for name, path in paths.items():
+        client.get(path)  # What is asked once and remembered is no part of it.
+        with counted_steps(database) as count:
+            assert client.get(path).status_code in {200, 303}
+        steps[name] = count()
+    return steps

@@ -97,3 +97,25 @@ def _reads_through(step: str) -> bool:
 def _is_limited(statement: str, steps: list[str]) -> bool:
     is_sorted_first = any("TEMP B-TREE" in step and "ORDER BY" in step for step in steps)
     return "LIMIT" in statement and not is_sorted_first
+
+
+@contextmanager
+def counted_steps(database: Database) -> Iterator[Callable[[], int]]:
+    """How many steps SQLite's machine took within the block, to a hundred: what a statement costs,
+    however fast the computer. https://www.sqlite.org/c3ref/progress_handler.html"""
+    hundreds = 0
+
+    def count() -> int:
+        nonlocal hundreds
+        hundreds += 1
+        return 0
+
+    def begin(connection: Connection, *_others: Any) -> None:
+        driver: Any = connection.connection.driver_connection
+        driver.set_progress_handler(count, 100)
+
+    event.listen(database.engine, "before_cursor_execute", begin)
+    try:
+        yield lambda: hundreds * 100
+    finally:
+        event.remove(database.engine, "before_cursor_execute", begin)

@@ -96,8 +96,19 @@ def upgrade() -> None:
         sa.UniqueConstraint("identity", name="uq_deliveries_identity"),
     )
     op.create_index("ix_deliveries_due", "deliveries", ["lane", "due_at"])
-    op.create_index("ix_deliveries_fulfillment_order_id", "deliveries", ["fulfillment_order_id"])
-    op.create_index("ix_deliveries_order_number", "deliveries", ["order_number"])
+    for column in (
+        "fulfillment_order_id",
+        "order_number",
+        "reference",
+        "shipstation_shipment_id",
+        "tracking_number",
+    ):
+        op.create_index(
+            f"ix_deliveries_{column}",
+            "deliveries",
+            [column],
+            postgresql_ops={column: "text_pattern_ops"},
+        )
     op.create_index(
         "ix_deliveries_reason",
         "deliveries",
@@ -106,10 +117,6 @@ def upgrade() -> None:
         postgresql_where=HAS_REASON,
     )
     op.create_index("ix_deliveries_record", "deliveries", ["shipstation_record_id", "record_kind"])
-    op.create_index("ix_deliveries_reference", "deliveries", ["reference"])
-    op.create_index(
-        "ix_deliveries_shipstation_shipment_id", "deliveries", ["shipstation_shipment_id"]
-    )
     op.create_index(
         "ix_deliveries_repair_run_id",
         "deliveries",
@@ -118,7 +125,6 @@ def upgrade() -> None:
         postgresql_where=sa.text("repair_run_id IS NOT NULL"),
     )
     op.create_index("ix_deliveries_status", "deliveries", ["status", "id"])
-    op.create_index("ix_deliveries_tracking_number", "deliveries", ["tracking_number"])
     op.create_index(
         "ix_deliveries_unredacted",
         "deliveries",
@@ -319,6 +325,12 @@ def upgrade() -> None:
     )
     op.create_index(
         "ix_delivery_lines_fulfillment_order_id", "delivery_lines", ["fulfillment_order_id"]
+    )
+    op.create_index(
+        "ix_delivery_lines_sku",
+        "delivery_lines",
+        [sa.func.lower(sa.column("sku")).label("lower_sku"), "delivery_id"],
+        postgresql_ops={"lower_sku": "text_pattern_ops"},
     )
     op.create_table(
         "delivery_numbers",
