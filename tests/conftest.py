@@ -10,6 +10,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from bridge.simulator import Simulator
 from bridge.store import rate_limits
@@ -18,6 +19,10 @@ from bridge.store.engine.database import Database
 from bridge.vendors.http import SYSTEMS
 from tests.support.postgres import Server, running_server
 from tests.support.stack import Stack
+
+# A law is about values: on a busy machine an example that takes long breaks none.
+settings.register_profile("values", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("values")
 
 BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 

@@ -51,3 +51,34 @@ def test_listing_that_fails_says_nothing_about_a_line() -> None:
     with pytest.raises(TemporaryError):
         orders.with_lines(["line-a"], purple_dot, now=NOW)
     assert orders.with_lines(["line-a"], purple_dot, now=NOW) == [FIRST]
+
+
+def test_order_is_named_once_however_many_of_its_lines_are_asked_for() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST, SECOND), OpenOrders()
+
+    assert orders.with_lines(["line-b", "line-c", "line-a", "x"], purple_dot, now=NOW) == [
+        FIRST,
+        SECOND,
+    ]
+
+
+def test_line_that_only_a_later_listing_shows_is_found_though_it_was_not_before() -> None:
+    """Between two listings nothing is said about it, so it is looked for again."""
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+    orders.with_lines(["line-a"], purple_dot, now=NOW)
+    moment = timedelta(microseconds=1)
+
+    assert orders.with_lines(["line-c"], purple_dot, now=NOW + LIST_EVERY - moment) == []
+    assert len(purple_dot.calls) == 1
+    purple_dot.orders[SECOND.id] = SECOND
+    assert orders.with_lines(["line-c"], purple_dot, now=NOW + LIST_EVERY) == [SECOND]
+
+
+def test_listing_after_a_long_pause_looks_back_no_further_than_the_first() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+    orders.with_lines(["line-a"], purple_dot, now=NOW)
+    a_year_later = NOW + timedelta(days=365)
+
+    orders.with_lines(["line-c"], purple_dot, now=a_year_later)
+
+    assert purple_dot.calls[1] == ("orders_created_since", a_year_later - LOOK_BACK)

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from bridge.domain.actions import FulfilledLine, Held, Ignored
+from bridge.domain.actions import FulfilledLine, Held, Ignored, Tracking
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import CredentialsError, NotFoundError, TemporaryError, ThrottledError
 from bridge.domain.events import DeliveryStatus, Record
@@ -235,3 +235,193 @@ def test_what_is_no_twin_costs_no_call(changes: dict[str, Any]) -> None:
         is None
     )
     assert fetcher.calls == []
+
+
+def told(call: Any) -> str:
+    """What a person reads of a verdict, or of why none could be had."""
+    try:
+        verdict = call()
+    except TemporaryError as exc:
+        return str(exc)
+    assert verdict is not None
+    return str(verdict.detail)
+
+
+LONG_AGO = {"order_seen_at": None, "label_seen_at": None}
+
+
+@pytest.mark.parametrize(
+    ("order", "label", "sentence"),
+    [
+        (
+            {"status": OrderStatus.VOIDED},
+            {},
+            "#PD100 was cancelled in Purple Dot, but parcel 1Z1 left",
+        ),
+        (
+            {"status": OrderStatus.UNKNOWN},
+            {},
+            "#PD100 has a status that Purple Dot does not document, yet parcel 1Z1 left",
+        ),
+        (
+            {"status": OrderStatus.FULFILLED},
+            {},
+            "#PD100 stands as fulfilled in Purple Dot, but parcel 1Z1 was not sent by us",
+        ),
+        (
+            {"lines": (OrderLine("line-shawl", 1, "SHAWL-RED"),)},
+            {},
+            "the lines of #PD100 have changed in Purple Dot",
+        ),
+        ({"lines": ()}, {}, "Purple Dot shows no units of #PD100"),
+        ({}, {"voided": True}, "the label was voided before anything was sent"),
+        ({}, {"number": "1Z2"}, "the number is 1Z2 now, no more 1Z1"),
+        ({}, {"carrierCode": "fedex"}, "the carrier has changed in ShipStation"),
+        (
+            {},
+            {"record": "502"},
+            "ShipStation lists v1_shipment 501 no more; it can't be known whether it was voided",
+        ),
+        (
+            {},
+            {"number": ""},
+            "v1_shipment 501 is awaiting_number at ShipStation; it can't be known whether it left",
+        ),
+    ],
+)
+def test_sentence_says_what_was_read(
+    order: dict[str, Any], label: dict[str, Any], sentence: str
+) -> None:
+    purple_dot = FakePurpleDot(replace(an_order(), **order))
+    fetcher = FakeFetcher(v1_label(**label))
+
+    assert told(lambda: looked(a_delivery(**LONG_AGO), purple_dot, fetcher)[0]) == sentence
+
+
+def test_void_that_the_ledger_knows_is_told_in_the_same_words() -> None:
+    void = a_delivery(shipment=a_parcel(state=ShipmentState.VOIDED))
+
+    assert told(lambda: looked(void)[0]) == "the label was voided before anything was sent"
+
+
+def test_parcel_without_a_number_is_told_as_such() -> None:
+    voided = an_order(status=OrderStatus.VOIDED)
+
+    assert told(lambda: judge_order(a_delivery(tracking=None), voided)) == (
+        "#PD100 was cancelled in Purple Dot, but parcel without number left"
+    )
+
+
+def a_twin(**fields: Any) -> Delivery:
+    """The same goods under another number, sent before."""
+    shipment = a_parcel(record="500", number="1Z0")
+    given = {"shipment": shipment, "tracking": Tracking("1Z0", "UPS", None)}
+    return replace(a_delivery(), **(SENT | given | fields))
+
+
+def of_twins(*others: Delivery, fetcher: FakeFetcher, **fields: Any) -> Verdict:
+    return look(
+        a_delivery(**fields), others=others, purple_dot=FakePurpleDot(), fetcher=fetcher, now=NOW
+    )
+
+
+@pytest.mark.parametrize(
+    ("records", "fields", "sentence"),
+    [
+        (
+            [v1_label(record="500", number="1Z0", voided=True)],
+            {},
+            "Purple Dot has the same goods with number 1Z0 (delivery dlv_2), and that label is"
+            " void: this one may have replaced it",
+        ),
+        (
+            [],
+            {"tracking": None},
+            "Purple Dot has the same goods with number without number (delivery dlv_2), and that"
+            " label can't be read, so it may be void: this one may have replaced it",
+        ),
+    ],
+)
+def test_label_that_may_have_replaced_another_says_which(
+    records: list[Record], fields: dict[str, Any], sentence: str
+) -> None:
+    fetcher = FakeFetcher(*records)
+
+    assert told(lambda: of_twins(a_twin(**fields), fetcher=fetcher)) == sentence
+
+
+def test_each_twin_is_looked_at_until_one_is_void() -> None:
+    good = v1_label(record="500", number="1Z0")
+    void = v1_label(record="499", number="1Z9", voided=True)
+    second = a_twin(id="dlv_3", shipment=a_parcel(record="499", number="1Z9"))
+    fetcher = FakeFetcher(good, void)
+
+    verdict = of_twins(a_delivery(), a_twin(), second, fetcher=fetcher)
+
+    assert isinstance(verdict, Held)
+    assert "(delivery dlv_3)" in verdict.detail
+    assert fetcher.asked("current") == [("v1_shipment", "500"), ("v1_shipment", "499")]
+
+
+def test_twin_whose_api_has_no_key_any_more_can_not_be_read() -> None:
+    fetcher = FakeFetcher()
+    fetcher.script("current", CredentialsError("no key"))
+
+    assert "can't be read" in told(lambda: of_twins(a_twin(), fetcher=fetcher))
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "is_twin"),
+    [
+        ({}, {"record_kind": "v2_label", "shipstation_shipment_id": "se-480"}, True),
+        ({}, {"record_kind": "v2_label", "shipstation_shipment_id": "se-481"}, True),
+        (
+            {},
+            {
+                "record_kind": "v2_label",
+                "shipstation_shipment_id": "se-481",
+                "order_number": "PD200",
+            },
+            False,
+        ),
+        (
+            {"order_number": None},
+            {
+                "record_kind": "v2_label",
+                "shipstation_shipment_id": "se-481",
+                "order_number": None,
+            },
+            False,
+        ),
+        ({}, {"record_kind": "v1_fulfillment", "shipstation_shipment_id": "481"}, False),
+        ({"record_kind": "v2_label"}, {}, False),
+    ],
+)
+def test_twin_is_of_the_same_order_by_its_id_or_at_the_other_api_by_its_number(
+    mine: dict[str, Any], theirs: dict[str, Any], is_twin: bool
+) -> None:
+    fetcher = FakeFetcher()
+    delivery = a_delivery(shipment=replace(a_parcel(), **mine))
+    twin = a_twin(shipment=replace(a_parcel(record="500", number="1Z0"), **theirs))
+
+    look(delivery, others=[twin], purple_dot=FakePurpleDot(), fetcher=fetcher, now=NOW)
+
+    assert bool(fetcher.calls) is is_twin
+
+
+def test_units_of_several_others_and_of_a_line_named_twice_are_summed() -> None:
+    cap = OrderLine("line-cap", 1, "CAP-OAT")
+    order = an_order(cap, cap)
+    one_cap = (FulfilledLine("line-cap", 1),)
+    other = a_twin(lines=one_cap)
+
+    assert judge_order(a_delivery(*one_cap), order, [other]) is None
+    assert isinstance(judge_order(a_delivery(*one_cap), order, [other, other]), DecideAgain)
+
+
+def test_order_is_asked_for_by_its_id_and_the_label_by_its_record() -> None:
+    purple_dot, fetcher = FakePurpleDot(an_order()), FakeFetcher(v1_label())
+
+    assert looked(a_delivery(**LONG_AGO), purple_dot, fetcher)[0] is None
+    assert purple_dot.asked("order") == [ORDER_ID]
+    assert fetcher.asked("current") == [("v1_shipment", "501")]

@@ -159,3 +159,32 @@ def test_looks_follow_the_schedule_until_it_is_over(looks: int, seconds: float |
     at = next_look(looks=looks, schedule=SCHEDULE, now=NOW)
 
     assert at == (None if seconds is None else NOW + timedelta(seconds=seconds))
+
+
+@pytest.mark.parametrize(("jitter", "seconds"), [(0.0, 60), (0.5, 63), (1.0, 66)])
+def test_wait_is_stretched_by_up_to_a_tenth(jitter: float, seconds: float) -> None:
+    assert wait(TemporaryError("busy"), 2, jitter=jitter) == seconds
+    assert wait(ThrottledError("wait", retry_after=60), jitter=jitter) == seconds
+
+
+def test_no_place_in_the_schedule_is_longer_than_a_day() -> None:
+    week = (timedelta(days=7),)
+
+    assert wait(TemporaryError("busy"), schedule=week) == A_DAY.total_seconds()
+    assert wait(ThrottledError("wait"), schedule=week) == 300
+
+
+@pytest.mark.parametrize(
+    ("wish", "seconds"), [(0.2, 1), (1, 1), (1.5, 1.5), (299, 299), (301, 300)]
+)
+def test_wish_of_a_vendor_counts_from_a_second_to_five_minutes(wish: float, seconds: float) -> None:
+    assert wait(ThrottledError("wait", retry_after=wish)) == seconds
+
+
+def test_credentials_that_are_refused_are_tried_through_the_schedule() -> None:
+    """A person may be about to set them right."""
+    refused = CredentialsError("refused", reason=Reason.CREDENTIALS_REFUSED)
+
+    came = [decide(refused, attempt=n, schedule=SCHEDULE, now=NOW, jitter=0.0) for n in range(1, 5)]
+
+    assert [type(one) for one in came] == [RetryAt, RetryAt, RetryAt, GiveUp]

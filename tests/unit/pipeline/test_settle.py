@@ -174,3 +174,72 @@ def test_units_of_others_are_sent_maybe_sent_or_never_left(
     sent, maybe_sent = units_of_others([other], mine)
 
     assert (sent["line-cap"], maybe_sent["line-cap"]) == (int(is_sent), int(is_maybe_sent))
+
+
+@pytest.mark.parametrize(
+    ("mine", "status", "told"),
+    [
+        (WHOLE, FULFILLED, "#PD100 stands as fulfilled, and these were its last lines"),
+        (
+            REST,
+            FULFILLED,
+            "#PD100 stands as fulfilled, with more units than we sent; see whether this parcel's"
+            " number is there",
+        ),
+        (WHOLE, VOIDED, "#PD100 was cancelled in Purple Dot while an answer about it was lost"),
+        (
+            WHOLE,
+            UNFULFILLED,
+            "#PD100 still waits for these, its last lines: the lost request did not arrive",
+        ),
+        (
+            REST,
+            UNFULFILLED,
+            "the answer was lost, and #PD100 would look the same with or without this part of it",
+        ),
+    ],
+)
+def test_what_a_person_reads_of_it(mine: dict[str, int], status: OrderStatus, told: str) -> None:
+    answer = settled(mine, status)
+
+    assert not isinstance(answer, LookAgain)
+    assert answer.detail == told
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "is_whole"),
+    [
+        ({"line-shawl": 2, "line-cap": 1}, [], True),
+        ({"line-shawl": 1}, [{"line-shawl": 1}, {"line-cap": 1}], True),
+        ({"line-shawl": 2}, [{"line-cap": 2}], True),
+        ({"line-shawl": 1}, [{"line-cap": 1}], False),
+        ({"line-shawl": 2}, [], False),
+        ({"line-shawl": 3, "line-cap": 1}, [], False),
+    ],
+)
+def test_parts_complete_an_order_where_every_unit_is_among_them(
+    mine: dict[str, int], others: list[dict[str, int]], is_whole: bool
+) -> None:
+    assert completes(an_order(), mine, *others) is is_whole
+
+
+def test_line_that_an_order_names_twice_is_complete_with_both() -> None:
+    tee = OrderLine("line-tee", 1, "TEE")
+
+    assert completes(an_order(tee, tee), {"line-tee": 2})
+    assert not completes(an_order(tee, tee), {"line-tee": 1})
+
+
+def test_units_of_several_others_are_summed() -> None:
+    sent_twice = [
+        replace(a_delivery(FulfilledLine("line-shawl", 1)), id=f"dlv_{n}", status=status)
+        for n, status in ((2, DeliveryStatus.DELIVERED), (3, DeliveryStatus.DELIVERED))
+    ]
+    unclear = [
+        replace(a_delivery(FulfilledLine("line-shawl", 1)), id=f"dlv_{n}", posting_at=NOW)
+        for n in (4, 5)
+    ]
+
+    sent, maybe_sent = units_of_others([a_delivery(), *sent_twice, *unclear], a_delivery())
+
+    assert (sent, maybe_sent) == ({"line-shawl": 2}, {"line-shawl": 2})
