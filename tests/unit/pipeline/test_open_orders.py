@@ -82,3 +82,12 @@ def test_listing_after_a_long_pause_looks_back_no_further_than_the_first() -> No
     orders.with_lines(["line-c"], purple_dot, now=a_year_later)
 
     assert purple_dot.calls[1] == ("orders_created_since", a_year_later - LOOK_BACK)
+
+
+def test_what_other_systems_ids_are_is_never_forgotten() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+
+    for minutes, line_id in enumerate(("x", "y", "x")):
+        orders.with_lines([line_id], purple_dot, now=NOW + minutes * LIST_EVERY)
+
+    assert len(purple_dot.calls) == 2

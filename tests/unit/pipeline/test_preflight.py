@@ -301,7 +301,9 @@ def test_sentence_says_what_was_read(
 def test_void_that_the_ledger_knows_is_told_in_the_same_words() -> None:
     void = a_delivery(shipment=a_parcel(state=ShipmentState.VOIDED))
 
-    assert told(lambda: looked(void)[0]) == "the label was voided before anything was sent"
+    assert looked(void)[0] == Ignored(
+        Reason.VOIDED, "the label was voided before anything was sent"
+    )
 
 
 def test_parcel_without_a_number_is_told_as_such() -> None:
