@@ -85,9 +85,8 @@ def _requested_wait(error: BridgeError) -> timedelta | None:
     """What the vendor asked for, if it did, within bounds."""
     if not isinstance(error, TemporaryError) or error.retry_after is None:
         return None
-    longest = LONGEST_PAUSE.total_seconds()
-    seconds = min(max(0.0, error.retry_after), longest)
-    return max(timedelta(seconds=seconds), SHORTEST_PAUSE)
+    shortest, longest = SHORTEST_PAUSE.total_seconds(), LONGEST_PAUSE.total_seconds()
+    return timedelta(seconds=min(max(shortest, error.retry_after), longest))
 
 
 def _stretch(wait: timedelta, jitter: float | None) -> timedelta:

@@ -72,7 +72,7 @@ def settle(
     at = next_look(looks=looks + 1, schedule=schedule, now=now)
     if at is not None:
         return LookAgain(at)
-    if order.status is OrderStatus.UNFULFILLED and completes(order, mine, delivered, {}):
+    if order.status is OrderStatus.UNFULFILLED and completes(order, mine, delivered):
         return PostAgain(
             f"{order.reference} still waits for these, its last lines: "
             "the lost request did not arrive"

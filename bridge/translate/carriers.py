@@ -137,7 +137,8 @@ class Carriers:
 
     def _row_of_code(self, code: str) -> Row | None:
         plain = _OWN_ACCOUNT.sub("", code)
-        prefix = max((p for p in self._prefixes if plain.startswith(p)), key=len, default="")
+        # Of several beginnings of one code, the longest is the last in the alphabet as well.
+        prefix = max((p for p in self._prefixes if plain.startswith(p)), default="")
         row = self._exact.get(_squeezed(plain)) or self._prefixes.get(prefix)
         if row:
             return row

@@ -395,8 +395,7 @@ class _Planning:
         """The units of what is cancelled are free again, also for a replacement on this very
         page."""
         self.changes.append(Withdraw(delivery, status, reason, detail))
-        shipment = replace(delivery.shipment, state=ShipmentState.VOIDED)
-        self.deliveries.note(replace(delivery, status=status, reason=reason, shipment=shipment))
+        self.deliveries.note(replace(delivery, status=status, reason=reason))
 
 
 def match_of(

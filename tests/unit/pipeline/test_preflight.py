@@ -182,6 +182,20 @@ def test_units_that_others_took_leave_no_room() -> None:
     assert judge_order(a_delivery(), an_order(), []) is None
 
 
+def test_units_that_others_took_count_in_the_look_at_a_stale_order() -> None:
+    other = replace(a_delivery(FulfilledLine("line-cap", 1)), id="dlv_2")
+
+    verdict = look(
+        a_delivery(order_seen_at=None),
+        others=[other],
+        purple_dot=FakePurpleDot(an_order()),
+        fetcher=FakeFetcher(),
+        now=NOW,
+    )
+
+    assert isinstance(verdict, DecideAgain)
+
+
 def test_order_without_units_says_nothing_about_its_lines() -> None:
     with pytest.raises(TemporaryError, match="#PD100"):
         judge_order(a_delivery(), an_order(OrderLine("line-cap", 0)))

@@ -101,6 +101,7 @@ def test_friendly_name_is_matched_back_to_the_table(name: str, company: str) -> 
         ("fedex_walleted_ca", "FedEx"),
         ("ups_ca_walleted", "UPS"),
         ("ups_ca", "UPS"),
+        ("canada_post_us", "Canada Post"),
         ("yodel_tracked_walleted", "Yodel"),
         ("gls_us", "GLS US"),
         ("canpar", "Canpar"),
@@ -194,6 +195,7 @@ def test_no_carrier_is_no_company_and_no_link(code: str | None) -> None:
         ("my_carrier_walleted", "My Carrier"),
         ("DHL", "DHL"),
         ("Joe's Vans", "Joe's Vans"),
+        ("joe's red vans", "joe's red vans"),
         ("upsy_daisy", "Upsy Daisy"),
         ("fedexpress", "Fedexpress"),
     ],
@@ -407,8 +409,10 @@ def test_each_code_and_each_name_of_a_row_is_its_carriers() -> None:
         own_rows(
             "codes,company,aliases,services\n"
             "my_van their_van old_van_*,Our Van,The Van|Van & Sons,van_plus van_night*\n"
+            "old_van_south_*,Southern Vans,,\n"
         )
     )
+    assert carriers.of(parcel("old_van_south_1")) == ("Southern Vans", None)
 
     for code in ("my_van", "their_van", "old_van_north", "The Van", "Van & Sons", "our van"):
         assert carriers.of(parcel(code)) == ("Our Van", None), code

@@ -17,7 +17,15 @@ from bridge.domain.orders import (
 )
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
-from bridge.translate.matching import Match, Unmatched, Wanted, lines_with_sku, match, wanted
+from bridge.translate.matching import (
+    Match,
+    Unmatched,
+    Wanted,
+    is_ambiguous_sku,
+    lines_with_sku,
+    match,
+    wanted,
+)
 from tests.support import payload_files
 
 PATTERN = re.compile(r"^#?PD\d", re.IGNORECASE)
@@ -146,6 +154,83 @@ def test_reference_that_fits_two_orders_is_refused_with_both_named() -> None:
     assert isinstance(result, Unmatched)
     assert A.id in result.detail
     assert twin.id in result.detail
+
+
+@pytest.mark.parametrize(
+    ("fields", "sentence"),
+    [
+        (
+            {"clues": (by_number("PD999/1"), by_number("#PD998", "custom_field1"))},
+            "shipment_number PD999/1 and custom_field1 #PD998 looks like Purple Dot's, which has no"
+            " such fulfillment order",
+        ),
+        (
+            {"clues": (by_number("PD999/1"), by_number("SHOP-7", "custom_field1"))},
+            "shipment_number PD999/1 looks like Purple Dot's, which has no such fulfillment order",
+        ),
+        (
+            {"clues": (by_number("SHOP-7"), by_number("SHOP-8", "custom_field1"))},
+            "nothing on it names a fulfillment order (shipment_number SHOP-7 and custom_field1"
+            " SHOP-8)",
+        ),
+        ({}, "nothing on it names a fulfillment order (ShipStation names no order)"),
+        ({"problem": "voided: no boolean"}, "it can't be read: voided: no boolean"),
+        (
+            {"order_is_read": False},
+            "ShipStation does not show the order behind v2_label se-1, so whose goods it holds"
+            " can't be known",
+        ),
+        (
+            {"clues": (by_id(A), by_id(B, "orderKey"), by_number("PD200/1"))},
+            f"external_shipment_id fits PD100/1 ({A.id}); orderKey fits PD200/1 ({B.id});"
+            f" shipment_number fits PD200/1 ({B.id})",
+        ),
+        (
+            {"clues": (by_id(A),), "items": (item(B1),)},
+            f"external_shipment_id fits PD100/1 ({A.id}); the items belong to PD200/1 ({B.id})",
+        ),
+        (
+            {"items": (item(A1, order=B),)},
+            f"an item's own order is PD200/1 ({B.id}), and its line id stands on PD100/1 ({A.id})",
+        ),
+    ],
+)
+def test_refusal_names_what_was_looked_at(fields: dict[str, Any], sentence: str) -> None:
+    result = found(replace(parcel(), **fields))
+
+    assert isinstance(result, Unmatched)
+    assert result.detail == sentence
+
+
+def test_item_that_stands_on_two_orders_names_both() -> None:
+    again = an_order(3, "PD300/1", A1, OrderLine(uuid(31), 1, "SOCK"))
+    twin = an_order(4, "PD200/1", B1)
+    by_line = found(parcel(items=(item(A1),)), A, again)
+    by_reference = found(parcel(items=(of_order("SOCK", order_reference="PD200/1"),)), B, twin)
+    shared = found(parcel(items=(item(again.lines[1]), item(B1), of_order("SOCK"))), again, B)
+
+    both = f"PD100/1 ({A.id}) and PD300/1 ({again.id})"
+    told = [
+        result.detail for result in (by_line, by_reference, shared) if isinstance(result, Unmatched)
+    ]
+    assert told == [
+        f"an item's line id {A1.id} stands on {both}",
+        f"an item's order PD200/1 stands on PD200/1 ({B.id}) and PD200/1 ({twin.id})",
+        "an item with SKU SOCK names no order, though"
+        f" PD300/1 ({again.id}) and PD200/1 ({B.id}) have it",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("sku", "is_ambiguous"),
+    [("cap", False), ("CAP", False), ("Cap", True), ("HAT", False), ("", False), (None, False)],
+)
+def test_sku_is_ambiguous_only_where_two_spellings_could_be_meant(
+    sku: str | None, is_ambiguous: bool
+) -> None:
+    assert is_ambiguous_sku((OrderLine("1", 1, "cap"), OrderLine("2", 1, "CAP")), sku) is (
+        is_ambiguous
+    )
 
 
 def test_id_settles_a_reference_that_fits_two_orders() -> None:

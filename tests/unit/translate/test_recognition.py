@@ -8,7 +8,7 @@ import pytest
 from bridge.domain.events import DeliveryStatus, Trigger
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentState
-from bridge.translate.plans import Create, Join, Redecide
+from bridge.translate.plans import Create, Decision, Join, Redecide
 from tests.support.planning import (
     DELIVERED,
     HELD,
@@ -181,6 +181,21 @@ def test_of_several_rows_for_one_parcel_what_purple_dot_has_goes_first(
     [decision] = planned(label(), deliveries=deliveries).decisions
 
     assert decision.delivery_id == chosen
+
+
+def test_parcel_that_was_seen_before_says_what_it_became_and_by_which_rule() -> None:
+    delivered = known(label(), rule="custom_field1", **DELIVERED)
+
+    assert planned(label(), deliveries=(delivered,)).decisions == (
+        Decision(
+            label(),
+            "ignored",
+            Reason.ALREADY_DELIVERED,
+            "it is delivery dlv_1, delivered",
+            "custom_field1",
+            "dlv_1",
+        ),
+    )
 
 
 def test_what_v1_does_not_repeat_still_counts_as_v2_said_it() -> None:
