@@ -158,7 +158,7 @@ def piece(quantity: int, sku: str, line: str | None = None) -> ShipmentItem:
             [A_CAP, ShipmentItem(0, unreadable_quantity="?")],
             {},
             Reason.NO_ITEMS,
-            "an item can't be read, so what it is can't be known",
+            "? x an item without SKU can't be read, so what it is can't be known",
         ),
         (
             [units(1, "Kit")],
