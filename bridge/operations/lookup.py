@@ -274,7 +274,7 @@ class _Found:
     def asked(self) -> str:
         parts = []
         if self.want.order_numbers:
-            parts.append(f"orders with the number {' or '.join(self.want.order_numbers)}")
+            parts.append(f"orders with the number {' or '.join(self._asked_numbers())}")
         if self.want.tracking:
             parts.append(f"parcels with the tracking number {self.want.tracking[0]}")
         if self.want.order_id and not parts:
@@ -287,7 +287,7 @@ class _Found:
     def read(self) -> None:
         """Raises what the client raises; what came before stays."""
         number_filter, tracking_filter = _FILTERS[self.client.version]
-        for number in self.want.order_numbers:
+        for number in self._asked_numbers():
             self._read_orders({number_filter: number})
         for number in self.want.tracking:
             for resource in self._resources():
@@ -297,6 +297,17 @@ class _Found:
             for resource in self._resources():
                 query = {self.client.order_id: order_id}
                 self._read_parcels(resource, query, self._is_of_an_order)
+
+    def _asked_numbers(self) -> list[str]:
+        """V1 brings what begins with a number, so the longer of two are not asked for."""
+        numbers = self.want.order_numbers
+        if self.client.version == "v2":
+            return list(numbers)
+        return [
+            number
+            for number in numbers
+            if not any(number != other and number.startswith(other) for other in numbers)
+        ]
 
     def _resources(self) -> list[str]:
         version = self.client.version
