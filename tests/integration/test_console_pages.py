@@ -208,6 +208,8 @@ def test_candidates_stand_side_by_side_with_dates_and_what_was_posted(
     page = anna.page(f"/console/deliveries/{held['id']}")
 
     assert held["reason"] == "ambiguous_order"
+    assert "Named in ShipStation by shipment_number" in page
+    assert "Named in ShipStation by custom_field1" in page
     assert "Ordered 2026-11-04 12:00:00 UTC" in page
     assert "Ready to ship since 2026-11-05 12:00:00 UTC" in page
     assert f"Posted already 1 × TEE with {label.tracking_number}" in page

@@ -44,14 +44,15 @@ _V2_CREDENTIALS = '-H "api-key: $BRIDGE_SHIPSTATION_API_KEY"'
 @dataclass(frozen=True, slots=True)
 class Candidate:
     """An order that a parcel may belong to: what is left of it by line id, whether all of the
-    parcel fits into that, what would be left after it, in words, and what Purple Dot has of it
-    already."""
+    parcel fits into that, what would be left after it, in words, what Purple Dot has of it already,
+    and which of ShipStation's fields name it."""
 
     order: FulfillmentOrder
     left: Mapping[str, int]
     fits: bool
     after: str
     posted: Sequence[Delivery] = ()
+    named_by: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,7 +194,19 @@ def _as_candidate(connection: Connection, order: FulfillmentOrder, story: Story)
     fits = bool(items) and all(count >= 0 for count in after.values())
     named = [f"{count} × {name}" for name, count in after.items() if count > 0]
     posted = [other for other in others if other.status is DeliveryStatus.DELIVERED]
-    return Candidate(order, left, fits, ", ".join(named), posted)
+    named_by = naming_fields(order, story["shipment"]["clues"])
+    return Candidate(order, left, fits, ", ".join(named), posted, named_by)
+
+
+def naming_fields(order: FulfillmentOrder, clues: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The fields of ShipStation that hold this order's id or reference. Pure."""
+    names = {order.id.lower(), normalize_reference(order.reference)}
+    fields = [
+        clue["field"]
+        for clue in clues
+        if {clue["value"].lower(), normalize_reference(clue["value"])} & names
+    ]
+    return list(dict.fromkeys(fields))
 
 
 def left_after(
