@@ -77,6 +77,9 @@ class _Commands(click.Group):
             raise click.ClickException(for_people(f"{exc}. {hint}")) from exc
         except BridgeError as exc:
             raise click.ClickException(for_people(str(exc))) from exc
+        except UnicodeEncodeError as exc:
+            # What was typed in another encoding is in no database, and can't even be looked for.
+            raise click.UsageError("An argument holds bytes that are no text in UTF-8.") from exc
 
 
 def _fail_for_unknown(name: str, ctx: click.Context) -> NoReturn:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from bridge.store.reports import Query
 
 EVENT_ID = "evt_"
+_LONGEST_SHOWN = 100
 
 Read = Callable[[Any, "Query"], Rows]
 
@@ -72,6 +73,7 @@ def exactly_one(ids: Sequence[str], text: str) -> str:
     """RefusedError, with what to do, when it is none or several."""
     if len(ids) == 1:
         return ids[0]
+    text = text if len(text) <= _LONGEST_SHOWN else f"{text[:_LONGEST_SHOWN]}…"
     if not ids:
         raise RefusedError(
             f"no event or delivery is {text!r}; `bridge find` searches in any spelling"

@@ -107,6 +107,13 @@ def for_people(text: str) -> str:
     return "\n".join(printable(line) for line in own_name(text).split("\n"))
 
 
+def reason_of(error: Exception) -> str:
+    """Why a file or an address could not be used, without Python's own words around it."""
+    if isinstance(error, UnicodeError):
+        return "it is no text in UTF-8"
+    return (error.strerror if isinstance(error, OSError) else None) or str(error)
+
+
 def own_name(text: str) -> str:
     """`bridge retry` as the person must write it: some systems have another program of that
     name."""

@@ -25,6 +25,7 @@ from bridge.cli.output import (
     emit,
     for_people,
     progress_bar,
+    reason_of,
     table,
     write_csv,
 )
@@ -108,7 +109,8 @@ def ship(
     """Mark shipments as shipped in ShipStation from a CSV or JSON file. What an earlier run marked
     is skipped."""
     if not file.is_file():
-        raise click.BadParameter(f"File {str(file)!r} does not exist.", param_hint="FILE")
+        problem = "is no file" if file.exists() else "does not exist"
+        raise click.BadParameter(f"File {str(file)!r} {problem}.", param_hint="FILE")
     settings = load_settings()
     is_dry = dry_run or settings.dry_run
     lines, target = _checked(file), results or Path(f"{file}.results.csv")
@@ -174,7 +176,7 @@ def _checked(file: Path) -> list[Line]:
                     " shipment once"
                 )
     except (OSError, ValueError, RecursionError) as exc:
-        mistakes.append(str(exc))
+        mistakes.append(reason_of(exc))
     unknown = [name for name in columns if name and name not in MarkRow.model_fields]
     if unknown:
         click.echo(for_people(f"Columns that mean nothing here: {', '.join(unknown)}"), err=True)

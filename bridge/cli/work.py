@@ -7,6 +7,7 @@ from contextlib import contextmanager
 import click
 
 from bridge.cli.context import load_settings, open_services
+from bridge.cli.output import reason_of
 from bridge.cli.processes import (
     PARENT,
     announce,
@@ -53,13 +54,19 @@ def _own_metrics(bind: str | None) -> Iterator[None]:
     from bridge.operations.metrics_exporter import serve as serve_metrics
 
     host, _, port = bind.rpartition(":")
+    if not (port.isascii() and port.isdigit()):
+        raise _no_bind(bind, "has no port")
     try:
         stop = serve_metrics(host.strip("[]"), int(port))
     except (OSError, ValueError, OverflowError) as exc:
-        raise click.UsageError(
-            f"--metrics-bind {bind}: {exc}; write a free host:port, like 127.0.0.1:9464"
-        ) from exc
+        raise _no_bind(bind, reason_of(exc)) from exc
     try:
         yield
     finally:
         stop()
+
+
+def _no_bind(bind: str, problem: str) -> click.UsageError:
+    return click.UsageError(
+        f"--metrics-bind {bind}: {problem}; write a free host:port, like 127.0.0.1:9464"
+    )

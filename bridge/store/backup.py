@@ -32,14 +32,16 @@ def dump_command(database: Database, file: Path) -> str | None:
 
 def copy(database: Database, target: Path, *, overwrite: bool) -> int:
     """One snapshot of the ledger in `target`, checked, readable by its owner alone, there whole or
-    not at all; returns its bytes. It is marked as a copy. RefusedError for a file that exists,
-    unless `overwrite`; StorageError where it can't be read or written."""
+    not at all; returns its bytes. It is marked as a copy. RefusedError for a file that can't be
+    written, or that exists, unless `overwrite`; StorageError where the ledger can't be copied."""
     if target.exists() and not overwrite:
         raise RefusedError(f"{target} is there already; choose another name, or say --overwrite")
     try:
         with replaced(target) as draft:
             _copy(str(database.url.database), str(draft))
-    except (OSError, sqlite3.Error) as exc:
+    except OSError as exc:
+        raise RefusedError(f"{target} can't be written: {exc.strerror or exc}") from exc
+    except sqlite3.Error as exc:
         raise StorageError(f"the copy could not be made, and {target} is as it was: {exc}") from exc
     return target.stat().st_size
 

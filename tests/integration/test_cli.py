@@ -334,6 +334,33 @@ def test_database_of_another_version_is_not_read(run: Run, tmp_path: Path) -> No
     assert "`bridge migrate` fills it" in result.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments",
+    [["show"], ["explain"], ["retry"], ["find"], ["deliveries", "--search"], ["events", "--order"]],
+)
+def test_argument_that_is_no_text_is_refused_in_a_sentence(run: Run, arguments: list[str]) -> None:
+    """Python makes such characters of bytes that are no UTF-8."""
+    result = run(*arguments, "PD\udcff")
+
+    assert result.exit_code == 2
+    assert "An argument holds bytes that are no text in UTF-8." in result.stderr
+
+
+@pytest.mark.parametrize("bind", ["foo", "127.0.0.1:", "127.0.0.1:http"])
+def test_address_without_a_port_is_refused_in_a_sentence(run: Run, bind: str) -> None:
+    result = run("work", "--once", "--metrics-bind", bind)
+
+    assert result.exit_code == 2
+    assert f"--metrics-bind {bind}: has no port; write a free host:port" in result.stderr
+
+
+def test_endless_argument_is_cut_in_the_answer(run: Run) -> None:
+    result = run("show", "x" * 5_000)
+
+    assert result.exit_code == 1
+    assert len(result.output) < 300
+
+
 # Exceptions
 
 

@@ -146,6 +146,15 @@ def test_copy_that_can_not_be_finished_leaves_nothing_behind(live: Path, tmp_pat
     assert {path.name for path in tmp_path.iterdir()} == {"live"}
 
 
+def test_copy_that_can_not_be_written_is_refused_in_plain_words(live: Path, tmp_path: Path) -> None:
+    target = tmp_path / ("x" * 250)
+
+    result = run("backup", target, database=live)
+
+    assert result.exit_code == 1
+    assert result.output == f"Error: {target} can't be written: File name too long\n"
+
+
 def test_copy_is_taken_as_the_database_stands_before_an_upgrade(tmp_path: Path) -> None:
     older = Database(f"sqlite:///{tmp_path / 'older.db'}")
     migrate.upgrade(older, "0001")

@@ -306,7 +306,7 @@ def test_all_mistakes_are_told_at_once_and_nothing_is_sent(simulator: Simulator,
         ('[{"shipment_id": ', "Expecting value"),
         ('["se-1"]', "row 1: is no JSON object"),
         ("[" * 100_000, "recursion"),
-        (b"\xe9t\xe9", "can't decode"),
+        (b"\xe9t\xe9", "it is no text in UTF-8"),
     ],
 )
 def test_file_that_can_not_be_read_is_told_in_a_sentence(
@@ -324,6 +324,13 @@ def test_file_that_is_not_there_is_wrong_use(run: Run) -> None:
 
     assert missing.exit_code == 2
     assert "does not exist" in missing.stderr
+
+
+def test_folder_is_wrong_use(run: Run) -> None:
+    folder = run("", file=".")
+
+    assert folder.exit_code == 2
+    assert "File '.' is no file." in folder.stderr
 
 
 def test_columns_that_mean_nothing_are_said_and_left_out(simulator: Simulator, run: Run) -> None:
