@@ -37,11 +37,11 @@ pytest_plugins = ["tests.support.simulator_fixtures"]
 def test_wrong_credentials_are_refused(
     simulator: Simulator, path: str, wrong: dict[str, str]
 ) -> None:
-    assert requests.get(simulator.url + path, headers=wrong, timeout=5).status_code == 401
+    assert requests.get(simulator.url + path, headers=wrong, timeout=60).status_code == 401
 
 
 def test_v2_refusal_has_the_documented_body(simulator: Simulator) -> None:
-    body = requests.get(f"{simulator.url}/v2/labels", timeout=5).json()
+    body = requests.get(f"{simulator.url}/v2/labels", timeout=60).json()
 
     assert body.keys() == {"request_id", "errors"}
     assert body["errors"][0] | {"message": ""} == {
@@ -56,7 +56,7 @@ def test_simulator_takes_the_credentials_it_was_made_with() -> None:
     with Simulator(credentials=Credentials(v2_key="other")) as simulator:
         keys = [{"api-key": key} for key in ("other", "simulator-v2-key")]
         statuses = [
-            requests.get(f"{simulator.url}/v2/labels", headers=key, timeout=5).status_code
+            requests.get(f"{simulator.url}/v2/labels", headers=key, timeout=60).status_code
             for key in keys
         ]
 
@@ -153,7 +153,7 @@ def test_webhook_can_be_sent_to_any_address(
 def test_each_story_gives_webhooks_that_lead_somewhere(
     simulator: Simulator, name: str, get: Any
 ) -> None:
-    answer = requests.post(f"{simulator.url}/_simulator/ship/{name}", timeout=5).json()
+    answer = requests.post(f"{simulator.url}/_simulator/ship/{name}", timeout=60).json()
 
     for webhook in answer["webhooks"]:
         url = webhook["body"].get("resource_url")
@@ -162,7 +162,7 @@ def test_each_story_gives_webhooks_that_lead_somewhere(
 
 
 def test_unknown_story_names_those_there_are(simulator: Simulator) -> None:
-    answer = requests.post(f"{simulator.url}/_simulator/ship/nothing", timeout=5)
+    answer = requests.post(f"{simulator.url}/_simulator/ship/nothing", timeout=60)
 
     assert (answer.status_code, "v2_label" in answer.json()["message"]) == (404, True)
 
@@ -200,7 +200,7 @@ def test_story_is_posted_to_the_configured_url(subscriber: tuple[str, list[Any]]
     url, got = subscriber
 
     with Simulator(webhook_url=url) as simulator:
-        answer = requests.post(f"{simulator.url}/_simulator/ship/v2_label", timeout=5).json()
+        answer = requests.post(f"{simulator.url}/_simulator/ship/v2_label", timeout=60).json()
         [(path, headers, raw)] = got
         _verify(
             {name.lower(): value for name, value in headers.items()}, raw, simulator.signer.jwks()
@@ -213,7 +213,7 @@ def test_story_is_posted_to_the_configured_url(subscriber: tuple[str, list[Any]]
 
 def test_receiver_that_is_down_is_told_and_nothing_breaks() -> None:
     with Simulator(webhook_url="http://127.0.0.1:1/hook") as simulator:
-        answer = requests.post(f"{simulator.url}/_simulator/ship/v2_label", timeout=5).json()
+        answer = requests.post(f"{simulator.url}/_simulator/ship/v2_label", timeout=60).json()
 
     assert "ConnectionRefusedError" in answer["webhooks"][0]["answers"][0]["error"]
 
@@ -227,7 +227,7 @@ def test_connection_is_kept_open_between_calls(
 
 
 def _local_port(session: requests.Session, url: str) -> int:
-    with session.get(url, timeout=5, stream=True) as answer:
+    with session.get(url, timeout=60, stream=True) as answer:
         port = int(answer.raw.connection.sock.getsockname()[1])
         answer.json()
         return port
@@ -239,13 +239,13 @@ def test_pooled_connection_breaks_when_the_simulator_stops_and_it_can_start_agai
     simulator = Simulator()
     simulator.start()
     url = f"{simulator.url}/v2/carriers"
-    session.get(url, timeout=5)
+    session.get(url, timeout=60)
 
     simulator.stop()
     with pytest.raises(requests.ConnectionError):
-        session.get(url, timeout=5)
+        session.get(url, timeout=60)
     with simulator:
-        assert session.get(url, timeout=5).status_code == 200
+        assert session.get(url, timeout=60).status_code == 200
 
 
 def test_stopping_does_not_wait_for_a_delay() -> None:
@@ -254,7 +254,7 @@ def test_stopping_does_not_wait_for_a_delay() -> None:
         while not simulator.world.calls:
             assert not call.done()
         simulator.stop()
-        call.exception(timeout=5)
+        call.exception(timeout=60)
 
 
 def test_taken_port_is_an_error(simulator: Simulator) -> None:
@@ -316,7 +316,7 @@ def test_state_tells_what_happened(simulator: Simulator, world: World, fulfill: 
     world.mark_shipped(world.add_shipstation_order(order))
     fulfill(order.id, notify_customer=True)
 
-    state = requests.get(f"{simulator.url}/_simulator", timeout=5).json()
+    state = requests.get(f"{simulator.url}/_simulator", timeout=60).json()
 
     assert [(row["reference"], row["status"]) for row in state["orders"]] == [
         ("PD9/1", "FULFILLED")
@@ -367,7 +367,7 @@ def test_command_serves_until_it_is_asked_to_stop(number: int) -> None:
             if line.startswith("Ship something"):
                 break
         statuses = [
-            requests.get(settings["BRIDGE_SHIPSTATION_JWKS_URL"], timeout=5).status_code
+            requests.get(settings["BRIDGE_SHIPSTATION_JWKS_URL"], timeout=60).status_code
             for _ in range(2)
         ]
         process.send_signal(number)

@@ -146,7 +146,7 @@ def test_throttle_says_when_to_come_back(simulator: Simulator, session: requests
     simulator.inject("shipstation.labels", "throttle:7")
     simulator.inject("shipstation.labels", "throttle_date:60")
 
-    seconds, date = (session.get(f"{simulator.url}/v2/labels", timeout=5) for _ in range(2))
+    seconds, date = (session.get(f"{simulator.url}/v2/labels", timeout=60) for _ in range(2))
 
     assert (seconds.status_code, seconds.headers["Retry-After"]) == (429, "7")
     assert seconds.json()["errors"][0]["error_code"] == "rate_limit_exceeded"
@@ -176,7 +176,7 @@ def test_fault_speaks_the_words_of_the_system_it_strikes(
     simulator.inject(operation, "status:403")
     simulator.inject(operation, "status:500")
 
-    refused, broken = (session.get(simulator.url + path, timeout=5) for _ in range(2))
+    refused, broken = (session.get(simulator.url + path, timeout=60) for _ in range(2))
 
     assert refused.status_code == 403
     assert "The credentials" not in refused.text
@@ -193,7 +193,7 @@ def test_fault_strikes_only_its_operation(
     url = f"{simulator.url}/admin/api/v1/fulfillment-orders"
 
     statuses = [
-        session.get(url + query, timeout=5).status_code
+        session.get(url + query, timeout=60).status_code
         for query in ("", "?references=PD1%2F1", "?references=PD1%2F1")
     ]
 
@@ -239,11 +239,12 @@ def test_unknown_fault_is_an_error_in_words(text: str) -> None:
 def test_faults_can_be_put_in_over_http(simulator: Simulator) -> None:
     url = f"{simulator.url}/_simulator/faults"
 
-    put = requests.post(url, json={"faults": ["status:503:jwks"]}, timeout=5)
+    put = requests.post(url, json={"faults": ["status:503:jwks"]}, timeout=60)
     wrong = [
-        requests.post(url, json=body, timeout=5).status_code for body in ({"faults": ["x"]}, {}, [])
+        requests.post(url, json=body, timeout=60).status_code
+        for body in ({"faults": ["x"]}, {}, [])
     ]
 
     assert put.json() == {"faults": ["status:503:jwks:1"]}
     assert wrong == [400, 400, 400]
-    assert requests.get(f"{simulator.url}/jwks", timeout=5).status_code == 503
+    assert requests.get(f"{simulator.url}/jwks", timeout=60).status_code == 503

@@ -131,7 +131,7 @@ def test_closed_order_takes_no_fulfillment(
 
 
 def test_body_that_is_no_object_is_refused(simulator: Simulator, session: requests.Session) -> None:
-    answer = session.post(f"{simulator.url}/admin/api/v1/fulfillment", data=b"[1", timeout=5)
+    answer = session.post(f"{simulator.url}/admin/api/v1/fulfillment", data=b"[1", timeout=60)
 
     assert (answer.status_code, _code(answer)) == (400, "INVALID_FULFILLMENT_REQUEST")
 
@@ -214,7 +214,7 @@ def test_orders_are_listed_since_their_creation(session: requests.Session) -> No
 
     with Simulator(world) as simulator:
         url = f"{simulator.url}/admin/api/v1/fulfillment-orders?created_at_min=2026-11-02T00:00:00Z"
-        found = session.get(url, timeout=5).json()["data"]["fulfillment_orders"]
+        found = session.get(url, timeout=60).json()["data"]["fulfillment_orders"]
 
     assert [row["id"] for row in found] == [order.id for order in orders[1:]]
 
@@ -228,7 +228,7 @@ def test_unreadable_query_is_refused_by_purple_dot(
 ) -> None:
     assert (
         session.get(
-            f"{simulator.url}/admin/api/v1/fulfillment-orders?{query}", timeout=5
+            f"{simulator.url}/admin/api/v1/fulfillment-orders?{query}", timeout=60
         ).status_code
         == 400
     )
@@ -238,8 +238,8 @@ def test_unreadable_query_is_refused_by_purple_dot(
 def test_unknown_purple_dot_path_redirects_to_a_login_page(
     simulator: Simulator, session: requests.Session, path: str
 ) -> None:
-    redirected = session.get(simulator.url + path, timeout=5, allow_redirects=False)
-    followed = session.get(simulator.url + path, timeout=5)
+    redirected = session.get(simulator.url + path, timeout=60, allow_redirects=False)
+    followed = session.get(simulator.url + path, timeout=60)
 
     assert (redirected.status_code, redirected.headers["Location"]) == (302, "/admin/login")
     assert (followed.status_code, followed.headers["Content-Type"]) == (

@@ -66,7 +66,7 @@ def test_wrong_parameter_names_are_ignored_in_silence(world: World, get: Any) ->
 def test_unreadable_v2_query_is_told_with_its_field(
     simulator: Simulator, session: requests.Session, path: str
 ) -> None:
-    answer = session.get(simulator.url + path, timeout=5)
+    answer = session.get(simulator.url + path, timeout=60)
 
     assert answer.status_code == 400
     assert answer.json()["errors"][0]["error_type"] == "validation"
@@ -182,7 +182,7 @@ def test_merged_orders_are_gone_and_the_survivor_says_whom_it_took(
     v2 = get(f"/v2/shipments/{survivor.shipment_id}")
     v1 = get(f"/orders/{survivor.v1_order_id}")
     gone = [
-        session.get(simulator.url + path, timeout=5).status_code
+        session.get(simulator.url + path, timeout=60).status_code
         for path in (f"/v2/shipments/{other.shipment_id}", f"/orders/{other.v1_order_id}")
     ]
 
@@ -273,7 +273,7 @@ def test_fulfillments_are_created_row_by_row(
     ]
 
     answer = session.post(
-        f"{simulator.url}/v2/fulfillments", json={"fulfillments": rows}, timeout=5
+        f"{simulator.url}/v2/fulfillments", json={"fulfillments": rows}, timeout=60
     ).json()
 
     assert answer["has_errors"] is True
@@ -305,7 +305,7 @@ def test_unknown_carrier_is_an_error_of_its_row(
     }
 
     answer = session.post(
-        f"{simulator.url}/v2/fulfillments", json={"fulfillments": [row]}, timeout=5
+        f"{simulator.url}/v2/fulfillments", json={"fulfillments": [row]}, timeout=60
     )
 
     assert (answer.status_code, answer.json()["has_errors"], world.marked_shipped) == (
@@ -344,7 +344,9 @@ def test_shipments_are_found_by_the_import_that_brought_them(world: World, get: 
 def test_incomplete_fulfillments_are_refused_whole(
     simulator: Simulator, session: requests.Session, body: dict[str, Any]
 ) -> None:
-    assert session.post(f"{simulator.url}/v2/fulfillments", json=body, timeout=5).status_code == 400
+    assert (
+        session.post(f"{simulator.url}/v2/fulfillments", json=body, timeout=60).status_code == 400
+    )
 
 
 def test_v1_shipment_has_items_only_when_asked_for(world: World, get: Any) -> None:
@@ -384,7 +386,7 @@ def test_v1_dates_are_pacific_and_name_no_zone(session: requests.Session) -> Non
 
     with Simulator(world) as simulator:
         rows = [
-            session.get(f"{simulator.url}/shipments?createDateStart={start}", timeout=5).json()[
+            session.get(f"{simulator.url}/shipments?createDateStart={start}", timeout=60).json()[
                 "shipments"
             ]
             for start in ("2026-11-02 22:30:00", "2026-11-02 22:30:01")
@@ -459,7 +461,7 @@ def test_v1_pages_hold_100(world: World, get: Any) -> None:
 def test_unreadable_v1_query_is_refused_with_a_message(
     simulator: Simulator, session: requests.Session, path: str
 ) -> None:
-    answer = session.get(simulator.url + path, timeout=5)
+    answer = session.get(simulator.url + path, timeout=60)
 
     assert answer.status_code == 400
     assert answer.json().keys() == {"message"}
@@ -476,7 +478,7 @@ def test_unreadable_v1_query_is_refused_with_a_message(
     ],
 )
 def test_unknown_things_are_404(simulator: Simulator, session: requests.Session, path: str) -> None:
-    assert session.get(simulator.url + path, timeout=5).status_code == 404
+    assert session.get(simulator.url + path, timeout=60).status_code == 404
 
 
 def test_both_generations_list_the_same_carriers(get: Any) -> None:

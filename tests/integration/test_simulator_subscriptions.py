@@ -16,7 +16,7 @@ LABELS = {"name": "labels", "event": "label_created_v2", "url": "https://bridge.
 @pytest.fixture
 def call(simulator: Simulator, session: requests.Session) -> Any:
     def call(method: str, path: str, body: object = None) -> requests.Response:
-        return session.request(method, simulator.url + path, json=body, timeout=5)
+        return session.request(method, simulator.url + path, json=body, timeout=60)
 
     return call
 

@@ -32,6 +32,8 @@ Json = dict[str, Any]
 
 TOKEN = "a-token-of-the-tests"
 WEBHOOKS = "/webhooks/shipstation"
+HANGS = 120
+"""Seconds after which an answer will not come; a busy machine takes many for a restart."""
 
 SETTINGS = {
     "BRIDGE_WEBHOOK_TOKENS": TOKEN,
@@ -236,7 +238,7 @@ class Stack:
     ) -> Answer:
         """One request on a connection of its own; a body in pieces is sent chunked. OSError or
         HTTPException when there is no answer."""
-        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=HANGS)
         try:
             connection.request(method, path, body, dict(headers or {}))
             answer = connection.getresponse()
