@@ -80,7 +80,7 @@ ACTS = (
         _story("v2_mark_shipped"),
         _DELIVERED,
     ),
-    Act("A label is bought, and the old API (V1) tells it", _story("v1_label"), _DELIVERED),
+    Act("A label is bought, and the old API (V1) reports it", _story("v1_label"), _DELIVERED),
     Act(
         "A parcel that is no pre-order",
         _story("v2_foreign"),
@@ -103,7 +103,7 @@ ACTS = (
         fault="drop_after_commit",
     ),
     Act(
-        "A label is replaced after Purple Dot was told",
+        "A label is replaced after its parcel was posted",
         _replaced,
         ("processed", "held"),
         Reason.TRACKING_CHANGED_AFTER_DELIVERY,

@@ -129,7 +129,7 @@ def network() -> Iterator[Finding]:
         yield Finding("network", "ok", f"vendors are called through the proxy {host}")
     certificates = ca_bundle()
     if certificates is not None:
-        yield Finding("network", "ok", f"certificates are judged by {certificates}")
+        yield Finding("network", "ok", f"certificates are checked with {certificates}")
 
 
 def vendor(system: str, setting: str, read: Callable[[], object]) -> Finding:

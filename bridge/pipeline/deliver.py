@@ -208,7 +208,7 @@ class _Step:
             return False
         self._record(
             DeliveryStatus.DELIVERED,
-            detail=f"{order.reference} stands as fulfilled: an earlier request arrived late",
+            detail=f"{order.reference} is fulfilled: an earlier request arrived late",
         )
         return True
 

@@ -72,9 +72,7 @@ def judge_order(
         )
         return Held(Reason.ORDER_VOIDED, detail)
     if order.status is OrderStatus.FULFILLED:
-        detail = (
-            f"{order.reference} stands as fulfilled in Purple Dot, but {parcel} was not sent by us"
-        )
+        detail = f"{order.reference} is fulfilled in Purple Dot, but {parcel} was not sent by us"
         return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)
     if not _fits(delivery, order, others):
         return DecideAgain(f"the lines of {order.reference} have changed in Purple Dot")

@@ -62,9 +62,9 @@ def settle(
     mine = units(lines)
     if order.status is OrderStatus.FULFILLED:
         if completes(order, mine, delivered, unclear):
-            return Arrived(f"{order.reference} stands as fulfilled, and these were its last lines")
+            return Arrived(f"{order.reference} is fulfilled, and these were its last lines")
         detail = (
-            f"{order.reference} stands as fulfilled, with more units than we sent; "
+            f"{order.reference} is fulfilled, with more units than we sent; "
             "see whether this parcel's number is there"
         )
         return Held(Reason.ALREADY_FULFILLED_ELSEWHERE, detail)

@@ -394,7 +394,7 @@ def test_proxy_and_certificates_of_the_environment_are_shown_without_a_password(
     ]
     assert lines == [
         "vendors are called through the proxy proxy.example:3128",
-        f"certificates are judged by {bundle}",
+        f"certificates are checked with {bundle}",
     ]
     assert "pass-word" not in result.output
 

@@ -12,7 +12,7 @@ from flask import Flask
 
 from bridge.cli import main
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.settings import Settings, env_example
+from bridge.settings import SECRETS, Settings, env_example
 from bridge.vendors.shipstation import webhook
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from bridge.web.app import create_app
@@ -31,6 +31,7 @@ PAGES = [
     "CHANGELOG.md",
     *sorted(f"docs/{path.name}" for path in (PROJECT / "docs").glob("*.md")),
     *sorted(f"deploy/{path.name}" for path in (PROJECT / "deploy").glob("*.md")),
+    *sorted(f".github/{path.name}" for path in (PROJECT / ".github").glob("*.md")),
 ]
 README = read("README.md")
 VERIFICATION = read("docs/verification.md")
@@ -160,7 +161,8 @@ def command_lines() -> list[str]:
         texts += code(text)
         blocks = re.findall(r"```\n(.*?)```", text, re.DOTALL)
         texts += [line.strip() for block in blocks for line in block.splitlines()]
-    return sorted({text.partition(" #")[0] for text in texts if re.match(r"bridge [a-z]", text)})
+    commands = [text.removeprefix(".venv/bin/").partition(" #")[0] for text in texts]
+    return sorted({command for command in commands if re.match(r"bridge [a-z]", command)})
 
 
 @pytest.mark.parametrize("line", command_lines())
@@ -220,10 +222,22 @@ def _is_there(folder: Path, page: Path, link: str) -> bool:
 
 def test_files_named_in_the_pages_exist() -> None:
     spans = [span for page in PAGES for span in code(read(page)) if page != "CHANGELOG.md"]
-    names = [span for span in spans if re.fullmatch(r"(bridge|deploy|docs|tests)/[\w/.-]+", span)]
+    folders = r"(bridge|deploy|docs|tests|\.github|\.ci)/[\w/.-]+"
+    at_the_top = r"pyproject\.toml|Makefile|wsgi\.py|[A-Z]+\.md|[\w-]+\.lock"
+    names = [span for span in spans if re.fullmatch(f"{folders}|{at_the_top}", span)]
 
     assert [name for name in names if not (PROJECT / name).exists()] == []
-    assert len(names) > 4
+    assert len(names) > 10
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_settings_named_in_a_page_exist(page: str) -> None:
+    names = {f"BRIDGE_{name.upper()}" for name in Settings.model_fields}
+    files = {f"BRIDGE_{name.upper()}_FILE" for name in SECRETS}
+
+    named = set(re.findall(r"\bBRIDGE_[A-Z][A-Z0-9_]*[A-Z0-9]", read(page)))
+
+    assert named <= names | files
 
 
 def test_readme_is_a_screen_and_a_half() -> None:

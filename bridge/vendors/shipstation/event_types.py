@@ -55,7 +55,7 @@ _TABLE = (
         "INLINE_FULFILLMENTS",
         "inline",
         shipped,
-        "A warehouse system tells us itself what it shipped.",
+        "A warehouse system reports to the bridge what it shipped.",
     ),
 )
 
