@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -27,9 +27,10 @@ from bridge.domain.events import CLAIMABLE, EventStatus
 from bridge.domain.orders import normalize_reference
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.text import format_lines
-from bridge.simulator import SCENARIOS, Label, MarkedShipped, Simulator, World
-from bridge.store import reports
-from bridge.store.engine.database import Database
+
+if TYPE_CHECKING:
+    from bridge.simulator import Label, MarkedShipped, Simulator, World
+    from bridge.store.engine.database import Database
 
 Json = dict[str, Any]
 _QUICK_SETTINGS = (
@@ -50,7 +51,7 @@ class Act:
     status, then its deliveries'. `fault` is what Purple Dot does to the request meanwhile."""
 
     title: str
-    stage: Callable[[World], Json]
+    stage: "Callable[[World], Json]"
     ends: tuple[str, ...]
     reason: Reason | None = None
     fault: str | None = None
@@ -60,11 +61,16 @@ class Act:
     )
 
 
-def _story(name: str) -> Callable[[World], Json]:
-    return lambda world: SCENARIOS[name].play(world)[0]
+def _story(name: str) -> "Callable[[World], Json]":
+    def stage(world: "World") -> Json:
+        from bridge.simulator import SCENARIOS
+
+        return SCENARIOS[name].play(world)[0]
+
+    return stage
 
 
-def _replaced(world: World) -> Json:
+def _replaced(world: "World") -> Json:
     return world.label_created_v2(world.replace_label(world.labels[0]))
 
 
@@ -82,7 +88,7 @@ ACTS = (
     ),
     Act("A label is bought, and the old API (V1) reports it", _story("v1_label"), _DELIVERED),
     Act(
-        "A parcel that is no pre-order",
+        "A parcel of an ordinary order",
         _story("v2_foreign"),
         ("ignored",),
         Reason.NOT_A_PURPLE_DOT_ORDER,
@@ -119,9 +125,11 @@ ACTS = (
 )
 @click.option("--keep", is_flag=True, help="Leave everything running until Ctrl-C, to look around.")
 @click.pass_obj
-def demo(vendors: Simulator | None, keep: bool) -> None:
+def demo(vendors: "Simulator | None", keep: bool) -> None:
     """Show the journey with simulated vendors and check every outcome: exit 0 only if all came out
     right."""
+    from bridge.simulator import Simulator
+
     # A shell's background job would ignore it.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, lambda _number, _frame: sys.exit(143))
@@ -143,7 +151,7 @@ def demo(vendors: Simulator | None, keep: bool) -> None:
     sys.exit(1 if differences else 0)
 
 
-def _differences_in_all(simulator: Simulator) -> list[str]:
+def _differences_in_all(simulator: "Simulator") -> list[str]:
     """What no single act can show: nothing came besides, nothing was posted twice, no shopper got
     an e-mail."""
     world = simulator.world
@@ -157,9 +165,11 @@ def _differences_in_all(simulator: Simulator) -> list[str]:
 
 
 @contextmanager
-def _bridge_for(simulator: Simulator, password: str) -> Iterator[Database]:
+def _bridge_for(simulator: "Simulator", password: str) -> "Iterator[Database]":
     """`bridge run` in a folder of its own, with a `.env` there, so that no settings of this machine
     reach it. Yields its database."""
+    from bridge.store.engine.database import Database
+
     with socket.create_server(("127.0.0.1", 0)) as free:
         address, token = f"127.0.0.1:{free.getsockname()[1]}", secrets.token_urlsafe(16)
     simulator.webhook_url = f"http://{address}/webhooks/shipstation/{token}"
@@ -212,7 +222,7 @@ def _is_ready(address: str) -> bool:
     return False
 
 
-def _perform(act: Act, simulator: Simulator, database: Database) -> tuple[list[str], list[str]]:
+def _perform(act: Act, simulator: "Simulator", database: "Database") -> tuple[list[str], list[str]]:
     """What to show of it, and what differed from what must be."""
     world = simulator.world
     labels, marked = len(world.labels), len(world.marked_shipped)
@@ -236,9 +246,11 @@ def _perform(act: Act, simulator: Simulator, database: Database) -> tuple[list[s
     return _lines(event, status, received), differences
 
 
-def _settled(database: Database) -> Json:
+def _settled(database: "Database") -> Json:
     """The newest event's story as soon as nothing of it waits for the worker, or when the time is
     up."""
+    from bridge.store import reports
+
     until = time.monotonic() + _ACT_SECONDS
     while True:
         with database.read() as connection:
@@ -258,7 +270,7 @@ def _settled(database: Database) -> Json:
         time.sleep(0.05)
 
 
-def _expected(world: World, sent: Label | MarkedShipped) -> Json:
+def _expected(world: "World", sent: "Label | MarkedShipped") -> Json:
     """The exact JSON that Purple Dot must receive for one parcel, from what the warehouse put into
     it."""
     orders = {normalize_reference(order.reference): order for order in world.orders.values()}
@@ -326,7 +338,9 @@ def _pretty(body: Json) -> str:
     )
 
 
-def _sum_up(simulator: Simulator, database: Database, differences: list[str]) -> None:
+def _sum_up(simulator: "Simulator", database: "Database", differences: list[str]) -> None:
+    from bridge.store import reports
+
     world = simulator.world
     with database.read() as connection:
         waiting = reports.count_exceptions(connection)
@@ -338,12 +352,14 @@ def _sum_up(simulator: Simulator, database: Database, differences: list[str]) ->
     click.secho("\n  ".join([verdict, *differences]), fg="red" if differences else "green")
 
 
-def _address(simulator: Simulator) -> str:
+def _address(simulator: "Simulator") -> str:
     return (simulator.webhook_url or "").partition("/webhooks")[0]
 
 
-def _keep(simulator: Simulator, database: Database, password: str) -> None:
+def _keep(simulator: "Simulator", database: "Database", password: str) -> None:
     """Whatever the simulator is asked to ship is posted to the bridge."""
+    from bridge.simulator import SCENARIOS
+
     address = _address(simulator)
     folder = Path(database.url.database or "").parent
     lines = (

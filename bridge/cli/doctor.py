@@ -13,19 +13,14 @@ import click
 from bridge.cli.options import json_option
 from bridge.cli.output import colored, emit, for_people
 from bridge.domain.errors import StorageError
-from bridge.operations import doctor as checks
-from bridge.operations import public_address
-from bridge.operations.doctor import STATUSES, Finding
-from bridge.operations.vendor_drift import vendor_fields
-from bridge.settings import Settings
-from bridge.store import periodic
-from bridge.store.engine.database import Database
-from bridge.vendors.purple_dot.client import PurpleDot
-from bridge.vendors.shipstation.fetch import Fetcher
-from bridge.vendors.shipstation.signing_keys import jwks_fetcher, rsa_keys
 
 if TYPE_CHECKING:
+    from bridge.operations.doctor import Finding, Sample
     from bridge.services import Services
+    from bridge.settings import Settings
+    from bridge.store.engine.database import Database
+    from bridge.vendors.purple_dot.client import PurpleDot
+    from bridge.vendors.shipstation.fetch import Fetcher
 
 
 @click.command()
@@ -49,6 +44,10 @@ def doctor(contract: bool, public: bool, lift_pauses: bool, as_json: bool) -> No
     """Look at settings, credentials, signature keys, subscriptions, clock, database and worker.
     Each line says ok, warn or fail, and what to do. Exit code 0: nothing fails, 1: something
     does."""
+    from bridge.operations.doctor import STATUSES
+    from bridge.settings import Settings
+    from bridge.store.engine.database import Database
+
     settings, problems = Settings.load_lenient()
     with closing(Database(settings.database_url, patience=5.0)) as database:
         findings = list(
@@ -72,14 +71,14 @@ def doctor(contract: bool, public: bool, lift_pauses: bool, as_json: bool) -> No
     raise SystemExit(1 if STATUSES[worst] == "fail" else 0)
 
 
-def _summary(findings: list[Finding]) -> str:
+def _summary(findings: "list[Finding]") -> str:
     counts = Counter(finding.status for finding in findings)
     if not counts["fail"] and not counts["warn"]:
         return "All is well."
     return f"{counts['fail']} fail, {counts['warn']} warn."
 
 
-def _lines(finding: Finding) -> Iterator[str]:
+def _lines(finding: "Finding") -> Iterator[str]:
     line = for_people(f"{finding.status:5} {finding.check:26} {finding.found}")
     yield colored(line, finding.status)
     if finding.to_do:
@@ -87,15 +86,18 @@ def _lines(finding: Finding) -> Iterator[str]:
 
 
 def _findings(
-    settings: Settings,
+    settings: "Settings",
     problems: list[str],
-    database: Database,
+    database: "Database",
     *,
     contract: bool,
     public: bool,
     lift_pauses: bool,
-) -> Iterator[Finding]:
+) -> "Iterator[Finding]":
+    from bridge.operations import doctor as checks
+    from bridge.operations import public_address
     from bridge.operations.health import readiness
+    from bridge.operations.vendor_drift import vendor_fields
     from bridge.services import Services
 
     yield from checks.settings(problems, Path(".env"), settings)
@@ -133,7 +135,8 @@ def _findings(
             yield checks.public_address(public_address.send_test(database, token))
 
 
-def _database_server(database: Database) -> Iterator[Finding]:
+def _database_server(database: "Database") -> "Iterator[Finding]":
+    from bridge.operations import doctor as checks
     from bridge.store.engine.postgresql import server_state
 
     try:
@@ -147,8 +150,11 @@ def _database_server(database: Database) -> Iterator[Finding]:
 
 
 def _vendors(
-    settings: Settings, fetcher: Fetcher, purple_dot: PurpleDot | None
-) -> Iterator[Finding]:
+    settings: "Settings", fetcher: "Fetcher", purple_dot: "PurpleDot | None"
+) -> "Iterator[Finding]":
+    from bridge.operations import doctor as checks
+    from bridge.vendors.shipstation.signing_keys import jwks_fetcher, rsa_keys
+
     if fetcher.v2 is not None:
         yield checks.vendor(
             "shipstation", "BRIDGE_SHIPSTATION_API_KEY", fetcher.v2.subscriptions().all
@@ -166,7 +172,10 @@ def _vendors(
         yield checks.vendor("purple_dot", "BRIDGE_PURPLE_DOT_ACCESS_TOKEN", purple_dot.sample)
 
 
-def _from_database(services: "Services", problems: list[str]) -> Iterator[Finding]:
+def _from_database(services: "Services", problems: list[str]) -> "Iterator[Finding]":
+    from bridge.operations import doctor as checks
+    from bridge.store import periodic
+
     if not any("WEBHOOK_TOKENS" in problem for problem in problems):
         yield from checks.subscriptions(services.subscription_check.look)
     with services.database.read() as connection:
@@ -175,8 +184,8 @@ def _from_database(services: "Services", problems: list[str]) -> Iterator[Findin
     yield checks.sweep(last, interval=services.settings.reconcile_every, now=now)
 
 
-def _samples(fetcher: Fetcher, purple_dot: PurpleDot | None) -> dict[str, checks.Sample]:
-    samples: dict[str, checks.Sample] = {}
+def _samples(fetcher: "Fetcher", purple_dot: "PurpleDot | None") -> "dict[str, Sample]":
+    samples: dict[str, Sample] = {}
     if fetcher.v2 is not None:
         samples |= {
             f"v2_{kind}": partial(fetcher.v2.sample, kind)

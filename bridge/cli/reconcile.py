@@ -3,16 +3,16 @@
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from bridge.cli.context import actor, load_settings, open_services
 from bridge.cli.options import TIMESTAMP, json_option
 from bridge.cli.output import emit, plural, table, timestamp_text
-from bridge.logs import configure_logs
-from bridge.store import audit, reports
-from bridge.store.engine.database import Database
+
+if TYPE_CHECKING:
+    from bridge.store.engine.database import Database
 
 _COUNTS = ("event_type", "listed", "missed", "finished", "voided")
 
@@ -36,8 +36,10 @@ _COUNTS = ("event_type", "listed", "missed", "finished", "voided")
 def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
     """Look for what no webhook reported and process it, then compare ShipStation, Purple Dot and
     the database. Exit code 1 while something needs a person."""
+    from bridge.logs import configure_logs
     from bridge.operations.compare import compare
     from bridge.operations.sweep import Sweep
+    from bridge.store import reports
 
     if since >= datetime.now(UTC):
         raise click.BadParameter("lies in the future.", param_hint="--since")
@@ -73,8 +75,10 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _note(database: Database, since: datetime) -> None:
+def _note(database: "Database", since: datetime) -> None:
     """Who looked."""
+    from bridge.store import audit
+
     with database.begin() as connection:
         audit.note(
             connection,

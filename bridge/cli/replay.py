@@ -5,7 +5,7 @@ import json
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -15,12 +15,11 @@ from bridge.cli.options import TIMESTAMP, json_option
 from bridge.cli.output import emit, plural, progress_bar
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
-from bridge.operations.replay import Plan, look, plan, plan_as_json
-from bridge.pipeline.process_event import EventJob
-from bridge.store import replays, reports, workers
-from bridge.store.engine.database import Connection, Database
-from bridge.store.replays import ReplayStatus
-from bridge.store.reports import Query
+
+if TYPE_CHECKING:
+    from bridge.operations.replay import Plan
+    from bridge.pipeline.process_event import EventJob
+    from bridge.store.engine.database import Connection, Database
 
 Story = Mapping[str, Any]
 _STATUSES = [
@@ -90,6 +89,10 @@ def replay(
 ) -> None:
     """Process stored webhooks again: the exact count and a dry run first. Nothing that Purple Dot
     has is sent twice."""
+    from bridge.operations.replay import plan
+    from bridge.store import replays
+    from bridge.store.reports import Query
+
     status = options.pop("status")
     narrowed = {name: options.pop(name) for name in ("event_type", "since", "until")}
     has_range = bool(status or any(narrowed.values()))
@@ -138,15 +141,19 @@ def replay(
     _watch(database, run_id, as_json=as_json)
 
 
-def _event_id(connection: Connection, text: str) -> str:
+def _event_id(connection: "Connection", text: str) -> str:
+    from bridge.store import reports
+
     ids = reports.find_ids(connection, text.rstrip("…"))
     return exactly_one([id_ for id_ in ids if id_.startswith(EVENT_ID)], text)
 
 
 def _dry_run(
-    job: EventJob, chosen: Plan, options: Mapping[str, Any], *, show: int, as_json: bool
+    job: "EventJob", chosen: "Plan", options: Mapping[str, Any], *, show: int, as_json: bool
 ) -> bool:
     """Show what would be sent. Does the person agree? Never, where nobody can be asked."""
+    from bridge.operations.replay import look, plan_as_json
+
     event_ids = [event.id for event in chosen.events][:show]
     with progress_bar(event_ids, "Dry run") as bar:
         looked_at = [look(job, event_id, **options) for event_id in bar]
@@ -156,7 +163,9 @@ def _dry_run(
     return is_asked and click.confirm(f"Replay {report['counted']}?", err=True)
 
 
-def _change_run(database: Database, resume: str | None, cancel: str | None) -> None:
+def _change_run(database: "Database", resume: str | None, cancel: str | None) -> None:
+    from bridge.store import replays
+
     with database.begin() as connection:
         if resume:
             replays.resume(connection, resume, now=database.now(connection))
@@ -164,9 +173,12 @@ def _change_run(database: Database, resume: str | None, cancel: str | None) -> N
             replays.cancel(connection, cancel, actor=actor(), now=database.now(connection))
 
 
-def _watch(database: Database, run_id: str, *, as_json: bool) -> None:
+def _watch(database: "Database", run_id: str, *, as_json: bool) -> None:
     """Until it is done, with a bar; Ctrl-C pauses it. Exit 1 while something of it needs a person,
     or is still to do."""
+    from bridge.store import replays
+    from bridge.store.replays import ReplayStatus
+
     story, note = _story(database, run_id), ""
     unchanged_since = time.monotonic()
     try:
@@ -197,7 +209,7 @@ def _watch(database: Database, run_id: str, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _why_not_watched(database: Database, story: Story, waited: float) -> str:
+def _why_not_watched(database: "Database", story: Story, waited: float) -> str:
     """Empty while it is worth waiting."""
     if not _worker_lives(database):
         return "No worker is alive: start `bridge work`, and the run goes on by itself."
@@ -210,7 +222,9 @@ def _why_not_watched(database: Database, story: Story, waited: float) -> str:
     )
 
 
-def _story(database: Database, run_id: str) -> dict[str, Any]:
+def _story(database: "Database", run_id: str) -> dict[str, Any]:
+    from bridge.store import replays
+
     with database.read() as connection:
         story = replays.run_story(connection, run_id)
     if story is None:
@@ -220,13 +234,17 @@ def _story(database: Database, run_id: str) -> dict[str, Any]:
 
 def _moves(story: Story) -> bool:
     """What a retry waits for hours for is not waited for here."""
+    from bridge.store.replays import ReplayStatus
+
     return story["status"] == ReplayStatus.RUNNING or (
         story["status"] == ReplayStatus.DONE
         and any(row["status"] in _SOON for row in story["deliveries"])
     )
 
 
-def _worker_lives(database: Database) -> bool:
+def _worker_lives(database: "Database") -> bool:
+    from bridge.store import workers
+
     with database.read() as connection:
         return workers.is_alive(connection, now=database.now(connection))
 

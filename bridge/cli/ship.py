@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -31,10 +31,12 @@ from bridge.cli.output import (
 )
 from bridge.domain.errors import StorageError
 from bridge.domain.tracking_numbers import normalize_tracking
-from bridge.store import audit, marked_shipments
-from bridge.store.engine.database import Database
 from bridge.store.engine.files import replaced
-from bridge.vendors.shipstation.mark_shipped import LOOK_FIRST, Marker, MarkRow, read_row
+
+if TYPE_CHECKING:
+    from bridge.store import marked_shipments
+    from bridge.store.engine.database import Database
+    from bridge.vendors.shipstation.mark_shipped import Marker, MarkRow
 
 _COLUMNS = (
     "row",
@@ -45,7 +47,6 @@ _COLUMNS = (
     "status",
     "message",
 )
-_NEEDED = [name for name, field in MarkRow.model_fields.items() if field.is_required()]
 
 
 @dataclass(slots=True)
@@ -54,13 +55,13 @@ class Line:
     it."""
 
     number: int
-    row: MarkRow
+    row: "MarkRow"
     status: str = "not_sent"
     message: str | None = "not sent: the run ended before it; run it again"
     shipment_number: str | None = None
 
     @property
-    def key(self) -> marked_shipments.Key:
+    def key(self) -> "marked_shipments.Key":
         return self.row.shipment_id, normalize_tracking(
             self.row.tracking_number
         ) or self.row.tracking_number
@@ -108,6 +109,8 @@ def ship(
 ) -> None:
     """Mark shipments as shipped in ShipStation from a CSV or JSON file. What an earlier run marked
     is skipped."""
+    from bridge.store import marked_shipments
+
     if not file.is_file():
         problem = "is no file" if file.exists() else "does not exist"
         raise click.BadParameter(f"File {str(file)!r} {problem}.", param_hint="FILE")
@@ -143,8 +146,10 @@ def ship(
         raise SystemExit(1)
 
 
-def _note(database: Database, file: Path, count: int) -> None:
+def _note(database: "Database", file: Path, count: int) -> None:
     """Who sent what."""
+    from bridge.store import audit
+
     with database.begin() as connection:
         audit.note(
             connection,
@@ -158,6 +163,8 @@ def _note(database: Database, file: Path, count: int) -> None:
 
 def _checked(file: Path) -> list[Line]:
     """The rows, or every mistake in them and exit code 2."""
+    from bridge.vendors.shipstation.mark_shipped import MarkRow, read_row
+
     lines, mistakes, columns = dict[str, Line](), list[str](), dict[str, None]()
     try:
         for number, cells in _rows(file.read_bytes()):
@@ -231,11 +238,13 @@ def _csv_rows(text: str) -> Iterator[tuple[int, Mapping[str, Any] | str]]:
 
 
 def _column_names(cells: Sequence[str], number: int) -> list[str]:
+    from bridge.vendors.shipstation.mark_shipped import MarkRow
+
     names = [re.sub(r"[\s-]+", "_", cell.strip().lower()) for cell in cells]
     wrong = [
         name
-        for name in MarkRow.model_fields
-        if names.count(name) > 1 or (name in _NEEDED and name not in names)
+        for name, field in MarkRow.model_fields.items()
+        if names.count(name) > 1 or (field.is_required() and name not in names)
     ]
     if wrong:
         raise ValueError(
@@ -245,8 +254,11 @@ def _column_names(cells: Sequence[str], number: int) -> list[str]:
 
 
 def _without_skipped(
-    database: Database, lines: Sequence[Line], *, again_unclear: bool
+    database: "Database", lines: Sequence[Line], *, again_unclear: bool
 ) -> list[Line]:
+    from bridge.store import marked_shipments
+    from bridge.vendors.shipstation.mark_shipped import LOOK_FIRST
+
     with database.read() as connection:
         earlier = marked_shipments.known(connection, [line.key for line in lines])
     for line in lines:
@@ -283,10 +295,12 @@ def _send(
 
 
 def _send_chunk(
-    database: Database, marker: Marker, intent: Callable[..., bool], part: Sequence[Line]
+    database: "Database", marker: "Marker", intent: Callable[..., bool], part: Sequence[Line]
 ) -> bool:
     """The intent is stored before the call, and what became of it after. Did any of these rows get
     an answer?"""
+    from bridge.store import marked_shipments
+
     with database.begin() as connection:
         now = database.now(connection)
         # In the order of their keys, so that two runs never wait for each other in a ring.

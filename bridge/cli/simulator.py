@@ -7,8 +7,6 @@ import threading
 
 import click
 
-from bridge.simulator import FAULTS, SCENARIOS, Simulator
-
 _FAULT = (
     "Fail in a named way, such as throttle:5:purple_dot.order:3 (count: a number or 'always'). May"
     " be repeated."
@@ -34,6 +32,8 @@ def simulator(
     port: int, faults: tuple[str, ...], webhook_url: str | None, list_faults: bool
 ) -> None:
     """Both vendors on loopback until Ctrl-C: paged, signed, strict, and able to fail."""
+    from bridge.simulator import FAULTS, SCENARIOS, Simulator
+
     if list_faults:
         click.echo("\n".join(f"{name:<20} {kind.summary}" for name, kind in FAULTS.items()))
         return

@@ -3,21 +3,20 @@
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
-from pydantic import TypeAdapter, ValidationError
 
 from bridge.cli.context import actor, open_services
 from bridge.cli.options import json_option
 from bridge.cli.output import WHOLE, Column, emit, table
 from bridge.domain.errors import RefusedError
-from bridge.operations import subscriptions
-from bridge.settings import Settings, Url
-from bridge.store import audit, shared_state
-from bridge.store.engine.database import Database
-from bridge.vendors.shipstation.subscription_calls import Subscriptions
-from bridge.vendors.shipstation.subscriptions import Subscription, is_ours, masked
+
+if TYPE_CHECKING:
+    from bridge.settings import Settings
+    from bridge.store.engine.database import Database
+    from bridge.vendors.shipstation.subscription_calls import Subscriptions
+    from bridge.vendors.shipstation.subscriptions import Subscription
 
 PATH = "/webhooks/shipstation"
 _COLUMNS = (
@@ -39,6 +38,10 @@ class _Address(click.ParamType[str]):
     name = "url"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        from pydantic import TypeAdapter, ValidationError
+
+        from bridge.settings import Url
+
         try:
             url: str = TypeAdapter(Url).validate_python(str(value).strip())
         except ValidationError as exc:
@@ -79,8 +82,10 @@ def list_(api: str | None, as_json: bool) -> None:
     emit(rows, table(rows, _COLUMNS) if rows else ["Nobody is subscribed."], as_json=as_json)
 
 
-def _row(subscription: Subscription, ours: str | None) -> dict[str, Any]:
+def _row(subscription: "Subscription", ours: str | None) -> dict[str, Any]:
     """`ours` is the URL that `ensure` was given last."""
+    from bridge.vendors.shipstation.subscriptions import is_ours, masked
+
     return {
         "api": subscription.api,
         "id": subscription.subscription_id,
@@ -112,6 +117,8 @@ def ensure(address: str, store: int | None, dry_run: bool, api: str | None, as_j
     """Make every event that the bridge wants reach URL, with the first of BRIDGE_WEBHOOK_TOKENS.
     Ours is what has exactly this host and path: that is brought up to date, whatever else is
     subscribed is left alone and listed. Run it again after each change of a token."""
+    from bridge.operations import subscriptions
+
     with _at_shipstation(api) as (settings, database, apis):
         token = settings.webhook_tokens[0].get_secret_value()
         store_id = str(store) if store else None
@@ -133,6 +140,8 @@ def ensure(address: str, store: int | None, dry_run: bool, api: str | None, as_j
 def remove(address: str | None, api: str | None, as_json: bool) -> None:
     """Remove ours, those with the host and path of URL, and nothing else. Without URL: of the one
     that `ensure` was given last."""
+    from bridge.operations import subscriptions
+
     with _at_shipstation(api) as (settings, database, apis):
         if settings.dry_run:
             raise RefusedError("BRIDGE_DRY_RUN is set, so nothing is removed at ShipStation")
@@ -151,7 +160,9 @@ def remove(address: str | None, api: str | None, as_json: bool) -> None:
 
 
 @contextmanager
-def _at_shipstation(api: str | None) -> Iterator[tuple[Settings, Database, list[Subscriptions]]]:
+def _at_shipstation(
+    api: str | None,
+) -> "Iterator[tuple[Settings, Database, list[Subscriptions]]]":
     with open_services() as services:
         clients = (services.shipstation_v2, services.shipstation_v1)
         apis: list[Subscriptions] = [
@@ -166,6 +177,8 @@ def _at_shipstation(api: str | None) -> Iterator[tuple[Settings, Database, list[
 
 
 def _report(steps: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
+    from bridge.operations import subscriptions
+
     is_blocked = any(step["outcome"] == subscriptions.DONE["blocked"] for step in steps)
     lines = table(steps, _STEP_COLUMNS) if steps else ["There was none of ours."]
     if is_blocked:
@@ -175,18 +188,23 @@ def _report(steps: Sequence[Mapping[str, Any]], *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _stored(database: Database) -> dict[str, Any]:
+def _stored(database: "Database") -> dict[str, Any]:
     """What `ensure` was given last; empty if it was never used."""
+    from bridge.store import shared_state
+
     with database.read() as connection:
         entry = shared_state.get(connection, shared_state.SUBSCRIBED)
     return dict(entry[0]) if entry else {}
 
 
 def _note(
-    database: Database, address: str, steps: Sequence[Mapping[str, Any]], kept: dict[str, Any]
+    database: "Database", address: str, steps: Sequence[Mapping[str, Any]], kept: dict[str, Any]
 ) -> None:
     """Who did what; and what the worker compares with each day from now on, unless nothing came of
     it."""
+    from bridge.store import audit, shared_state
+    from bridge.vendors.shipstation.subscriptions import masked
+
     outcomes = Counter(step["outcome"] for step in steps)
     summary = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
     with database.begin() as connection:

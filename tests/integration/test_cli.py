@@ -409,7 +409,11 @@ def test_command_that_is_none_is_answered_with_what_was_meant(
     assert f"Did you mean {meant!r}?" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [["--help"], ["show", "--help"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["--help"], *([*name.split(), "--help"] for name in COMMANDS)],
+    ids=lambda arguments: arguments[-2] if len(arguments) > 1 else "bridge",
+)
 def test_help_loads_neither_database_nor_web_server(arguments: list[str]) -> None:
     code = (
         "import sys; from bridge.cli import main; main(sys.argv[1:], standalone_mode=False);"
