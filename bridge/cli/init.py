@@ -55,8 +55,8 @@ ACCOUNTS = (
 _NEXT = """
 Next:
   1. bridge run                              (keep it running: systemd, a container)
-  2. let your proxy pass https://YOUR-HOST/webhooks/shipstation to it
-  3. bridge webhooks ensure https://YOUR-HOST
+  2. let your proxy pass {home}/webhooks/shipstation to it
+  3. bridge webhooks ensure {home}
   4. bridge doctor                           (says what is still missing)
 """
 
@@ -111,7 +111,8 @@ def init(file: Path, no_input: bool, no_check: bool, force: bool, is_printed: bo
     Settings.load(answers)  # Raises SettingsError with every mistake; nothing is written then.
     _write(file, _filled(answers))
     made = "a webhook token, a console password and a secret key"
-    click.echo(for_people(f"{file} is written, readable by you alone, with {made} in it.{_NEXT}"))
+    steps = _NEXT.format(home=address.rstrip("/") or "https://YOUR-HOST")
+    click.echo(for_people(f"{file} is written, readable by you alone, with {made} in it.{steps}"))
     if address and file.absolute() == Path(".env").absolute():
         _offer_subscriptions(address)
 

@@ -300,7 +300,8 @@ def test_at_a_terminal_secrets_are_not_echoed(where: Mapping[str, str], tmp_path
             ("Begin with a dry run", "y"),
             ("Send alerts to", "nowhere"),
             ("is no Apprise URL", ENTER),
-            ("Public address", ENTER),
+            ("Public address", "https://hooks.example.com/"),
+            ("Point ShipStation's webhooks to", "n"),
         ):
             wait_until(
                 lambda question=question: question in read() and seen.rstrip().endswith(":"),
@@ -317,6 +318,7 @@ def test_at_a_terminal_secrets_are_not_echoed(where: Mapping[str, str], tmp_path
 
     assert (tmp_path / ".env").exists(), seen
     assert "BRIDGE_DRY_RUN=true" in (tmp_path / ".env").read_text()
+    assert "webhooks ensure https://hooks.example.com\r\n" in seen
     assert not any(secret in seen for secret in SECRETS)
 
 
