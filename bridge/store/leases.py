@@ -218,6 +218,50 @@ def release_claims(connection: Connection, *, owner: str, now: datetime) -> int:
     return count
 
 
+def clock_set_back(
+    connection: Connection, *, by: timedelta, lease: timedelta, now: datetime
+) -> int:
+    """The clock was ahead and was set back `by`, or is behind since: what was put off to moments of
+    the old clock waits no longer than it was meant to. A claim ends when a new one would. Returns
+    how many rows were brought forward; said twice, it changes nothing but that an event is looked
+    at too soon."""
+    count = _bring_deliveries_forward(connection, now)
+    for queue in QUEUES:
+        is_claimed = queue.c.owner.is_not(None)
+        too_long = update(queue).where(is_claimed, queue.c.due_at > now + lease)
+        count += connection.execute(too_long.values(due_at=now + lease)).rowcount
+    waiting = select(events.c.id, events.c.due_at).where(
+        events.c.owner.is_(None), events.c.due_at > now
+    )
+    due_times = {row.id: max(now, row.due_at - by) for row in connection.execute(waiting)}
+    return count + _set_due(connection, EVENTS, due_times)
+
+
+def _bring_deliveries_forward(connection: Connection, now: datetime) -> int:
+    """Those that were written at a moment to come: from now on they wait for as long as from
+    then."""
+    waiting = select(deliveries.c.id, deliveries.c.due_at, deliveries.c.updated_at).where(
+        deliveries.c.owner.is_(None), deliveries.c.due_at > now, deliveries.c.updated_at > now
+    )
+    due_times = {
+        row.id: now + max(row.due_at - row.updated_at, timedelta(0))
+        for row in connection.execute(waiting)
+    }
+    return _set_due(connection, DELIVERIES, due_times, updated_at=now)
+
+
+def _set_due(
+    connection: Connection, queue: Queue, due_times: Mapping[str, datetime], **also: datetime
+) -> int:
+    """Of rows that nobody claimed meanwhile."""
+    if not due_times:
+        return 0
+    mine = (queue.c.id == bindparam("row_id"), queue.c.owner.is_(None), queue.c.due_at.is_not(None))
+    rows = [{"row_id": row_id, "due_at": due_at, **also} for row_id, due_at in due_times.items()]
+    connection.execute(update(queue).where(*mine), rows)
+    return len(rows)
+
+
 def earliest(connection: Connection) -> dict[tuple[str, Lane], datetime]:
     """When the first row of each queue and lane becomes due, where there is one. Index look-ups
     only."""

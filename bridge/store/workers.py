@@ -128,6 +128,6 @@ def last_beat(connection: Connection) -> datetime | None:
 
 
 def is_alive(connection: Connection, *, now: datetime) -> bool:
-    """Whether any worker beat lately."""
+    """Whether any worker beat lately. A beat to come was a worker's whose clock was ahead."""
     beat = last_beat(connection)
-    return beat is not None and now - beat <= SILENT_AFTER
+    return beat is not None and abs(now - beat) <= SILENT_AFTER

@@ -2,6 +2,7 @@
 Holds no rules of its own."""
 
 import threading
+import time
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -30,6 +31,8 @@ MIN_POLL_SECONDS = 0.02
 _BUSY_POLL_SECONDS = 0.1
 _CLAIMED_POLL_SECONDS = 0.05
 _DATABASE_RETRY_SECONDS = 1.0
+_CLOCK_CORRECTION = timedelta(seconds=30)
+"""A clock that is set back by less is only kept right."""
 _DELIVERIES_A_TURN = 4
 """So many deliveries go out one after the other in one thread, claimed together."""
 BATCH_SIZE = 100
@@ -52,6 +55,23 @@ def _turns(deliveries: Sequence[Delivery], threads: int) -> list[Task]:
 def _key(work: Work) -> Key:
     queue = leases.EVENTS if isinstance(work, Event) else leases.DELIVERIES
     return queue.name, work.id, work.claim
+
+
+@dataclass(slots=True)
+class ClockWatch:
+    """Holds the database's clock against time that only goes on."""
+
+    _last: tuple[datetime, float] | None = None
+
+    def set_back(self, now: datetime, *, before: float, after: float) -> timedelta:
+        """By how much the clock was set back since it was last asked. It was read between `before`
+        and `after`, moments of the monotonic clock. Pure but for what it remembers."""
+        last, self._last = self._last, (now, after)
+        if last is None:
+            return timedelta(0)
+        last_now, last_after = last
+        at_least = last_now + timedelta(seconds=before - last_after)
+        return max(at_least - now, timedelta(0))
 
 
 @dataclass(slots=True)
@@ -315,20 +335,31 @@ class Worker:
             log.info("claims_released", worker=name.name, rows=released)
 
     def _renew_leases(self) -> None:
-        """Renew the leases of what really runs here, and say that we live."""
+        """Renew the leases of what really runs here, say that we live, and notice when the clock is
+        set back."""
         started_at: datetime | None = None
+        clock = ClockWatch()
         pause = min(_BEAT_EVERY, self.lease.total_seconds() / 3)
         while not self._stopped.wait(pause):
             try:
                 self._hold_name()
                 name = self._name.name if self._name else ""
                 with self.database.begin(durable=False) as connection:
+                    before = time.monotonic()
                     now = self.database.now(connection)
-                    started_at = started_at or now
+                    set_back = clock.set_back(now, before=before, after=time.monotonic())
+                    started_at = min(started_at or now, now)
                     self._renew(connection, now)
                     workers.beat(connection, name, started_at=started_at, now=now)
+                    self._follow_clock(connection, set_back, now)
             except StorageError as exc:
                 log.warning("heartbeat_failed", error=str(exc))
+
+    def _follow_clock(self, connection: Connection, set_back: timedelta, now: datetime) -> None:
+        if set_back < _CLOCK_CORRECTION:
+            return
+        rows = leases.clock_set_back(connection, by=set_back, lease=self.lease, now=now)
+        log.warning("clock_set_back", seconds=round(set_back.total_seconds()), brought_forward=rows)
 
     def _renew_if_late(self, connection: Connection, now: datetime) -> None:
         # When the clock jumps ahead, or this machine slept, what we hold looks like a dead

@@ -2,11 +2,13 @@
 virtual time, on both databases."""
 
 from collections.abc import Iterator, MutableMapping, Sequence
+from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from bridge.simulator import Label
+from bridge.store import leases
 from bridge.vendors.http import ApiClient
 from tests.support.balance import Balance, assert_balanced
 from tests.support.fakes import Clock
@@ -191,3 +193,24 @@ def test_clock_set_back_holds_up_nobody_who_comes_after(
         assert {str(after[0].tracking_number)} < {
             body["tracking_info"]["number"] for body in bridge.accepted()
         }
+
+
+def test_label_that_was_seen_before_the_clock_was_set_back_is_looked_at_again(
+    bridge: VirtualBridge,
+) -> None:
+    """Else it would count as seen just now, for as long as the clock was ahead."""
+    [parcel] = _parcels(bridge, 1)
+    bridge.simulator.inject(POST, "throttle:5", 1)
+    _send(bridge, [parcel])
+    bridge.work()
+
+    bridge.clock.advance(-AN_HOUR)
+    by = timedelta(seconds=AN_HOUR)
+    with bridge.database.begin() as connection:
+        leases.clock_set_back(connection, by=by, lease=timedelta(seconds=60), now=bridge.clock.now)
+    bridge.world.void_label(parcel)
+    bridge.settle()
+
+    assert bridge.accepted() == []
+    [delivery] = bridge.deliveries()
+    assert (delivery["status"], delivery["reason"]) == ("cancelled", "voided")

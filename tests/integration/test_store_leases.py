@@ -392,3 +392,61 @@ def test_failed_run_of_a_lease_that_was_lost_counts_nothing(
 
     assert not fail(database, late)
     assert rows(database, "events")[0].failed_runs == 0
+
+
+# A clock that was ahead and is set back
+
+AN_HOUR = timedelta(hours=1)
+
+
+def set_back(database: Database, clock: Clock, by: timedelta) -> int:
+    clock.advance(-by.total_seconds())
+    with database.begin() as connection:
+        now = database.now(connection)
+        return leases.clock_set_back(connection, by=by, lease=LEASE, now=now)
+
+
+def test_what_was_put_off_while_the_clock_was_ahead_waits_no_longer_than_it_was_meant_to(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    put(database, a_parcel())
+    event_id, _ = receive(database)
+    clock.advance(AN_HOUR.total_seconds())
+    event, delivery = claim_event(database), claim_delivery(database)
+    with database.begin() as connection:
+        soon = database.now(connection) + timedelta(seconds=20)
+        events.postpone(
+            connection, event, owner="worker-1", at=soon, attempts=1, waits=0, detail=""
+        )
+    record(database, delivery, DeliveryStatus.RETRYING, due_at=soon)
+
+    assert set_back(database, clock, AN_HOUR) == 2
+
+    assert due_in(database, event_id) == 20
+    assert due_in(database, delivery.id) == 20
+
+
+def test_claim_of_a_clock_that_was_ahead_ends_when_a_new_one_would(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    clock.advance(AN_HOUR.total_seconds())
+    event_id, _ = receive(database)
+    claim_event(database)
+
+    set_back(database, clock, AN_HOUR)
+
+    assert due_in(database, event_id) == LEASE.total_seconds()
+
+
+def test_what_waits_since_before_the_clock_was_ahead_is_not_sent_too_soon(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    put(database, a_parcel())
+    delivery = claim_delivery(database)
+    planned = clock.now + 2 * AN_HOUR
+    record(database, delivery, DeliveryStatus.RETRYING, due_at=planned)
+    clock.advance(AN_HOUR.total_seconds())
+
+    assert set_back(database, clock, AN_HOUR) == 0
+
+    assert row(database, delivery.id).due_at == planned

@@ -175,6 +175,16 @@ def test_last_beat_is_the_newest_of_those_that_live(
     assert last_beat(database) == living
 
 
+def test_dead_worker_whose_clock_was_ahead_does_not_seem_to_live(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    beat(database, "worker-1", clock)
+    clock.advance(-3600)
+
+    with database.read() as connection:
+        assert not workers.is_alive(connection, now=clock.now)
+
+
 def test_restarted_worker_lives_again(database: WatchedDatabase, clock: Clock) -> None:
     beat(database, "worker-1", clock)
     with database.begin() as connection:

@@ -16,7 +16,7 @@ from bridge.store import deliveries, events, workers
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Database
 from bridge.worker import loop
-from bridge.worker.loop import Worker
+from bridge.worker.loop import ClockWatch, Worker
 from tests.support.fakes import WatchedDatabase
 from tests.support.rows import URL, a_parcel, an_order, claim_event, put, receive, rows
 from tests.support.waiting import wait_until
@@ -355,6 +355,59 @@ def test_clock_that_jumps_ahead_never_makes_a_worker_claim_what_it_holds(
 
     assert worker.event_job.seen.count(first) == 1
     assert not [entry for entry in logged if entry["event"] == "lease_lost"]
+
+
+def test_clock_that_is_set_back_makes_nobody_wait_for_the_moments_of_the_old_one(
+    migrated_url: str, logged: list[Any]
+) -> None:
+    """An event that failed while the clock was a day ahead, to be tried again in a moment."""
+    ahead = [timedelta(days=1)]
+    database = Database(migrated_url, clock=lambda: datetime.now(UTC) + ahead[0])
+    received(database, 1)
+    with database.begin() as connection:
+        [event] = events.claim(
+            connection, owner="x", limit=1, lease=timedelta(0), now=database.now(connection)
+        )
+        soon = database.now(connection) + timedelta(seconds=40)
+        events.postpone(connection, event, owner="x", at=soon, attempts=1, waits=0, detail="")
+
+    worker = a_worker(database, lease=0.3)
+    with running(worker):
+        wait_until(lambda: rows(database, "workers"), SOON, "the worker to have begun")
+        first_beat = rows(database, "workers")[0].beat_at
+        wait_until(
+            lambda: rows(database, "workers")[0].beat_at > first_beat, SOON, "a beat of the loop"
+        )
+        ahead[0] = timedelta(0)
+
+        def is_soon() -> bool:
+            due_at = rows(database, "events")[0].due_at
+            return due_at is None or due_at < datetime.now(UTC) + timedelta(minutes=2)
+
+        wait_until(is_soon, SOON, "the event to be brought forward")
+
+    [notice] = [entry for entry in logged if entry["event"] == "clock_set_back"]
+    assert notice["brought_forward"] == 1
+    assert abs(notice["seconds"] - 86_400) < 60
+    database.close()
+
+
+def test_clock_is_held_against_time_that_only_goes_on() -> None:
+    noon = datetime(2026, 11, 2, 12, tzinfo=UTC)
+    clock = ClockWatch()
+
+    steps = [
+        clock.set_back(noon, before=100.0, after=100.5),
+        clock.set_back(noon + timedelta(seconds=5), before=105.0, after=105.1),
+        # Asked for long, or stopped meanwhile, is no step.
+        clock.set_back(noon + timedelta(seconds=6), before=106.0, after=190.0),
+        clock.set_back(noon + timedelta(seconds=90), before=190.1, after=190.2),
+        clock.set_back(noon + timedelta(hours=1), before=195.2, after=195.3),
+        clock.set_back(noon + timedelta(seconds=101), before=200.3, after=200.4),
+    ]
+
+    assert [step.total_seconds() for step in steps[:5]] == [0] * 5
+    assert steps[5] == timedelta(hours=1) + timedelta(seconds=5 - 101)
 
 
 def test_work_whose_runs_all_fail_is_given_up_and_the_rest_goes_on(real: Database) -> None:
