@@ -40,9 +40,13 @@ _SERVICE_WORDS = frozenset({
     "guaranteed", "home", "international", "intl", "mail", "next", "overnight", "parcel", "plus",
     "post", "premium", "priority", "return", "saver", "select", "shipstation", "signed",
     "signature", "special", "standard", "surepost", "tracked", "untracked", "worldwide", "from",
-    "smartpost",
+    "smartpost", "a.m", "p.m", "to", "canada", "mexico", "direct", "inc", "ltd", "limited", "llc",
+    "corp", "corporation", "gmbh", "account", "main",
 })  # fmt: skip
 """What people write behind a carrier's name; any other word makes it another carrier."""
+_ACCOUNT_NUMBER = re.compile(r"[0-9]{4,}")
+_OTHER_NAMES = re.compile(r"[()/]")
+"""What parts two names of one carrier."""
 _LINK = re.compile(r"https?://[\w.-]+(:\d{1,5})?([/?#][^\s\\<>\"]*)?", re.IGNORECASE | re.ASCII)
 _LONGEST_LINK = 2000
 
@@ -117,7 +121,7 @@ class Carriers:
         if exact:
             return exact
         by_code = self._row_of_code(_code(code_or_name))
-        return by_code or self._row_of_name(code_or_name)
+        return by_code or self._row_of_name(code_or_name) or self._row_of_names(code_or_name)
 
     def _row_of(self, shipment: Shipment) -> Row | None:
         by_service = self._row_of_service(shipment.service_code)
@@ -163,9 +167,19 @@ class Carriers:
         words = re.findall(r"[^\W_]+(?:\.[^\W_]+)*", name.casefold())
         for length in range(len(words) - 1, 0, -1):
             row = self._exact.get("".join(_squeezed(word) for word in words[:length]))
-            if row and _SERVICE_WORDS.issuperset(words[length:]):
+            further = [word for word in words[length:] if not _ACCOUNT_NUMBER.fullmatch(word)]
+            if row and _SERVICE_WORDS.issuperset(further):
                 return row
         return None
+
+    def _row_of_names(self, text: str) -> Row | None:
+        """The carrier that a text names twice, as `Federal Express (FedEx)` does."""
+        names = [name.strip() for name in _OTHER_NAMES.split(text) if name.strip()]
+        if len(names) < 2:
+            return None
+        rows = [row for row in map(self.row, names) if row]
+        companies = {row["company"] for row in rows}
+        return rows[0] if len(companies) == 1 else None
 
     def _readable(self, given: str | None) -> str | None:
         if given is None:

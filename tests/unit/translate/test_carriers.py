@@ -129,13 +129,35 @@ def test_code_that_only_looks_like_one_of_theirs_finds_none(code: str) -> None:
         ("DPD Local Next Day", "DPD Local"),
         ("Stamps.com First Class", "USPS"),
         ("DHL Express Worldwide", "DHL Express"),
+        ("FedEx 2Day A.M.", "FedEx"),
+        ("UPS Standard to Canada", "UPS"),
+        ("UPS - 123456", "UPS"),
+        ("FedEx - Main account", "FedEx"),
+        ("United Parcel Service Inc.", "UPS"),
+        ("U.S. Postal Service", "USPS"),
+        ("United States Postal Service (USPS)", "USPS"),
+        ("Federal Express (FedEx)", "FedEx"),
+        ("LaserShip/OnTrac", "OnTrac"),
+        ("AMZL", "Amazon"),
+        ("Correos de España", "Correos"),
     ],
 )
 def test_name_with_its_service_finds_its_carrier(name: str, company: str) -> None:
     assert Carriers().of(parcel(name=name))[0] == company
 
 
-@pytest.mark.parametrize("name", ["UPS Couriers of Leeds", "FedEx Bikes", "Upstate Ground", "UPSY"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "UPS Couriers of Leeds",
+        "FedEx Bikes",
+        "Upstate Ground",
+        "UPSY",
+        "UPS / FedEx",
+        "DPD France",
+        "Smith (Sons)",
+    ],
+)
 def test_name_that_only_begins_like_a_carriers_stays_as_it_is(name: str) -> None:
     assert Carriers().of(parcel(name=name)) == (name, None)
 
