@@ -131,11 +131,13 @@ def _parcel(record: Record, orders: Mapping[str, Order]) -> Shipment:
             order_is_read=False,
             problem=problem,
         )
-    own_numbers = tracking_numbers(row.tracking_number)
+    numbers = _numbers(row)
+    # What somebody wrote instead of a number is not for a package's number to mend.
+    has_words = row.tracking_number is not None and not tracking_numbers(row.tracking_number)
     return replace(
         _shipment(record, row, orders),
-        tracking_number=next(iter(own_numbers), None),
-        all_tracking_numbers=tuple(dict.fromkeys([*own_numbers, *_package_numbers(row)])),
+        tracking_number=None if has_words else next(iter(numbers), None),
+        all_tracking_numbers=numbers,
         carrier_code=None if isinstance(row, V2Fulfillment) else row.carrier_code,
         carrier_name=_carrier_name(row),
         tracking_url=row.tracking_url if isinstance(row, V2Label) else None,
@@ -145,9 +147,12 @@ def _parcel(record: Record, orders: Mapping[str, Order]) -> Shipment:
     )
 
 
-def _package_numbers(row: Parcel) -> list[str]:
-    packages = row.packages if isinstance(row, V2Label) else []
-    return [number for package in packages for number in tracking_numbers(package.tracking_number)]
+def _numbers(row: Parcel) -> tuple[str, ...]:
+    """The parcel's own numbers, then those of its packages."""
+    texts = [row.tracking_number]
+    if isinstance(row, V2Label):
+        texts += [package.tracking_number for package in row.packages]
+    return tuple(dict.fromkeys(number for text in texts for number in tracking_numbers(text)))
 
 
 def _carrier_name(row: Parcel) -> str | None:
@@ -218,7 +223,8 @@ def _own_state(row: Parcel) -> ShipmentState:
         is_processing = status == "processing"
         return ShipmentState.PROCESSING if is_processing else ShipmentState.UNKNOWN
     # The number can come a moment after the label.
-    is_awaited = isinstance(row, V2Label | V1Shipment) and row.tracking_number is None
+    is_unnumbered = row.tracking_number is None and not _numbers(row)
+    is_awaited = isinstance(row, V2Label | V1Shipment) and is_unnumbered
     return ShipmentState.AWAITING_NUMBER if is_awaited else ShipmentState.SHIPPED
 
 

@@ -117,6 +117,12 @@ def test_placeholder_is_no_number_and_its_parcel_is_finished_all_the_same() -> N
     )
 
 
+def test_number_of_a_package_counts_where_the_label_names_none() -> None:
+    parcel = of_label(tracking_number=None, packages=[{}, {"tracking_number": "1Z2"}])
+
+    assert (parcel.state, parcel.tracking_number) == (ShipmentState.SHIPPED, "1Z2")
+
+
 def test_id_of_a_v1_parcel_is_never_taken_for_that_of_an_order() -> None:
     order_row = {"orderId": 7, "orderNumber": "PD9/1", "items": [{"sku": "A", "quantity": 1}]}
     parcel_row = {"shipmentId": 7, "orderId": 8, "trackingNumber": "1Z1"}
