@@ -73,5 +73,14 @@ def record_keys(shipments: Iterable[Shipment]) -> set[str]:
     return {record_of_shipment(shipment).key for shipment in shipments}
 
 
+def outlasts(record: RecordRef, void: RecordRef) -> bool:
+    """Whether a parcel that `record` reports as well may have left although `void` is void: another
+    one of its kind with the same number, or a label beside a mark. A mark beside a void label only
+    repeats its number; and what the other API shows may be the same thing."""
+    if record.kind == void.kind:
+        return record.record_id != void.record_id
+    return record.kind in LABEL_KINDS and void.kind not in LABEL_KINDS
+
+
 def _is_same(record: RecordRef, other: RecordRef) -> bool:
     return (record.kind, record.record_id) == (other.kind, other.record_id)

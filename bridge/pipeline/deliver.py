@@ -24,6 +24,7 @@ from bridge.domain.errors import (
 )
 from bridge.domain.events import DeliveryStatus, Record, Trigger
 from bridge.domain.orders import OrderStatus
+from bridge.domain.parcels import outlasts, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
 from bridge.pipeline import preflight, settle
@@ -96,11 +97,8 @@ class _Step:
             self._show_dry_run(number)
             return
         if not self._intend():
-            self._record(
-                DeliveryStatus.CANCELLED,
-                detail="the label was voided before anything was sent",
-                reason=Reason.VOIDED,
-            )
+            detail = "the label was voided before anything was sent"
+            self.run_or_reschedule(lambda: self._end_as_void(detail))
             return
         try:
             receipt = self._post()
@@ -182,9 +180,19 @@ class _Step:
         is_fulfilled = verdict.reason is Reason.ALREADY_FULFILLED_ELSEWHERE
         if is_fulfilled and self._arrived_late():
             return False
-        status = DeliveryStatus.HELD if isinstance(verdict, Held) else DeliveryStatus.CANCELLED
-        self._record(status, detail=verdict.detail, reason=verdict.reason)
+        if isinstance(verdict, Held):
+            self._record(DeliveryStatus.HELD, detail=verdict.detail, reason=verdict.reason)
+        else:
+            self._end_as_void(verdict.detail)
         return False
+
+    def _end_as_void(self, detail: str) -> None:
+        """Another record of the same parcel may say that it left all the same."""
+        other = self._by_another_record()
+        if other is None:
+            self._record(DeliveryStatus.CANCELLED, detail=detail, reason=Reason.VOIDED)
+        else:
+            self.decide_again(other)
 
     def _arrived_late(self) -> bool:
         """What is refused, or seems to be fulfilled elsewhere, may be there from an earlier request
@@ -277,10 +285,13 @@ class _Step:
 
     # A delivery whose order or lines are not known yet
 
-    def decide_again(self) -> None:
-        """Look for the order once more; found, the delivery is decided anew, in the same row."""
+    def decide_again(self, shipment: Shipment | None = None) -> None:
+        """Look for the order once more; found, the delivery is decided anew, in the same row, from
+        its own record or, where that is void, from another one of its parcel."""
         delivery, job = self.delivery, self.job
-        shipment = self._as_it_is_now()
+        shipment = shipment or self._as_it_is_now()
+        if shipment.state is ShipmentState.VOIDED:
+            shipment = self._by_another_record() or shipment
         lookup = job.resolver.find([shipment], linked_order_id=delivery.linked_order_id)
         with job.database.begin() as connection:
             plan = self._create_deliveries(connection, shipment, lookup)
@@ -350,6 +361,21 @@ class _Step:
                 # notifies nobody, unless it was asked to.
                 return replace(shipment, notify_customer=stored.notify_customer)
         return stored
+
+    def _by_another_record(self) -> Shipment | None:
+        """What ShipStation says now of another record that reported this parcel; None where none
+        says that it left."""
+        delivery = self.delivery
+        void = record_of_shipment(delivery.shipment)
+        parcels = self._ask(lambda connection: deliveries.parcels_of(connection, [delivery.id]))
+        for record in parcels[delivery.id].records:
+            if not outlasts(record, void):
+                continue
+            for shipment in shipped(self.job.fetcher.again(record.kind, record.record_id)):
+                is_it = record_of_shipment(shipment).key == record.key
+                if is_it and shipment.state is ShipmentState.SHIPPED:
+                    return replace(shipment, notify_customer=delivery.shipment.notify_customer)
+        return None
 
     def _records_now(self, stored: Shipment) -> list[Record]:
         """An inline row stands nowhere at ShipStation; what it spoke of does."""

@@ -6,6 +6,7 @@ from enum import StrEnum
 
 from bridge.domain.parcels import LABEL_KINDS, Parcel, RecordRef, numbers_of, record_of_shipment
 from bridge.domain.shipments import Shipment, plain_id
+from bridge.translate.matching import sku_key
 
 
 class Sameness(StrEnum):
@@ -71,6 +72,6 @@ def _by_contents(shipment: Shipment, contents: Shipment) -> Sameness:
 def _units_of(shipment: Shipment) -> Counter[str]:
     units: Counter[str] = Counter()
     for item in shipment.items:
-        name = item.sku or item.line_item_id or ""
-        units[name.strip().casefold()] += item.quantity
+        name = item.sku or item.line_item_id
+        units[sku_key(name)] += item.quantity
     return units

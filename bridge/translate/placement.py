@@ -9,7 +9,7 @@ from bridge.domain.actions import Action, CreateFulfillment, Held, Ignored
 from bridge.domain.deliveries import Claim, Delivery, Draft, begin, redecide
 from bridge.domain.events import DeliveryStatus, Lane, Trigger
 from bridge.domain.orders import FulfillmentOrder
-from bridge.domain.parcels import joined, record_of_shipment
+from bridge.domain.parcels import RecordRef, joined, outlasts, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, ClueKind, Shipment, ShipmentState
 from bridge.translate import fulfillments
@@ -41,6 +41,7 @@ from bridge.translate.standing import (
     is_being_sent,
     is_delivered_and_valid,
     is_redecidable,
+    is_reported_otherwise,
     is_waiting,
     stands,
 )
@@ -366,20 +367,31 @@ class _Planning:
     def _withdraw(self, shipment: Shipment) -> Decision:
         """What a void label still owes is cancelled; what was sent already becomes an exception."""
         detail = "the label was voided"
+        void = record_of_shipment(shipment)
         deliveries = self.recognition.of_void(shipment)
         delivered = [delivery for delivery in deliveries if is_delivered_and_valid(delivery)]
         for delivery in deliveries:
+            may_have_left = self._may_have_left(delivery, void)
             if delivery in delivered:
                 self._hold_voided(delivery)
-            elif is_waiting(delivery) or is_redecidable(delivery):
-                self._change_voided(delivery, DeliveryStatus.CANCELLED, Reason.VOIDED, detail)
-            elif is_being_sent(delivery):
+            elif is_reported_otherwise(delivery, void):
+                continue
+            elif is_being_sent(delivery) or (may_have_left and is_waiting(delivery)):
                 self.changes.append(NoteVoided(delivery))
+            elif not may_have_left and (is_waiting(delivery) or is_redecidable(delivery)):
+                self._change_voided(delivery, DeliveryStatus.CANCELLED, Reason.VOIDED, detail)
         if delivered:
             reason = Reason.VOIDED_AFTER_DELIVERY
             return Decision(shipment, "held", reason, detail, delivery_id=delivered[0].id)
         delivery_id = deliveries[0].id if deliveries else None
         return Decision(shipment, "ignored", Reason.VOIDED, detail, delivery_id=delivery_id)
+
+    def _may_have_left(self, delivery: Delivery, void: RecordRef) -> bool:
+        """Whether another record reports the same parcel: it is read again before the parcel is
+        given up. Where that was done, this is what came of it."""
+        if delivery.id == self.context.delivery_id:
+            return False
+        return any(outlasts(other, void) for other in self.deliveries.parcel(delivery).records)
 
     def _hold_voided(self, delivery: Delivery) -> None:
         number = delivery.tracking.number if delivery.tracking else "without number"

@@ -148,7 +148,8 @@ class Withdraw:
 
 @dataclass(frozen=True, slots=True)
 class NoteVoided:
-    """A delivery whose label is void while a worker is sending it, or has perhaps sent it."""
+    """A delivery whose label is void while a worker is sending it, or has perhaps sent it, or
+    whose parcel another record reports as well: the worker reads that one then."""
 
     existing: Delivery
 

@@ -2,6 +2,7 @@
 
 from bridge.domain.deliveries import Delivery
 from bridge.domain.events import CLAIMABLE, DeliveryStatus
+from bridge.domain.parcels import RecordRef, outlasts, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import ShipmentState
 from bridge.translate.remaining import Earlier
@@ -66,3 +67,10 @@ def is_delivered_and_valid(delivery: Delivery) -> bool:
     """What says already that it is void was held for it once: a person has closed that."""
     is_void = delivery.shipment.state is ShipmentState.VOIDED
     return delivery.status is DeliveryStatus.DELIVERED and not is_void
+
+
+def is_reported_otherwise(delivery: Delivery, void: RecordRef) -> bool:
+    """Whether the record that a delivery is made from stands, although another one of its parcel is
+    void."""
+    is_valid = delivery.shipment.state is not ShipmentState.VOIDED
+    return is_valid and outlasts(record_of_shipment(delivery.shipment), void)

@@ -8,7 +8,7 @@ import pytest
 
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
-from bridge.simulator import ShipStationOrder
+from bridge.simulator import Label, ShipStationOrder
 from tests.support.fakes import Clock
 from tests.support.virtual_bridge import Json, VirtualBridge
 
@@ -241,6 +241,87 @@ def test_number_in_another_spelling_makes_no_second_parcel(
     assert body["tracking_info"]["number"].upper() == printed
     assert bridge.units(order) == {"TEE": 1}
     assert bridge.exceptions() == []
+
+
+# One of several records is void
+
+
+def _mark_and_label(bridge: VirtualBridge, shipment: ShipStationOrder) -> tuple[list[Json], Any]:
+    mark = bridge.world.mark_shipped(shipment, "UPS", NUMBER)
+    [label] = bridge.world.buy_labels(shipment, tracking=NUMBER)
+    world = bridge.world
+    return [world.fulfillment_shipped_v2(mark), world.label_created_v2(label)], mark
+
+
+def _label_and_mark(bridge: VirtualBridge, shipment: ShipStationOrder) -> tuple[list[Json], Any]:
+    webhooks, mark = _mark_and_label(bridge, shipment)
+    return list(reversed(webhooks)), mark
+
+
+def _mark_and_label_of_v1(
+    bridge: VirtualBridge, shipment: ShipStationOrder
+) -> tuple[list[Json], Any]:
+    mark = bridge.world.mark_shipped(shipment, "UPS", NUMBER)
+    [label] = bridge.world.buy_labels(shipment, tracking=NUMBER)
+    return [bridge.world.v1_fulfillment_shipped(mark), bridge.world.ship_notify(label)], mark
+
+
+def _two_marks(bridge: VirtualBridge, shipment: ShipStationOrder) -> tuple[list[Json], Any]:
+    marks = [bridge.world.mark_shipped(shipment, "UPS", NUMBER) for _ in range(2)]
+    return [bridge.world.fulfillment_shipped_v2(mark) for mark in marks], marks[1]
+
+
+def _two_labels(bridge: VirtualBridge, shipment: ShipStationOrder) -> tuple[list[Json], Any]:
+    labels = [bridge.world.buy_labels(shipment, tracking=NUMBER)[0] for _ in range(2)]
+    return [bridge.world.label_created_v2(label) for label in labels], labels[1]
+
+
+@pytest.mark.parametrize("is_told", [True, False], ids=["void told", "void only read"])
+@pytest.mark.parametrize(
+    "records",
+    [_mark_and_label, _label_and_mark, _mark_and_label_of_v1, _two_marks, _two_labels],
+)
+def test_parcel_outlasts_the_void_of_one_of_its_records(
+    patient: VirtualBridge, records: Callable[..., tuple[list[Json], Any]], *, is_told: bool
+) -> None:
+    order = patient.world.add_order(lines=TEE_AND_CAP)
+    webhooks, void = records(patient, patient.world.add_shipstation_order(order))
+    for webhook in webhooks:
+        patient.send(webhook)
+        patient.work()
+    if isinstance(void, Label):
+        patient.world.void_label(void)
+    else:
+        patient.world.void_fulfillment(void)
+
+    if is_told:
+        patient.sweep(after=300)
+    patient.settle()
+    patient.sweep()
+
+    assert patient.units(order) == {"TEE": 1, "CAP": 1}
+    # What was told is not taken back; that a mark of it is void by now may be asked about.
+    assert set(patient.exceptions()) <= {"voided_after_delivery"}
+
+
+def test_parcel_of_which_every_record_is_void_is_not_told(patient: VirtualBridge) -> None:
+    order = patient.world.add_order(lines=TEE_AND_CAP)
+    shipment = patient.world.add_shipstation_order(order)
+    [label] = patient.world.buy_labels(shipment, tracking=NUMBER)
+    mark = patient.world.mark_shipped(shipment, "UPS", NUMBER)
+    patient.send(patient.world.fulfillment_shipped_v2(mark))
+    patient.work()
+    patient.send(patient.world.label_created_v2(label))
+    patient.work()
+    patient.world.void_label(label)
+    patient.world.void_fulfillment(mark)
+
+    patient.settle()
+    patient.sweep()
+
+    assert patient.accepted(order) == []
+    assert patient.exceptions() == []
+    assert patient.left_without_a_time() == []
 
 
 # What a person decided

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from bridge.domain.parcels import joined, parcel_of
+from bridge.domain.parcels import RecordRef, joined, outlasts, parcel_of
 from bridge.domain.shipments import Shipment, ShipmentItem
 from bridge.translate.parcels import Sameness, compare
 from tests.support.rows import a_parcel, units
@@ -46,6 +46,29 @@ def test_records_say_whether_it_is_the_parcel(shipment: Shipment, sameness: Same
     assert compare(shipment, parcel_of(LABEL), LABEL) is sameness
 
 
+@pytest.mark.parametrize(
+    ("kind", "record_id", "does"),
+    [
+        ("v2_label", "se-501", {"label": False, "mark": True}),
+        ("v1_shipment", "501", {"label": False, "mark": True}),
+        ("v2_label", "se-502", {"label": True, "mark": True}),
+        ("v1_shipment", "502", {"label": False, "mark": True}),
+        ("v2_fulfillment", "se-900", {"label": False, "mark": False}),
+        ("v2_fulfillment", "se-901", {"label": False, "mark": True}),
+        ("v1_fulfillment", "77", {"label": False, "mark": False}),
+        ("inline_row", "se-480:1Z1", {"label": False, "mark": False}),
+    ],
+)
+def test_record_outlasts_a_void_that_says_less_than_it(
+    kind: str, record_id: str, does: dict[str, bool]
+) -> None:
+    other = RecordRef(kind, record_id, "se-480")
+    label = RecordRef("v2_label", "se-501", "se-480")
+    mark = RecordRef("v2_fulfillment", "se-900", "se-480")
+
+    assert {"label": outlasts(other, label), "mark": outlasts(other, mark)} == does
+
+
 def test_other_goods_under_the_number_of_the_other_api_are_another_parcel() -> None:
     other = a_parcel(CAP, record_kind="v1_shipment", record="502", shipstation_shipment_id="481")
 
@@ -57,6 +80,7 @@ def test_other_goods_under_the_number_of_the_other_api_are_another_parcel() -> N
     [
         ((TEE, TEE), (units(2, "TEE"),), Sameness.SAME_PARCEL),
         ((units(2, " tee "),), (units(2, "TEE"),), Sameness.SAME_PARCEL),
+        ((units(2, "Bed &amp; Bath"),), (units(2, "BED & BATH"),), Sameness.SAME_PARCEL),
         ((TEE, TEE), (TEE,), Sameness.OTHER),
         ((TEE, CAP), (TEE,), Sameness.OTHER),
         ((units(1, None, "line-1"),), (units(1, None, "line-2"),), Sameness.OTHER),
