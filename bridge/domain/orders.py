@@ -25,6 +25,10 @@ _SET_APART = re.compile(
     re.IGNORECASE,
 )
 """`PD 1389447/1`, and also `PD-1389447`, but not a shop's own `PD-1001`."""
+_FURTHER = re.compile(
+    r"(PD[0-9]+)(/[0-9]+)((?:\s*(?:[&+,]|\band\b)\s*/?[0-9]{1,2}(?![0-9A-Za-z/]))+)", re.IGNORECASE
+)
+"""`PD1389447/1 & 2`: two orders of one pre-order."""
 _ENCODED = {
     "%23": "#",
     "%2f": "/",
@@ -94,7 +98,13 @@ def _legible(text: str) -> str:
         plain = plain.replace(written, meant)
     if not plain.isascii():
         plain = "".join(char for char in plain if unicodedata.category(char) != "Cf")
-    return _SET_APART.sub("PD", plain)
+    return _FURTHER.sub(_each_in_full, _SET_APART.sub("PD", plain))
+
+
+def _each_in_full(match: re.Match[str]) -> str:
+    number, first, others = match.groups()
+    indexes = [first, *(f"/{index}" for index in re.findall("[0-9]+", others))]
+    return " ".join(f"{number}{index}" for index in indexes)
 
 
 @lru_cache(maxsize=4096)  # A batch compares the same few texts again and again.

@@ -30,10 +30,14 @@ _SCANNERS_OWN = re.compile(r"\A\][A-Za-z][0-9]")
 """What a scanner may send before a barcode, to say of which kind it is (ISO/IEC 15424)."""
 _SOMETHING_ELSE = re.compile(
     r"""[$€£]\s?\d
-    | \A\+ | \A\(?\d{3}\)?[-.\s]\d{3}[-.\s]\d{4}\Z | \b(?:tel|phone|fax)\b  # who to call
-    | \A\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:\D.*)?\Z                            # a day
-    | \b(?:jan|feb|mar|apr|may|jun|jul|aug|sep|oct|nov|dec)[a-z]*\.?\s\d
-    | \bPD\d+(?:/\d+)?\b | \b(?:order|invoice|po)\b                                # an order
+    # Who to call:
+    | \A\+ | \A(?:\(\d{3}\)\s?|\d{3}[-.])\d{3}[-.]\d{4}\Z | \b(?:tel|phone|fax)\b
+    # A day:
+    | \A\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:\D.*)?\Z
+    | \b(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|
+       sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?\s\d{1,2}\b
+    # An order:
+    | \bPD\d+(?:/\d+)?\b | \b(?:order|invoice|po)\b
     """,
     re.IGNORECASE | re.VERBOSE,
 )

@@ -69,6 +69,23 @@ def test_order_number_that_may_name_an_order_is_asked(bridge: VirtualBridge) -> 
     assert outcomes == {text: ({}, "order_not_found") for text in ASKED}
 
 
+@pytest.mark.parametrize("text", ["{number}/1 & 2", "{number}/1+2", "{number}/1, {number}/2"])
+def test_number_that_names_two_orders_tells_neither_the_others_units(
+    bridge: VirtualBridge, text: str
+) -> None:
+    orders = [bridge.world.add_order(f"PD7/{index}", lines=[("TEE", 2)]) for index in (1, 2)]
+    shipment = bridge.world.add_shipstation_order(
+        text.format(number="PD7"), [("TEE", 1), ("TEE", 1)]
+    )
+
+    bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(shipment)))
+
+    assert [bridge.units(order) for order in orders] == [{}, {}]
+    [row] = bridge.deliveries()
+    assert row["reason"] == "ambiguous_order"
+    assert [item["fate"] for item in row["contents"]] == ["held", "held"]
+
+
 ORDINARY = [
     "#1001",
     "1001-A",
