@@ -272,7 +272,7 @@ def test_what_is_left_goes_out_with_the_lines_that_were_written_out(
     told = anna.send(path, f"/{held['id']}/rest")
     bridge.settle()
 
-    assert "Purple Dot is told that 2 x TEE, 1 x CAP of PD700/1 left" in page
+    assert "This posts to Purple Dot that 2 x TEE, 1 x CAP of PD700/1 left" in page
     assert "goes out now with 2 x TEE, 1 x CAP of PD700/1." in told
     assert order.status == "FULFILLED"
     assert acts(bridge) == [
