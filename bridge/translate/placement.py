@@ -326,8 +326,8 @@ class _Planning:
         shipment: Shipment,
         draft: Draft,
         *,
-        existing: Delivery | None = None,
-        detail: str = "",
+        existing: Delivery | None,
+        detail: str,
     ) -> Decision:
         is_doubtful = isinstance(draft.action, CreateFulfillment) and self._may_be_forgotten(
             shipment
@@ -338,8 +338,7 @@ class _Planning:
             written = redecide(existing, draft, now=self.context.now)
             self.changes.append(Redecide(existing, draft, is_doubtful))
         if is_doubtful:
-            now = self.context.now
-            written = replace(written, posting_at=now, unclear_at=now, looks=0)
+            written = replace(written, posting_at=self.context.now)
         self.deliveries.note(written)
         return _decision_of(shipment, draft, written.id, detail)
 

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from bridge.domain.actions import FulfilledLine
 from bridge.domain.events import DeliveryStatus, Trigger
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentState
@@ -243,6 +244,50 @@ def test_replay_as_stored_of_the_same_record_decides_anew() -> None:
     result = planned(label(), deliveries=(held,), as_stored=True)
 
     assert verdicts(result) == [("delivery", None)]
+
+
+def test_record_that_went_out_for_another_order_is_found_behind_rows_that_did_not() -> None:
+    dead = known(label(), status=S.DEAD, **(OF_OTHER | {"id": "dlv_0", "identity": "an old one"}))
+    elsewhere = known(label(), **(DELIVERED | OF_OTHER))
+
+    result = planned(label(), deliveries=(dead, elsewhere), orders=(ORDER, OTHER))
+
+    assert verdicts(result)[0] == ("held", Reason.AMBIGUOUS_ORDER)
+
+
+def test_parcel_that_may_be_one_or_two_is_found_behind_one_that_is_neither() -> None:
+    other_part = label(ONE_CAP, record="se-900", record_kind="v2_fulfillment")
+    cap = known(other_part, lines=(FulfilledLine("line-cap", 1, "CAP"),), **DELIVERED)
+    cap = replace(cap, id="dlv_0", identity=f"{ORDER_ID}:1Z1:0")
+    mark = v1_label(record="77", record_kind="v1_fulfillment", shipstation_shipment_id="481")
+
+    result = planned(mark, deliveries=(cap, known(label(), **DELIVERED)))
+
+    assert verdicts(result) == [("held", Reason.COMBINED_PARCEL)]
+    assert "delivery dlv_1 " in result.decisions[0].detail
+
+
+def test_units_of_what_was_held_before_it_was_sent_are_free() -> None:
+    """Its lines stand in the row, for a person to see."""
+    of_cap = {"lines": (FulfilledLine("line-cap", 1, "CAP"),), "reason": Reason.ORDER_VOIDED}
+    held = known(label(ONE_CAP), status=S.HELD, **of_cap)
+    other = label(ONE_CAP, record="se-502", number="1Z2", shipstation_shipment_id="se-481")
+
+    assert verdicts(planned(other, deliveries=(held,))) == [("delivery", None)]
+
+
+def test_parcel_that_moved_to_another_order_leaves_its_name_free() -> None:
+    held = known(label(), reason=Reason.UNKNOWN_LINE, **HELD)
+    moved = label(reference="PD200")
+    second = label(ONE_CAP, record="se-502", shipstation_shipment_id="se-481")
+
+    result = planned(moved, second, deliveries=(held,), orders=(ORDER, OTHER))
+
+    [redecide, create] = result.changes
+    assert isinstance(redecide, Redecide)
+    assert isinstance(create, Create)
+    assert redecide.draft.identity == f"{OTHER_ID}:1Z1"
+    assert create.draft.identity == f"{ORDER_ID}:1Z1"
 
 
 def test_refused_parcel_that_was_cancelled_for_its_order_is_sent_for_another() -> None:

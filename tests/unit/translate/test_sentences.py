@@ -270,7 +270,9 @@ def fates(*items: ShipmentItem, **given: Any) -> list[tuple[Fate, str]]:
     """What each item comes to and why."""
     order = given.get("order", an_order())
     action = decided(*items, **given)
-    return [(fate.fate, fate.evidence) for fate in item_fates(Match(order, "x", items), action)]
+    found = item_fates(Match(order, "x", items), action)
+    assert sorted(map(repr, items)) == sorted(repr(fate.item) for fate in found)
+    return [(fate.fate, fate.evidence) for fate in found]
 
 
 def test_each_item_says_what_its_units_come_to() -> None:
@@ -284,6 +286,10 @@ def test_each_item_says_what_its_units_come_to() -> None:
         (Fate.HELD, "it is line line-cap (SKU CAP-OAT) of PD100/1"),
         (Fate.HELD, "its SKU is on no line of PD100/1"),
         (Fate.NOT_PURPLE_DOTS, "it has no SKU, so it is no goods of an order"),
+    ]
+    assert fates(A_CAP, ShipmentItem(0, "SHAWL-RED", unreadable_quantity="half")) == [
+        (Fate.HELD, "it is line line-cap (SKU CAP-OAT) of PD100/1"),
+        (Fate.HELD, "its quantity is no whole number of units: half x SHAWL-RED"),
     ]
     assert fates(A_CAP, shipment=parcel(state=ShipmentState.RETURN)) == [
         (Fate.NOT_PURPLE_DOTS, "the parcel is ignored: return_label")
@@ -386,6 +392,14 @@ def test_whole_order_record_that_went_out_makes_the_next_of_its_order_a_repeat()
 
     assert answer.reason is Reason.TRACKING_CHANGED_AFTER_DELIVERY
     assert lines(decided(A_SHAWL, before=(elsewhere,))) == {"line-shawl": 1}
+
+
+def test_other_goods_of_the_same_shipstation_order_repeat_nothing() -> None:
+    sent = earlier(FulfilledLine("line-shawl", 2))
+
+    assert lines(decided(A_CAP, shipment=parcel(kind="v2_label"), before=(sent,))) == {
+        "line-cap": 1
+    }
 
 
 def test_part_of_a_repeated_order_that_is_no_record_of_the_whole_is_sent() -> None:
