@@ -889,3 +889,23 @@ def test_label_voided_while_the_answer_was_unclear_is_never_posted_again(jobs: J
 
     assert stands == ["unconfirmed", "retrying", "cancelled"]
     assert len(jobs.purple_dot.posted) == 1
+
+
+def test_dry_run_shows_once_what_would_be_posted_and_looks_again_each_hour(jobs: Jobs) -> None:
+    jobs.parcel()
+
+    first = jobs.deliver(is_dry_run=True)
+    again = jobs.deliver(after=3600, is_dry_run=True)
+
+    for looks, stored in enumerate((first, again), start=1):
+        assert (stored.status, stored.reason, stored.attempts) == ("waiting", None, 0)
+        assert stored.detail == "dry run: this would be posted now, and nothing was"
+        assert (stored.looks, stored.due_at - stored.updated_at) == (looks, timedelta(hours=1))
+    [attempt] = rows(jobs.database, "attempts")
+    assert (attempt.number, attempt.outcome, attempt.http_status) == (1, "waiting", None)
+    assert attempt.detail == first.detail
+    assert jobs.purple_dot.posted == []
+
+    jobs.deliver(after=3600)
+
+    assert [attempt.request["fulfillment"]] == jobs.purple_dot.posted

@@ -454,3 +454,80 @@ def test_unknown_carrier_raises_one_notice_for_all_its_parcels(
     assert [delivery.tracking_company for delivery in rows(jobs.database)] == ["Planet Courier"] * 2
     notices = [line for line in logged if line["event"] == "carrier_unknown"]
     assert [notice["carrier"] for notice in notices] == ["planet_courier"]
+
+
+def three_parcels(jobs: Jobs) -> list[str]:
+    """Three webhooks, each of one box of the same order."""
+    goods = [("SHAWL-RED", "501"), ("SHAWL-RED", "502"), ("CAP-OAT", "503")]
+    for sku, record in goods:
+        item = {"orderItemId": record, "sku": sku, "quantity": 1}
+        box = v1_label(record=record, number=f"1Z{record}", orderId=record, shipmentItems=[item])
+        jobs.fetcher.script("fetch", [box])
+    event_ids = []
+    for _, record in goods:
+        jobs.clock.advance(1)
+        event_ids.append(jobs.notify(resource_url=f"{URL}{record}"))
+    return event_ids
+
+
+def numbers(jobs: Jobs) -> list[str]:
+    return sorted(delivery.tracking_number for delivery in rows(jobs.database))
+
+
+def test_events_of_a_batch_share_one_look_for_their_orders(jobs: Jobs) -> None:
+    event_ids = three_parcels(jobs)
+
+    stored = jobs.process_together()
+
+    assert [(one.id, one.status) for one in stored] == [(id_, "processed") for id_ in event_ids]
+    assert numbers(jobs) == ["1Z501", "1Z502", "1Z503"]
+    assert len(jobs.purple_dot.asked("orders_by_reference")) == 1
+
+
+@pytest.mark.parametrize("error", [TemporaryError("busy"), ValueError("a fault of ours")])
+def test_batch_whose_orders_can_not_be_found_together_looks_for_each_alone(
+    jobs: Jobs, logged: list[Any], error: Exception
+) -> None:
+    three_parcels(jobs)
+    jobs.purple_dot.script("orders_by_reference", error)
+
+    stored = jobs.process_together()
+
+    assert [one.status for one in stored] == ["processed"] * 3
+    assert len(jobs.purple_dot.asked("orders_by_reference")) == 4
+    [line] = [line for line in logged if line["event"] == "orders_not_found_together"]
+    assert line["error"] == f"{type(error).__name__}: {error}"
+
+
+def test_event_of_a_batch_that_fails_is_no_trouble_of_its_neighbors(jobs: Jobs) -> None:
+    first = jobs.notify(resource_url=f"{URL}9")
+    jobs.fetcher.script("fetch", PermanentError("no such batch"))
+    three_parcels(jobs)
+
+    failed, *others = jobs.process_together()
+
+    assert (failed.id, failed.status, failed.attempts) == (first, "received", 1)
+    assert failed.detail == "no such batch"
+    assert [one.status for one in others] == ["processed"] * 3
+
+
+def test_event_of_a_batch_that_another_worker_took_over_is_left_to_it(
+    jobs: Jobs, logged: list[Any]
+) -> None:
+    three_parcels(jobs)
+    taken: list[str] = []
+
+    def too_late() -> Any:
+        jobs.clock.advance(61)
+        taken.append(claim_event(jobs.database, "worker-2").id)
+        return list(jobs.purple_dot.orders.values())
+
+    jobs.purple_dot.script("orders_by_reference", too_late)
+    stored = jobs.process_together()
+
+    stands = {one.id: (one.status, one.owner) for one in stored}
+    assert stands.pop(taken[0]) == ("received", "worker-2")
+    assert list(stands.values()) == [("processed", None)] * 2
+    assert len(numbers(jobs)) == 2
+    lost = [line for line in logged if line["event"] == "lease_lost"]
+    assert [line["event_id"] for line in lost] == taken

@@ -17,6 +17,7 @@ from tests.support.rows import (
     a_parcel,
     claim_delivery,
     claim_event,
+    claim_events,
     put,
     receive,
     row,
@@ -74,6 +75,15 @@ class Jobs:
             event, owner="worker-1"
         )
         return row(self.database, event.id)
+
+    def process_together(self, *, after: float = 0) -> list[Any]:
+        """Claim all due events, do them as one batch, and tell how they stand."""
+        self.clock.advance(after)
+        events = claim_events(self.database)
+        EventJob(self.database, self.fetcher, self.resolver, self.policy, SCHEDULES, LEASE).run(
+            *events, owner="worker-1"
+        )
+        return [row(self.database, event.id) for event in events]
 
     def attempts(self) -> list[tuple[int, str]]:
         return [(attempt.number, attempt.outcome) for attempt in rows(self.database, "attempts")]

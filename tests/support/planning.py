@@ -76,6 +76,7 @@ def planned(
     parcels: dict[str, Parcel] | None = None,
     orders: tuple[FulfillmentOrder, ...] = (ORDER,),
     linked: dict[str, FulfillmentOrder] | None = None,
+    bound: dict[str, FulfillmentOrder] | None = None,
     missing: frozenset[str] = frozenset(),
     limit: int = 0,
     policy: Policy = POLICY,
@@ -94,7 +95,12 @@ def planned(
     result = plan(
         shipments,
         OrderLookup(
-            orders=orders, fresh=orders, linked=linked or {}, missing_ids=missing, seen_at=NOW
+            orders=orders,
+            fresh=orders,
+            bound=bound or {},
+            linked=linked or {},
+            missing_ids=missing,
+            seen_at=NOW,
         ),
         Snapshot(deliveries, known_parcels | (parcels or {}), restored_at),
         policy=policy,

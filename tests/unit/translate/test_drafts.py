@@ -368,6 +368,13 @@ def test_goods_left_out_are_named_and_fees_are_not() -> None:
     assert draft_of(label(ONE_CAP, units(1))).left_out is None
 
 
+def test_decision_says_what_was_left_out_of_a_delivery() -> None:
+    [decision] = planned(label(ONE_CAP, ONE_TEE, units(2, "SOCKS"))).decisions
+
+    assert decision.verdict == "delivery"
+    assert decision.detail == "left out, as not on order #PD100: 2 x SOCKS"
+
+
 def test_same_goods_under_one_number_say_both_parcels() -> None:
     mark = v1_label(record="77", record_kind="v1_fulfillment", shipstation_shipment_id="481")
 

@@ -290,6 +290,50 @@ def test_parcel_that_moved_to_another_order_leaves_its_name_free() -> None:
     assert create.draft.identity == f"{ORDER_ID}:1Z1"
 
 
+def test_what_a_person_closed_without_an_order_closes_what_is_held_beside_it() -> None:
+    orderless = {"fulfillment_order_id": None, "identity": "?PD100:1Z1"}
+    closed = known(label(), **(DELIVERED | orderless | {"resolved_at": NOW, "lines": ()}))
+    held = known(label(), reason=Reason.UNKNOWN_LINE, **(HELD | {"id": "dlv_2"}))
+
+    result = planned(label(), deliveries=(closed, held))
+
+    assert verdicts(result) == SEEN_BEFORE
+    assert (result.decisions[0].delivery_id, result.changes) == ("dlv_1", ())
+
+
+def test_changed_number_is_one_exception_however_often_it_is_told() -> None:
+    delivered = known(label(), **DELIVERED)
+    first = planned(label(number="1Z2"), deliveries=(delivered,)).changes[0]
+    assert isinstance(first, Create)
+    exception = replace(first.delivery, id="dlv_2")
+
+    again = planned(label(number="1Z2"), deliveries=(delivered, exception))
+
+    assert verdicts(again) == SEEN_BEFORE
+    assert (again.decisions[0].delivery_id, again.changes) == ("dlv_2", ())
+
+
+@pytest.mark.parametrize(
+    ("known_before", "rule"),
+    [
+        ({"linked_order_id": ORDER_ID}, "linked"),
+        ({"linked": {"label:501": ORDER}}, "linked"),
+        ({"bound": {"se-480": ORDER}}, "bound"),
+    ],
+)
+def test_order_that_nothing_on_the_parcel_names_is_known_from_before(
+    known_before: dict[str, Any], rule: str
+) -> None:
+    nameless = label(clues=(), order_number="SHOP-7")
+
+    [decision] = planned(nameless, orders=(OTHER, ORDER), **known_before).decisions
+
+    assert (decision.verdict, decision.rule) == ("delivery", rule)
+    assert verdicts(planned(nameless, bound={"se-481": ORDER})) == [
+        ("ignored", Reason.NOT_A_PURPLE_DOT_ORDER)
+    ]
+
+
 def test_refused_parcel_that_was_cancelled_for_its_order_is_sent_for_another() -> None:
     """What was cancelled with an order of its own is no word about this one."""
     cancelled = known(label(), status=S.CANCELLED, resolved_at=NOW, **OF_OTHER)
