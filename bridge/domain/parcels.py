@@ -64,8 +64,11 @@ def parcel_of(shipment: Shipment) -> Parcel:
 def joined(parcel: Parcel, shipment: Shipment) -> Parcel:
     """A parcel that this shipment speaks of as well."""
     record = record_of_shipment(shipment)
+    numbers = parcel.numbers | numbers_of(shipment)
+    if record in parcel.records:
+        return Parcel(parcel.records, numbers)
     others = [other for other in parcel.records if not _is_same(other, record)]
-    return Parcel((*others, record), parcel.numbers | numbers_of(shipment))
+    return Parcel((*others, record), numbers)
 
 
 def record_keys(shipments: Iterable[Shipment]) -> set[str]:

@@ -222,7 +222,7 @@ def _orders_with_reference(
     whole = normalize_reference(text or "")
     if not whole:
         return []
-    inside = likely_references(text or "", pattern) if pattern else frozenset[str]()
+    inside = likely_references(text or "", pattern)
     return [
         order
         for order in pool

@@ -14,13 +14,12 @@ class PlannedDeliveries:
 
     def __init__(self, snapshot: Snapshot) -> None:
         self._by_id: dict[str, Delivery] = {}
-        self._parcels: dict[str, Parcel] = {}
+        self._parcels: dict[str, Parcel] = dict(snapshot.parcels)
         # A key may still list a delivery that has left it: every look-up checks.
         self._by_order: defaultdict[str | None, dict[str, None]] = defaultdict(dict)
         self._by_key: defaultdict[str, dict[str, None]] = defaultdict(dict)
         self._by_identity: dict[str, str] = {}
         for delivery in snapshot.deliveries:
-            self._parcels[delivery.id] = snapshot.parcels.get(delivery.id, Parcel())
             self.note(delivery)
 
     def note(self, delivery: Delivery) -> None:

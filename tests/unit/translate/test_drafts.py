@@ -242,7 +242,7 @@ def part(number: int) -> Shipment:
 
 @pytest.mark.parametrize(("limit", "claimed"), [(0, 0), (1, 1), (2, 2), (3, 3), (9, 3)])
 def test_pages_share_what_a_worker_may_take(limit: int, claimed: int) -> None:
-    plans = pages_planned(page(part(1)), page(part(2), part(3)), limit=limit)
+    plans = pages_planned(page(part(1)), page(part(2)), page(part(3)), limit=limit)
 
     taken = [delivery for planned in plans for delivery in planned.claimed]
     assert [delivery.id for delivery in taken] == [f"dlv_new{n + 1}" for n in range(claimed)]
@@ -326,6 +326,17 @@ def test_what_may_be_forgotten_begins_as_one_whose_answer_was_lost() -> None:
     assert isinstance(create, Create)
     assert create.is_doubtful
     assert (create.claim, result.claimed) == (None, ())
+
+
+def test_refusal_of_a_provider_says_that_nothing_left_and_no_more() -> None:
+    refused = label(ONE_CAP, units(2, "SOCKS"), state=ShipmentState.REJECTED)
+
+    assert draft_of(refused).action == Held(
+        Reason.REJECTED_BY_PROVIDER,
+        "the fulfillment provider rejected it: nothing was shipped",
+        ORDER_ID,
+        "#PD100",
+    )
 
 
 def test_held_parcel_was_never_sent_so_it_is_in_no_doubt() -> None:

@@ -381,6 +381,24 @@ def test_without_a_pattern_no_number_looks_like_purple_dots() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["Order #PD100/1", "ACME-PD100/1", "PD100/1 / 2nd box"])
+def test_reference_inside_a_longer_text_is_asked_for_and_found_without_a_pattern_too(
+    text: str,
+) -> None:
+    shipment = parcel(by_number(text))
+
+    assert "PD100/1" in wanted(shipment, pattern=None).references
+    assert pairs(found(shipment, pattern=None)) == [("PD100/1", "shipment_number")]
+
+
+def test_line_id_settles_which_of_two_orders_of_one_reference_an_item_names() -> None:
+    twin = an_order(4, "PD200/1", OrderLine(uuid(41), 1, "SOCK"))
+    sock = replace(item(B1), order_reference="PD200/1")
+
+    assert pairs(found(parcel(items=(sock,)), twin, B)) == [("PD200/1", "line_item_id")]
+    assert found(parcel(items=(sock,)), twin, B) == (Match(B, "line_item_id", (sock,)),)
+
+
 def test_nothing_at_all_is_no_order() -> None:
     assert refusal(found(parcel())) is Reason.NOT_A_PURPLE_DOT_ORDER
 

@@ -7,6 +7,7 @@ import pytest
 
 from bridge.domain.actions import FulfilledLine
 from bridge.domain.events import DeliveryStatus, Trigger
+from bridge.domain.parcels import joined, parcel_of
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentState
 from bridge.translate.plans import Create, Decision, Join, Redecide
@@ -299,6 +300,18 @@ def test_what_a_person_closed_without_an_order_closes_what_is_held_beside_it() -
 
     assert verdicts(result) == SEEN_BEFORE
     assert (result.decisions[0].delivery_id, result.changes) == ("dlv_1", ())
+
+
+def test_parcel_is_known_by_a_record_that_joined_it_before() -> None:
+    """Its number was another one, which only the parcel still knows."""
+    mark = v1_label(record="77", record_kind="v1_fulfillment", number="1Z8")
+    delivered = known(label(), **DELIVERED)
+    parcels = {"dlv_1": joined(parcel_of(label()), mark)}
+
+    result = planned(mark, deliveries=(delivered,), parcels=parcels)
+
+    assert (verdicts(result), result.changes) == (SEEN_BEFORE, ())
+    assert verdicts(planned(mark, deliveries=(delivered,)))[0][0] == "held"
 
 
 def test_changed_number_is_one_exception_however_often_it_is_told() -> None:
