@@ -182,10 +182,12 @@ def covered_until(connection: Connection, started_by: str) -> datetime | None:
 
 
 def born_at(connection: Connection, *, now: datetime) -> datetime:
-    """When a worker first thought of sweeping this database; `now` where that was never noted."""
+    """When a worker first thought of sweeping this database; `now` where that was never noted, or
+    by a clock that was ahead: until that moment every sweep would look at nothing."""
     noted = shared_state.get(connection, shared_state.SWEEPS_SINCE)
-    if noted is not None:
-        return datetime.fromisoformat(noted[0]["at"])
+    born = datetime.fromisoformat(noted[0]["at"]) if noted is not None else None
+    if born is not None and born <= now:
+        return born
     shared_state.put(connection, shared_state.SWEEPS_SINCE, {"at": now.isoformat()}, now=now)
     return now
 

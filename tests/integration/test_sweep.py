@@ -715,6 +715,24 @@ def test_new_database_posts_nothing_that_left_before_its_birth(
     assert sweep(bridge) == {"LABEL_CREATED_V2": {"missed": 1}}  # A person may look further back.
 
 
+def test_database_that_was_born_while_the_clock_was_ahead_is_swept_once_it_is_right(
+    bridge: VirtualBridge, world: World
+) -> None:
+    bridge.clock.advance(86_400)
+    routine = Sweep(bridge.database, bridge.fetcher).routine
+    routine(15 * MINUTE, threading.Event())
+    bridge.clock.advance(-86_400)
+    routine(15 * MINUTE, threading.Event())
+    bridge.clock.advance(60)
+    order, _, _ = _label(world)
+    bridge.clock.advance(20 * 60)
+
+    routine(15 * MINUTE, threading.Event())
+    bridge.settle()
+
+    assert len(bridge.accepted(order)) == 1
+
+
 def test_time_that_only_failed_sweeps_looked_at_is_swept_again(
     bridge: VirtualBridge, world: World
 ) -> None:
