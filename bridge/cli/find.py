@@ -109,7 +109,7 @@ def _lines_of_vendors(text: str, answers: "list[Answer]") -> Iterator[str]:
         if answer.problem:
             yield f"  It could not be asked to the end: {answer.problem}"
         elif not answer.findings:
-            yield "  It has nothing of that name."
+            yield f"  {answer.nothing}"
         for finding in answer.findings:
             yield f"  {finding.sentence}"
             if finding.next_step:

@@ -53,6 +53,14 @@ _NOTHING_SHIPPED = {
     ShipmentState.VOID_REQUESTED: "Somebody asked for a void; look again when it is decided.",
 }
 _PARCEL_WORDS = {"label": "label", "shipment": "label", "fulfillment": "mark-as-shipped"}
+_NOTHING_IN_SHIPSTATION = (
+    "It has nothing of that name: see in ShipStation whether the order arrived there, and under"
+    " which number."
+)
+_NOTHING_IN_PURPLE_DOT = (
+    "It has no fulfillment order of that name: a pre-order becomes one when it is ready to ship."
+    " See its number in Purple Dot's merchant portal."
+)
 _ORDER_NOTES = {
     OrderStatus.UNFULFILLED: "It waits to be fulfilled.",
     OrderStatus.FULFILLED: "All of it is fulfilled already.",
@@ -89,10 +97,12 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What one API said. `problem` is why it could not be asked to the end."""
+    """What one API said. `nothing` is what it means where it found nothing, `problem` why it could
+    not be asked to the end."""
 
     vendor: str
     asked: str
+    nothing: str
     findings: Sequence[Finding] = ()
     problem: str = ""
 
@@ -163,7 +173,9 @@ class LookUp:
             numbers |= found.order_numbers()
             system = "shipstation" if client.version == "v2" else "shipstation_v1"
             findings = list(self._parcels(found))
-            answers.append(Answer(SYSTEMS[system], found.asked(), findings, problem))
+            answers.append(
+                Answer(SYSTEMS[system], found.asked(), _NOTHING_IN_SHIPSTATION, findings, problem)
+            )
         answers.append(self._ask_purple_dot(want, numbers))
         return answers
 
@@ -257,9 +269,8 @@ class LookUp:
             findings.extend(map(_of_purple_dot, orders))
 
         problem = _problem_of(read)
-        return Answer(
-            SYSTEMS["purple_dot"], f"fulfillment orders named {', '.join(names)}", findings, problem
-        )
+        asked = f"fulfillment orders named {', '.join(names)}"
+        return Answer(SYSTEMS["purple_dot"], asked, _NOTHING_IN_PURPLE_DOT, findings, problem)
 
 
 @dataclass(slots=True)
