@@ -23,6 +23,20 @@ QUALIFIERS = {
 a moment."""
 
 
+PERIODS = {
+    "today": "since:today",
+    "yesterday": "since:yesterday until:today",
+    "7 days": "since:7d",
+}
+"""What people ask for most often, and how it is written."""
+
+
+def with_period(line: str, period: str) -> str:
+    """The same line for another stretch of time."""
+    words = [word for word in line.split() if not word.lower().startswith(("since:", "until:"))]
+    return " ".join([*words, period])
+
+
 def read_filter(line: str, *, statuses: Collection[str], now: datetime) -> Query:
     """The query that a line means: words with a qualifier, and at most one without, which is
     searched for. `statuses` are those of what is listed. RefusedError says which word is wrong, and

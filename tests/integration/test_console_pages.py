@@ -9,6 +9,7 @@ import shutil
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -796,3 +797,19 @@ def test_viewer_sees_the_inbox_and_the_stories_without_a_button_that_acts(
         assert [form["action"] for form in page.forms if form["method"] == "post"] == [
             "/console/sign-out"
         ]
+
+
+def test_lists_lead_to_what_came_yesterday_by_one_click(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
+    ship(bridge, bridge.world.add_order("PD821/1", ONE_TEE))
+    bridge.clock.advance(86_400)
+    ship(bridge, bridge.world.add_order("PD822/1", ONE_TEE))
+
+    answer = anna.client.get("/console/deliveries?q=status:delivered")
+    [link] = re.findall(r'href="([^"]+)"[^>]*>yesterday<', answer.text)
+    yesterday = anna.page(unescape(link))
+
+    assert "PD821/1" in yesterday
+    assert "PD822/1" not in yesterday
+    assert "1 of 1, newest first." in yesterday

@@ -9,7 +9,7 @@ from flask import request
 
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus, EventStatus
-from bridge.operations.filters import QUALIFIERS, read_filter
+from bridge.operations.filters import PERIODS, QUALIFIERS, read_filter, with_period
 from bridge.services import Services
 from bridge.store import audit, replays, reports
 from bridge.store.engine.database import Connection
@@ -135,6 +135,7 @@ def _list(services: Services, listing: Listing) -> str:
         "list.html",
         listing=listing,
         line=line,
+        periods={name: with_period(line, period) for name, period in PERIODS.items()},
         problem=problem,
         qualifiers=QUALIFIERS,
         turned=turned,

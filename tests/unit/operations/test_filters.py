@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from bridge.domain.durations import read_timestamp
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
-from bridge.operations.filters import read_filter
+from bridge.operations.filters import PERIODS, read_filter, with_period
 from bridge.store.reports import Query
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
@@ -92,3 +92,23 @@ def test_no_line_does_worse_than_being_refused(line: str) -> None:
 def test_no_text_does_worse_than_being_no_moment(text: str) -> None:
     with suppress(ValueError):
         assert read_timestamp(text, now=NOW).tzinfo
+
+
+# Stretches of time that people ask for most often
+
+
+@pytest.mark.parametrize(
+    ("line", "narrowed"),
+    [
+        ("", "since:yesterday until:today"),
+        ("status:dead", "status:dead since:yesterday until:today"),
+        ("since:2d status:dead Until:1d", "status:dead since:yesterday until:today"),
+    ],
+)
+def test_period_takes_the_place_of_another_and_keeps_the_rest(line: str, narrowed: str) -> None:
+    assert with_period(line, PERIODS["yesterday"]) == narrowed
+
+
+@pytest.mark.parametrize("period", PERIODS.values())
+def test_every_period_is_a_filter_that_can_be_read(period: str) -> None:
+    assert read_filter(period, statuses=[], now=datetime(2026, 11, 4, tzinfo=UTC)).since is not None
