@@ -280,7 +280,7 @@ LONG_AGO = {"order_seen_at": None, "label_seen_at": None}
         (
             {"status": OrderStatus.FULFILLED},
             {},
-            "#PD100 stands as fulfilled in Purple Dot, but parcel 1Z1 was not sent by us",
+            "#PD100 is fulfilled in Purple Dot, but parcel 1Z1 was not sent by us",
         ),
         (
             {"lines": (OrderLine("line-shawl", 1, "SHAWL-RED"),)},

@@ -179,11 +179,11 @@ def test_units_of_others_are_sent_maybe_sent_or_never_left(
 @pytest.mark.parametrize(
     ("mine", "status", "told"),
     [
-        (WHOLE, FULFILLED, "#PD100 stands as fulfilled, and these were its last lines"),
+        (WHOLE, FULFILLED, "#PD100 is fulfilled, and these were its last lines"),
         (
             REST,
             FULFILLED,
-            "#PD100 stands as fulfilled, with more units than we sent; see whether this parcel's"
+            "#PD100 is fulfilled, with more units than we sent; see whether this parcel's"
             " number is there",
         ),
         (WHOLE, VOIDED, "#PD100 was cancelled in Purple Dot while an answer about it was lost"),
