@@ -11,6 +11,8 @@ import unicodedata
 from functools import lru_cache
 
 LONGEST_NUMBER = 100
+_LONGEST_TEXT = 1000
+"""Longer ones are no field for a number, and looking into them would cost more than it tells."""
 _PLAUSIBLE_LENGTH = 8
 """A piece of a longer text is a number of its own only from this many letters and digits on."""
 _LENGTH_WITHOUT_GROUPS = 10
@@ -48,7 +50,9 @@ _DISTINCT_INSIDE = re.compile(rf"(?<![0-9A-Z])(?:{_DISTINCT_FORM})(?![0-9A-Z])")
 _ONLY_DISTINCT = re.compile(rf"(?:{_DISTINCT_FORM})+")
 _ROUTING = re.compile(r"420[0-9]{5}(?:[0-9]{4})?")
 """What a barcode of USPS begins with: the ZIP code."""
-_DECIMALS = re.compile(r"([0-9]{10,})[.,]0{1,2}")
+_SEPARATING = re.compile(r"[^0-9A-Za-z._-]")
+"""What would part a number when it is read again."""
+_DECIMALS = re.compile(r"([0-9]{5,})[.,]0{1,2}")
 """A number that a spreadsheet wrote."""
 
 _PUNCTUATION = ".,-_/&+!?"
@@ -70,8 +74,13 @@ def tracking_numbers(text: str | None) -> tuple[str, ...]:
     """The numbers in a field, each as shoppers expect it: without blanks, and without the routing
     part of a scanned barcode. Empty where there is none, or none can be made out."""
     by_key: dict[str, str] = {}
-    for number in map(_as_printed, _numbers_in(_plain(text or ""))):
-        if len(number) <= LONGEST_NUMBER:
+    field = text if text and len(text) <= _LONGEST_TEXT else ""
+    for written in _numbers_in(_plain(field)):
+        number = _as_printed(written)
+        is_other = _SOMETHING_ELSE.search(written) is not None
+        # It is stored as it is read, and must be the same number when it is read again.
+        is_one = list(map(_as_printed, _numbers_in(number))) == [number]
+        if len(number) <= LONGEST_NUMBER and is_one and not is_other:
             by_key.setdefault(_squeezed(number), number)
     return tuple(by_key.values())
 
@@ -114,6 +123,9 @@ def _numbers_in(text: str) -> list[str]:
     are_plausible = all(len(_squeezed(number)) >= _PLAUSIBLE_LENGTH for number in numbers)
     if len(pieces) < 2 or (len(numbers) == len(pieces) and are_plausible):
         return numbers
+    whole = [number for number in numbers if _is_whole(number)]
+    if whole:
+        return whole
     # What stands between such short pieces is punctuation inside one number.
     number = _number_in(text)
     return [number] if number else []
@@ -201,9 +213,8 @@ def _as_printed(number: str) -> str:
     if decimals:
         return decimals[1]
     if not squeezed.isdigit():
-        return number
-    digits = squeezed if len(squeezed) >= _LENGTH_WITHOUT_GROUPS else number
-    return _without_routing(squeezed) or digits
+        return _SEPARATING.sub("", number)
+    return _without_routing(squeezed) or squeezed
 
 
 def _without_slips(number: str) -> str:
