@@ -102,20 +102,23 @@ between the request and its record."""
 
 
 class VirtualBridge:
-    """Everything real except the threads and the time. `sent` are the bodies that left for Purple
-    Dot, answered or not, `sent_at` when."""
+    """Everything real except the threads and the time. A `database` that is given is not watched,
+    which is faster where there are many rows. `sent` are the bodies that left for Purple Dot,
+    answered or not, `sent_at` when."""
 
     def __init__(
         self,
         database_url: str,
         clock: Clock,
         simulator: Simulator | None = None,
+        *,
+        database: Database | None = None,
         **settings: str,
     ) -> None:
         self.clock = clock
         self.simulator = (simulator or Simulator(World(now=clock))).start()
         self.world = self.simulator.world
-        self.database = WatchedDatabase(database_url, clock=clock)
+        self.database = database or WatchedDatabase(database_url, clock=clock)
         self.dies_at: str | None = None
         self.batch_size = 1
         self._acts: dict[str, Callable[[], None]] = {}
@@ -318,6 +321,13 @@ class VirtualBridge:
             )
             stories = [reports.delivery_story(connection, row["id"]) for row in reversed(rows)]
         return [story for story in stories if story is not None]
+
+    def newest(self, prefix: str) -> str:
+        """The id of the newest `evt` or `dlv`."""
+        read = reports.list_events if prefix == "evt" else reports.list_deliveries
+        with self.database.read() as connection:
+            [row] = read(connection, Query(limit=1))
+        return str(row["id"])
 
     def stored(self, delivery_id: str) -> Delivery:
         with self.database.read() as connection:
