@@ -2,90 +2,22 @@
 without JavaScript, eyes or a mouse."""
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
-from contextlib import suppress
-from importlib.util import find_spec
-from pathlib import Path
-from typing import Any
 
 import pytest
-from selenium.common.exceptions import NoSuchElementException, StaleElementReferenceException
-from selenium.webdriver import Chrome, ChromeOptions
-from selenium.webdriver.chrome.service import Service
+from selenium.webdriver import Chrome
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
 from bridge.simulator import PurpleDotOrder, Simulator
+from tests.support.browser import PASSWORD, Browser, faults_of, signed_in
 from tests.support.stack import Stack
 from tests.support.waiting import wait_until
 
 pytestmark = pytest.mark.browser
 
-PASSWORD = "a-password-of-the-tests"
-FLAGS = (
-    "--headless=new", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update", "--disable-sync", "--disable-dev-shm-usage",
-)  # fmt: skip
 EVIL = '"><img src=x onerror=alert(1)><script>alert(2)</script>'
 Ambiguous = Callable[[], tuple[str, PurpleDotOrder]]
-
-
-class Browser:
-    """A Chromium that has signed in to the console; `see(path)` opens a page."""
-
-    def __init__(self, driver: Chrome, home: str) -> None:
-        self.driver, self.home = driver, home
-
-    def see(self, path: str) -> str:
-        self.driver.get(f"{self.home}{path}")
-        return self.words()
-
-    def words(self) -> str:
-        with suppress(
-            StaleElementReferenceException, NoSuchElementException
-        ):  # A page gives way to the next one.
-            return str(self.driver.find_element(By.TAG_NAME, "body").text)
-        return ""
-
-    def one(self, css: str) -> Any:
-        return self.driver.find_element(By.CSS_SELECTOR, css)
-
-    def text_of(self, css: str) -> str:
-        """Asked within the page, where a part that is replaced meanwhile is no trouble."""
-        script = (
-            "const part = document.querySelector(arguments[0]); return part ? part.textContent : ''"
-        )
-        return str(self.driver.execute_script(script, css)).strip()
-
-    def press(self, css: str, then: str) -> None:
-        """Click, and wait until the page says `then`."""
-        self.one(css).click()
-        wait_until(
-            lambda: then in self.words(), 15, f"a page that says {then!r}, not\n{self.words()}"
-        )
-
-    def type(self, css: str, text: str) -> None:
-        field = self.one(css)
-        field.clear()
-        field.send_keys(text)
-
-    def devtools(self, command: str, **parameters: Any) -> None:
-        self.driver.execute_cdp_cmd(command, parameters)
-
-    def look(self, *, width: int, scheme: str) -> None:
-        self.devtools(
-            "Emulation.setDeviceMetricsOverride",
-            width=width,
-            height=900,
-            deviceScaleFactor=1,
-            mobile=False,
-        )
-        self.devtools(
-            "Emulation.setEmulatedMedia",
-            features=[{"name": "prefers-color-scheme", "value": scheme}],
-        )
 
 
 @pytest.fixture(scope="module")
@@ -105,31 +37,10 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield stack
 
 
-@pytest.fixture(scope="module")
-def _driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        pytest.skip("chromium and chromedriver are not on this machine")
-    options = ChromeOptions()
-    options.binary_location = str(programs[0])
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    driver = Chrome(options=options, service=Service(str(programs[1])))
-    yield driver
-    driver.quit()
-
-
 @pytest.fixture
-def browser(_driver: Chrome, stack: Stack) -> Iterator[Browser]:
-    browser = Browser(_driver, f"http://127.0.0.1:{stack.port}")
-    browser.look(width=1280, scheme="light")
-    if "Sign in" in browser.see("/console/exceptions"):
-        browser.type("#password", PASSWORD)
-        browser.type("#name", "Anna")
-        browser.press("main button", "Anna (operator)")
-    yield browser
-    browser.devtools("Emulation.setScriptExecutionDisabled", value=False)
-    browser.devtools("Emulation.setTimezoneOverride", timezoneId="")
+def browser(driver: Chrome, stack: Stack) -> Iterator[Browser]:
+    with signed_in(driver, stack.port) as browser:
+        yield browser
 
 
 @pytest.fixture
@@ -447,28 +358,6 @@ def paths(stack: Stack, held: str) -> list[str]:
         "/console/nowhere",
         "/console/sign-in",
     ]
-
-
-def faults_of(browser: Browser) -> list[str]:
-    """What axe-core finds on the page that is open, and whether it is too wide."""
-    spec = find_spec("axe_playwright_python")
-    assert spec is not None
-    assert spec.submodule_search_locations
-    browser.driver.execute_script(
-        "for (const part of document.querySelectorAll('details')) part.open = true;"
-    )
-    browser.driver.execute_script(
-        Path(spec.submodule_search_locations[0], "axe.min.js").read_text(encoding="utf-8")
-    )
-    told = browser.driver.execute_async_script("axe.run().then(arguments[arguments.length - 1])")
-    faults = [
-        f"{fault['id']}: {fault['nodes'][0]['html'][:150]} {fault['nodes'][0]['failureSummary']}"
-        for fault in told["violations"]
-    ]
-    wide = browser.driver.execute_script(
-        "return document.documentElement.scrollWidth - window.innerWidth"
-    )
-    return faults + ([f"{wide} pixels too wide"] if wide > 0 else [])
 
 
 @pytest.mark.parametrize(("width", "scheme"), [(1280, "light"), (390, "dark")])
