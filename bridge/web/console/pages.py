@@ -18,6 +18,9 @@ from bridge.services import Services
 LONGEST = 60_000
 """Characters of one text that a page shows; the rest is counted."""
 
+MOST_LISTED = 6
+"""Lines of an order that are named within a sentence; the tables have them all."""
+
 ZONE_COOKIE = "bridge_console_zone"
 """The browser's time zone, which the script writes there; UTC without it."""
 
@@ -125,15 +128,21 @@ def title_of(reason: str | None) -> str:
 
 
 def format_lines(lines: Sequence[Mapping[str, Any]]) -> str:
-    """`2 × TEE-S, 1 × CAP`"""
-    return ", ".join(f"{line['quantity']} × {line['sku'] or line['id']}" for line in lines)
+    """`2 × TEE-S, 1 × CAP`, of many lines the first ones."""
+    return _listed([f"{line['quantity']} × {line['sku'] or line['id']}" for line in lines])
 
 
 def format_items(items: Sequence[Mapping[str, Any]]) -> str:
-    """What a parcel holds, in words."""
+    """What a parcel holds, in words; of many items the first ones."""
     named = [item["sku"] or item["line_item_id"] or "something without a SKU" for item in items]
     counted = zip(items, named, strict=True)
-    return ", ".join(f"{item['quantity']} × {name}" for item, name in counted)
+    return _listed([f"{item['quantity']} × {name}" for item, name in counted])
+
+
+def _listed(texts: Sequence[str]) -> str:
+    rest = len(texts) - MOST_LISTED
+    shown = ", ".join(texts[:MOST_LISTED])
+    return f"{shown} and {rest} more" if rest > 0 else shown
 
 
 def steps(text: str) -> Markup:

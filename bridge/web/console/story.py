@@ -280,7 +280,7 @@ def carrier_rule(services: Services, shipment: Story) -> str:
     if row is None:
         return f"“{given}” is not in the carrier table, and goes out as it was written"
     certain = f", {row['certain']}" if row.get("certain") else ""
-    return f"“{given}” is the table's row {row['company']} ({row['codes']}{certain})"
+    return f"ShipStation says “{given}”; in the carrier table: {row['codes']}{certain}"
 
 
 def sent_or_ready(story: Story) -> dict[str, Any] | None:
