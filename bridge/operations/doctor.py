@@ -226,7 +226,7 @@ def database_file(database: Database) -> Iterator[Finding]:
         yield Finding(
             "database",
             "warn",
-            f"there is no {file} yet",
+            f"there is no {file.absolute()} yet",
             "start `bridge run`, or `bridge migrate`; or correct BRIDGE_DATABASE_URL",
         )
         return

@@ -28,6 +28,7 @@ def driver(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chrome]:
     for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
         options.add_argument(flag)
     driver = Chrome(options=options, service=Service(str(programs[1])))
+    driver.set_script_timeout(300)  # axe-core looks at thousands of elements on a busy machine.
     yield driver
     driver.quit()
 

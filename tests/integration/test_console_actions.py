@@ -197,9 +197,9 @@ def test_parcel_stands_beside_all_its_candidates_with_what_differs(
 
     for shown in (page, looked_up):
         assert "The parcel holds 1 × TEE" in shown
-        assert "The whole parcel fits what is left of it." in shown
-        assert "Nothing of it would then be left." in shown
-        assert "The parcel does not fit what is left of it." in shown
+        assert "The whole parcel fits what is left to ship." in shown
+        assert "Then nothing would be left to ship." in shown
+        assert "The parcel does not fit what is left to ship." in shown
         links = [form for form in shown.forms if str(form["action"]).endswith("/link")]
         assert len(links) == 2
     assert "That can't be taken back." in page

@@ -273,7 +273,7 @@ def test_what_is_left_goes_out_with_the_lines_that_were_written_out(
     told = anna.send(path, f"/{held['id']}/rest")
     bridge.settle()
 
-    assert "This posts to Purple Dot that 2 x TEE, 1 x CAP of PD700/1 left" in page
+    assert "Purple Dot will show 2 x TEE, 1 x CAP of PD700/1 as shipped" in page
     assert "goes out now with 2 x TEE, 1 x CAP of PD700/1." in told
     assert order.status == "FULFILLED"
     assert acts(bridge) == [
@@ -392,7 +392,7 @@ def test_pages_and_buttons_are_the_same_on_both_databases(on_both: VirtualBridge
         [other["event_ids"][0], other["id"]],
     ]
     assert (right.status, order.status) == ("FULFILLED", "FULFILLED")
-    assert "None of them can be treated so." in plan
+    assert "This can be done to none of them." in plan
     assert "delivered, 24 hours 3" in overview
     assert "need a person 0" in overview
 
@@ -421,7 +421,7 @@ def test_many_are_shown_exactly_then_done_with_one_reason(
     assert "Close as cancelled: 2 of 3" in plan
     assert one["order_number"] in plan
     assert two["order_number"] in plan
-    assert "1 delivered it is no exception, so nothing is to be done" in plan
+    assert "1 delivered it needs nobody, so there is nothing to do" in plan
     assert str(done["reference"]) not in plan
     assert before == ["held", "held", "delivered"]
     assert "2 of 2 worked through" in told
@@ -499,7 +499,7 @@ def test_events_page_tells_its_whole_story(bridge: VirtualBridge, anna: Reader) 
     assert [record["id"] in page for record in event["records"]] == [True, True]
     assert "its order was chosen because shipment_number in ShipStation names it" in page
     assert "its SKU" in page
-    assert "is the table's row UPS" in page
+    assert "UPS: ShipStation says “ups”" in page
     assert json.dumps({"fulfillment": body}, indent=2) in page.words
     assert "answered 200" in page
     assert delivery["purple_dot_fulfillment_id"] in page

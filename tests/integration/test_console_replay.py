@@ -234,7 +234,7 @@ def test_long_plan_and_long_run_go_on_over_pages(
     run_id = start(bridge, *ids)
 
     assert [f"/console/events/{ids[2]}" in page for page in (plan, rest)] == [False, True]
-    assert "events 1 to 2 is above" in plan
+    assert "webhooks 1 to 2 is above" in plan
     assert [
         f"/console/events/{ids[2]}" in anna.see(f"replays/{run_id}{query}")
         for query in ("", "?after=2")

@@ -19,7 +19,9 @@ PASSWORD = "a-password-of-the-tests"
 _WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
 _AXE = """
 const [tags, done] = arguments;
-axe.run({runOnly: {type: 'tag', values: tags}, rules: {'target-size': {enabled: true}}}).then(done);
+const rules = {'target-size': {enabled: true}};
+axe.run({runOnly: {type: 'tag', values: tags}, rules, resultTypes: ['violations']})
+  .then((found) => done(found.violations));
 """
 
 
@@ -129,7 +131,7 @@ def faults_of(browser: Browser) -> list[str]:
     told = browser.driver.execute_async_script(_AXE, _WCAG)
     faults = [
         f"{fault['id']}: {fault['nodes'][0]['html'][:150]} {fault['nodes'][0]['failureSummary']}"
-        for fault in told["violations"]
+        for fault in told
     ]
     wide = browser.driver.execute_script(
         "return document.documentElement.scrollWidth - window.innerWidth"

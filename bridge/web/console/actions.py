@@ -26,6 +26,9 @@ Action: TypeAlias = Callable[..., str]
 NOTE, SEEN = "note", "seen"
 """What the activity log calls a remark, and that somebody is looking after something."""
 
+UNDO = "undo"
+"""The kind of word that names what was just closed, beside what is said about it."""
+
 _LONGEST_REASON = 1000
 _LONGEST_MESSAGE = 600
 _LONGEST_ORDER = 200
@@ -43,7 +46,9 @@ def confirm(services: Services, delivery_id: str) -> Response:
     reason = reason_given()
     if answer == "yes":
         close = partial(repair.resolve, status=DeliveryStatus.DELIVERED)
-        return _act(services, delivery_id, close, reason=reason or "seen in Purple Dot")
+        return _act(
+            services, delivery_id, close, reason=reason or "seen in Purple Dot", closes=True
+        )
     if answer != "no":
         abort(400, "The answer is yes or no.")
     if reason is None:
@@ -98,7 +103,7 @@ def resolve(services: Services, delivery_id: str) -> Response:
     if reason is None:
         return back("It was not closed: say why, for those who read it later.", "bad")
     act = partial(repair.resolve, status=_closing_status(request.form.get("as", "")))
-    return _act(services, delivery_id, act, reason=reason)
+    return _act(services, delivery_id, act, reason=reason, closes=True)
 
 
 def reopen(services: Services, delivery_id: str) -> Response:
@@ -144,10 +149,12 @@ def name_of(delivery: Delivery) -> str:
     return delivery.reference or delivery.shipment.order_number or delivery.id
 
 
-def back(message: str, category: str) -> Response:
-    """To where the form stood, with a word of what came of it. The word travels in the cookie, so
-    it is short."""
+def back(message: str, category: str, *, closed_id: str = "") -> Response:
+    """To where the form stood, with a word of what came of it, and a way to undo it for what was
+    closed. The word travels in the cookie, so it is short."""
     flash(message[:_LONGEST_MESSAGE], category)
+    if closed_id:
+        flash(closed_id, UNDO)
     return redirect(page_before() or url_for("console.exceptions"), 303)
 
 
@@ -166,15 +173,19 @@ def actor_name() -> str:
     return f"{auth.person()} in the console"
 
 
-def _act(services: Services, delivery_id: str, act: Action, *, reason: str | None) -> Response:
+def _act(
+    services: Services, delivery_id: str, act: Action, *, reason: str | None, closes: bool = False
+) -> Response:
     def one(connection: Connection) -> str:
         name, outcome = do_one(services, connection, delivery_id, act, reason=reason)
         return f"{name} {outcome}"
 
-    return _report(services, one)
+    return _report(services, one, closed_id=delivery_id if closes else "")
 
 
-def _report(services: Services, act: Callable[[Connection], str]) -> Response:
+def _report(
+    services: Services, act: Callable[[Connection], str], *, closed_id: str = ""
+) -> Response:
     try:
         with services.database.begin() as connection:
             message = act(connection)
@@ -183,7 +194,7 @@ def _report(services: Services, act: Callable[[Connection], str]) -> Response:
     except RefusedError as exc:
         return back(f"Not done: {exc}.", "bad")
     log.info("console_acted", message=message)
-    return back(f"{message}.", "good")
+    return back(f"{message}.", "good", closed_id=closed_id)
 
 
 def _chosen_quantities() -> dict[str, int]:

@@ -32,7 +32,7 @@ LABELS = {
 
 SHOWN = 50
 _OUTCOMES = {DeliveryStatus.DELIVERED: "delivered", DeliveryStatus.CANCELLED: "closed"}
-_NO_ACTION_NEEDED = "it is no exception, so nothing is to be done"
+_NO_ACTION_NEEDED = "it needs nobody, so there is nothing to do"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,12 +10,17 @@ from bridge.store import audit, reports
 from bridge.store.engine.database import Connection
 from bridge.store.reports import Query
 from bridge.web.console.actions import NOTE, SEEN
-from bridge.web.console.bulk import LABELS
 from bridge.web.console.choices import choices_for
 from bridge.web.console.pages import render
 
 SHOWN = 50
-UNFOLDED = 10
+UNFOLDED = 5
+
+_FOR_ALL = {
+    PersonAction.RETRY: "Retry all {:,}",
+    PersonAction.RESOLVE_DELIVERED: "Close all {:,} as delivered",
+    PersonAction.RESOLVE_CANCELLED: "Close all {:,} as cancelled",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +45,12 @@ class Group:
 
     @property
     def bulk_actions(self) -> Sequence[tuple[PersonAction, str]]:
-        """What may be done to all of it at once."""
+        """What may be done to all of it at once, and what its button says."""
         if self.is_of_events:
             return ()
-        allowed = MEANINGS[Reason(self.reason)].bulk_actions if self.reason else tuple(LABELS)
-        return [(action, LABELS[action]) for action in allowed if action in LABELS]
+        allowed = MEANINGS[Reason(self.reason)].bulk_actions if self.reason else tuple(_FOR_ALL)
+        offered = [action for action in allowed if action in _FOR_ALL]
+        return [(action, _FOR_ALL[action].format(self.count)) for action in offered]
 
 
 def show(services: Services) -> str:

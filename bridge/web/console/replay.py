@@ -18,7 +18,7 @@ from bridge.web.console import actions
 from bridge.web.console.lists import PAGE_SIZE, as_number, chosen_events
 from bridge.web.console.pages import render
 
-SHOWN = 20
+SHOWN = 100
 """Events that a page of the dry run holds."""
 
 LOOK_SECONDS = 12.0
@@ -140,7 +140,9 @@ def _show_plan(
     return render(
         "replay_plan.html",
         plan=shown,
-        sending=sum(_count_sending(event) for event in shown["events"]),
+        sending=sum(_count_posting(event) for event in shown["events"]),
+        posting=[event for event in shown["events"] if _is_of_note(event)],
+        quiet=[event for event in shown["events"] if not _is_of_note(event)],
         looked_at=len(looks),
         options=options,
         seen=_digest(chosen),
@@ -153,8 +155,13 @@ def _show_plan(
     )
 
 
-def _count_sending(event: Mapping[str, Any]) -> int:
+def _count_posting(event: Mapping[str, Any]) -> int:
     return sum(shipment["body"] is not None for shipment in event["shipments"])
+
+
+def _is_of_note(event: Mapping[str, Any]) -> bool:
+    """What would post something comes first, with what can't be said now."""
+    return bool(_count_posting(event) or event["error"])
 
 
 def _filter_line() -> str:

@@ -49,8 +49,8 @@ def _event_steps(story: Story) -> Iterator[Step]:
 
 
 def _delivery_steps(story: Story) -> Iterator[Step]:
-    order = story["reference"] or "order not known yet"
-    yield Step("Planned", story["created_at"], f"{order}: {format_lines(story['line_items'])}")
+    known = [story["reference"] or "order not known yet", format_lines(story["line_items"])]
+    yield Step("Planned", story["created_at"], ": ".join(filter(None, known)))
     for attempt in story["attempt_history"]:
         if attempt["request"]:
             yield Step("Posted to Purple Dot", attempt["started_at"])
