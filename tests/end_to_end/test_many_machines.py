@@ -10,7 +10,7 @@ from sqlalchemy import text
 from bridge.simulator import Label
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
-from tests.support.balance import assert_balanced
+from tests.support.balance import balance
 from tests.support.stack import Json, Stack, free_port
 from tests.support.waiting import wait_until
 
@@ -100,7 +100,8 @@ def test_three_workers_and_two_receivers_killed_at_random_and_in_the_end_one_eac
     most = max(most, _connections(stack))
 
     assert {one.result() for one in sent} <= {event["id"] for event in stack.events()}
-    assert_balanced(stack.world, stack.database, [str(label.tracking_number) for label in parcels])
+    numbers = [str(label.tracking_number) for label in parcels]
+    assert balance(stack.world, stack.database, numbers).faults() == {}
     assert stack.world.count(POST) <= len(parcels) + 4 * THREADS, (
         "more was posted again than the killed ones had in hand"
     )
@@ -134,5 +135,6 @@ def test_migrations_and_processes_that_start_at_once_on_an_empty_database_meet_o
     ]
     parcels, bodies = _parcels(stack, 2)
     stack.travel(*bodies)
-    assert_balanced(stack.world, stack.database, [str(label.tracking_number) for label in parcels])
+    numbers = [str(label.tracking_number) for label in parcels]
+    assert balance(stack.world, stack.database, numbers).faults() == {}
     assert "database is locked" not in _said(stack)

@@ -98,14 +98,15 @@ def _post(stack: Stack, body: Any) -> Answer:
     return stack.post(json.dumps(body).encode())
 
 
-def _assert_refused(answer: Answer, status: int, error: str) -> None:
-    """A JSON error of two keys: one word, and a sentence that tells no more than it must."""
-    assert (answer.status, answer.json["error"]) == (status, error)
+def _refusal(answer: Answer) -> tuple[int, str]:
+    """The status and the word of an error, which is JSON of two keys: that word, and a sentence
+    that says no more than it must."""
     assert set(answer.json) == {"error", "message"}
     assert answer.headers["Content-Type"] == "application/json"
     assert not any(
         word in answer.raw.decode() for word in ("Traceback", 'File "', TOKEN, SECOND_TOKEN)
     )
+    return answer.status, answer.json["error"]
 
 
 def _stored(stack: Stack, event_id: str) -> Any:
@@ -284,7 +285,7 @@ def test_missing_or_wrong_token_is_refused(door: Stack, path: str, headers: dict
 
     answer = door.ask("POST", path, raw, signed | headers)
 
-    _assert_refused(answer, 401, "unauthorized")
+    assert _refusal(answer) == (401, "unauthorized")
     assert len(door.events()) == stored
 
 
@@ -339,7 +340,7 @@ def test_wrong_signature_is_refused_counted_and_nothing_is_stored(door: Stack, w
 
     answer = door.post(raw, WRONG_SIGNATURES[wrong](door.simulator.signer, raw))
 
-    _assert_refused(answer, 401, "unauthorized")
+    assert _refusal(answer) == (401, "unauthorized")
     assert len(door.events()) == stored
     assert door.metric("bridge_rejections_total", cause=cause) == counted + 1
 
@@ -373,13 +374,13 @@ def test_lenient_door_still_knows_a_right_signature_and_still_wants_a_token(
     event = lenient_door.event(lenient_door.post(raw, headers).event_id)
 
     assert event["signature"] == ("verified" if is_log else "none")
-    _assert_refused(lenient_door.post(raw, headers, token="wrong"), 401, "unauthorized")
+    assert _refusal(lenient_door.post(raw, headers, token="wrong")) == (401, "unauthorized")
 
 
 def test_signed_body_is_judged_before_it_is_read(door: Stack) -> None:
     answer = door.post(b"{", door.simulator.signer.headers(b"{}"))
 
-    _assert_refused(answer, 401, "unauthorized")
+    assert _refusal(answer) == (401, "unauthorized")
 
 
 def test_without_any_key_nothing_can_be_judged_so_the_sender_is_asked_to_come_again(
@@ -389,7 +390,7 @@ def test_without_any_key_nothing_can_be_judged_so_the_sender_is_asked_to_come_ag
         answers = [stack.send(_v2(stack)), stack.send(_v2(stack)), stack.send(_v1(stack))]
 
         assert [answer.status for answer in answers] == [503, 503, 202]
-        _assert_refused(answers[0], 503, "unavailable")
+        assert _refusal(answers[0]) == (503, "unavailable")
         assert int(answers[0].headers["Retry-After"]) > 0
         assert [event["event_type"] for event in stack.events()] == ["SHIP_NOTIFY"]
 
@@ -431,7 +432,7 @@ def test_body_that_is_no_notification_is_rejected_and_only_what_we_read_is_kept(
 
     answer = each_door.post(raw)
 
-    _assert_refused(answer, 400, reason)
+    assert _refusal(answer) == (400, reason)
     [event] = [event for event in each_door.events() if event["id"] not in before]
     row = _stored(each_door, event["id"])
     assert (row.status, row.reason, row.due_at) == ("rejected", reason, None)
@@ -467,7 +468,7 @@ def test_pointer_to_elsewhere_is_kept_as_rejected_and_never_fetched(door: Stack,
 
     answer = door.send({"resource_url": url, "resource_type": "LABEL_CREATED_V2"})
 
-    _assert_refused(answer, 400, "foreign_url")
+    assert _refusal(answer) == (400, "foreign_url")
     [event] = [event for event in door.events() if event["id"] not in before]
     assert (event["status"], event["reason"]) == ("rejected", "foreign_url")
     assert door.world.count("shipstation") == calls
@@ -497,7 +498,7 @@ def test_v1_event_opens_no_list_of_v2_and_no_whole_list(door: Stack, path: str) 
 
     answer = _post(door, {"resource_url": url, "resource_type": "SHIP_NOTIFY"})
 
-    _assert_refused(answer, 400, "foreign_url")
+    assert _refusal(answer) == (400, "foreign_url")
 
 
 def test_body_over_the_limit_is_refused_with_its_length_told_and_in_chunks(door: Stack) -> None:
@@ -506,7 +507,7 @@ def test_body_over_the_limit_is_refused_with_its_length_told_and_in_chunks(door:
     answers = [door.post(whole), door.post(iter([whole[:MOST_BYTES], whole[MOST_BYTES:]]))]
 
     for answer in answers:
-        _assert_refused(answer, 413, "request_entity_too_large")
+        assert _refusal(answer) == (413, "request_entity_too_large")
     assert len(door.events()) == stored
 
 
@@ -523,7 +524,7 @@ def test_body_just_under_the_limit_is_taken_with_its_length_told_and_in_chunks(d
 def test_other_methods_are_not_allowed(door: Stack, method: str, path: str) -> None:
     answer = door.ask(method, path)
 
-    _assert_refused(answer, 405, "method_not_allowed")
+    assert _refusal(answer) == (405, "method_not_allowed")
     assert "POST" in answer.headers["Allow"]
 
 
@@ -531,7 +532,7 @@ def test_other_methods_are_not_allowed(door: Stack, method: str, path: str) -> N
     "path", ["/", "/webhooks", "/webhooks/shopify/x", f"{WEBHOOKS}/{TOKEN}/more", "/console/"]
 )
 def test_unknown_path_is_not_found(door: Stack, path: str) -> None:
-    _assert_refused(door.ask("GET", path), 404, "not_found")
+    assert _refusal(door.ask("GET", path)) == (404, "not_found")
 
 
 # When the database can't take it
@@ -545,7 +546,7 @@ def test_locked_sqlite_is_told_as_503_and_nothing_is_half_stored(tmp_path: Path)
             answer = stack.send(_v1(stack))
 
             other.execute("ROLLBACK")
-        _assert_refused(answer, 503, "unavailable")
+        assert _refusal(answer) == (503, "unavailable")
         assert int(answer.headers["Retry-After"]) > 0
         assert stack.events() == []
         assert stack.send(_v1(stack)).json["status"] == "received"
@@ -584,7 +585,7 @@ def test_stopped_postgresql_is_told_as_503_and_taken_again_when_it_is_back(
         finally:
             postgres_server.start()
 
-        _assert_refused(answer, 503, "unavailable")
+        assert _refusal(answer) == (503, "unavailable")
         assert int(answer.headers["Retry-After"]) > 0
         assert (ready.status, ready.json["status"]) == (503, "not_ready")
         assert stack.send(_v2(stack)).json["status"] == "received"
@@ -610,5 +611,5 @@ def test_postgresql_that_can_not_be_written_is_told_as_503(
         answer = stack.send(_v2(stack))
 
     postgres_server.drop("unfit")
-    _assert_refused(answer, 503, "unavailable")
+    assert _refusal(answer) == (503, "unavailable")
     assert int(answer.headers["Retry-After"]) > 0

@@ -10,7 +10,7 @@ import pytest
 
 from bridge.simulator import Label, World
 from tests.support import crash_points
-from tests.support.balance import assert_balanced
+from tests.support.balance import balance
 from tests.support.stack import Json, Process, Stack
 from tests.support.waiting import wait_until
 
@@ -72,10 +72,9 @@ def test_worker_killed_at_each_named_point_loses_nothing_and_tells_nothing_twice
     stack.settle(60)
 
     assert last.logged("claims_released")
-    found = assert_balanced(
-        world, stack.database, numbers_of(parcels), may_be={"unconfirmed_partial"}
-    )
-    assert len(found.excepted) <= len(crash_points.WORKER), (
+    came_to = balance(world, stack.database, numbers_of(parcels))
+    assert came_to.faults(may_be={"unconfirmed_partial"}) == {}
+    assert len(came_to.excepted) <= len(crash_points.WORKER), (
         "more is in doubt than the parts that were in flight"
     )
     assert world.count(POST) == len(world.fulfillments), "a second POST was sent, and refused"
@@ -103,5 +102,5 @@ def test_receiver_killed_at_each_named_point_keeps_what_it_answered_and_is_sent_
     stack.settle(60)
 
     assert answered <= {event["id"] for event in stack.events()}
-    assert_balanced(world, stack.database, numbers_of(parcels))
+    assert balance(world, stack.database, numbers_of(parcels)).faults() == {}
     assert world.count(POST) == len(world.fulfillments) == len(parcels)

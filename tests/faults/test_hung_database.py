@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from bridge.simulator import Label, Simulator
-from tests.support.balance import assert_balanced
+from tests.support.balance import balance
 from tests.support.link import Link
 from tests.support.postgres import Server, running_server
 from tests.support.stack import TOKEN, WEBHOOKS, Json, Stack
@@ -131,7 +131,7 @@ def test_frozen_server_is_503_in_time_and_everything_comes_back_by_itself(
     stack.settle(60)
     assert (receiver.exit_code, worker.exit_code) == (None, None)
     sent = [str(label.tracking_number) for label in labels + more]
-    assert_balanced(stack.world, stack.database, sent)
+    assert balance(stack.world, stack.database, sent).faults() == {}
 
 
 @pytest.fixture
@@ -168,7 +168,7 @@ def test_network_that_swallows_packets_is_503_in_time_and_everything_comes_back_
         assert all(int(str(wish)) > 0 for _, wish in answers + again)
         assert (receiver.exit_code, worker.exit_code) == (None, None)
         sent = [str(label.tracking_number) for label in labels + more]
-        assert_balanced(stack.world, stack.database, sent)
+        assert balance(stack.world, stack.database, sent).faults() == {}
 
 
 @pytest.mark.postgres
@@ -189,7 +189,7 @@ def test_locked_table_is_503_in_time_and_the_next_webhook_after_it_goes_in(stack
     stack.settle(60)
     assert worker.exit_code is None
     sent = [str(label.tracking_number) for label in labels]
-    assert_balanced(stack.world, stack.database, sent)
+    assert balance(stack.world, stack.database, sent).faults() == {}
 
 
 @pytest.fixture

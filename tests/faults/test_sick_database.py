@@ -12,7 +12,7 @@ import pytest
 from bridge.simulator import Label, Simulator
 from tests.conftest import BOTH_DATABASES
 from tests.support import crash_points, small_disk
-from tests.support.balance import assert_balanced
+from tests.support.balance import balance
 from tests.support.postgres import Server, running_server
 from tests.support.stack import BRIDGE, Json, Stack
 from tests.support.waiting import wait_until
@@ -64,9 +64,11 @@ SICKNESSES = {
 }
 
 
-def _test(stack: Stack, sickness: Callable[[Stack], AbstractContextManager[None]]) -> None:
-    """A POST is under way when the database falls sick; more is sent until one is refused, and that
-    one again when it is well."""
+def _faults(
+    stack: Stack, sickness: Callable[[Stack], AbstractContextManager[None]]
+) -> dict[str, object]:
+    """What went wrong, by its name, after a POST was under way when the database fell sick, more
+    was sent until one was refused, and that one again when it was well."""
     program = (
         (str(Path(crash_points.__file__)), "sick-while", str(stack.folder / "sick"))
         if stack.database.is_sqlite
@@ -101,8 +103,8 @@ def _test(stack: Stack, sickness: Callable[[Stack], AbstractContextManager[None]
 
     assert worker.exit_code is None
     sent = [str(label.tracking_number) for label in parcels[: refused + 2]]
-    assert_balanced(stack.world, stack.database, sent)
     assert stack.world.count(POST) == len(stack.world.fulfillments) == len(sent)
+    return balance(stack.world, stack.database, sent).faults()
 
 
 def _parcels(stack: Stack, count: int) -> tuple[list[Label], list[Json]]:
@@ -134,7 +136,7 @@ def test_sick_sqlite_is_told_to_the_sender_and_waited_out_by_the_worker(
         Simulator() as simulator,
         Stack(simulator, f"sqlite:///{tmp_path / 'bridge.db'}", tmp_path, SETTINGS) as stack,
     ):
-        _test(stack, SICKNESSES[sickness])
+        assert _faults(stack, SICKNESSES[sickness]) == {}
 
 
 @contextmanager
@@ -158,7 +160,7 @@ if small_disk.can_mount():  # Elsewhere SQLite's own error, above, has to do.
             Simulator() as simulator,
             Stack(simulator, url, tmp_path, SETTINGS) as stack,
         ):
-            _test(stack, lambda _: small_disk.full(folder))
+            assert _faults(stack, lambda _: small_disk.full(folder)) == {}
 
     def test_full_disk_is_named_by_readyz(tmp_path: Path) -> None:
         with (
@@ -186,5 +188,5 @@ def test_postgresql_that_became_read_only_is_told_to_the_sender_and_waited_out_b
         Simulator() as simulator,
         Stack(simulator, postgres_server.url("standby"), tmp_path, SETTINGS) as stack,
     ):
-        _test(stack, _read_only_server)
+        assert _faults(stack, _read_only_server) == {}
     postgres_server.drop("standby")

@@ -693,9 +693,10 @@ def test_pages_that_share_orders_never_wait_for_each_other_in_a_ring(
     )
     mine, theirs = opened(), opened()
 
-    def hold_both() -> None:
+    def hold_both() -> str:
         with theirs.begin() as connection:
             lock_orders(connection, found, now=clock.now)
+        return "has both"
 
     with ThreadPoolExecutor(1) as pool:
         with mine.begin() as connection:
@@ -703,7 +704,7 @@ def test_pages_that_share_orders_never_wait_for_each_other_in_a_ring(
             other = pool.submit(hold_both)
             wait([other], timeout=0.5)
             orders.lock(connection, [second.id])
-        other.result(10)
+        assert other.result(10) == "has both"
 
 
 def test_order_known_from_the_cache_alone_is_read_again_before_posting(

@@ -172,7 +172,7 @@ def _report(
     }
     click.echo(
         f"\nwebhooks {traffic.webhooks}, sent again {traffic.refused}; "
-        f"parcels of pre-orders {len(found.sent)}: told {len(found.told)},"
+        f"parcels of pre-orders {len(found.sent)}: posted {len(found.posted)},"
     )
     reasons = sorted(set(found.excepted.values()))
     excepted = (
