@@ -2,31 +2,18 @@
 would alone, whatever becomes of its neighbors."""
 
 from collections import Counter
-from collections.abc import Iterator, MutableMapping
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
 from bridge.simulator import Label, PurpleDotOrder
 from bridge.store.tables import events
 from bridge.worker.loop import BATCH_SIZE
-from tests.support.fakes import Clock
 from tests.support.virtual_bridge import OWNER, POINTS, VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 SIZES = [1, 7, 64]
-
-
-@pytest.fixture
-def bridge(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[VirtualBridge]:
-    with VirtualBridge(migrated_url, clock) as bridge:
-        yield bridge
 
 
 class Warehouse:

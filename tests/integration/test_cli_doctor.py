@@ -36,18 +36,8 @@ HOME = "https://bridge.example.com"
 
 
 @pytest.fixture
-def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
-    unhurried = {
-        f"BRIDGE_{api}_RATE_PER_MINUTE": "100000" for api in ("SHIPSTATION", "SHIPSTATION_V1")
-    }
-    return (
-        simulator.env()
-        | unhurried
-        | {
-            "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}",
-            "BRIDGE_WEBHOOK_TOKENS": TOKEN,
-        }
-    )
+def env(simulator_env: dict[str, str]) -> dict[str, str]:
+    return simulator_env | {"BRIDGE_WEBHOOK_TOKENS": TOKEN}
 
 
 @pytest.fixture

@@ -4,22 +4,18 @@ as JSON and as a table."""
 import csv
 import io
 import json
-import logging
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 
 from bridge.cli import main
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.simulator import Label, PurpleDotOrder
-from tests.support.fakes import Clock
 from tests.support.virtual_bridge import Json, VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 ONE_TEE = [("TEE", 1)]
 ALWAYS = 99
@@ -29,15 +25,8 @@ Run = Callable[..., Result]
 
 
 @pytest.fixture
-def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[VirtualBridge]:
-    handlers = list(logging.getLogger().handlers)
-    (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
-    with (
-        structlog.testing.capture_logs(),
-        VirtualBridge(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
-    ):
-        yield bridge
-    logging.getLogger().handlers[:] = handlers
+def bridge(sqlite_bridge: VirtualBridge) -> VirtualBridge:
+    return sqlite_bridge
 
 
 @pytest.fixture

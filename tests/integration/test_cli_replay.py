@@ -2,13 +2,10 @@
 asked for by a person with a reason."""
 
 import json
-import logging
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import structlog
 from click.testing import CliRunner, Result
 from sqlalchemy import update
 
@@ -17,26 +14,18 @@ from bridge.cli.replay import _watch
 from bridge.store import tables, workers
 from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
-from tests.support.fakes import Clock
 from tests.support.replays import dead, delivered, everything, foreign, items, story
 from tests.support.rows import rows
 from tests.support.virtual_bridge import Json, VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 Run = Callable[..., Result]
 
 
 @pytest.fixture
-def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[VirtualBridge]:
-    handlers = list(logging.getLogger().handlers)
-    (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
-    with (
-        structlog.testing.capture_logs(),
-        VirtualBridge(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
-    ):
-        yield bridge
-    logging.getLogger().handlers[:] = handlers
+def bridge(sqlite_bridge: VirtualBridge) -> VirtualBridge:
+    return sqlite_bridge
 
 
 @pytest.fixture

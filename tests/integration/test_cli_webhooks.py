@@ -3,7 +3,6 @@ door."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -33,18 +32,8 @@ IS_OFF = "is subscribed, but switched off or with a token that we no longer take
 
 
 @pytest.fixture
-def env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
-    unhurried = {
-        f"BRIDGE_{api}_RATE_PER_MINUTE": "100000" for api in ("SHIPSTATION", "SHIPSTATION_V1")
-    }
-    return (
-        simulator.env()
-        | unhurried
-        | {
-            "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}",
-            "BRIDGE_WEBHOOK_TOKENS": OLD,
-        }
-    )
+def env(simulator_env: dict[str, str]) -> dict[str, str]:
+    return simulator_env | {"BRIDGE_WEBHOOK_TOKENS": OLD}
 
 
 @pytest.fixture

@@ -2,9 +2,8 @@
 what to do, what is on its way
 or known to a person is not."""
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
 import pytest
 
@@ -15,20 +14,14 @@ from bridge.operations.alerts import problems
 from bridge.operations.compare import Comparison, compare
 from bridge.settings import Settings
 from bridge.simulator import World
-from tests.support.fakes import Clock
 from tests.support.virtual_bridge import VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 
 @pytest.fixture
-def bridge(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[VirtualBridge]:
-    with VirtualBridge(migrated_url, clock, BRIDGE_RECONCILE_EVERY="0") as bridge:
-        yield bridge
+def bridge(bridges: Callable[..., VirtualBridge]) -> VirtualBridge:
+    return bridges(BRIDGE_RECONCILE_EVERY="0")
 
 
 @pytest.fixture

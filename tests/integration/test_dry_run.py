@@ -1,37 +1,18 @@
 """A dry run decides and shows everything, and no fulfillment leaves; once it is over, what waited
 goes out."""
 
-from collections.abc import Callable, Iterator, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from bridge.domain.errors import DryRunError
 from bridge.settings import Settings
 from bridge.vendors.http import ApiClient
-from tests.support.fakes import Clock
 from tests.support.virtual_bridge import VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 HOUR = 3600
-
-
-@pytest.fixture
-def bridges(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[Callable[..., VirtualBridge]]:
-    made: list[VirtualBridge] = []
-
-    def make(**settings: str) -> VirtualBridge:
-        made.append(VirtualBridge(migrated_url, clock, **settings))
-        return made[-1]
-
-    yield make
-    for bridge in made:
-        bridge.close()
 
 
 def test_nothing_is_posted_and_what_would_be_is_shown_once(

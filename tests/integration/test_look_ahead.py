@@ -2,7 +2,6 @@
 and its trouble is that of whoever needs the answer."""
 
 import threading
-from collections.abc import Iterator, MutableMapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +17,7 @@ from tests.support.jobs import Jobs
 from tests.support.rows import ORDER_ID, OTHER_ID, POLICY, a_parcel, an_order, rows
 from tests.support.virtual_bridge import VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 NEVER = 60
 """Seconds: only a test that fails waits so long."""
@@ -149,16 +148,6 @@ def test_what_was_asked_ahead_is_as_old_as_its_question(
 
 
 # Against the real clients
-
-
-@pytest.fixture
-def bridge(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[VirtualBridge]:
-    with VirtualBridge(migrated_url, clock) as bridge:
-        yield bridge
 
 
 @pytest.mark.parametrize("style", ["id", "reference", "custom_field"])

@@ -1,7 +1,7 @@
 """A parcel that may be posted already is posted again only where a person has looked: whichever
 act leads to the POST, and whoever calls it."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -11,16 +11,9 @@ from bridge.domain.errors import LookFirstError, RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
 from bridge.translate.carriers import Carriers
-from tests.support.fakes import Clock
 from tests.support.virtual_bridge import Json, VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
-
-
-@pytest.fixture
-def bridge(migrated_url: str, clock: Clock) -> Iterator[VirtualBridge]:
-    with VirtualBridge(migrated_url, clock) as bridge:
-        yield bridge
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 
 @pytest.fixture

@@ -1,7 +1,7 @@
 """One parcel is one fulfillment, whichever records, numbers and APIs it is reported by; and what
 a person decided about a record stays decided."""
 
-from collections.abc import Callable, Iterator, MutableMapping
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,36 +9,13 @@ import pytest
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
 from bridge.simulator import Label, ShipStationOrder
-from tests.support.fakes import Clock
 from tests.support.virtual_bridge import Json, VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 
 NUMBER = "1Z7X0410010000016A"
 TEE_AND_CAP = [("TEE", 1), ("CAP", 1)]
-HELD_BACK = {"BRIDGE_HOLD_SECONDS": "600"}
-
-
-@pytest.fixture
-def bridge(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[VirtualBridge]:
-    with VirtualBridge(migrated_url, clock) as bridge:
-        yield bridge
-
-
-@pytest.fixture
-def patient(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[VirtualBridge]:
-    """A bridge that holds each delivery back for ten minutes."""
-    with VirtualBridge(migrated_url, clock, **HELD_BACK) as bridge:
-        yield bridge
 
 
 # Two parts in one box

@@ -1,26 +1,19 @@
 """Which order a text names, however people and systems write it; and what names none costs no
 call."""
 
-from collections.abc import Iterator, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from bridge.simulator import Item
-from tests.support.fakes import Clock
 from tests.support.virtual_bridge import VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 
 @pytest.fixture
-def bridge(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[VirtualBridge]:
-    with VirtualBridge(migrated_url, clock, BRIDGE_SHIPSTATION_V1_CUSTOM_FIELDS="true") as bridge:
-        yield bridge
+def bridge(bridges: Callable[..., VirtualBridge]) -> VirtualBridge:
+    return bridges(BRIDGE_SHIPSTATION_V1_CUSTOM_FIELDS="true")
 
 
 TOLD = [

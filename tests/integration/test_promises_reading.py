@@ -1,6 +1,5 @@
 """What a vendor leaves out is not known, what it says is used, one row's trouble is its own."""
 
-from collections.abc import Iterator, MutableMapping
 from typing import Any
 
 import pytest
@@ -8,36 +7,14 @@ import pytest
 from bridge.operations.explain import explain_delivery
 from bridge.simulator import Item, PurpleDotOrder
 from bridge.simulator.faults import NO_IN_A_SUCCESS
-from tests.support.fakes import Clock
 from tests.support.virtual_bridge import VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 
 TEES_AND_CAP = [("TEE", 2), ("CAP", 1)]
 QUARTER = 900
 POST = "purple_dot.create_fulfillment"
-
-
-@pytest.fixture
-def bridge(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[VirtualBridge]:
-    with VirtualBridge(migrated_url, clock) as bridge:
-        yield bridge
-
-
-@pytest.fixture
-def patient(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[VirtualBridge]:
-    """A bridge that holds each delivery back for ten minutes."""
-    with VirtualBridge(migrated_url, clock, BRIDGE_HOLD_SECONDS="600") as bridge:
-        yield bridge
 
 
 # An order that ShipStation does not show

@@ -1,8 +1,7 @@
 """A stored event through the journey again: what was never told goes out, what Purple Dot has never
 does, the original stays as it was."""
 
-from collections.abc import Iterator, MutableMapping
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
@@ -10,7 +9,6 @@ from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
 from bridge.store import events, replays, reports, restores, tables
-from tests.support.fakes import Clock
 from tests.support.replays import (
     ALWAYS,
     ONE_TEE,
@@ -26,17 +24,12 @@ from tests.support.replays import (
 from tests.support.rows import row, rows
 from tests.support.virtual_bridge import OWNER, VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 
 @pytest.fixture
-def bridge(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[VirtualBridge]:
-    with VirtualBridge(migrated_url, clock, BRIDGE_NOTIFY_CUSTOMER="true") as bridge:
-        yield bridge
+def bridge(bridges: Callable[..., VirtualBridge]) -> VirtualBridge:
+    return bridges(BRIDGE_NOTIFY_CUSTOMER="true")
 
 
 # What was never told goes out

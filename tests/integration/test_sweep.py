@@ -22,34 +22,11 @@ from tests.support.fakes import Clock
 from tests.support.rows import rows
 from tests.support.virtual_bridge import Json, VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 MINUTE, HOUR = timedelta(minutes=1), timedelta(hours=1)
 V1_ALONE = {"BRIDGE_SHIPSTATION_API_KEY": ""}
 Made = tuple[PurpleDotOrder, Any, Json]
-
-
-@pytest.fixture
-def bridges(
-    migrated_url: str,
-    clock: Clock,
-    logged: list[MutableMapping[str, Any]],  # noqa: ARG001  # keeps the log quiet
-) -> Iterator[Callable[..., VirtualBridge]]:
-    made: list[VirtualBridge] = []
-
-    def make(**settings: str) -> VirtualBridge:
-        made.append(VirtualBridge(migrated_url, clock, **settings))
-        return made[-1]
-
-    yield make
-    for bridge in made:
-        bridge.close()
-
-
-@pytest.fixture
-def bridge(bridges: Callable[..., VirtualBridge]) -> VirtualBridge:
-    """With the keys of both APIs."""
-    return bridges()
 
 
 @pytest.fixture

@@ -1,22 +1,18 @@
 """Every command line that the pages show is run, against both vendors' simulators and a
 database with a parcel in it."""
 
-import logging
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import structlog
 from click.testing import CliRunner
 
 from bridge.cli import main
 from tests.project.test_docs import command_lines
 from tests.support.commands import COMMANDS
-from tests.support.fakes import Clock
 from tests.support.virtual_bridge import VirtualBridge
 
-pytest_plugins = ["tests.support.database_fixtures"]
+pytest_plugins = ["tests.support.bridge_fixtures"]
 
 PROCESSES = {
     "run": "end_to_end/test_run.py",
@@ -55,20 +51,14 @@ def lines() -> list[str]:
 
 
 @pytest.fixture
-def bridge(_migrated_file: Path, tmp_path: Path, clock: Clock) -> Iterator[VirtualBridge]:
+def bridge(sqlite_bridge: VirtualBridge) -> VirtualBridge:
     """A parcel is held: its item stands on no line of its order."""
-    handlers = list(logging.getLogger().handlers)
-    (tmp_path / "bridge.db").write_bytes(_migrated_file.read_bytes())
-    with (
-        structlog.testing.capture_logs(),
-        VirtualBridge(f"sqlite:///{tmp_path / 'bridge.db'}", clock) as bridge,
-    ):
-        order = bridge.world.add_order("PD800/1", [("TEE", 1)])
-        [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, [("SHIRT", 1)]))
-        bridge.send(bridge.world.label_created_v2(label))
-        bridge.settle()
-        yield bridge
-    logging.getLogger().handlers[:] = handlers
+    bridge = sqlite_bridge
+    order = bridge.world.add_order("PD800/1", [("TEE", 1)])
+    [label] = bridge.world.buy_labels(bridge.world.add_shipstation_order(order, [("SHIRT", 1)]))
+    bridge.send(bridge.world.label_created_v2(label))
+    bridge.settle()
+    return bridge
 
 
 @pytest.mark.parametrize("line", lines())

@@ -1,6 +1,7 @@
 """A running simulator, and a client that holds all its credentials."""
 
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,17 @@ def simulator() -> Iterator[Simulator]:
 @pytest.fixture
 def world(simulator: Simulator) -> World:
     return simulator.world
+
+
+@pytest.fixture
+def simulator_env(simulator: Simulator, tmp_path: Path) -> dict[str, str]:
+    """The environment of commands that call the simulator, in no hurry about a budget, with a
+    database of their own."""
+    return simulator.env() | {
+        "BRIDGE_SHIPSTATION_RATE_PER_MINUTE": "100000",
+        "BRIDGE_SHIPSTATION_V1_RATE_PER_MINUTE": "100000",
+        "BRIDGE_DATABASE_URL": f"sqlite:///{tmp_path / 'bridge.db'}",
+    }
 
 
 @pytest.fixture
