@@ -15,6 +15,55 @@ RESOLVED_DELIVERIES = sa.text("redacted_at IS NULL AND status || '' IN ('deliver
 
 
 def upgrade() -> None:
+    _audit()
+    _rate_limits()
+    _periodic_tasks()
+    _deliveries()
+    _events()
+    _fulfillment_orders()
+    _marked_shipments()
+    _shared_state()
+    _repair_runs()
+    _replays()
+    _secret_keys()
+    _sweeps()
+    _workers()
+    _attempts()
+    _delivery_lines()
+    _delivery_numbers()
+    _delivery_records()
+    _event_deliveries()
+    _order_lines()
+    _records()
+
+
+def downgrade() -> None:
+    for table in (
+        "records",
+        "order_lines",
+        "event_deliveries",
+        "delivery_records",
+        "delivery_numbers",
+        "delivery_lines",
+        "attempts",
+        "workers",
+        "sweeps",
+        "secret_keys",
+        "replays",
+        "repair_runs",
+        "shared_state",
+        "marked_shipments",
+        "fulfillment_orders",
+        "events",
+        "deliveries",
+        "periodic_tasks",
+        "rate_limits",
+        "audit",
+    ):
+        op.drop_table(table)
+
+
+def _audit() -> None:
     op.create_table(
         "audit",
         sa.Column("id", SERIAL, nullable=False),
@@ -27,6 +76,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_audit"),
     )
     op.create_index("ix_audit_subject", "audit", ["subject"])
+
+
+def _rate_limits() -> None:
     op.create_table(
         "rate_limits",
         sa.Column("system", sa.String(length=32), nullable=False),
@@ -39,6 +91,9 @@ def upgrade() -> None:
         sa.Column("open_until", sa.Float(), nullable=False, server_default="0"),
         sa.PrimaryKeyConstraint("system", name="pk_rate_limits"),
     )
+
+
+def _periodic_tasks() -> None:
     op.create_table(
         "periodic_tasks",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -46,6 +101,9 @@ def upgrade() -> None:
         sa.Column("done_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("name", name="pk_periodic_tasks"),
     )
+
+
+def _deliveries() -> None:
     op.create_table(
         "deliveries",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -132,6 +190,9 @@ def upgrade() -> None:
         sqlite_where=RESOLVED_DELIVERIES,
         postgresql_where=RESOLVED_DELIVERIES,
     )
+
+
+def _events() -> None:
     op.create_table(
         "events",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -203,6 +264,9 @@ def upgrade() -> None:
         sqlite_where=RESOLVED_EVENTS,
         postgresql_where=RESOLVED_EVENTS,
     )
+
+
+def _fulfillment_orders() -> None:
     op.create_table(
         "fulfillment_orders",
         sa.Column("id", sa.String(length=64), nullable=False),
@@ -215,6 +279,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_fulfillment_orders"),
     )
     op.create_index("ix_fulfillment_orders_reference_key", "fulfillment_orders", ["reference_key"])
+
+
+def _marked_shipments() -> None:
     op.create_table(
         "marked_shipments",
         sa.Column("shipment_id", sa.String(), nullable=False),
@@ -226,6 +293,9 @@ def upgrade() -> None:
         sa.Column("updated_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("shipment_id", "tracking_key", name="pk_marked_shipments"),
     )
+
+
+def _shared_state() -> None:
     op.create_table(
         "shared_state",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -233,6 +303,9 @@ def upgrade() -> None:
         sa.Column("noted_at", sa.DateTime(timezone=True), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_shared_state"),
     )
+
+
+def _repair_runs() -> None:
     op.create_table(
         "repair_runs",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -249,6 +322,9 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("id", name="pk_repair_runs"),
     )
+
+
+def _replays() -> None:
     op.create_table(
         "replays",
         sa.Column("id", sa.String(length=32), nullable=False),
@@ -263,12 +339,18 @@ def upgrade() -> None:
         sa.Column("finished_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("id", name="pk_replays"),
     )
+
+
+def _secret_keys() -> None:
     op.create_table(
         "secret_keys",
         sa.Column("name", sa.String(length=64), nullable=False),
         sa.Column("value", sa.String(), nullable=False),
         sa.PrimaryKeyConstraint("name", name="pk_secret_keys"),
     )
+
+
+def _sweeps() -> None:
     op.create_table(
         "sweeps",
         sa.Column("id", SERIAL, nullable=False),
@@ -281,6 +363,9 @@ def upgrade() -> None:
         sa.Column("counts", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_sweeps"),
     )
+
+
+def _workers() -> None:
     op.create_table(
         "workers",
         sa.Column("name", sa.String(length=64), nullable=False),
@@ -291,6 +376,9 @@ def upgrade() -> None:
         sa.Column("stopped_at", sa.DateTime(timezone=True)),
         sa.PrimaryKeyConstraint("name", name="pk_workers"),
     )
+
+
+def _attempts() -> None:
     op.create_table(
         "attempts",
         sa.Column("id", SERIAL, nullable=False),
@@ -310,6 +398,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_attempts"),
     )
     op.create_index("ix_attempts_delivery_id", "attempts", ["delivery_id"])
+
+
+def _delivery_lines() -> None:
     op.create_table(
         "delivery_lines",
         sa.Column("delivery_id", sa.String(length=32), nullable=False),
@@ -332,6 +423,9 @@ def upgrade() -> None:
         [sa.func.lower(sa.column("sku")).label("lower_sku"), "delivery_id"],
         postgresql_ops={"lower_sku": "text_pattern_ops"},
     )
+
+
+def _delivery_numbers() -> None:
     op.create_table(
         "delivery_numbers",
         sa.Column("delivery_id", sa.String(length=32), nullable=False),
@@ -342,6 +436,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("delivery_id", "number_key", name="pk_delivery_numbers"),
     )
     op.create_index("ix_delivery_numbers_number_key", "delivery_numbers", ["number_key"])
+
+
+def _delivery_records() -> None:
     op.create_table(
         "delivery_records",
         sa.Column("delivery_id", sa.String(length=32), nullable=False),
@@ -359,6 +456,9 @@ def upgrade() -> None:
     )
     op.create_index("ix_delivery_records_order_key", "delivery_records", ["order_key"])
     op.create_index("ix_delivery_records_record_key", "delivery_records", ["record_key"])
+
+
+def _event_deliveries() -> None:
     op.create_table(
         "event_deliveries",
         sa.Column("event_id", sa.String(length=32), nullable=False),
@@ -372,6 +472,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("event_id", "delivery_id", name="pk_event_deliveries"),
     )
     op.create_index("ix_event_deliveries_delivery_id", "event_deliveries", ["delivery_id"])
+
+
+def _order_lines() -> None:
     op.create_table(
         "order_lines",
         sa.Column("fulfillment_order_id", sa.String(length=64), nullable=False),
@@ -387,6 +490,9 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("fulfillment_order_id", "line_item_id", name="pk_order_lines"),
     )
     op.create_index("ix_order_lines_line_item_id", "order_lines", ["line_item_id"])
+
+
+def _records() -> None:
     op.create_table(
         "records",
         sa.Column("id", SERIAL, nullable=False),
@@ -399,29 +505,3 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("id", name="pk_records"),
     )
     op.create_index("ix_records_event_id", "records", ["event_id"])
-
-
-def downgrade() -> None:
-    for table in (
-        "records",
-        "order_lines",
-        "event_deliveries",
-        "delivery_records",
-        "delivery_numbers",
-        "delivery_lines",
-        "attempts",
-        "workers",
-        "sweeps",
-        "secret_keys",
-        "replays",
-        "repair_runs",
-        "shared_state",
-        "marked_shipments",
-        "fulfillment_orders",
-        "events",
-        "deliveries",
-        "periodic_tasks",
-        "rate_limits",
-        "audit",
-    ):
-        op.drop_table(table)
