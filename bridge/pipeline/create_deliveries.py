@@ -9,7 +9,7 @@ from itertools import groupby
 from bridge.domain.errors import TemporaryError
 from bridge.domain.parcels import numbers_of, record_keys
 from bridge.domain.shipments import Shipment
-from bridge.store import deliveries, orders, restores
+from bridge.store import deliveries, orders, parcels, restores
 from bridge.store.engine.database import Connection
 from bridge.store.engine.ids import new_id
 from bridge.translate.matching import Unmatched
@@ -127,7 +127,7 @@ def read_snapshot(
     )
     return Snapshot(
         deliveries=tuple(existing),
-        parcels=deliveries.parcels_of(connection, [delivery.id for delivery in existing]),
+        parcels=parcels.of_deliveries(connection, [delivery.id for delivery in existing]),
         restored_at=restores.last(connection) if shipments else None,
     )
 
@@ -144,7 +144,7 @@ def _write(connection: Connection, change: Change, *, now: datetime) -> None:
         if change.is_doubtful:
             restores.mark_unclear(connection, written, now=now)
     elif isinstance(change, Join):
-        deliveries.join_parcel(connection, change.existing.id, change.shipment)
+        parcels.join(connection, [(change.existing.id, change.shipment)])
     elif isinstance(change, NoteVoided):
         deliveries.mark_voided(connection, change.existing)
     else:

@@ -31,7 +31,7 @@ from bridge.pipeline import preflight, settle
 from bridge.pipeline.create_deliveries import create_deliveries, lock_orders
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.retry import GiveUp, RetryAt, Schedules, decide, next_look
-from bridge.store import attempts, deliveries, leases
+from bridge.store import attempts, deliveries, leases, parcels
 from bridge.store.engine.database import Connection, Database
 from bridge.translate.plans import OrderLookup, PageContext, Plan, Policy
 from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot, kept_of
@@ -367,8 +367,8 @@ class _Step:
         says that it left."""
         delivery = self.delivery
         void = record_of_shipment(delivery.shipment)
-        parcels = self._ask(lambda connection: deliveries.parcels_of(connection, [delivery.id]))
-        for record in parcels[delivery.id].records:
+        reported = self._ask(lambda connection: parcels.of_deliveries(connection, [delivery.id]))
+        for record in reported[delivery.id].records:
             if not outlasts(record, void):
                 continue
             for shipment in shipped(self.job.fetcher.again(record.kind, record.record_id)):

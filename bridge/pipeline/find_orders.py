@@ -11,8 +11,8 @@ from bridge.domain.orders import FulfillmentOrder, is_uuid, normalize_reference
 from bridge.domain.parcels import record_keys
 from bridge.domain.shipments import Shipment
 from bridge.pipeline.open_orders import OpenOrders
-from bridge.store import deliveries
 from bridge.store import orders as order_store
+from bridge.store import parcels
 from bridge.store.engine.database import Database
 from bridge.translate.matching import Wanted, wanted
 from bridge.translate.plans import OrderLookup
@@ -118,7 +118,7 @@ class Resolver:
         with self.database.read() as connection:
             read_at = self.database.now(connection)
             bindings = order_store.bindings(connection, shipstation_ids)
-            links = deliveries.linked_orders(connection, record_keys(shipments))
+            links = parcels.linked_orders(connection, record_keys(shipments))
             bound_ids = {order_id for ids in bindings.values() for order_id in ids}
             orders = order_store.known(
                 connection,

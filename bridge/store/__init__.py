@@ -2,6 +2,7 @@
 
 tables                       the schema, once for both databases
 events, deliveries, orders   the journey's own rows, and attempts: each try as it happened
+parcels                      which records and numbers speak of which delivery
 leases, workers              who works on which row, and until when
 rate_limits                  calls left to each vendor, pauses and outages
 sweeps, replays, restores    work that enters anew, and databases that came back from a backup

@@ -4,16 +4,13 @@ caller's transaction."""
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from functools import cache
 from typing import Any
 
 from pydantic import TypeAdapter
 from sqlalchemy import (
     Connection,
-    Executable,
     Row,
     String,
-    Table,
     bindparam,
     delete,
     insert,
@@ -43,13 +40,12 @@ from bridge.domain.events import (
     Trigger,
     check_arrow,
 )
-from bridge.domain.parcels import Parcel, RecordRef, numbers_of, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.domain.tracking_numbers import normalize_tracking
-from bridge.store import attempts, leases
+from bridge.store import attempts, leases, parcels
 from bridge.store.engine.ids import new_id
-from bridge.store.engine.upsert import insert_on_conflict
+from bridge.store.engine.upsert import insert_once
 from bridge.store.tables import (
     deliveries,
     delivery_lines,
@@ -59,7 +55,6 @@ from bridge.store.tables import (
 )
 
 _SHIPMENT = TypeAdapter(Shipment)
-
 _IDS = bindparam("ids", expanding=True, type_=String)
 _OF_ORDERS = (
     select(deliveries).where(deliveries.c.fulfillment_order_id.in_(_IDS)).order_by(deliveries.c.id)
@@ -69,13 +64,7 @@ _OTHERS_OF_ORDER = select(deliveries).where(
     deliveries.c.id != bindparam("of_delivery"),
 )
 _BY_IDENTITY = select(deliveries).where(deliveries.c.identity.in_(_IDS))
-_RECORDS_OF = select(delivery_records).where(delivery_records.c.delivery_id.in_(_IDS))
-_NUMBERS_OF = select(delivery_numbers).where(delivery_numbers.c.delivery_id.in_(_IDS))
 _BY_IDS = select(deliveries).where(deliveries.c.id.in_(_IDS)).order_by(deliveries.c.id)
-_IDS_OF_RECORDS = select(delivery_records.c.delivery_id, delivery_records.c.record_id).where(
-    delivery_records.c.record_kind == bindparam("kind"),
-    delivery_records.c.record_key.in_(bindparam("keys", expanding=True, type_=String)),
-)
 _IDS_OF_PAGE = union(
     select(deliveries.c.id).where(
         deliveries.c.fulfillment_order_id.in_(bindparam("order_ids", expanding=True, type_=String))
@@ -89,16 +78,6 @@ _IDS_OF_PAGE = union(
     select(delivery_numbers.c.delivery_id).where(
         delivery_numbers.c.number_key.in_(bindparam("number_keys", expanding=True, type_=String))
     ),
-)
-_LINKED = (
-    select(delivery_records.c.record_key, deliveries.c.linked_order_id)
-    .join_from(delivery_records, deliveries)
-    .where(
-        delivery_records.c.record_key.in_(_IDS),
-        deliveries.c.linked_order_id.is_not(None),
-        deliveries.c.superseded_by.is_(None),
-    )
-    .order_by(deliveries.c.id)
 )
 _LINES_OF = (
     select(delivery_lines)
@@ -165,7 +144,7 @@ def create_many(
     if rows:
         connection.execute(insert(deliveries), rows)
         _write_lines(connection, written)
-        _join_parcels(connection, [(delivery.id, delivery.shipment) for delivery in written])
+        parcels.join(connection, [(delivery.id, delivery.shipment) for delivery in written])
     return written
 
 
@@ -198,7 +177,7 @@ def decide_again(
         )
     drop_lines(connection, existing.id)
     _write_lines(connection, [delivery])
-    join_parcel(connection, existing.id, draft.shipment)
+    parcels.join(connection, [(existing.id, draft.shipment)])
     return delivery
 
 
@@ -262,49 +241,6 @@ def _write_lines(connection: Connection, written: Iterable[Delivery]) -> None:
         connection.execute(insert(delivery_lines), rows)
 
 
-def join_parcel(connection: Connection, delivery_id: str, shipment: Shipment) -> None:
-    """Remember that the record of this shipment speaks of a delivery's parcel, and its numbers;
-    saying it twice is harmless."""
-    _join_parcels(connection, [(delivery_id, shipment)])
-
-
-def _join_parcels(connection: Connection, joined: Sequence[tuple[str, Shipment]]) -> None:
-    records: list[dict[str, Any]] = []
-    numbers: list[dict[str, Any]] = []
-    for delivery_id, shipment in joined:
-        record = record_of_shipment(shipment)
-        records.append(
-            {
-                "delivery_id": delivery_id,
-                "record_kind": record.kind,
-                "record_id": record.record_id,
-                "record_key": record.key,
-                "order_id": record.order_id,
-                "order_key": record.order_key,
-            }
-        )
-        keys = sorted(numbers_of(shipment))
-        numbers += [{"delivery_id": delivery_id, "number_key": key} for key in keys]
-    dialect = connection.dialect.name
-    connection.execute(_join_record(dialect), records)
-    if numbers:
-        connection.execute(_insert_once(dialect, delivery_numbers), numbers)
-
-
-@cache
-def _join_record(dialect: str) -> Executable:
-    statement = insert_on_conflict(dialect, delivery_records)
-    newest = {name: statement.excluded[name] for name in ("order_id", "order_key")}
-    return statement.on_conflict_do_update(
-        index_elements=["delivery_id", "record_kind", "record_id"], set_=newest
-    )
-
-
-@cache
-def _insert_once(dialect: str, table: Table) -> Executable:
-    return insert_on_conflict(dialect, table).on_conflict_do_nothing()
-
-
 def link_event(connection: Connection, event_id: str, delivery_ids: Collection[str]) -> None:
     """Remember which event led to which deliveries; saying it twice is harmless."""
     if not delivery_ids:
@@ -313,7 +249,7 @@ def link_event(connection: Connection, event_id: str, delivery_ids: Collection[s
         {"event_id": event_id, "delivery_id": delivery_id}
         for delivery_id in dict.fromkeys(delivery_ids)
     ]
-    connection.execute(_insert_once(connection.dialect.name, event_deliveries), rows)
+    connection.execute(insert_once(connection.dialect.name, event_deliveries), rows)
 
 
 def claim(
@@ -475,14 +411,15 @@ def by_record(
     connection: Connection, kind: str, record_ids: Collection[str]
 ) -> dict[str, list[Delivery]]:
     """Existing deliveries whose parcel these records of the vendor speak of, the oldest first."""
-    keys = {RecordRef(kind, record_id).key for record_id in record_ids}
-    pairs = connection.execute(_IDS_OF_RECORDS, {"kind": kind, "keys": list(keys)}).all()
-    ids = {pair.delivery_id for pair in pairs if pair.record_id in record_ids}
-    by_id = {delivery.id: delivery for delivery in by_ids(connection, ids)}
+    pairs = parcels.deliveries_of_records(connection, kind, record_ids)
+    by_id = {
+        delivery.id: delivery
+        for delivery in by_ids(connection, {delivery_id for delivery_id, _ in pairs})
+    }
     grouped: dict[str, list[Delivery]] = {}
-    for pair in sorted(pairs, key=lambda pair: pair.delivery_id):
-        if pair.delivery_id in by_id:
-            grouped.setdefault(pair.record_id, []).append(by_id[pair.delivery_id])
+    for delivery_id, record_id in pairs:
+        if delivery_id in by_id:
+            grouped.setdefault(record_id, []).append(by_id[delivery_id])
     return grouped
 
 
@@ -511,33 +448,6 @@ def of_page(
     }
     ids = list(connection.execute(_IDS_OF_PAGE, keys).scalars())
     return by_ids(connection, ids)
-
-
-def parcels_of(connection: Connection, delivery_ids: Collection[str]) -> dict[str, Parcel]:
-    """For each delivery, the records that spoke of its parcel, and its numbers."""
-    if not delivery_ids:
-        return {}
-    ids = {"ids": list(delivery_ids)}
-    records: dict[str, list[RecordRef]] = {}
-    for row in connection.execute(_RECORDS_OF, ids):
-        record = RecordRef(row.record_kind, row.record_id, row.order_id)
-        records.setdefault(row.delivery_id, []).append(record)
-    numbers: dict[str, set[str]] = {}
-    for row in connection.execute(_NUMBERS_OF, ids):
-        numbers.setdefault(row.delivery_id, set()).add(row.number_key)
-    return {
-        delivery_id: Parcel(
-            tuple(records.get(delivery_id, ())), frozenset(numbers.get(delivery_id, ()))
-        )
-        for delivery_id in delivery_ids
-    }
-
-
-def linked_orders(connection: Connection, record_keys: Collection[str]) -> dict[str, str]:
-    """The fulfillment order that a person chose for each record, by the record's key; the newest
-    choice counts."""
-    rows = connection.execute(_LINKED, {"ids": list(record_keys)}) if record_keys else ()
-    return {row.record_key: row.linked_order_id for row in rows}
 
 
 def by_tracking(

@@ -1,6 +1,8 @@
 """INSERT … ON CONFLICT, which SQLAlchemy has once for each of the two databases."""
 
-from sqlalchemy import Connection, Table
+from functools import cache
+
+from sqlalchemy import Connection, Executable, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 
@@ -11,3 +13,9 @@ def insert_on_conflict(
     dialect or one that is named."""
     name = database if isinstance(database, str) else database.dialect.name
     return sqlite.insert(table) if name == "sqlite" else postgresql.insert(table)
+
+
+@cache
+def insert_once(dialect: str, table: Table) -> Executable:
+    """An INSERT that is harmless where the row is there."""
+    return insert_on_conflict(dialect, table).on_conflict_do_nothing()
