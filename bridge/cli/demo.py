@@ -250,11 +250,12 @@ def _settled(database: "Database") -> Json:
     """The newest event's story as soon as nothing of it waits for the worker, or when the time is
     up."""
     from bridge.store import reports
+    from bridge.store.queries import Query
 
     until = time.monotonic() + _ACT_SECONDS
     while True:
         with database.read() as connection:
-            newest = reports.list_events(connection, reports.Query(limit=1))
+            newest = reports.list_events(connection, Query(limit=1))
             event = reports.event_story(connection, newest[0]["id"]) if newest else None
         event = event or {
             "event_type": "Nothing",

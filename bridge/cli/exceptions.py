@@ -34,7 +34,7 @@ def exceptions(limit: int, as_json: bool) -> None:
     """What waits for a person, the largest group first, each with what to do about it. Exit code 1
     while anything waits."""
     from bridge.store import reports
-    from bridge.store.reports import Query
+    from bridge.store.queries import Query
 
     groups: list[Group] = []
     with open_database() as database, database.read() as connection:

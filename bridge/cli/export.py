@@ -45,7 +45,7 @@ EXPORTED = (
 def export(since: datetime | None) -> None:
     """Which shipment became which fulfillment, as CSV on stdout."""
     from bridge.store import reports
-    from bridge.store.reports import Query
+    from bridge.store.queries import Query
 
     with open_database() as database, database.read() as connection:
         rows = reports.list_deliveries(connection, Query(since=since, limit=None))

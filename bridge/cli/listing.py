@@ -11,7 +11,7 @@ from bridge.cli.output import Column, Rows, emit, table
 from bridge.domain.errors import RefusedError
 
 if TYPE_CHECKING:
-    from bridge.store.reports import Query
+    from bridge.store.queries import Query
 
 EVENT_ID = "evt_"
 _LONGEST_SHOWN = 100
@@ -29,7 +29,7 @@ def print_list(
 ) -> None:
     """Rows that fit the options, as a table or JSON; a cut list and an empty one say so. `add` puts
     into them what only people are shown."""
-    from bridge.store.reports import Query
+    from bridge.store.queries import Query
 
     query = Query(**options)
     if query.since and query.until and query.until <= query.since:

@@ -91,7 +91,7 @@ def replay(
     has is sent twice."""
     from bridge.operations.replay import plan
     from bridge.store import replays
-    from bridge.store.reports import Query
+    from bridge.store.queries import Query
 
     status = options.pop("status")
     narrowed = {name: options.pop(name) for name in ("event_type", "since", "until")}

@@ -125,7 +125,7 @@ def _retry_all(exception_reason: str, reason: str | None, *, as_json: bool) -> N
     refused."""
     from bridge.operations import repair_runs
     from bridge.store import repairs
-    from bridge.store.reports import Query
+    from bridge.store.queries import Query
 
     if not reason:
         raise click.UsageError("--all needs a --reason, for those who read it later.")

@@ -55,7 +55,7 @@ def tail(last: int, as_json: bool) -> None:
 def _rows(database: Any) -> list[Row]:
     """The oldest first."""
     from bridge.store import reports
-    from bridge.store.reports import Query
+    from bridge.store.queries import Query
 
     with database.read() as connection:
         events = reports.list_events(connection, Query(limit=_WATCHED))

@@ -8,7 +8,7 @@ from typing import Any
 from bridge.domain.durations import read_timestamp
 from bridge.domain.errors import RefusedError
 from bridge.domain.reasons import Reason
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 
 _SCANNED = timedelta(days=14)
 QUALIFIERS = {

@@ -14,8 +14,8 @@ from bridge.domain.reasons import MEANINGS, PersonAction, Reason
 from bridge.operations import repair
 from bridge.store import audit, repairs
 from bridge.store.engine.database import Connection, Database
+from bridge.store.queries import Query
 from bridge.store.repairs import RunStatus
-from bridge.store.reports import Query
 
 TASK = "repair_runs"
 EVERY = timedelta(seconds=5)

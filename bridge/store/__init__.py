@@ -9,6 +9,7 @@ sweeps, replays, restores    work that enters anew, and databases that came back
 repairs, audit               what people change by hand, and the log of it
 marked_shipments             what `bridge ship` marked
 shared_state, periodic       what processes leave for each other, and when periodic tasks are due
+queries                      what a list is narrowed to, as conditions
 reports, search, stats       read-only questions of people and monitors
 retention, backup            what is redacted or copied
 """

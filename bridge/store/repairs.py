@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Table, func, insert, select, update
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, EventStatus
-from bridge.store import audit, reports
+from bridge.store import audit
 from bridge.store.deliveries import load
 from bridge.store.engine import wakeup
 from bridge.store.engine.ids import new_id
+from bridge.store.queries import Query, fitting_deliveries, fitting_events
 from bridge.store.tables import deliveries, events, repair_runs
 
 _MOST_FOUND = 20
@@ -89,7 +90,7 @@ def start_run(
     action: str,
     actor: str,
     reason: str,
-    query: reports.Query | None = None,
+    query: Query | None = None,
     ids: Collection[str] = (),
     chosen: Mapping[str, Any],
     now: datetime,
@@ -134,13 +135,13 @@ def _mark(
     connection: Connection,
     table: Table,
     run_id: str,
-    query: reports.Query | None,
+    query: Query | None,
     ids: Collection[str],
 ) -> int:
     is_open = table.c.status.in_([EventStatus.DEAD] if table is events else list(EXCEPTIONS))
     marked = update(table).where(is_open).values(repair_run_id=run_id)
     if query is not None:
-        fitting = reports.fitting_events if table is events else _fitting_deliveries(connection)
+        fitting = fitting_events if table is events else _fitting_deliveries(connection)
         return connection.execute(marked.where(*fitting(query))).rowcount
     chosen = sorted(ids)
     return sum(
@@ -152,7 +153,7 @@ def _mark(
 
 
 def _fitting_deliveries(connection: Connection) -> Any:
-    return lambda query: reports.fitting_deliveries(connection, query)
+    return lambda query: fitting_deliveries(connection, query)
 
 
 def lock_running(connection: Connection) -> dict[str, Any] | None:

@@ -11,9 +11,10 @@ from sqlalchemy import Connection, Row, exists, func, insert, or_, select, updat
 
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus, EventStatus, Lane
-from bridge.store import audit, reports
+from bridge.store import audit
 from bridge.store.engine import wakeup
 from bridge.store.engine.ids import new_id
+from bridge.store.queries import Query, fitting_events
 from bridge.store.tables import REPLAY, deliveries, event_deliveries, events, records, replays
 
 _COPIED = ("event_type", "resource_url", "body", "headers", "remote_address", "signature")
@@ -67,7 +68,7 @@ def candidates(
     connection: Connection,
     *,
     ids: Collection[str] = (),
-    query: reports.Query | None = None,
+    query: Query | None = None,
     standing: str | None = None,
 ) -> list[Candidate]:
     """The events of these ids, or those that fit `query` and are no replays themselves, the oldest
@@ -94,7 +95,7 @@ def candidates(
     if query is None:
         chosen = chosen.where(events.c.id.in_(_originals(connection, ids)))
     else:
-        chosen = chosen.where(*reports.fitting_events(query), events.c.source != REPLAY)
+        chosen = chosen.where(*fitting_events(query), events.c.source != REPLAY)
     if standing is not None:
         has_status = exists(linked.where(status_of_linked == standing))
         chosen = chosen.where(or_(events.c.status == standing, has_status))

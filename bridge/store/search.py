@@ -26,7 +26,7 @@ from sqlalchemy.sql.operators import custom_op
 from bridge.domain.orders import normalize_reference
 from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.store import reports
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from bridge.store.tables import deliveries, delivery_lines, event_deliveries, events, records
 
 _SCANNED_ROWS = 5_000

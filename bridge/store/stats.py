@@ -22,7 +22,7 @@ from sqlalchemy import (
 from bridge.domain.events import CLAIMABLE, EXCEPTIONS, DeliveryStatus, EventStatus, Lane
 from bridge.store import shared_state
 from bridge.store.engine.ids import first_id
-from bridge.store.reports import replayed_well
+from bridge.store.queries import replayed_well
 from bridge.store.tables import attempts, deliveries, events, records
 
 HOUR = timedelta(hours=1)

@@ -17,7 +17,7 @@ from bridge.store import deliveries, events, leases, reports
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from bridge.worker.loop import BATCH_SIZE
 from tests.benchmarks import history
 from tests.benchmarks.figures import Figure

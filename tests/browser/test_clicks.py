@@ -11,7 +11,7 @@ from selenium.webdriver.common.by import By
 
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.store import reports
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from tests.support.browser import Browser, signed_in
 from tests.support.seeded_world import MASS_FAILURE, YESTERDAY
 from tests.support.stack import Json, Stack

@@ -7,7 +7,7 @@ import pytest
 from selenium.webdriver import Chrome
 
 from bridge.store import reports
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from tests.support.browser import Browser, faults_of, signed_in
 from tests.support.seeded_world import FORTY_LINES, LONG_ORDER
 from tests.support.stack import Stack

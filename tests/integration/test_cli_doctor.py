@@ -23,6 +23,7 @@ from bridge.simulator import Simulator
 from bridge.simulator.shapes import SHAPES
 from bridge.store import periodic, rate_limits, reports, shared_state, workers
 from bridge.store.engine.database import Database
+from bridge.store.queries import Query
 from bridge.vendors.http import ApiClient
 from bridge.web.app import create_app
 from tests.support.fakes import Clock
@@ -468,7 +469,7 @@ def test_test_webhook_comes_through_the_public_address(
     [(how, found, _)] = findings(result)["public address"]
     assert (how, found.startswith(f"a test webhook came through {home} in ")) == ("ok", True)
     with database.read() as connection:
-        [event] = reports.list_events(connection, reports.Query())
+        [event] = reports.list_events(connection, Query())
     assert (event["event_type"], event["status"]) == ("BRIDGE_TEST", "ignored")
     assert TOKEN not in result.output
 

@@ -9,7 +9,7 @@ from bridge.domain.errors import RefusedError
 from bridge.operations import repair_runs
 from bridge.operations.repair_runs import RepairRuns
 from bridge.store import repairs
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from tests.support.fakes import Clock, WatchedDatabase
 from tests.support.rows import a_parcel, an_order, put, rows
 

@@ -9,6 +9,7 @@ from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
 from bridge.store import events, replays, reports, restores, tables
+from bridge.store.queries import Query
 from tests.support.replays import (
     ALWAYS,
     ONE_TEE,
@@ -456,4 +457,4 @@ def test_more_events_than_a_plan_can_show_are_refused(
         bridge.database.read() as connection,
         pytest.raises(RefusedError, match="choose a shorter range"),
     ):
-        replays.candidates(connection, query=reports.Query())
+        replays.candidates(connection, query=Query())

@@ -17,7 +17,7 @@ from bridge.domain.events import EventOutcome, EventStatus, Lane
 from bridge.settings import Settings
 from bridge.store import deliveries, events, leases, orders, rate_limits, replays, reports
 from bridge.store.engine.database import Database
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from bridge.web.app import create_app
 from tests.benchmarks import history
 from tests.support.console_client import PASSWORDS, sign_in, token_in

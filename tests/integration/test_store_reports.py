@@ -12,7 +12,7 @@ from bridge.domain.events import DeliveryStatus, EventStatus, Lane, Record, Trig
 from bridge.domain.reasons import Reason
 from bridge.store import deliveries, events, reports, tables
 from bridge.store.engine.database import Database
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from tests.support.fakes import Clock, WatchedDatabase
 from tests.support.rows import (
     ORDER_ID,

@@ -14,7 +14,7 @@ from bridge.operations.alerts import Key, Problem
 from bridge.store import events, reports, shared_state, stats, sweeps
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from bridge.store.stats import Period
 from bridge.store.tables import events as event_rows
 from bridge.web.console.overview import bars, judge, period_bounds

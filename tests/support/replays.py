@@ -5,7 +5,7 @@ from typing import Any
 
 from bridge.store import replays
 from bridge.store.engine.database import Database
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from tests.support.rows import rows
 from tests.support.virtual_bridge import Json, VirtualBridge
 

@@ -25,7 +25,7 @@ from bridge.simulator import PurpleDotOrder, Simulator
 from bridge.store import reports
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from tests.support.waiting import wait_until
 
 Json = dict[str, Any]

@@ -25,7 +25,7 @@ from bridge.settings import Settings
 from bridge.simulator import PurpleDotOrder, Simulator, World
 from bridge.store import deliveries, events, leases, orders, repairs, reports, tables
 from bridge.store.engine.database import Database
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from bridge.translate.carriers import Carriers
 from bridge.translate.plans import Policy
 from bridge.web.app import add_error_answers

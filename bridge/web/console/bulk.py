@@ -16,7 +16,7 @@ from bridge.operations import repair_runs
 from bridge.services import Services
 from bridge.store import audit, repairs, reports
 from bridge.store.engine.database import Connection
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from bridge.web.console import actions
 from bridge.web.console.lists import Choice, chosen_deliveries
 from bridge.web.console.pages import render

@@ -8,7 +8,7 @@ from bridge.domain.reasons import MEANINGS, PersonAction, Reason
 from bridge.services import Services
 from bridge.store import audit, reports
 from bridge.store.engine.database import Connection
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from bridge.web.console.actions import NOTE, SEEN
 from bridge.web.console.choices import choices_for
 from bridge.web.console.pages import render

@@ -13,8 +13,8 @@ from bridge.operations.filters import PERIODS, QUALIFIERS, read_filter, with_per
 from bridge.services import Services
 from bridge.store import audit, replays, reports
 from bridge.store.engine.database import Connection
+from bridge.store.queries import Query
 from bridge.store.replays import Candidate
-from bridge.store.reports import Query
 from bridge.web.console.pages import render, zone
 
 Rows: TypeAlias = Sequence[dict[str, Any]]

@@ -23,7 +23,7 @@ from bridge.operations.replay import differences
 from bridge.services import Services
 from bridge.store import audit, deliveries, orders, reports
 from bridge.store.engine.database import Connection
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 from bridge.translate.remaining import rest_of
 from bridge.translate.standing import as_earlier
 from bridge.vendors.purple_dot.payloads import fulfillment_body

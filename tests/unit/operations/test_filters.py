@@ -14,7 +14,7 @@ from bridge.domain.durations import read_timestamp
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.operations.filters import PERIODS, read_filter, with_period
-from bridge.store.reports import Query
+from bridge.store.queries import Query
 
 NOW = datetime(2026, 11, 4, 12, 0, tzinfo=UTC)
 
