@@ -65,7 +65,7 @@ def reconcile(since: datetime, dry_run: bool, as_json: bool) -> None:
         "until": tally.until,
         "dry_run": dry_run,
         "swept": [{"event_type": event_type} | count for event_type, count in counts],
-        "fed_in": list(map(_missed, tally.fed_in)),
+        "enqueued": list(map(_missed, tally.enqueued)),
         "orders_compared": orders,
         "differences": [difference.as_json() for difference in differences],
         "exceptions_waiting": waiting,
@@ -103,7 +103,7 @@ def _lines(report: Mapping[str, Any]) -> Iterator[str]:
     since, until = timestamp_text(report["since"]), timestamp_text(report["until"])
     yield f"ShipStation, from {since} to {until}:"
     yield from table(report["swept"], _COUNTS)
-    missed, differences = len(report["fed_in"]), report["differences"]
+    missed, differences = len(report["enqueued"]), report["differences"]
     if missed and report["dry_run"]:
         yield "A dry run: nothing of it was processed. Without --dry-run it would be."
     elif missed:

@@ -62,9 +62,9 @@ class OrderLine:
 
 @dataclass(frozen=True, slots=True)
 class FulfillmentOrder:
-    """`status` is None where Purple Dot does not tell it (its oldest answers). `created_at` is when
-    it became ready to be fulfilled, `purchased_at` when the shopper ordered, where Purple Dot says
-    so. Neither ever changes, so they make no difference between two orders."""
+    """`status` is None where Purple Dot does not return it (its oldest answers). `created_at` is
+    when it became ready to be fulfilled, `purchased_at` when the shopper ordered, where Purple Dot
+    says so. Neither ever changes, so they make no difference between two orders."""
 
     id: str
     reference: str

@@ -1,5 +1,5 @@
-"""Shipment: goods sent, with carrier and number, whichever of ShipStation's records told us. One
-shape for all of them."""
+"""Shipment: goods sent, with carrier and number, whichever of ShipStation's records reported it.
+One shape for all of them."""
 
 from dataclasses import dataclass
 from datetime import date

@@ -68,7 +68,7 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Parcel:
-    """A parcel that left, as an event told of it."""
+    """A parcel that left, as an event reported it."""
 
     event_id: str
     shipment: Shipment
@@ -278,7 +278,7 @@ def _units_of(shipment: Shipment, order: FulfillmentOrder) -> Counter[str]:
 
 
 def _shipped_units(parcels: Iterable[Parcel], order: FulfillmentOrder) -> Counter[str]:
-    """Both APIs tell of one parcel: of each line, the units that the one saw which saw more."""
+    """Both APIs report one parcel: of each line, the units that the one saw which saw more."""
     by_family: dict[str, Counter[str]] = {}
     for parcel in parcels:
         family = api_family(parcel.shipment.record_kind)

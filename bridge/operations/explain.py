@@ -31,12 +31,12 @@ _ENDS = {
 
 
 def explain_event(story: Story) -> list[str]:
-    """The trail of decisions of one event, as `reports.event_story` tells it."""
+    """The trail of decisions of one event, as `reports.event_story` returns it."""
     return list(_event(story))
 
 
 def explain_delivery(story: Story) -> list[str]:
-    """The trail of decisions of one delivery, as `reports.delivery_story` tells it."""
+    """The trail of decisions of one delivery, as `reports.delivery_story` returns it."""
     return list(_delivery(story))
 
 

@@ -168,13 +168,13 @@ class LookUp:
         answers = []
         numbers = set(want.order_numbers)
         for client in self._clients():
-            found = _Found(client, want)
-            problem = _problem_of(found.read)
-            numbers |= found.order_numbers()
+            lookup = _VendorLookup(client, want)
+            problem = _problem_of(lookup.read)
+            numbers |= lookup.order_numbers()
             system = "shipstation" if client.version == "v2" else "shipstation_v1"
-            findings = list(self._parcels(found))
+            findings = list(self._parcels(lookup))
             answers.append(
-                Answer(SYSTEMS[system], found.asked(), _NOTHING_IN_SHIPSTATION, findings, problem)
+                Answer(SYSTEMS[system], lookup.asked(), _NOTHING_IN_SHIPSTATION, findings, problem)
             )
         answers.append(self._ask_purple_dot(want, numbers))
         return answers
@@ -187,8 +187,8 @@ class LookUp:
             return False
         with self.database.begin() as connection:
             now = self.database.now(connection)
-            is_fed = bool(sweeps.feed(connection, [event], now=now))
-            outcome = "it was let in" if is_fed else "it waits already"
+            is_enqueued = bool(sweeps.enqueue(connection, [event], now=now))
+            outcome = "it was let in" if is_enqueued else "it waits already"
             audit.note(
                 connection,
                 actor=actor,
@@ -203,9 +203,9 @@ class LookUp:
         for client in self._clients():
             if not kind.startswith(f"{client.version}_"):
                 continue
-            found = _Found(client, wanted(text))
-            found.read()
-            for row in found.parcels.values():
+            lookup = _VendorLookup(client, wanted(text))
+            lookup.read()
+            for row in lookup.parcels.values():
                 if (row.record.kind, row.record_id) == (kind, record_id):
                     return found_event(client, LISTS[_list_of(kind)], row)
         return None
@@ -215,21 +215,23 @@ class LookUp:
             if client is not None:
                 yield client
 
-    def _parcels(self, found: "_Found") -> Iterator[Finding]:
+    def _parcels(self, lookup: "_VendorLookup") -> Iterator[Finding]:
         now = self.database.now()
-        for row in found.parcels.values():
+        for row in lookup.parcels.values():
             shipment = shipment_of(row.record)
-            yield self._parcel(found, row, shipment, now)
-        with_parcels = {_order_id_of(found.client, row.record) for row in found.parcels.values()}
-        for order in found.orders.values():
+            yield self._parcel(lookup, row, shipment, now)
+        with_parcels = {_order_id_of(lookup.client, row.record) for row in lookup.parcels.values()}
+        for order in lookup.orders.values():
             if order.record_id not in with_parcels:
                 yield Finding(
                     f"Order {_named(order)}: nothing was shipped of it.",
                     "Buy the label, or mark it as shipped, in ShipStation.",
                 )
 
-    def _parcel(self, found: "_Found", row: Listed, shipment: Shipment, now: datetime) -> Finding:
-        order = found.orders.get(_order_id_of(found.client, row.record) or "")
+    def _parcel(
+        self, lookup: "_VendorLookup", row: Listed, shipment: Shipment, now: datetime
+    ) -> Finding:
+        order = lookup.orders.get(_order_id_of(lookup.client, row.record) or "")
         of_order = f" of order {_named(order)}" if order else ""
         word = _PARCEL_WORDS[row.record.kind.partition("_")[2]]
         number = shipment.tracking_number or "no tracking number"
@@ -274,7 +276,7 @@ class LookUp:
 
 
 @dataclass(slots=True)
-class _Found:
+class _VendorLookup:
     """What ShipStation's lists show for a number, by id."""
 
     client: ShipStation

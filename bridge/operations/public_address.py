@@ -121,10 +121,10 @@ def send_test(database: Database, token: str, *, post: Post = http.ask) -> Publi
         return _outcome(_NO_ANSWER[exc.cause], address, str(exc), seconds)
     seconds = time.monotonic() - started
     answer = f"{status} {_phrase(status)}".strip()
-    said = _json(body)
-    if status == HTTPStatus.ACCEPTED and "event_id" in said:
-        return _arrived(database, str(said["event_id"]), address, answer, seconds)
-    return _outcome(_ANSWERED[meaning_of(status, said)], address, answer, seconds)
+    content = _json(body)
+    if status == HTTPStatus.ACCEPTED and "event_id" in content:
+        return _arrived(database, str(content["event_id"]), address, answer, seconds)
+    return _outcome(_ANSWERED[meaning_of(status, content)], address, answer, seconds)
 
 
 def address_of(database: Database) -> str | None:
@@ -135,9 +135,9 @@ def address_of(database: Database) -> str | None:
     return url.partition(_WEBHOOKS)[0] or None
 
 
-def meaning_of(status: int, said: Mapping[str, object]) -> int | str:
+def meaning_of(status: int, content: Mapping[str, object]) -> int | str:
     """The row of the table for an answer. Pure: our own answers name an `error`."""
-    is_ours = "error" in said
+    is_ours = "error" in content
     if status == HTTPStatus.UNAUTHORIZED and is_ours:
         return "ours"
     if status == HTTPStatus.SERVICE_UNAVAILABLE and is_ours:
@@ -161,14 +161,14 @@ def _arrived(
             answer,
             seconds,
         )
-    found = f"a test webhook came through {address} in {seconds:.1f} s"
-    return PublicTest(found, None, address, answer, seconds, event_id)
+    sentence = f"a test webhook came through {address} in {seconds:.1f} s"
+    return PublicTest(sentence, None, address, answer, seconds, event_id)
 
 
 def _outcome(row: tuple[str, str], address: str, answer: str, seconds: float) -> PublicTest:
-    found, to_do = row
+    sentence, to_do = row
     return PublicTest(
-        found.format(host=address, path=_WEBHOOKS),
+        sentence.format(host=address, path=_WEBHOOKS),
         to_do.format(path=_WEBHOOKS),
         address,
         answer,
@@ -182,7 +182,7 @@ def _phrase(status: int) -> str:
 
 def _json(body: bytes) -> Mapping[str, object]:
     try:
-        said = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}
+    return content if isinstance(content, dict) else {}

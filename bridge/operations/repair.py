@@ -282,8 +282,8 @@ def retry_refusal(delivery: Delivery) -> str | None:
         return f"{delivery.id} is cancelled; if a person closed it, reopen it first"
     if delivery.status is DeliveryStatus.DELIVERED or delivery.reason in AFTER_DELIVERY:
         return (
-            f"{delivery.id} is {delivery.status}: retrying it would tell Purple Dot the same goods "
-            "twice"
+            f"{delivery.id} is {delivery.status}: retrying it would post the same goods to Purple"
+            " Dot twice"
         )
     is_posting = delivery.status in CLAIMABLE and delivery.posting_at is not None
     if is_posting or delivery.status is DeliveryStatus.DELIVERING:

@@ -1,5 +1,5 @@
 """Replay by hand, before it is done: which stored events can go through the journey again, and what
-each would tell Purple Dot."""
+each would post to Purple Dot."""
 
 from collections import Counter
 from collections.abc import Collection, Iterator, Mapping, Sequence

@@ -1,5 +1,5 @@
-"""Sees to it that ShipStation tells us: what `bridge webhooks` does, and the worker's daily look
-whether it still holds."""
+"""Sees to it that ShipStation's webhooks come to us: what `bridge webhooks` does, and the
+worker's daily look whether it still holds."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -42,7 +42,7 @@ _PAUSES = 4
 
 
 class StoppedError(BridgeError):
-    """The process ends; the next sweep goes on, as what was fed in is known by then."""
+    """The process ends; the next sweep goes on, as what was enqueued is known by then."""
 
 
 def look_back(now: datetime, *, interval: timedelta, covered_until: datetime | None) -> datetime:
@@ -111,7 +111,7 @@ class Seen:
             is_finished=shipment.state not in UNFINISHED,
         )
 
-    def why_feed(self, shipment: Shipment) -> str | None:
+    def why_enqueue(self, shipment: Shipment) -> str | None:
         """Why a listed shipment should go in, or None. A void is the caller's to judge."""
         record = (shipment.record_kind, shipment.record_id)
         is_no_parcel = shipment.state in (ShipmentState.VOIDED, ShipmentState.RETURN)
@@ -137,12 +137,13 @@ def _source(record_kind: str) -> str:
 
 @dataclass(slots=True)
 class Tally:
-    """What one sweep saw: `counts` by event type, `fed_in` what went in (a dry run: what would)."""
+    """What one sweep saw: `counts` by event type, `enqueued` what went in (a dry run: what
+    would)."""
 
     since: datetime
     until: datetime
     counts: dict[str, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
-    fed_in: list[FoundEvent] = field(default_factory=list)
+    enqueued: list[FoundEvent] = field(default_factory=list)
 
     def by_event_type(self) -> dict[str, dict[str, int]]:
         """The counts as they are stored and shown."""
@@ -302,17 +303,19 @@ class _Run:
             self.at.report(f"{name}, since {start:%Y-%m-%d %H:%M}: {count} looked at")
 
     def _take(self, client: ShipStation, listing: Listing, rows: Rows, *, is_voids: bool) -> None:
-        """Feed in what of a page is new to us, and count it, in one transaction."""
+        """Enqueue what of a page is new to us, and count it, in one transaction."""
         if self.number is None:
             with self.at.database.read() as connection:
                 missed = self._found(connection, client, listing, rows, is_voids=is_voids)
-                self._count(listing, missed, [event for event in missed if not self._is_fed(event)])
+                self._count(
+                    listing, missed, [event for event in missed if not self._is_enqueued(event)]
+                )
             return
         with self.at.database.begin() as connection:
             missed = self._found(connection, client, listing, rows, is_voids=is_voids)
-            new = [event for event in missed if not self._is_fed(event)]
+            new = [event for event in missed if not self._is_enqueued(event)]
             now = self.at.database.now(connection)
-            self._count(listing, missed, sweeps.feed(connection, new, now=now))
+            self._count(listing, missed, sweeps.enqueue(connection, new, now=now))
             sweeps.note(connection, self.number, self.tally.by_event_type())
 
     def _found(
@@ -333,24 +336,24 @@ class _Run:
                 self.seen.learn(*about)
         return missed
 
-    def _is_fed(self, event: FoundEvent) -> bool:
+    def _is_enqueued(self, event: FoundEvent) -> bool:
         """Another page of a batch that goes in already."""
         return event.resource_url in self.pointed
 
     def _count(
-        self, listing: Listing, missed: Sequence[FoundEvent], fed: Sequence[FoundEvent]
+        self, listing: Listing, missed: Sequence[FoundEvent], enqueued: Sequence[FoundEvent]
     ) -> None:
         for event in missed:
-            if self._is_fed(event) or event in fed:
+            if self._is_enqueued(event) or event in enqueued:
                 self.tally.counts[listing.event_type][event.why] += len(event.about)
-        self.pointed |= {event.resource_url for event in fed}
-        self.tally.fed_in += fed
+        self.pointed |= {event.resource_url for event in enqueued}
+        self.tally.enqueued += enqueued
 
     def _recall_delivered(self, connection: Connection, listing: Listing, rows: Rows) -> None:
         """Deliveries outlive the records they were made from."""
         unknown: dict[str, Shipment] = {}
         for _row, shipment in rows:
-            if self.seen.why_feed(shipment) == "missed":
+            if self.seen.why_enqueue(shipment) == "missed":
                 unknown[shipment.record_id] = shipment
         if not unknown:
             return
@@ -375,7 +378,7 @@ class _Run:
         whys: list[str | None] = []
         for _row, shipment in ready:
             is_skipped = is_v2s and shipment.state in UNFINISHED
-            why = None if is_skipped else self.seen.why_feed(shipment)
+            why = None if is_skipped else self.seen.why_enqueue(shipment)
             whys.append(why)
             if why is None and shipment.state not in UNFINISHED:
                 # One that the other API reported stands for one of its own from here on, so that

@@ -1,5 +1,5 @@
-"""A copy of a SQLite ledger while it is in use. It bears a mark, by which a worker knows later that
-it was put back: see restores."""
+"""A copy of a SQLite database while it is in use. It bears a mark, by which a worker knows later
+that it was put back: see restores."""
 
 import shlex
 import sqlite3
@@ -18,7 +18,8 @@ _STEP = 1000
 
 
 def dump_command(database: Database, file: Path) -> str | None:
-    """The command that copies a PostgreSQL ledger, without its password; None for a SQLite file."""
+    """The command that copies a PostgreSQL database, without its password; None for a SQLite
+    file."""
     url = database.url
     shown = URL.create(
         "postgresql", url.username, None, url.host, url.port, url.database, url.query
@@ -31,9 +32,9 @@ def dump_command(database: Database, file: Path) -> str | None:
 
 
 def copy(database: Database, target: Path, *, overwrite: bool) -> int:
-    """One snapshot of the ledger in `target`, checked, readable by its owner alone, there whole or
-    not at all; returns its bytes. It is marked as a copy. RefusedError for a file that can't be
-    written, or that exists, unless `overwrite`; StorageError where the ledger can't be copied."""
+    """One snapshot of the database in `target`, checked, readable by its owner alone, there whole
+    or not at all; returns its bytes. It is marked as a copy. RefusedError for a file that can't be
+    written, or that exists, unless `overwrite`; StorageError where the database can't be copied."""
     if target.exists() and not overwrite:
         raise RefusedError(f"{target} is there already; choose another name, or say --overwrite")
     try:

@@ -1,5 +1,5 @@
-"""Deliveries as stored: the mapping log and its quantity ledger. Every function works inside the
-caller's transaction."""
+"""Deliveries as stored: the mapping log, and the units that each takes. Every function works
+inside the caller's transaction."""
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, replace

@@ -33,7 +33,7 @@ from bridge.store.tables import REPLAY, events, records
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """One notification at the door. `headers` are from an allow-list; `signature` is verified,
+    """One notification as it came in. `headers` are from an allow-list; `signature` is verified,
     unverified or none."""
 
     event_type: str
@@ -78,7 +78,7 @@ def _store_or_count(dialect_name: str) -> Executable:
     return upsert.returning(events.c.id)
 
 
-def shelve(
+def store_closed(
     connection: Connection,
     arrival: Arrival,
     *,
@@ -87,7 +87,7 @@ def shelve(
     detail: str,
     now: datetime,
 ) -> str:
-    """Store what is no work: an ignored type, or a body rejected at the door."""
+    """Store what is no work: an ignored type, or a body that was rejected as it came in."""
     row = _row(arrival, status, now)
     row |= {"reason": reason, "detail": _storable(detail), "processed_at": now}
     connection.execute(insert(events), row)

@@ -1,4 +1,4 @@
-"""What `bridge ship` told ShipStation, so that a second run of a file marks nothing twice."""
+"""What `bridge ship` marked in ShipStation, so that a second run of a file marks nothing twice."""
 
 from collections.abc import Sequence
 from datetime import datetime

@@ -33,7 +33,7 @@ _NEWEST = 1000
 _NEXT_WORK = "next_in_line"
 _PREFIX = {events.name: "evt", deliveries.name: "dlv"}
 _A_WEBHOOK = events.c.source == "shipstation"
-"""Not what the sweep fed in, nor what a person replays."""
+"""Not what the sweep enqueued, nor what a person replays."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""What the sweep asks of the ledger, what it feeds in, and how each sweep ended. Every function
+"""What the sweep asks of the database, what it enqueues, and how each sweep ended. Every function
 works inside the caller's transaction."""
 
 import json
@@ -22,7 +22,7 @@ from bridge.store.tables import deliveries, records, sweeps
 from bridge.store.tables import events as event_rows
 
 SOURCE = "sweep"
-"""The source of events that the sweep fed in."""
+"""The source of events that the sweep enqueued."""
 _UNEVENTFUL_FOR = timedelta(days=30)
 _MOST_FORGOTTEN = 500
 _IDS_A_STATEMENT = 400
@@ -30,7 +30,7 @@ _IDS_A_STATEMENT = 400
 
 @dataclass(frozen=True, slots=True)
 class FoundEvent:
-    """An event to feed in: it asks for `resource_url`, to have the records `about` (kind, id, and
+    """An event to enqueue: it asks for `resource_url`, to have the records `about` (kind, id, and
     the parcel's key). `why` is missed (no webhook reported them), finished (they were not, when one
     did) or voided (after something of ours stood for them)."""
 
@@ -65,14 +65,14 @@ def records_since(connection: Connection, since: datetime) -> Iterator[StoredRec
 
 
 def in_work(connection: Connection, since: datetime) -> list[tuple[str, str, str]]:
-    """What earlier sweeps fed in and is still work, or waits for a person: (kind, id, key) of each
-    record."""
+    """What earlier sweeps enqueued and is still work, or waits for a person: (kind, id, key) of
+    each record."""
     open_ends = event_rows.c.status.in_([EventStatus.RECEIVED, EventStatus.DEAD])
-    fed = select(event_rows.c.body).where(
+    bodies = select(event_rows.c.body).where(
         event_rows.c.id >= new_id("evt", since)[:16], event_rows.c.source == SOURCE, open_ends
     )
     about: list[tuple[str, str, str]] = []
-    for body in connection.execute(fed).scalars():
+    for body in connection.execute(bodies).scalars():
         # One that was redacted says nothing any more.
         with suppress(ValueError, LookupError, TypeError):
             records = json.loads(bytes(body))["about"]
@@ -80,7 +80,7 @@ def in_work(connection: Connection, since: datetime) -> list[tuple[str, str, str
     return about
 
 
-def feed(
+def enqueue(
     connection: Connection, missed: Sequence[FoundEvent], *, now: datetime
 ) -> list[FoundEvent]:
     """Let each in as if its webhook had come, in the lowest lane. What waits under the same pointer
@@ -92,14 +92,14 @@ def feed(
         event_rows.c.waiting_pointer.in_(sorted(pointers))
     )
     waiting = set(connection.execute(query).scalars())
-    fed: list[FoundEvent] = []
+    enqueued: list[FoundEvent] = []
     for pointer, event in pointers.items():
         # Where the pointer waits after all, another sweep was faster.
         if pointer not in waiting and _receive(connection, event, now):
-            fed.append(event)
-    if fed:
+            enqueued.append(event)
+    if enqueued:
         wakeup.announce(connection)
-    return fed
+    return enqueued
 
 
 def _receive(connection: Connection, event: FoundEvent, now: datetime) -> bool:
@@ -145,7 +145,7 @@ def _missed_something(counts: Mapping[str, Mapping[str, int]]) -> bool:
 
 
 def note(connection: Connection, number: int, counts: Mapping[str, Mapping[str, int]]) -> None:
-    """What was counted so far, in the transaction of what was fed in: so each missed shipment is
+    """What was counted so far, in the transaction of what was enqueued: so each missed shipment is
     counted once, kill or no kill."""
     connection.execute(update(sweeps).where(sweeps.c.id == number).values(counts=counts))
 

@@ -92,7 +92,7 @@ def _partial(name: str, column: str, *more: str) -> Index:
 
 def _searched(table: str, column: str) -> Index:
     """An index for one value and for beginnings. PostgreSQL sorts by the rules of a language, which
-    no beginning follows, unless it is told to compare characters.
+    no beginning follows, unless it is asked to compare characters.
     https://www.postgresql.org/docs/current/indexes-opclass.html"""
     name = f"ix_{table}_{column}"
     return Index(name, column, postgresql_ops={column: "text_pattern_ops"})
@@ -290,7 +290,7 @@ delivery_lines = Table(
         postgresql_ops={"lower_sku": "text_pattern_ops"},
     ),
 )
-"""The quantity ledger: what each delivery takes of a Purple Dot line. The delivery's status says
+"""Units: what each delivery takes of a Purple Dot line. The delivery's status says
 whether it counts."""
 
 event_deliveries = Table(
@@ -328,7 +328,7 @@ marked_shipments = Table(
     Column("sending_at", UtcDateTime),
     Column("updated_at", UtcDateTime, nullable=False),
 )
-"""What `bridge ship` told ShipStation. `sending_at` is the intent, committed before a request
+"""What `bridge ship` marked in ShipStation. `sending_at` is the intent, committed before a request
 leaves; left behind, it was interrupted."""
 
 workers = Table(

@@ -99,7 +99,7 @@ class Carriers:
                 self._learned[_squeezed(code)] = _without_shipstation(name)
 
     def of(self, shipment: Shipment) -> tuple[str | None, str | None]:
-        """(company, link) to tell the shopper; each None where nothing is known for certain. A
+        """(company, link) for the shopper; each None where nothing is known for certain. A
         service that names another carrier than the account goes first, then the name that a person
         chose, then the code. The label's own link counts where it is not another carrier's. An
         unknown carrier is passed on readable, never as another one."""

@@ -146,7 +146,7 @@ def _foreign_reason(item: ShipmentItem, lines: Sequence[OrderLine]) -> Reason:
 def _add_by_sku(
     contents: Contents, items: Sequence[ShipmentItem], lines: Sequence[OrderLine], sku: str | None
 ) -> None:
-    """Items that are told by one SKU: a single thing's own, or their bundle's."""
+    """Items that one SKU names: a single thing's own, or their bundle's."""
     fitting = lines_with_sku(lines, sku)
     if fitting:
         _add(contents, items, fitting)

@@ -41,7 +41,7 @@ _STATE_VERDICTS: dict[ShipmentState, Ignored | Held] = {
 
 
 def identity(shipment: Shipment, fulfillment_order_id: str | None) -> str:
-    """Equal for one parcel whichever event tells of it: order (until known, its number in
+    """Equal for one parcel whichever event reports it: order (until known, its number in
     ShipStation) and parcel's number, or record."""
     number = normalize_tracking(shipment.tracking_number)
     order = fulfillment_order_id or f"?{shipment.order_number or ''}"

@@ -283,7 +283,7 @@ class ApiClient:
         }
 
     def get(self, operation: str, url: str) -> Answer:
-        """Read `url`. Raises TemporaryError for everything that another try may mend, else
+        """Read `url`. Raises TemporaryError for everything that another try may settle, else
         PermanentError or one of its kinds."""
         return self._call(self._new_call(operation, errors.TemporaryError), "GET", url, None)
 

@@ -205,7 +205,7 @@ def _ignore(services: Services, arrival: Arrival) -> Answer:
     reason = Reason.EVENT_TYPE_NOT_HANDLED
     with services.database.begin() as connection:
         now = services.database.now(connection)
-        event_id = events.shelve(
+        event_id = events.store_closed(
             connection, arrival, status=EventStatus.IGNORED, reason=reason, detail=detail, now=now
         )
     return _accepted(arrival, "ignored", event_id)
@@ -214,7 +214,7 @@ def _ignore(services: Services, arrival: Arrival) -> Answer:
 def _reject(services: Services, arrival: Arrival, error: PayloadError) -> Answer:
     with services.database.begin() as connection:
         now = services.database.now(connection)
-        event_id = events.shelve(
+        event_id = events.store_closed(
             connection,
             arrival,
             status=EventStatus.REJECTED,

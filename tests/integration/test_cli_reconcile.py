@@ -84,7 +84,7 @@ def test_dry_run_shows_it_and_leaves_it(run: Run, world: World) -> None:
 
     told = json.loads(run("reconcile", "--dry-run", "--json").stdout)
 
-    assert (told["dry_run"], [one["event_type"] for one in told["fed_in"]]) == (
+    assert (told["dry_run"], [one["event_type"] for one in told["enqueued"]]) == (
         True,
         ["LABEL_CREATED_V2"],
     )

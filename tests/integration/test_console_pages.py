@@ -348,7 +348,7 @@ def test_what_purple_dot_has_gets_no_button_and_is_refused_all_the_same(
     )
 
     assert posting(page) == ["/console/sign-out"]
-    assert "would tell Purple Dot the same goods twice" in Page(answer.text)
+    assert "would post the same goods to Purple Dot twice" in Page(answer.text)
     assert acts(bridge) == []
     assert held["status"] == "held"
 

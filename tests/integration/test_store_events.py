@@ -74,7 +74,7 @@ def test_detail_that_no_database_stores_loses_no_event(database: WatchedDatabase
     hostile = "half \ud800 and nothing \0."
     with database.begin() as connection:
         arrival = Arrival("unknown", b"{}")
-        rejected = events.shelve(
+        rejected = events.store_closed(
             connection,
             arrival,
             status=EventStatus.REJECTED,
@@ -336,7 +336,7 @@ def test_shelved_body_is_no_work(database: WatchedDatabase, clock: Clock) -> Non
             "reason": Reason.BAD_JSON,
             "detail": "the body is not JSON",
         }
-        event_id = events.shelve(connection, arrival, now=clock.now, **shelved)
+        event_id = events.store_closed(connection, arrival, now=clock.now, **shelved)
 
     stored = row(database, event_id)
     assert (stored.status, stored.reason, bytes(stored.body), stored.due_at) == (
@@ -357,7 +357,7 @@ def test_shelving_the_same_body_twice_keeps_both(database: WatchedDatabase, cloc
     for _ in range(2):
         with database.begin() as connection:
             arrival = Arrival("unknown", b"nonsense")
-            events.shelve(
+            events.store_closed(
                 connection,
                 arrival,
                 status=EventStatus.REJECTED,

@@ -44,7 +44,7 @@ def arrive(database: Database, now: datetime, count: int = 1, **fields: Any) -> 
                 "reason": Reason.EVENT_TYPE_NOT_HANDLED,
                 "detail": "",
             }
-            events.shelve(connection, arrival, now=now, **kept)
+            events.store_closed(connection, arrival, now=now, **kept)
 
 
 # Hours
@@ -67,7 +67,7 @@ def test_hours_count_what_came_and_how_its_deliveries_stand(
     assert sum(hour.delivered for hour in hours[:-1]) == 0
 
 
-def test_what_a_sweep_fed_in_is_no_webhook(database: WatchedDatabase, clock: Clock) -> None:
+def test_what_a_sweep_enqueued_is_no_webhook(database: WatchedDatabase, clock: Clock) -> None:
     arrive(database, clock.now - timedelta(minutes=10))
     arrive(database, clock.now, source=sweeps.SOURCE)
 

@@ -491,7 +491,7 @@ def test_two_sweeps_at_once_feed_each_parcel_in_once(
             pool.submit(one.run, bridge.clock.now - HOUR, threading.Event(), started_by="worker")
             for one in made
         ]
-        found = [run.result().fed_in for run in runs]
+        found = [run.result().enqueued for run in runs]
     bridge.settle()
 
     assert all(len(bridge.accepted(order)) == 1 for order in orders)
@@ -731,7 +731,7 @@ def test_time_that_only_failed_sweeps_looked_at_is_swept_again(
     assert len(bridge.accepted(order)) == 1
 
 
-def test_void_that_a_person_closed_is_fed_in_by_no_further_sweep(
+def test_void_that_a_person_closed_is_enqueued_in_by_no_further_sweep(
     bridge: VirtualBridge, world: World
 ) -> None:
     _order, label, webhook = _label(world)
@@ -752,7 +752,7 @@ def test_void_that_a_person_closed_is_fed_in_by_no_further_sweep(
     assert counts == [{"LABEL_CREATED_V2": {"voided": 1}}, {}, {}]
 
 
-def test_what_died_is_fed_in_once(bridge: VirtualBridge, world: World) -> None:
+def test_what_died_is_enqueued_in_once(bridge: VirtualBridge, world: World) -> None:
     _label(world)
     counts = [sweep(bridge)]
     bridge.simulator.inject("shipstation.labels", "status:404", 99)

@@ -10,7 +10,7 @@ def new_id(prefix: str, now: datetime) -> str:
     return f"{prefix}_{int(now.timestamp() * 1000):012x}{secrets.token_hex(6)}"
 
 
-def first_id(prefix: str, moment: datetime) -> str:
-    """Not after any id of that moment or later, and after every earlier one: what turns a time into
+def first_id(prefix: str, at: datetime) -> str:
+    """Not after any id of that time or later, and after every earlier one: what turns a time into
     a place in a list."""
-    return f"{prefix}_{int(moment.timestamp() * 1000):012x}"
+    return f"{prefix}_{int(at.timestamp() * 1000):012x}"

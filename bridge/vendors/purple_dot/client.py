@@ -49,8 +49,8 @@ shopper."""
 
 @dataclass(frozen=True, slots=True)
 class FulfillmentReceipt:
-    """Proof of a fulfillment: Purple Dot's id for it where it tells one, and a redacted form of its
-    answer, of at most 2,000 characters."""
+    """Proof of a fulfillment: Purple Dot's id for it where it returns one, and a redacted form of
+    its answer, of at most 2,000 characters."""
 
     purple_dot_fulfillment_id: str | None
     status: int

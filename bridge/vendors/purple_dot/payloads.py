@@ -198,7 +198,7 @@ def _names_what_was_made(part: Mapping[str, Any]) -> bool:
 
 
 def fulfillment_id_in(body: object) -> str | None:
-    """Purple Dot's id of a new fulfillment, where it tells one; the answer is not documented."""
+    """Purple Dot's id of a new fulfillment, where it is returned; the answer is not documented."""
     with suppress(ValidationError):
         return IdRow.model_validate(_inner(_inner(body, "data"), "fulfillment")).id
     return None

@@ -73,16 +73,16 @@ def read_rows(
 
 
 def read_orders(
-    client: ShipStationV2, wanted: Collection[str], *, since: datetime
+    client: ShipStationV2, order_ids: Collection[str], *, since: datetime
 ) -> dict[str, Record]:
-    """Those of the wanted orders (V2 calls them shipments) that were touched since then, as buying
+    """Those of these orders (V2 calls them shipments) that were touched since then, as buying
     a label does. Raises what the client raises."""
     orders: dict[str, Record] = {}
-    if len(wanted) < BULK_FROM:
+    if len(order_ids) < BULK_FROM:
         return orders
-    missing = set(wanted)
+    missing = set(order_ids)
     url = client.list_url(client.order, lists.v2_modified_since(since - _LOOKBACK))
-    most_pages = max(1, len(wanted) // _ORDERS_A_PAGE)
+    most_pages = max(1, len(order_ids) // _ORDERS_A_PAGE)
     for number, page in enumerate(client.pages(client.order, url), start=1):
         for raw in page:
             record = _readable(client.order, raw)

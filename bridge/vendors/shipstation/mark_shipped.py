@@ -43,8 +43,8 @@ def _moment(value: object) -> datetime:
 
 
 class MarkRow(InlineRow):
-    """One row of the request: strict where the inline webhook is lenient, since a person can mend
-    it before it is sent."""
+    """One row of the request: strict where the inline webhook is lenient, since a person can
+    correct it before it is sent."""
 
     shipment_id: Annotated[Id, Field(max_length=200)]
     tracking_number: Annotated[Id, Field(max_length=200), AfterValidator(_whole)]

@@ -204,7 +204,7 @@ class V1Order(V1Row):
 
 
 class InlineRow(Row):
-    """What a warehouse system tells us itself, in the words of `POST /v2/fulfillments`.
+    """What a warehouse system sends us itself, in the words of `POST /v2/fulfillments`.
     https://docs.shipstation.com/openapi/fulfillments"""
 
     shipment_id: Id
@@ -215,7 +215,7 @@ class InlineRow(Row):
 
     @property
     def row_id(self) -> str:
-        """A warehouse system gives its rows no id: what it tells about is this parcel of this
+        """A warehouse system gives its rows no id: what it reports is this parcel of this
         order, in whichever spelling."""
         number = normalize_tracking(self.tracking_number) or LEFT_OUT
         return f"{self.shipment_id}:{number}"
@@ -283,7 +283,7 @@ def _id_in(kind: str, row: object) -> str | None:
 
 
 def _made_id(row: object) -> str:
-    """Equal for the same row whenever it is read; tells nothing of what it holds."""
+    """Equal for the same row whenever it is read; shows nothing of what it holds."""
     text = json.dumps(row, sort_keys=True, default=str)
     return f"row-{hashlib.sha256(text.encode(errors='replace')).hexdigest()[:16]}"
 

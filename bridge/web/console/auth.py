@@ -292,7 +292,7 @@ def _digest(text: str) -> bytes:
 
 def _seconds_until_next_try(services: Services) -> float:
     """0.0 when a password may be tried now, which counts. A browser that has signed in before has a
-    limit of its own, so strangers can't use it up."""
+    limit of its own, so nobody else can use it up."""
     name = _known_device() or _address(services)
     kind = "device" if _known_device() else "address"
     bucket = int.from_bytes(_digest(name)[:4]) % _BUCKETS

@@ -28,7 +28,7 @@ _LONGEST_LINE = 500
 
 
 def plan(services: Services) -> Any:
-    """What would be replayed, and what each would tell Purple Dot. Nothing is done yet."""
+    """What would be replayed, and what each would post to Purple Dot. Nothing is done yet."""
     chosen, options = _chosen(services)
     if not (chosen.events or chosen.refused):
         flash("Nothing was chosen, or nothing matches any more.", "bad")
