@@ -177,8 +177,8 @@ def _beginning(
     descending = field.desc()
     if connection.dialect.name != "sqlite":
         descending = UnaryExpression(field, modifier=custom_op("USING ~>~"))
-    found = last.order_by(descending, of.desc()).limit(_CANDIDATES).subquery()
-    return select(found.c.id)
+    newest = last.order_by(descending, of.desc()).limit(_CANDIDATES).subquery()
+    return select(newest.c.id)
 
 
 def _begins(connection: Connection, field: ColumnElement[Any], text: str) -> ColumnElement[bool]:
