@@ -62,15 +62,16 @@ AFTER_IT_IS_DONE = [
     "drip:0",
     "delay:0.01",
 ]
-BEFORE_IT_IS_DONE += ["unavailable:0", "unavailable:5", "unavailable_past:60", "no_data"]
+BEFORE_IT_IS_DONE += ["unavailable:0", "unavailable:5", "unavailable_past:60"]
 AFTER_IT_IS_DONE += ["spent:60"]
 NO_OR_YES = [f"no_in_a_success:{number}" for number in range(len(NO_IN_A_SUCCESS))]
 NO_OR_YES += ["redirect_after_commit:302", "redirect_after_commit:303"]
 REFUSALS = ["status:422", "status:404", "success_false"]
 ON_ANY = [*BEFORE_IT_IS_DONE, *AFTER_IT_IS_DONE, *REFUSALS]
-ON_READS = [*ON_ANY, "empty_first"]
+ON_READS = [*ON_ANY, "empty_first", "no_data"]
 ON_POSTS = [*ON_ANY, "commit_late:1", "commit_late:2"]
-"""`NO_OR_YES` joins them when the bridge takes neither for an answer."""
+"""`NO_OR_YES` joins them when the bridge takes neither for an answer. `no_data` says yes to a POST
+and does nothing: nobody can know."""
 LISTS = [
     "shipstation.labels",
     "shipstation.fulfillments",
