@@ -50,7 +50,7 @@ _DISTINCT_INSIDE = re.compile(rf"(?<![0-9A-Z])(?:{_DISTINCT_FORM})(?![0-9A-Z])")
 _ONLY_DISTINCT = re.compile(rf"(?:{_DISTINCT_FORM})+")
 _ROUTING = re.compile(r"420[0-9]{5}(?:[0-9]{4})?")
 """What a barcode of USPS begins with: the ZIP code."""
-_SEPARATING = re.compile(r"[^0-9A-Za-z._-]")
+_SEPARATING = re.compile(r"[^0-9A-Za-z._?-]")
 """What would part a number when it is read again."""
 _DECIMALS = re.compile(r"([0-9]{5,})[.,]0{1,2}")
 """A number that a spreadsheet wrote."""
