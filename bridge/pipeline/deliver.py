@@ -4,7 +4,7 @@ reading, never posted again blindly."""
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -30,6 +30,7 @@ from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
 from bridge.pipeline import preflight, settle
 from bridge.pipeline.create_deliveries import create_deliveries, lock_orders
 from bridge.pipeline.find_orders import Resolver
+from bridge.pipeline.look_together import LookTogether
 from bridge.pipeline.retry import GiveUp, RetryAt, Schedules, decide, next_look
 from bridge.store import attempts, deliveries, leases, parcels
 from bridge.store.engine.database import Connection, Database
@@ -63,6 +64,11 @@ class DeliveryJob:
     lease: timedelta
     monotonic: Callable[[], float] = time.monotonic
     is_dry_run: bool = False
+    together: LookTogether = field(init=False)
+
+    def __post_init__(self) -> None:
+        together = LookTogether(self.database, self.purple_dot, self.fetcher)
+        object.__setattr__(self, "together", together)
 
     def run(self, delivery: Delivery, *, owner: str) -> None:
         step = _Step(self, delivery, owner, self.database.now())
@@ -164,11 +170,13 @@ class _Step:
         delivery = self.delivery
         with self.job.database.read() as connection:
             others = deliveries.others_of_order(connection, delivery)
+        together = self.job.together
+        together.prepare(delivery, now=self.started_at)
         verdict = preflight.look(
             delivery,
             others=others,
-            purple_dot=self.job.purple_dot,
-            fetcher=self.job.fetcher,
+            purple_dot=together,
+            fetcher=together,
             now=self.started_at,
         )
         if verdict is None:

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from bridge.domain.actions import FulfilledLine, Held, Ignored
 from bridge.domain.deliveries import Delivery
@@ -15,8 +16,6 @@ from bridge.domain.parcels import record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
 from bridge.domain.tracking_numbers import normalize_tracking
-from bridge.vendors.purple_dot.client import PurpleDot
-from bridge.vendors.shipstation.fetch import Fetcher
 from bridge.vendors.shipstation.shipments import shipped, state_of
 
 ORDER_IS_FRESH = timedelta(seconds=10)
@@ -33,12 +32,24 @@ class DecideAgain:
 Verdict = Held | Ignored | DecideAgain | None
 
 
+class Orders(Protocol):
+    """Purple Dot's orders as they are now, as its client gives them."""
+
+    def order(self, fulfillment_order_id: str, /) -> FulfillmentOrder: ...
+
+
+class Records(Protocol):
+    """ShipStation's records as they are now, as the fetcher gives them."""
+
+    def current(self, kind: str, record_id: str, /) -> Record | None: ...
+
+
 def look(
     delivery: Delivery,
     *,
     others: Sequence[Delivery] = (),
-    purple_dot: PurpleDot,
-    fetcher: Fetcher,
+    purple_dot: Orders,
+    fetcher: Records,
     now: datetime,
 ) -> Verdict:
     """None when it may be posted. `others` are the order's other deliveries that count. Reads the
@@ -47,10 +58,10 @@ def look(
     if delivery.shipment.state is ShipmentState.VOIDED:
         return Ignored(Reason.VOIDED, "the label was voided before anything was sent")
     verdict: Verdict = None
-    if not _is_fresh(delivery.label_seen_at, now, LABEL_IS_FRESH):
+    if not is_fresh(delivery.label_seen_at, now, LABEL_IS_FRESH):
         verdict = _look_at_label(delivery, fetcher)
     verdict = verdict or _look_at_twins(delivery, others, fetcher)
-    if verdict is not None or _is_fresh(delivery.order_seen_at, now, ORDER_IS_FRESH):
+    if verdict is not None or is_fresh(delivery.order_seen_at, now, ORDER_IS_FRESH):
         return verdict
     return judge_order(delivery, purple_dot.order(delivery.fulfillment_order_id or ""), others)
 
@@ -96,7 +107,7 @@ def _lines_of(deliveries: Sequence[Delivery]) -> list[FulfilledLine]:
     return [line for delivery in deliveries for line in delivery.lines]
 
 
-def _look_at_label(delivery: Delivery, fetcher: Fetcher) -> Ignored | DecideAgain | None:
+def _look_at_label(delivery: Delivery, fetcher: Records) -> Ignored | DecideAgain | None:
     shipment = delivery.shipment
     if shipment.record_kind == "inline_row":
         return None  # A warehouse sent it to us itself; no record at ShipStation repeats it.
@@ -128,7 +139,7 @@ def _changes(shipment: Shipment, record: Record) -> DecideAgain | None:
     return None
 
 
-def _look_at_twins(delivery: Delivery, others: Sequence[Delivery], fetcher: Fetcher) -> Held | None:
+def _look_at_twins(delivery: Delivery, others: Sequence[Delivery], fetcher: Records) -> Held | None:
     """A V1 label of the same goods as one that was sent before is a second box, or the other one
     replaced: that is void then."""
     for twin in others:
@@ -161,7 +172,7 @@ def _is_twin(delivery: Delivery, other: Delivery) -> bool:
     return is_of_other_api and has_number and mine.order_number == theirs.order_number
 
 
-def _state_now(twin: Delivery, fetcher: Fetcher) -> ShipmentState | None:
+def _state_now(twin: Delivery, fetcher: Records) -> ShipmentState | None:
     """None where it can't be known."""
     shipment = twin.shipment
     try:
@@ -171,6 +182,7 @@ def _state_now(twin: Delivery, fetcher: Fetcher) -> ShipmentState | None:
     return state_of(record) if record is not None else None
 
 
-def _is_fresh(seen_at: datetime | None, now: datetime, age: timedelta) -> bool:
+def is_fresh(seen_at: datetime | None, now: datetime, age: timedelta) -> bool:
+    """Whether what was seen then counts as known; what was never seen doesn't."""
     # A moment to come was written while the clock was ahead: how old it is nobody knows.
     return seen_at is not None and abs(now - seen_at) <= age

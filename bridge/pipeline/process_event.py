@@ -139,7 +139,11 @@ class EventJob:
     _threads: ThreadPoolExecutor = field(default_factory=new_threads)
 
     def run(self, *claimed: Event, owner: str, takes: int = 0) -> list[Delivery]:
-        preloaded = self._preload(claimed)
+        try:
+            preloaded = self._preload(claimed)
+        except ThrottledError as exc:
+            self._put_off(claimed, owner, exc)
+            return []
         readings: list[Reading] = []
         for event in claimed:
             read = partial(self._read, event, preloaded, is_alone=len(claimed) == 1)
@@ -176,6 +180,24 @@ class EventJob:
             self._failed(event, owner, TemporaryError(f"unforeseen {type(exc).__name__}: {exc}"))
         return None
 
+    def _put_off(self, claimed: Sequence[Event], owner: str, error: ThrottledError) -> None:
+        """There is no turn for a call that would serve them all. One for each would take more turns
+        yet, so they come back at one moment, as a batch again."""
+        with self.database.begin() as connection:
+            now = self.database.now(connection)
+            decision = decide(error, attempt=1, schedule=self.schedules.retry, now=now)
+            held = _held(connection, claimed, owner)
+            for event in claimed:
+                if event.id in held and isinstance(decision, RetryAt):
+                    outcome = EventOutcome(
+                        status=EventStatus.RECEIVED,
+                        attempts=event.attempts,
+                        waits=event.waits,
+                        detail=str(error)[:1000],
+                        due_at=decision.at,
+                    )
+                    events.end(connection, event, outcome, owner=owner, now=now)
+
     def _preload(self, claimed: Sequence[Event]) -> Preloaded:
         """What ShipStation's lists show of many at once."""
         if len(claimed) < BULK_FROM:
@@ -187,7 +209,7 @@ class EventJob:
         ]
         try:
             return self.fetcher.preload(pointers, now=self.database.now())
-        except StorageError:
+        except (StorageError, ThrottledError):
             raise
         except Exception as exc:  # noqa: BLE001  # each event is read alone then, and has its own trouble
             log.warning("lists_not_read", events=len(claimed), error=_short(exc))
@@ -201,6 +223,9 @@ class EventJob:
                 lookup = self.resolver.find(together)
             except StorageError:
                 raise
+            except ThrottledError as exc:
+                self._put_off([reading.event for reading in readings], owner, exc)
+                return
             except Exception as exc:  # noqa: BLE001  # whose fault it is shows when each is tried alone
                 log.warning("orders_not_found_together", error=_short(exc))
             else:
@@ -335,7 +360,8 @@ class EventJob:
         still ours."""
         now = self.database.now(connection)
         if len(batch) > 1:
-            batch = _still_ours(connection, batch, owner)
+            held = _held(connection, [event for event, _ in batch], owner)
+            batch = [gathered for gathered in batch if gathered[0].id in held]
         if not batch:
             return []
         plans = create_deliveries_of_pages(
@@ -499,13 +525,14 @@ def _page(event: Event, facts: EventFacts, now: datetime) -> Page:
     return Page(facts.shipments, context)
 
 
-def _still_ours(connection: Connection, batch: Sequence[Gathered], owner: str) -> list[Gathered]:
-    """Without those that another worker took over meanwhile: their outcome is that worker's."""
-    claims = {event.id: event.claim for event, _ in batch}
+def _held(connection: Connection, claimed: Sequence[Event], owner: str) -> set[str]:
+    """The ids of those that are still ours. What another worker took over meanwhile is its own to
+    end."""
+    claims = {event.id: event.claim for event in claimed}
     held = leases.held(connection, leases.EVENTS, claims=claims, owner=owner)
     for event_id in claims.keys() - held:
         log.warning("lease_lost", event_id=event_id)
-    return [gathered for gathered in batch if gathered[0].id in held]
+    return held
 
 
 def conclude(

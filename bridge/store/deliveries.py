@@ -97,6 +97,35 @@ _EVENTS_OF = (
 )
 
 
+_WAITING = (
+    select(
+        deliveries.c.id,
+        deliveries.c.fulfillment_order_id,
+        deliveries.c.reference,
+        deliveries.c.record_kind,
+        deliveries.c.shipstation_record_id,
+        deliveries.c.received_at,
+        deliveries.c.label_seen_at,
+    )
+    .where(deliveries.c.lane == bindparam("of_lane"), deliveries.c.due_at <= bindparam("due_by"))
+    .order_by(deliveries.c.due_at)
+    .limit(bindparam("most"))
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Of a delivery that waits to be posted, what is needed to read its order and its record."""
+
+    id: str
+    fulfillment_order_id: str
+    reference: str | None
+    record_kind: str
+    shipstation_record_id: str
+    received_at: datetime
+    label_seen_at: datetime | None
+
+
 @dataclass(frozen=True, slots=True)
 class New:
     """A delivery to be written: its draft, its id where it has one, and whoever claims it."""
@@ -266,6 +295,17 @@ def claim(
         also={"status": DeliveryStatus.DELIVERING},
     )
     return load(connection, rows)
+
+
+def waiting(
+    connection: Connection, *, lane: Lane, due_by: datetime, first: str, limit: int
+) -> list[Waiting]:
+    """The deliveries of a lane that are due by then, or that a worker holds, with an order each:
+    the one named `first`, then by their time."""
+    values = {"of_lane": int(lane), "due_by": due_by, "most": limit}
+    rows = connection.execute(_WAITING, values)
+    due = [Waiting(**row._mapping) for row in rows if row.fulfillment_order_id is not None]
+    return sorted(due, key=lambda delivery: delivery.id != first)
 
 
 def intend(

@@ -11,7 +11,17 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks import acknowledging, budgets, delivering, growth, idle, light, memory, scale
+from tests.benchmarks import (
+    acknowledging,
+    budgets,
+    delivering,
+    growth,
+    idle,
+    light,
+    memory,
+    scale,
+    through,
+)
 from tests.benchmarks.figures import Figure, save, show
 
 
@@ -32,11 +42,12 @@ def main() -> None:
 SHORT: dict[str, Callable[[Path], list[Figure]]] = {
     "acknowledging": acknowledging.measure,
     "delivering": delivering.measure,
+    "through": through.measure,
     "idle": idle.measure,
     "budgets": budgets.measure,
+    "light": light.measure,
 }
 LONG: dict[str, Callable[[Path], list[Figure]]] = {
-    "light": light.measure,
     "growth": growth.measure,
     "scale": scale.measure,
     "memory": memory.measure,

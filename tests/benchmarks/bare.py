@@ -22,14 +22,17 @@ def _connection() -> sqlite3.Connection:
     return connection
 
 
+def store(body: bytes) -> None:
+    """Durably, in a transaction of its own."""
+    _connection().execute("INSERT INTO events (body) VALUES (?)", (body,))
+
+
 def create_app() -> Flask:
     app = Flask("bare")
 
     @app.post("/webhooks/shipstation/<token>")
     def take(token: str) -> tuple[dict[str, str], int]:  # noqa: ARG001  # the same route as ours
-        _connection().execute(
-            "INSERT INTO events (body) VALUES (?)", (request.get_data(cache=False),)
-        )
+        store(request.get_data(cache=False))
         return {"status": "received"}, 202
 
     @app.get("/healthz")

@@ -62,12 +62,26 @@ def receiver(simulator: Simulator, url: str, folder: Path) -> Iterator[tuple[int
 @contextmanager
 def bare(folder: Path) -> Iterator[int]:
     """Flask and one insert, under the same gunicorn."""
+    with _flask("tests.benchmarks.bare", dict(os.environ), folder) as (port, _):
+        yield port
+
+
+@contextmanager
+def plain(simulator: Simulator, folder: Path) -> Iterator[tuple[int, int]]:
+    """The baseline bridge, under the same gunicorn: its port and the process id."""
+    variables = dict(os.environ) | simulator.env()
+    with _flask("tests.benchmarks.plain", variables, folder) as served:
+        yield served
+
+
+@contextmanager
+def _flask(module: str, variables: Mapping[str, str], folder: Path) -> Iterator[tuple[int, int]]:
     port = free_port()
     command = [
         sys.executable,
         "-m",
         "gunicorn",
-        "tests.benchmarks.bare:create_app()",
+        f"{module}:create_app()",
         "--bind",
         f"127.0.0.1:{port}",
     ]
@@ -84,13 +98,10 @@ def bare(folder: Path) -> Iterator[int]:
         "error",
     ]
     same += ["--worker-tmp-dir", "/dev/shm"] if Path("/dev/shm").is_dir() else []
-    with running(
-        [*command, *same],
-        os.environ | {"BARE_DATABASE": f"{folder}/bare.db", "PYTHONPATH": str(ROOT)},
-        folder,
-    ):
+    own = {"BARE_DATABASE": f"{folder}/bare.db", "PYTHONPATH": str(ROOT)}
+    with running([*command, *same], {**variables, **own}, folder) as pid:
         _wait_for(port, folder)
-        yield port
+        yield port, pid
 
 
 @contextmanager

@@ -133,6 +133,24 @@ def test_lookup_that_fails_for_all_is_made_for_each(bridge: VirtualBridge) -> No
     assert len(ignored) == 18
 
 
+@pytest.mark.parametrize("operation", ["shipstation.labels", "purple_dot.orders"])
+def test_batch_without_a_turn_comes_back_as_a_batch(bridge: VirtualBridge, operation: str) -> None:
+    """One call for each of its events would take more turns yet."""
+    bridge.batch_size = 64
+    warehouse = Warehouse(bridge)
+    warehouse.ship(21)
+    bridge.world.calls.clear()
+    bridge.simulator.inject(operation, "status:429", 1)
+
+    bridge.settle()
+
+    warehouse.assert_each_parcel_is_there_once()
+    assert {event["attempts"] for event in bridge.events()} == {0}
+    made = calls(bridge)
+    assert made["shipstation"] <= 6
+    assert made["purple_dot"] <= len(warehouse.orders) + 3
+
+
 def test_event_that_another_worker_took_over_keeps_no_neighbor(bridge: VirtualBridge) -> None:
     bridge.batch_size = 64
     warehouse = Warehouse(bridge)

@@ -192,6 +192,19 @@ class FakeFetcher(_Scripted):
     def current(self, kind: str, record_id: str) -> Record | None:
         return self._answer("current", (kind, record_id), lambda: self._stored(kind, record_id))
 
+    def recent(
+        self, kind: str, record_ids: Collection[str], *, since: datetime, now: datetime
+    ) -> list[Record]:
+        return self._answer(
+            "recent",
+            (kind, sorted(record_ids), since, now),
+            lambda: [
+                record
+                for record in self.records
+                if record.kind == kind and record.record_id in record_ids
+            ],
+        )
+
     def carrier_names(self) -> dict[str, str]:
         return self._answer("carrier_names", None, lambda: dict(self.account_carriers))
 

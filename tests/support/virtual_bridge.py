@@ -92,6 +92,7 @@ POINTS = (
     "preload",
     "fetch",
     "current",
+    "recent",
     "order",
     "orders_by_reference",
     "create_fulfillment",
@@ -142,12 +143,15 @@ class VirtualBridge:
         add_error_answers(app, services, limiter)
         return app.test_client()
 
-    def _create_jobs(self, settings: Settings) -> Mapping[Any, Any]:
+    def _services(self, settings: Settings) -> Services:
         """A call that would have to wait for the budget gives up at once, as at the end of a
         worker: virtual time passes meanwhile."""
         hurried = threading.Event()
         hurried.set()
-        services = Services(settings, self.database, stopping=hurried)
+        return Services(settings, self.database, stopping=hurried)
+
+    def _create_jobs(self, settings: Settings) -> Mapping[Any, Any]:
+        services = self._services(settings)
         self.fetcher, self.purple_dot = vendors = services.fetcher, services.purple_dot
         fetcher, purple_dot = (Mortal(client, self) for client in vendors)
         hold, pattern = timedelta(seconds=settings.hold_seconds), settings.reference_pattern

@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 from bridge.domain.errors import PayloadError
 from bridge.domain.events import Record
 from bridge.vendors.shipstation import lists
-from bridge.vendors.shipstation.client import ShipStationV2
+from bridge.vendors.shipstation.client import ShipStation, ShipStationV2
 
 BULK_FROM = 4
 """So many webhooks of one kind are worth a list; fewer are read one by one."""
@@ -26,6 +26,8 @@ row that was read may have older rows."""
 _WEBHOOKS_A_PAGE = 8
 _ORDERS_A_PAGE = 4
 """A further page must spare at least so many calls, or nearly."""
+_RECORDS_A_PAGE = 50
+"""A further page of a list that is read for its older rows: the newest may show none of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,6 +94,26 @@ def read_orders(
         if not missing or number >= most_pages:
             break
     return orders
+
+
+def read_recent(
+    client: ShipStation,
+    listing: lists.Listing,
+    wanted: Collection[str],
+    *,
+    since: datetime,
+    now: datetime,
+) -> list[Record]:
+    """Those of the wanted records that a list shows, read from the newest back. Raises what the
+    client raises."""
+    found: dict[str, Record] = {}
+    most_pages = max(1, len(wanted) // _RECORDS_A_PAGE)
+    start, end = since - _LOOKBACK, now + _CLOCKS_DIFFER
+    for page in client.recent(listing, start, end, max_pages=most_pages):
+        found.update((row.record_id, row.record) for row in page if row.record_id in wanted)
+        if len(found) == len(wanted):
+            break
+    return list(found.values())
 
 
 class _Listing:

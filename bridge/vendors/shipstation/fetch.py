@@ -6,7 +6,7 @@ label names them, but only its order says which other orders were merged into it
 """
 
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -26,9 +26,11 @@ from bridge.vendors.shipstation.bulk import (
     Pointer,
     Preloaded,
     read_orders,
+    read_recent,
     read_rows,
 )
 from bridge.vendors.shipstation.client import ShipStation, ShipStationV1, ShipStationV2
+from bridge.vendors.shipstation.lists import LISTS as LISTINGS
 
 LISTS = {
     "/v2/labels": ("v2", "label"),
@@ -110,6 +112,18 @@ class Fetcher:
         with suppress(NotFoundError):
             return self._client(version).get(resource, record_id)
         return None
+
+    def recent(
+        self, kind: str, record_ids: Collection[str], *, since: datetime, now: datetime
+    ) -> list[Record]:
+        """Those of these records that ShipStation's list shows as made since then, as they are now,
+        in as few calls as pages. Empty where the key is not set, or for a kind without a list."""
+        version, _, resource = kind.partition("_")
+        client = self.v2 if version == "v2" else self.v1
+        listing = LISTINGS.get((version, resource))
+        if client is None or listing is None:
+            return []
+        return read_recent(client, listing, record_ids, since=since, now=now)
 
     def again(self, kind: str, record_id: str) -> list[Record]:
         """The same record as it is now, and the order behind it; nothing where `current` finds
