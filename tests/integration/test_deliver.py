@@ -895,6 +895,7 @@ def test_dry_run_shows_once_what_would_be_posted_and_looks_again_each_hour(jobs:
     jobs.parcel()
 
     first = jobs.deliver(is_dry_run=True)
+    assert jobs.attempts() == [(1, "waiting")]
     again = jobs.deliver(after=3600, is_dry_run=True)
 
     for looks, stored in enumerate((first, again), start=1):
