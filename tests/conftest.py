@@ -2,6 +2,7 @@
 in CI."""
 
 import os
+import signal
 import tempfile
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
@@ -23,6 +24,9 @@ from tests.support.stack import Stack
 # A law is about values: on a busy machine an example that takes long breaks none.
 settings.register_profile("values", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("values")
+
+# What a shell starts in the background ignores Ctrl-C, and so would all that a test starts there.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 BOTH_DATABASES = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
 
