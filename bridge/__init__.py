@@ -5,8 +5,8 @@ web/         Everything that answers HTTP: webhooks (ENTERS), the app, the conso
 services     Settings in, running parts out: the only wiring.
 worker/      Claims stored work and runs it; the periodic tasks.
 operations/  What surrounds the journey: sweep, compare, replay, repair, explain, alerts, health.
-pipeline/    The journey, in order: process_event, find_orders, create_deliveries, preflight,
-             deliver (LEAVES), settle; retry says when to try again.
+pipeline/    The journey, in order: process_event, read_event, find_orders, create_deliveries,
+             preflight, deliver (LEAVES), settle; retry says when to try again.
 vendors/     How we talk to both vendors: one HTTP client, rate limits, shipstation/, purple_dot/.
 translate/   Pure rules: which order, which lines, what becomes of a shipment, which carrier name.
 store/       The only SQL: engine/, and one file for each family of tables.

@@ -12,7 +12,8 @@ from bridge.domain.errors import BridgeError, ForeignUrlError
 from bridge.domain.events import Event, EventStatus, Lane
 from bridge.domain.reasons import Reason
 from bridge.pipeline import settle
-from bridge.pipeline.process_event import EventFacts, EventJob
+from bridge.pipeline.process_event import EventJob
+from bridge.pipeline.read_event import EventFacts
 from bridge.store import deliveries, events, repairs, reports
 from bridge.store.engine.database import Connection
 from bridge.store.replays import Candidate, ReplayOptions
@@ -99,7 +100,7 @@ def look(job: EventJob, event_id: str, *, as_stored: bool, notify_customer: bool
     try:
         options = ReplayOptions("", event_id, as_stored, notify_customer, event.received_at)
         with calls_in(Lane.REPLAY):
-            return event, job.gather(event, options)
+            return event, job.reader.gather(event, options)
     except BridgeError as exc:
         return event, str(exc)
 

@@ -2,17 +2,15 @@
 reading, never posted again blindly."""
 
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, TypeVar
+from typing import Any
 
 import structlog
 
-from bridge import metrics
 from bridge.domain.actions import Held
-from bridge.domain.deliveries import Attempt, Delivery
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import (
     BridgeError,
     CredentialsError,
@@ -22,32 +20,26 @@ from bridge.domain.errors import (
     TemporaryError,
     UnclearError,
 )
-from bridge.domain.events import DeliveryStatus, Record, Trigger
+from bridge.domain.events import DeliveryStatus, Trigger
 from bridge.domain.orders import OrderStatus
-from bridge.domain.parcels import outlasts, record_of_shipment
 from bridge.domain.reasons import Reason
-from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
+from bridge.domain.shipments import Shipment
 from bridge.pipeline import preflight, settle
-from bridge.pipeline.create_deliveries import create_deliveries, lock_orders
+from bridge.pipeline.decide_again import Redecider
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.look_together import LookTogether
+from bridge.pipeline.outcomes import Outcomes
 from bridge.pipeline.retry import GiveUp, RetryAt, Schedules, decide, next_look
-from bridge.store import attempts, deliveries, leases, parcels
+from bridge.store import attempts, deliveries
 from bridge.store.engine.database import Connection, Database
-from bridge.translate.plans import OrderLookup, PageContext, Plan, Policy
+from bridge.translate.plans import Policy
 from bridge.vendors.purple_dot.client import FulfillmentReceipt, PurpleDot, kept_of
 from bridge.vendors.purple_dot.payloads import fulfillment_body
 from bridge.vendors.shipstation.fetch import Fetcher
-from bridge.vendors.shipstation.payloads import record_of
-from bridge.vendors.shipstation.shipments import shipped
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
-_STORE_AGAIN_AFTER = 0.5
 _DRY_RUN_WAIT = timedelta(hours=1)
-_LOGGED_EVENTS = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,13 +57,18 @@ class DeliveryJob:
     monotonic: Callable[[], float] = time.monotonic
     is_dry_run: bool = False
     together: LookTogether = field(init=False)
+    redecider: Redecider = field(init=False)
 
     def __post_init__(self) -> None:
         together = LookTogether(self.database, self.purple_dot, self.fetcher)
         object.__setattr__(self, "together", together)
+        redecider = Redecider(self.database, self.fetcher, self.resolver, self.policy)
+        object.__setattr__(self, "redecider", redecider)
 
     def run(self, delivery: Delivery, *, owner: str) -> None:
-        step = _Step(self, delivery, owner, self.database.now())
+        started_at = self.database.now()
+        outcomes = Outcomes(self.database, delivery, owner, started_at)
+        step = _Step(self, delivery, owner, started_at, outcomes)
         if delivery.posting_at is not None and delivery.unclear_at is None:
             step.mark_unconfirmed(
                 "a process was killed between the request and its record", number=delivery.attempts
@@ -86,12 +83,15 @@ class DeliveryJob:
 
 @dataclass(slots=True)
 class _Step:
+    """One step of one delivery: what it reads, sends and decides; `outcomes` keeps what it came
+    to."""
+
     job: DeliveryJob
     delivery: Delivery
     owner: str
     started_at: datetime
+    outcomes: Outcomes
     intended_at: float = 0.0
-    posting_at: datetime | None = None
 
     # The POST
 
@@ -121,7 +121,7 @@ class _Step:
             log.exception("delivery_failed_unforeseen", delivery_id=self.delivery.id)
             self.mark_unconfirmed(f"unforeseen {type(exc).__name__}", number=number)
         else:
-            self._record(
+            self.outcomes.record(
                 DeliveryStatus.DELIVERED,
                 number=number,
                 receipt=receipt,
@@ -132,13 +132,13 @@ class _Step:
         """All is decided and read, and nothing leaves. Its first attempt shows what would; it goes
         out when the dry run is over."""
         looks = self.delivery.looks
-        self._record(
+        self.outcomes.record(
             DeliveryStatus.WAITING,
             number=number,
             detail="dry run: this would be posted now, and nothing was",
             is_attempt=looks == 0,
             looks=looks + 1,
-            due_at=self._ask(self.job.database.now) + _DRY_RUN_WAIT,
+            due_at=self.outcomes.ask(self.job.database.now) + _DRY_RUN_WAIT,
         )
 
     def _intend(self) -> bool:
@@ -153,8 +153,8 @@ class _Step:
             )
             return now if is_written else None
 
-        self.posting_at = self.job.database.write(write)
-        return self.posting_at is not None
+        self.outcomes.posting_at = self.job.database.write(write)
+        return self.outcomes.posting_at is not None
 
     def _post(self) -> FulfillmentReceipt:
         """Nothing leaves when the intent is too old, also not after a wait for its turn: another
@@ -189,16 +189,16 @@ class _Step:
         if is_fulfilled and self._arrived_late():
             return False
         if isinstance(verdict, Held):
-            self._record(DeliveryStatus.HELD, detail=verdict.detail, reason=verdict.reason)
+            self.outcomes.record(DeliveryStatus.HELD, detail=verdict.detail, reason=verdict.reason)
         else:
             self._end_as_void(verdict.detail)
         return False
 
     def _end_as_void(self, detail: str) -> None:
         """Another record of the same parcel may say that it left all the same."""
-        other = self._by_another_record()
+        other = self.job.redecider.by_another_record(self.delivery)
         if other is None:
-            self._record(DeliveryStatus.CANCELLED, detail=detail, reason=Reason.VOIDED)
+            self.outcomes.record(DeliveryStatus.CANCELLED, detail=detail, reason=Reason.VOIDED)
         else:
             self.decide_again(other)
 
@@ -212,7 +212,7 @@ class _Step:
             of_orders = deliveries.of_orders(connection, [order_id])
             return attempts.was_unclear(connection, delivery.id), of_orders.get(order_id, [])
 
-        was_unclear, of_order = self._ask(read)
+        was_unclear, of_order = self.outcomes.ask(read)
         if not was_unclear:
             return False
         order = self.job.purple_dot.order(order_id)
@@ -222,19 +222,22 @@ class _Step:
             return False
         if not settle.completes(order, mine, sent, maybe_sent):
             return False
-        self._record(
+        self.outcomes.record(
             DeliveryStatus.DELIVERED,
             detail=f"{order.reference} is fulfilled: an earlier request arrived late",
         )
         return True
 
+    def decide_again(self, shipment: Shipment | None = None) -> None:
+        self.job.redecider.decide_again(self.delivery, owner=self.owner, shipment=shipment)
+
     # An unclear answer
 
     def mark_unconfirmed(self, detail: str, *, number: int) -> None:
         """The request may have arrived: from here on only reading decides, after growing delays."""
-        now = self._ask(self.job.database.now)
+        now = self.outcomes.ask(self.job.database.now)
         first = next_look(looks=1, schedule=self.job.schedules.confirm, now=now)
-        self._record(
+        self.outcomes.record(
             DeliveryStatus.UNCONFIRMED,
             number=number,
             detail=detail,
@@ -261,15 +264,17 @@ class _Step:
             now=now,
         )
         if isinstance(settlement, settle.LookAgain):
-            self._record(
+            self.outcomes.record(
                 DeliveryStatus.UNCONFIRMED, is_attempt=False, looks=looks, due_at=settlement.at
             )
         elif isinstance(settlement, settle.Arrived):
-            self._record(DeliveryStatus.DELIVERED, detail=settlement.detail)
+            self.outcomes.record(DeliveryStatus.DELIVERED, detail=settlement.detail)
         elif isinstance(settlement, settle.PostAgain):
             self._post_again(settlement.detail, now)
         else:
-            self._record(DeliveryStatus.HELD, detail=settlement.detail, reason=settlement.reason)
+            self.outcomes.record(
+                DeliveryStatus.HELD, detail=settlement.detail, reason=settlement.reason
+            )
 
     def _post_again(self, detail: str, now: datetime) -> None:
         """It did not arrive. Each POST after the first is a try of the schedule and waits its place
@@ -281,123 +286,17 @@ class _Step:
             decision = decide(TemporaryError(detail), attempt=posts, schedule=schedule, now=now)
         values: dict[str, Any] = {"posting_at": None, "unclear_at": None, "looks": 0}
         if isinstance(decision, GiveUp):
-            self._record(DeliveryStatus.DEAD, detail=detail, reason=decision.reason, **values)
+            self.outcomes.record(
+                DeliveryStatus.DEAD, detail=detail, reason=decision.reason, **values
+            )
             return
-        self._record(
+        self.outcomes.record(
             DeliveryStatus.RETRYING,
             detail=detail,
             due_at=decision.at,
             trigger=Trigger.RETRY,
             **values,
         )
-
-    # A delivery whose order or lines are not known yet
-
-    def decide_again(self, shipment: Shipment | None = None) -> None:
-        """Look for the order once more; found, the delivery is decided anew, in the same row, from
-        its own record or, where that is void, from another one of its parcel."""
-        delivery, job = self.delivery, self.job
-        shipment = shipment or self._as_it_is_now()
-        if shipment.state is ShipmentState.VOIDED:
-            shipment = self._by_another_record() or shipment
-        lookup = job.resolver.find([shipment], linked_order_id=delivery.linked_order_id)
-        with job.database.begin() as connection:
-            plan = self._create_deliveries(connection, shipment, lookup)
-        log.info(
-            "delivery_decided_again",
-            delivery_id=delivery.id,
-            verdicts=[decision.verdict for decision in plan.decisions],
-        )
-
-    def _create_deliveries(
-        self, connection: Connection, shipment: Shipment, lookup: OrderLookup
-    ) -> Plan:
-        delivery, database = self.delivery, self.job.database
-        lock_orders(connection, lookup, now=database.now(connection))
-        leases.fence(
-            connection,
-            leases.DELIVERIES,
-            row_id=delivery.id,
-            owner=self.owner,
-            claim=delivery.claim,
-        )
-        context = PageContext(
-            lane=delivery.lane,
-            trigger=delivery.trigger,
-            received_at=delivery.received_at,
-            fetched_at=delivery.label_seen_at or delivery.created_at,
-            now=database.now(connection),
-            tries=delivery.attempts + 1,
-            linked_order_id=delivery.linked_order_id,
-            delivery_id=delivery.id,
-        )
-        plan = create_deliveries(
-            connection, [shipment], lookup, policy=self.job.policy, context=context
-        )
-        if not any(decision.delivery_id == delivery.id for decision in plan.decisions):
-            self._close(connection, plan, now=context.now)
-        return plan
-
-    def _close(self, connection: Connection, plan: Plan, *, now: datetime) -> None:
-        """This row was decided away: another one has taken its place, or there is nothing to do."""
-        decision = plan.decisions[0]
-        values: dict[str, Any] = {"reason": decision.reason, "detail": decision.detail}
-        if decision.delivery_id is not None:
-            values["superseded_by"] = decision.delivery_id
-            values["reason"] = Reason.ALREADY_DELIVERED
-            values["detail"] = f"delivery {decision.delivery_id} took its place"
-        with suppress(LeaseLostError):  # Deciding may have closed this very row already.
-            deliveries.record(
-                connection,
-                self.delivery,
-                owner=self.owner,
-                status=DeliveryStatus.CANCELLED,
-                now=now,
-                **values,
-            )
-
-    def _as_it_is_now(self) -> Shipment:
-        """Read from ShipStation again, since a person may have corrected the order there; what it
-        no longer shows stays as it was stored. So does a provider's refusal: the record alone looks
-        like goods that left."""
-        stored = self.delivery.shipment
-        if stored.state is ShipmentState.REJECTED:
-            return stored
-        for shipment in shipped(self._records_now(stored)):
-            if shipment.record_id == stored.record_id and shipment.state not in UNFINISHED:
-                # Whether the shopper is notified was settled when it was first decided: a replay
-                # notifies nobody, unless it was asked to.
-                return replace(shipment, notify_customer=stored.notify_customer)
-        return stored
-
-    def _by_another_record(self) -> Shipment | None:
-        """What ShipStation says now of another record that reported this parcel; None where none
-        says that it left."""
-        delivery = self.delivery
-        void = record_of_shipment(delivery.shipment)
-        reported = self._ask(lambda connection: parcels.of_deliveries(connection, [delivery.id]))
-        for record in reported[delivery.id].records:
-            if not outlasts(record, void):
-                continue
-            for shipment in shipped(self.job.fetcher.again(record.kind, record.record_id)):
-                is_it = record_of_shipment(shipment).key == record.key
-                if is_it and shipment.state is ShipmentState.SHIPPED:
-                    return replace(shipment, notify_customer=delivery.shipment.notify_customer)
-        return None
-
-    def _records_now(self, stored: Shipment) -> list[Record]:
-        """An inline row stands nowhere at ShipStation; what it spoke of does."""
-        if stored.record_kind != "inline_row":
-            return self.job.fetcher.again(stored.record_kind, stored.record_id)
-        shipment_id = stored.shipstation_shipment_id or ""
-        row = {
-            "shipment_id": shipment_id,
-            "tracking_number": stored.tracking_number,
-            "carrier_code": stored.carrier_code,
-            "ship_date": stored.ship_date,
-            "notify_customer": stored.notify_customer,
-        }
-        return [record_of("inline_row", row), self.job.fetcher.v2_shipment(shipment_id)]
 
     # What failed
 
@@ -423,7 +322,7 @@ class _Step:
         """Nothing was changed at Purple Dot by this try: retry or give up, as `retry.decide` says.
         What was unclear before stays so, and when nobody could read it back a person has to
         look."""
-        now = self._ask(self.job.database.now)
+        now = self.outcomes.ask(self.job.database.now)
         decision = decide(error, attempt=number, schedule=self.job.schedules.retry, now=now)
         is_unclear = self.delivery.unclear_at is not None
         values: dict[str, Any] = {} if is_unclear else {"posting_at": None}
@@ -436,7 +335,7 @@ class _Step:
             values["reason"] = error.reason if isinstance(error, CredentialsError) else None
         is_spent = isinstance(decision, GiveUp) or decision.spent
         values["attempts"] = number if is_spent else self.delivery.attempts
-        self._record(
+        self.outcomes.record(
             status,
             number=number,
             detail=str(error),
@@ -444,126 +343,6 @@ class _Step:
             is_attempt=is_spent,
             **values,
         )
-
-    # What is written
-
-    def _record(
-        self,
-        status: DeliveryStatus,
-        *,
-        detail: str = "",
-        number: int | None = None,
-        receipt: FulfillmentReceipt | None = None,
-        is_attempt: bool = True,
-        **values: Any,
-    ) -> None:
-        """A known outcome is repeated until it is stored, through a database restart if need be;
-        the lease is renewed meanwhile."""
-
-        def write(connection: Connection) -> tuple[datetime, list[str]]:
-            now = self.job.database.now(connection)
-            attempt = self._attempt(status, detail, number, receipt, now) if is_attempt else None
-            changed: dict[str, Any] = {"detail": detail[:1000] or None, **values}
-            if status is DeliveryStatus.DELIVERED:
-                changed["delivered_at"] = now
-            self._write(connection, status, now, attempt, changed)
-            return now, deliveries.events_of(connection, self.delivery.id)
-
-        now, event_ids = self._until_done(
-            lambda: self.job.database.write(write), "outcome_not_stored_yet"
-        )
-        self._count(status, now, is_attempt=is_attempt)
-        log.info(
-            "delivery_moved",
-            delivery_id=self.delivery.id,
-            event_ids=event_ids[-_LOGGED_EVENTS:],
-            status=status,
-            reason=values.get("reason"),
-            attempt=number,
-            detail=detail[:300],
-        )
-
-    def _write(
-        self,
-        connection: Connection,
-        status: DeliveryStatus,
-        now: datetime,
-        attempt: Attempt | None,
-        values: Mapping[str, Any],
-    ) -> None:
-        delivery, posting_at = self.delivery, self.posting_at
-        try:
-            deliveries.record(
-                connection,
-                delivery,
-                owner=self.owner,
-                status=status,
-                now=now,
-                attempt=attempt,
-                **values,
-            )
-        except LeaseLostError:
-            # However late a definite answer comes, it settles what its own request left unclear.
-            if posting_at is None or status is DeliveryStatus.UNCONFIRMED:
-                raise
-            if not deliveries.record_late(
-                connection, delivery, posting_at, status=status, now=now, values=values
-            ):
-                raise
-            if attempt is not None:
-                attempts.add(connection, delivery.id, attempt)
-
-    def _count(self, status: DeliveryStatus, now: datetime, *, is_attempt: bool) -> None:
-        delivery = self.delivery
-        if is_attempt:
-            metrics.DELIVERIES.labels(status=status).inc()
-        is_live = delivery.trigger in (Trigger.LIVE, Trigger.RETRY)
-        if status is DeliveryStatus.DELIVERED and is_live:
-            metrics.DELIVERY_SECONDS.observe((now - delivery.received_at).total_seconds())
-
-    def _attempt(
-        self,
-        status: DeliveryStatus,
-        detail: str,
-        number: int | None,
-        receipt: FulfillmentReceipt | None,
-        now: datetime,
-    ) -> Attempt:
-        """A try with a number of its own names what was sent; what only looked counts on the last
-        try."""
-        delivery = self.delivery
-        request: Mapping[str, Any] | None = None
-        if number is not None and delivery.lines:
-            request = fulfillment_body(delivery.action())
-        return Attempt(
-            number=delivery.attempts if number is None else number,
-            trigger=delivery.trigger,
-            started_at=self.started_at,
-            finished_at=now,
-            outcome=status.value,
-            detail=detail,
-            request=request,
-            http_status=receipt.status if receipt else None,
-            answer=receipt.answer if receipt else None,
-        )
-
-    def _ask(self, question: Callable[[Connection], T]) -> T:
-        """What the database answers, however long that takes."""
-
-        def ask() -> T:
-            with self.job.database.read() as connection:
-                return question(connection)
-
-        return self._until_done(ask, "database_does_not_answer_yet")
-
-    def _until_done(self, work: Callable[[], T], notice: str) -> T:
-        """What Purple Dot said must not be lost for a database that is away."""
-        while True:
-            try:
-                return work()
-            except StorageError as exc:
-                log.warning(notice, delivery_id=self.delivery.id, error=str(exc))
-                time.sleep(_STORE_AGAIN_AFTER)
 
 
 def _refusal_of(error: BridgeError) -> FulfillmentReceipt | None:

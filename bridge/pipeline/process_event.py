@@ -3,7 +3,6 @@ need is read together and written in one transaction, each event with an outcome
 that fails is none of its neighbors' trouble."""
 
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,7 +16,6 @@ from bridge.domain.errors import (
     BridgeError,
     CredentialsError,
     LeaseLostError,
-    PermanentError,
     StorageError,
     TemporaryError,
     ThrottledError,
@@ -28,33 +26,26 @@ from bridge.domain.events import (
     EventOutcome,
     EventStatus,
     Lane,
-    Record,
     Trigger,
 )
 from bridge.domain.reasons import MEANINGS, Reason
-from bridge.domain.shipments import AT_LAST, LOOKED_UP, Shipment
 from bridge.pipeline.create_deliveries import create_deliveries_of_pages
-from bridge.pipeline.find_orders import NOTHING_ASKED, Resolver
-from bridge.pipeline.look_ahead import Ahead, new_threads
-from bridge.pipeline.retry import RetryAt, Schedules, decide, next_look
-from bridge.store import events, leases, replays
+from bridge.pipeline.find_orders import Resolver
+from bridge.pipeline.read_event import EventFacts, EventReader, Reading, short
+from bridge.pipeline.retry import RetryAt, Schedules, decide
+from bridge.store import events, leases
 from bridge.store.engine.database import Connection, Database
-from bridge.store.replays import ReplayOptions
 from bridge.translate.plans import (
     ClaimAllowance,
     Decision,
-    OrderLookup,
     Page,
     PageContext,
     Plan,
     Policy,
     summary,
 )
-from bridge.vendors.shipstation.bulk import BULK_FROM, Pointer, Preloaded, is_bulk
-from bridge.vendors.shipstation.event_types import EVENT_TYPES
-from bridge.vendors.shipstation.fetch import Fetcher, RowsRead
-from bridge.vendors.shipstation.payloads import record_of
-from bridge.vendors.shipstation.webhook import identify
+from bridge.vendors.shipstation.bulk import BULK_FROM, is_bulk
+from bridge.vendors.shipstation.fetch import Fetcher
 
 T = TypeVar("T")
 
@@ -67,54 +58,6 @@ TRIGGERS = {
     Lane.SWEEP: Trigger.LIVE,
 }
 _LOGGED_IDS = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Reading:
-    """What was fetched for an event and when, and the shipments in it; `unread` is why some of it
-    could not be read, `options` what a replay asks for, `ahead` what Purple Dot was asked for
-    meanwhile."""
-
-    event: Event
-    records: Sequence[Record]
-    shipments: Sequence[Shipment]
-    fetched_at: datetime
-    unread: PermanentError | None
-    options: ReplayOptions | None
-    ahead: Ahead
-
-    @property
-    def looked_up(self) -> list[Shipment]:
-        """Those whose orders matter."""
-        return [shipment for shipment in self.shipments if shipment.state in LOOKED_UP]
-
-    def with_orders(self, lookup: OrderLookup) -> "EventFacts":
-        return EventFacts(
-            records=self.records,
-            shipments=self.shipments,
-            lookup=lookup,
-            fetched_at=self.fetched_at,
-            unread=self.unread,
-            options=self.options,
-        )
-
-
-@dataclass(frozen=True, slots=True)
-class EventFacts:
-    """What an event is about: what was fetched when, the shipments in it, the orders that they may
-    belong to; `unread` is why some of it could not be read, `options` what a replay asks for."""
-
-    records: Sequence[Record]
-    shipments: Sequence[Shipment]
-    lookup: OrderLookup
-    fetched_at: datetime
-    unread: PermanentError | None
-    options: ReplayOptions | None
-
-    @property
-    def is_stored(self) -> bool:
-        """Old facts: looking again would change nothing."""
-        return self.options is not None and self.options.as_stored
 
 
 Gathered = tuple[Event, EventFacts]
@@ -135,18 +78,22 @@ class EventJob:
     policy: Policy
     schedules: Schedules
     lease: timedelta
+    reader: EventReader = field(init=False)
     _unknown_carriers: set[str] = field(default_factory=set)
-    _threads: ThreadPoolExecutor = field(default_factory=new_threads)
+
+    def __post_init__(self) -> None:
+        reader = EventReader(self.database, self.fetcher, self.resolver, self.schedules.wait)
+        object.__setattr__(self, "reader", reader)
 
     def run(self, *claimed: Event, owner: str, takes: int = 0) -> list[Delivery]:
         try:
-            preloaded = self._preload(claimed)
+            preloaded = self.reader.preload(claimed)
         except ThrottledError as exc:
             self._put_off(claimed, owner, exc)
             return []
         readings: list[Reading] = []
         for event in claimed:
-            read = partial(self._read, event, preloaded, is_alone=len(claimed) == 1)
+            read = partial(self.reader.read, event, preloaded, is_alone=len(claimed) == 1)
             reading = self._attempt(event, owner, read)
             if reading is not None:
                 readings.append(reading)
@@ -198,23 +145,6 @@ class EventJob:
                     )
                     events.end(connection, event, outcome, owner=owner, now=now)
 
-    def _preload(self, claimed: Sequence[Event]) -> Preloaded:
-        """What ShipStation's lists show of many at once."""
-        if len(claimed) < BULK_FROM:
-            return Preloaded()
-        pointers = [
-            Pointer(event.resource_url, event.received_at)
-            for event in claimed
-            if event.resource_url is not None and not event.is_replay
-        ]
-        try:
-            return self.fetcher.preload(pointers, now=self.database.now())
-        except (StorageError, ThrottledError):
-            raise
-        except Exception as exc:  # noqa: BLE001  # each event is read alone then, and has its own trouble
-            log.warning("lists_not_read", events=len(claimed), error=_short(exc))
-            return Preloaded()
-
     def _look_up(self, readings: Sequence[Reading], owner: str) -> Iterator[list[Gathered]]:
         """One order lookup for all of them, or, where that fails, one for each."""
         if len(readings) > 1:
@@ -227,20 +157,15 @@ class EventJob:
                 self._put_off([reading.event for reading in readings], owner, exc)
                 return
             except Exception as exc:  # noqa: BLE001  # whose fault it is shows when each is tried alone
-                log.warning("orders_not_found_together", error=_short(exc))
+                log.warning("orders_not_found_together", error=short(exc))
             else:
                 yield [(reading.event, reading.with_orders(lookup)) for reading in readings]
                 return
         for reading in readings:
-            find = partial(self._find, reading)
+            find = partial(self.reader.find_orders, reading)
             lookup_alone = self._attempt(reading.event, owner, find)
             if lookup_alone is not None:
                 yield [(reading.event, reading.with_orders(lookup_alone))]
-
-    def _find(self, reading: Reading) -> OrderLookup:
-        # Where nothing is looked up, what was asked for ahead is no trouble of ours.
-        asked = reading.ahead.asked() if reading.looked_up else NOTHING_ASKED
-        return self.resolver.find(reading.looked_up, asked=asked)
 
     def _end(self, batch: Sequence[Gathered], owner: str, takes: int) -> list[Delivery]:
         """Write what a batch came to; what can't be written together is written one by one."""
@@ -254,9 +179,7 @@ class EventJob:
         except StorageError:
             raise
         except Exception as exc:  # noqa: BLE001  # whose fault it is shows when each is tried alone
-            log.warning(
-                "batch_split", events=len(batch), error=f"{type(exc).__name__}: {exc}"[:300]
-            )
+            log.warning("batch_split", events=len(batch), error=short(exc))
         claimed: list[Delivery] = []
         for gathered in batch:
             try:
@@ -276,80 +199,6 @@ class EventJob:
                 self._failed(event, owner, facts.unread)
             claimed += plan.claimed
         return claimed
-
-    def _options(self, event: Event) -> ReplayOptions | None:
-        if not event.is_replay:
-            return None
-        with self.database.read() as connection:
-            return replays.options_of(connection, event.id)
-
-    # What an event is about
-
-    def gather(self, event: Event, options: ReplayOptions | None) -> EventFacts:
-        """What the vendors say now about an event, or what was stored of it where a replay asks for
-        that. Writes nothing; raises what the clients raise."""
-        reading = self._read_with(event, options, Preloaded(), is_alone=True)
-        return reading.with_orders(self._find(reading))
-
-    def _read(self, event: Event, preloaded: Preloaded, *, is_alone: bool) -> Reading:
-        return self._read_with(event, self._options(event), preloaded, is_alone=is_alone)
-
-    def _read_with(
-        self,
-        event: Event,
-        options: ReplayOptions | None,
-        preloaded: Preloaded,
-        *,
-        is_alone: bool,
-    ) -> Reading:
-        """Of several events the orders are looked up together, so that none looks ahead."""
-        ahead = Ahead(self.resolver, self._threads)
-        fetched_at = self.database.now()
-        unread: PermanentError | None = None
-        if options is not None and options.as_stored:
-            with self.database.read() as connection:
-                records = events.records_of(connection, options.event_id)
-                fetched_at = events.fetched_at(connection, options.event_id) or fetched_at
-        else:
-            with ahead:
-                records, unread = self._fetch(event, preloaded, ahead.begin if is_alone else None)
-        shipments = EVENT_TYPES[event.event_type].translate(records)
-        shipments = [self._as_judged(shipment, event, fetched_at) for shipment in shipments]
-        if options is not None:
-            notify_customer = options.notify_customer
-            shipments = [
-                replace(shipment, notify_customer=notify_customer) for shipment in shipments
-            ]
-        return Reading(event, records, shipments, fetched_at, unread, options, ahead)
-
-    def _as_judged(self, shipment: Shipment, event: Event, now: datetime) -> Shipment:
-        """On the last look, what is still not known goes to a person."""
-        is_last = shipment.state in AT_LAST and self._next_look(event, now) is None
-        return replace(shipment, state=AT_LAST[shipment.state]) if is_last else shipment
-
-    def _next_look(self, event: Event, now: datetime) -> datetime | None:
-        return next_look(looks=event.waits + 1, schedule=self.schedules.wait, now=now)
-
-    def _fetch(
-        self, event: Event, preloaded: Preloaded, on_rows: RowsRead | None
-    ) -> tuple[list[Record], PermanentError | None]:
-        """What could be read, and why a row of an inline body could not: its others go on, and the
-        event is tried again for it."""
-        if event.resource_url is not None:
-            records = self.fetcher.fetch(event.resource_url, preloaded, on_rows=on_rows)
-            return records, None
-        rows = [record_of("inline_row", row) for row in identify(event.body).inline_rows]
-        orders: dict[str, Record] = {}
-        unread: PermanentError | None = None
-        for shipment_id in dict.fromkeys(str(row.body["shipment_id"]) for row in rows):
-            try:
-                orders[shipment_id] = self.fetcher.v2_shipment(shipment_id)
-            except CredentialsError:
-                raise
-            except PermanentError as exc:
-                unread = exc
-        readable = [row for row in rows if row.body["shipment_id"] in orders]
-        return [*readable, *orders.values()], unread
 
     # What it comes to
 
@@ -427,7 +276,7 @@ class EventJob:
         the schedule is over."""
         if decisions and not _waiting(decisions):
             return None
-        return self._next_look(event, now)
+        return self.reader.next_look(event, now)
 
     def _failed(self, event: Event, owner: str, error: BridgeError) -> None:
         """Nothing was written. Reading can be repeated for as long as the schedule lasts, whatever
@@ -566,10 +415,6 @@ def _why_again(decisions: Sequence[Decision]) -> str:
     if not decisions:
         return "ShipStation lists nothing finished yet"
     return f"{_waiting(decisions)} label(s) not finished yet"
-
-
-def _short(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}"[:300]
 
 
 def _waiting(decisions: Sequence[Decision]) -> int:

@@ -25,9 +25,10 @@ from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import ShipmentState
 from bridge.operations import repair
-from bridge.pipeline import deliver
+from bridge.pipeline import outcomes
 from bridge.store import deliveries
 from bridge.store.engine.database import Database
+from bridge.vendors.purple_dot.client import FulfillmentReceipt
 from tests.support.fakes import WatchedDatabase
 from tests.support.jobs import Jobs
 from tests.support.rows import (
@@ -98,7 +99,7 @@ def test_intent_is_committed_before_the_request_leaves(
 
     def look_from_outside() -> Any:
         seen.append(row(witness, delivery_id))
-        return deliver.FulfillmentReceipt("ful-9", 200, "{}")
+        return FulfillmentReceipt("ful-9", 200, "{}")
 
     jobs.purple_dot.script("create_fulfillment", look_from_outside)
     jobs.deliver()
@@ -539,14 +540,14 @@ def test_nobody_who_could_read_it_back_leaves_it_held_with_its_mark(jobs: Jobs) 
 def test_known_outcome_is_repeated_until_it_is_stored(
     jobs: Jobs, monkeypatch: pytest.MonkeyPatch, answer: BridgeError | None, status: str
 ) -> None:
-    monkeypatch.setattr(deliver, "_STORE_AGAIN_AFTER", 0.001)
+    monkeypatch.setattr(outcomes, "_STORE_AGAIN_AFTER", 0.001)
     jobs.parcel()
 
     def answer_while_the_database_restarts() -> Any:
         jobs.database.fail(times=5)
         if answer is not None:
             raise answer
-        return deliver.FulfillmentReceipt("ful-1", 200, "{}")
+        return FulfillmentReceipt("ful-1", 200, "{}")
 
     jobs.purple_dot.script("create_fulfillment", answer_while_the_database_restarts)
 
@@ -559,7 +560,7 @@ def test_known_outcome_is_stored_though_the_databases_clock_is_away_too(
 ) -> None:
     """Without a clock of the test's own, PostgreSQL is asked for the time; it may be restarting as
     well."""
-    monkeypatch.setattr(deliver, "_STORE_AGAIN_AFTER", 0.001)
+    monkeypatch.setattr(outcomes, "_STORE_AGAIN_AFTER", 0.001)
     jobs.database.close()
     jobs.database = WatchedDatabase(migrated_url)
     jobs.parcel()
@@ -615,7 +616,7 @@ def test_definite_answer_that_comes_late_settles_what_it_left_unclear(
             )
         if answer is not None:
             raise answer
-        return deliver.FulfillmentReceipt("ful-1", 200, "{}")
+        return FulfillmentReceipt("ful-1", 200, "{}")
 
     jobs.purple_dot.script("create_fulfillment", answer_after_another_took_over)
 
@@ -634,7 +635,7 @@ def test_late_answer_leaves_alone_what_was_posted_anew(jobs: Jobs) -> None:
         other = claim_delivery(jobs.database, "worker-2")
         with jobs.database.begin() as connection:
             deliveries.intend(connection, other, owner="worker-2", now=jobs.clock.now, lease=LEASE)
-        return deliver.FulfillmentReceipt("ful-1", 200, "{}")
+        return FulfillmentReceipt("ful-1", 200, "{}")
 
     jobs.purple_dot.script("create_fulfillment", answer_after_another_posted)
 

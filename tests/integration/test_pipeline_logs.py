@@ -8,7 +8,7 @@ import pytest
 
 from bridge.domain.errors import PermanentError, TemporaryError, ThrottledError, UnclearError
 from bridge.domain.reasons import Reason
-from bridge.pipeline import deliver
+from bridge.pipeline import outcomes
 from tests.support.jobs import Jobs
 from tests.support.rows import a_parcel, put, v1_label
 
@@ -106,7 +106,7 @@ def test_fault_of_ours_is_logged_with_its_delivery(
 def test_database_that_does_not_answer_says_so_each_time(
     jobs: Jobs, logged: Lines, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deliver, "_STORE_AGAIN_AFTER", 0)
+    monkeypatch.setattr(outcomes, "_STORE_AGAIN_AFTER", 0)
     delivery_id = jobs.parcel()
 
     def refuse_while_the_database_restarts() -> Any:
