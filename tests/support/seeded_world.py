@@ -36,10 +36,11 @@ _SCHEDULES = {"BRIDGE_RETRY_SCHEDULE": "10s"}
 
 
 @contextmanager
-def seeded_world(folder: Path) -> Iterator[tuple[Simulator, str]]:
-    """The simulator, served, and the database's URL."""
+def seeded_world(folder: Path) -> Iterator[tuple[Simulator, Path]]:
+    """The simulator, served, and the database's file."""
     clock = Clock(utc_now() - timedelta(days=_DAYS))
-    url = f"sqlite:///{folder / 'bridge.db'}"
+    file = folder / "bridge.db"
+    url = f"sqlite:///{file}"
     database = Database(url, clock=clock)
     migrate.upgrade(database)
     with VirtualBridge(url, clock, database=database, **_SCHEDULES) as bridge:
@@ -47,7 +48,7 @@ def seeded_world(folder: Path) -> Iterator[tuple[Simulator, str]]:
             _live_through_the_week(bridge)
         _lift_limits(database)
         bridge.world.now = utc_now
-        yield bridge.simulator, url
+        yield bridge.simulator, file
 
 
 def _live_through_the_week(bridge: VirtualBridge) -> None:
