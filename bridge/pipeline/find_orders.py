@@ -33,7 +33,7 @@ class _Cached:
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class KnownAnswers:
     """What Purple Dot said already, and since `seen_at`: these orders, of these references and
     ids."""
 
@@ -43,7 +43,7 @@ class Asked:
     seen_at: datetime | None = None
 
 
-NOTHING_ASKED = Asked()
+NO_ANSWERS = KnownAnswers()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,26 +60,28 @@ class Resolver:
         want = self._wanted(shipments)
         return bool(want.order_ids or want.references)
 
-    def ask_ahead(self, shipments: Sequence[Shipment]) -> Asked:
+    def ask_ahead(self, shipments: Sequence[Shipment]) -> KnownAnswers:
         """Purple Dot's orders that these name by themselves, before what stands behind them is
         known. Raises what the client raises."""
         want = self._wanted(shipments)
         cached = self._from_cache(want, shipments)
-        orders = self._ask(want.order_ids, want.references, cached.orders, NOTHING_ASKED)
+        orders = self._ask(want.order_ids, want.references, cached.orders, NO_ANSWERS)
         # An order that was found by its id need not be asked for by its number as well.
         found = {normalize_reference(order.reference) for order in orders}
-        asked_ids = want.order_ids | {order.id for order in [*orders, *cached.orders]}
-        return Asked(want.references | found, frozenset(asked_ids), orders, cached.read_at)
+        answered_ids = want.order_ids | {order.id for order in [*orders, *cached.orders]}
+        return KnownAnswers(
+            want.references | found, frozenset(answered_ids), orders, cached.read_at
+        )
 
     def find(
         self,
         shipments: Sequence[Shipment],
         *,
         linked_order_id: str | None = None,
-        asked: Asked = NOTHING_ASKED,
+        answers: KnownAnswers = NO_ANSWERS,
     ) -> OrderLookup:
         """Known → cached → one batched lookup → single ids that nothing else explains; without a
-        call for what was `asked` already. Raises what the client raises."""
+        call for what is in `answers`. Raises what the client raises."""
         want = self._wanted(shipments)
         if linked_order_id is not None:
             want = replace(want, order_ids=want.order_ids | {linked_order_id})
@@ -89,7 +91,7 @@ class Resolver:
         candidates = [*cached.orders, *cached.listed]
         if not (order_ids or want.references or candidates):
             return OrderLookup()
-        fresh = self._ask(order_ids, want.references, candidates, asked)
+        fresh = self._ask(order_ids, want.references, candidates, answers)
         # A cached order that Purple Dot does not know any more is no order of this parcel.
         orders = {order.id: order for order in fresh}
         return OrderLookup(
@@ -103,7 +105,7 @@ class Resolver:
                 if order_id in orders
             },
             missing_ids=frozenset(order_ids) - {order_id.lower() for order_id in orders},
-            seen_at=min(cached.read_at, asked.seen_at or cached.read_at),
+            seen_at=min(cached.read_at, answers.seen_at or cached.read_at),
         )
 
     def _wanted(self, shipments: Sequence[Shipment]) -> Wanted:
@@ -143,18 +145,18 @@ class Resolver:
         order_ids: Iterable[str],
         references: Iterable[str],
         cached: Sequence[FulfillmentOrder],
-        asked: Asked,
+        answers: KnownAnswers,
     ) -> list[FulfillmentOrder]:
         """A cached order is asked for again, by its reference, in the same one call: its status may
         have changed. One that this answer leaves out is asked for by its id, as Purple Dot may have
         replaced it."""
         numbers = {*references, *(normalize_reference(order.reference) for order in cached)}
-        fresh = {order.id: order for order in asked.orders}
-        if numbers - asked.references:
-            by_reference = self.purple_dot.orders_by_reference(sorted(numbers - asked.references))
+        fresh = {order.id: order for order in answers.orders}
+        if numbers - answers.references:
+            by_reference = self.purple_dot.orders_by_reference(sorted(numbers - answers.references))
             fresh |= {order.id: order for order in by_reference}
         cached_ids = {order.id for order in cached}
-        for order_id in sorted({*order_ids, *cached_ids} - fresh.keys() - asked.order_ids):
+        for order_id in sorted({*order_ids, *cached_ids} - fresh.keys() - answers.order_ids):
             order = self._order(order_id, is_cached=order_id in cached_ids)
             if order is not None:
                 fresh[order.id] = order

@@ -9,7 +9,7 @@ from typing import Self
 
 from bridge.domain.events import Record
 from bridge.domain.shipments import LOOKED_UP
-from bridge.pipeline.find_orders import NOTHING_ASKED, Asked, Resolver
+from bridge.pipeline.find_orders import NO_ANSWERS, KnownAnswers, Resolver
 from bridge.vendors.shipstation.shipments import shipment_of
 
 _MOST_THREADS = 32
@@ -28,7 +28,7 @@ class Ahead:
 
     resolver: Resolver
     threads: ThreadPoolExecutor
-    _answer: Future[Asked] | None = None
+    _answer: Future[KnownAnswers] | None = None
 
     def __enter__(self) -> Self:
         return self
@@ -46,6 +46,6 @@ class Ahead:
             run_in_context = copy_context().run
             self._answer = self.threads.submit(run_in_context, self.resolver.ask_ahead, named)
 
-    def asked(self) -> Asked:
+    def answers(self) -> KnownAnswers:
         """What Purple Dot said; raises what the client raised."""
-        return NOTHING_ASKED if self._answer is None else self._answer.result()
+        return NO_ANSWERS if self._answer is None else self._answer.result()

@@ -119,11 +119,11 @@ class LookTogether:
 
     def _read_orders(self, waiting: Sequence[Waiting], now: datetime) -> None:
         references = {delivery.reference for delivery in waiting if delivery.reference}
-        asked = {delivery.fulfillment_order_id for delivery in waiting}
+        order_ids = {delivery.fulfillment_order_id for delivery in waiting}
         orders = _unless_it_fails(lambda: self.purple_dot.orders_by_reference(references))
-        self._orders.update((order_id, (now, None)) for order_id in asked)
+        self._orders.update((order_id, (now, None)) for order_id in order_ids)
         for order in orders:
-            if order.id in asked:
+            if order.id in order_ids:
                 self._orders[order.id] = (now, order)
 
     def _read_records(self, waiting: Sequence[Waiting], now: datetime) -> None:

@@ -11,7 +11,7 @@ import structlog
 from bridge.domain.errors import CredentialsError, PermanentError, StorageError, ThrottledError
 from bridge.domain.events import Event, Record
 from bridge.domain.shipments import AT_LAST, LOOKED_UP, Shipment
-from bridge.pipeline.find_orders import NOTHING_ASKED, Resolver
+from bridge.pipeline.find_orders import NO_ANSWERS, Resolver
 from bridge.pipeline.look_ahead import Ahead, new_threads
 from bridge.pipeline.retry import next_look
 from bridge.store import events, replays
@@ -117,8 +117,8 @@ class EventReader:
     def find_orders(self, reading: Reading) -> OrderLookup:
         """The orders that one event's shipments may belong to. Raises what the client raises."""
         # Where nothing is looked up, what was asked for ahead is no trouble of ours.
-        asked = reading.ahead.asked() if reading.looked_up else NOTHING_ASKED
-        return self.resolver.find(reading.looked_up, asked=asked)
+        answers = reading.ahead.answers() if reading.looked_up else NO_ANSWERS
+        return self.resolver.find(reading.looked_up, answers=answers)
 
     def _options(self, event: Event) -> ReplayOptions | None:
         if not event.is_replay:

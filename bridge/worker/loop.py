@@ -46,10 +46,10 @@ Key = tuple[str, str, int]
 """Queue, id and claim."""
 
 
-def _turns(deliveries: Sequence[Delivery], threads: int) -> list[Task]:
+def _shares(deliveries: Sequence[Delivery], threads: int) -> list[Task]:
     """Dealt out to so many threads, the first ones first."""
-    turns = [tuple(deliveries[start::threads]) for start in range(threads)]
-    return [turn for turn in turns if turn]
+    shares = [tuple(deliveries[start::threads]) for start in range(threads)]
+    return [share for share in shares if share]
 
 
 def _key(work: Work) -> Key:
@@ -185,7 +185,7 @@ class Worker:
                 lease=self.lease,
                 now=now,
             )
-            tasks: list[Task] = [*_turns(due_deliveries, posters)]
+            tasks: list[Task] = [*_shares(due_deliveries, posters)]
             if takes_events:
                 event_room = room - len(tasks)
                 tasks += batches_of(self._claim_events(connection, owner, event_room, now))
@@ -225,27 +225,27 @@ class Worker:
         beside it."""
         try:
             if isinstance(task[0], Delivery):
-                self._do_in_turn(task, owner)
+                self._do_one_by_one(task, owner)
                 return
-            taken = self._do(task, owner)
-            turns = _turns(taken, 1 if self._is_busy() else self._posters())
-            for turn in turns[1:]:
-                self._submit(pool, turn, owner)
-            for turn in turns[:1]:
-                self._do_in_turn(turn, owner)
+            claimed = self._do(task, owner)
+            shares = _shares(claimed, 1 if self._is_busy() else self._posters())
+            for share in shares[1:]:
+                self._submit(pool, share, owner)
+            for share in shares[:1]:
+                self._do_one_by_one(share, owner)
         finally:
             with self._lock:
                 self._tasks.pop(_key(task[0]), None)
             if not self._is_busy():
                 self._changed.set()
 
-    def _do_in_turn(self, turn: Task, owner: str) -> None:
+    def _do_one_by_one(self, share: Task, owner: str) -> None:
         """Each delivery is a piece of work of its own: one's trouble is not the next one's."""
-        for delivery in turn:
+        for delivery in share:
             self._do((delivery,), owner)
 
     def _do(self, task: Task, owner: str) -> list[Delivery]:
-        taken: list[Delivery] = []
+        claimed: list[Delivery] = []
         first = task[0]
         subject: dict[str, Any] = {"delivery_id": first.id}
         if isinstance(first, Event):
@@ -254,7 +254,7 @@ class Worker:
             with structlog.contextvars.bound_contextvars(**subject), calls_in(first.lane):
                 # What was not begun is released when we shut down.
                 if not self.stopping.is_set():
-                    taken = self._run(task, owner)
+                    claimed = self._run(task, owner)
         except LeaseLostError as exc:
             log.warning("lease_lost", **subject, error=str(exc))
         except StorageError as exc:
@@ -268,8 +268,8 @@ class Worker:
         with self._lock:
             for work in task:
                 self._held.pop(_key(work), None)
-            self._held.update({_key(delivery): owner for delivery in taken})
-        return taken
+            self._held.update({_key(delivery): owner for delivery in claimed})
+        return claimed
 
     def _note_failed_run(self, work: Work, owner: str, error: Exception) -> None:
         """An error that belongs to a row does not go away by waiting: after a few runs it is

@@ -128,8 +128,8 @@ def test_only_what_was_not_asked_for_is_asked_for(database: WatchedDatabase) -> 
         Clue(ClueKind.REFERENCE, "custom_field1", "PD200"),
     ]
 
-    asked = resolver.ask_ahead([a_parcel(clues=(clues[0],))])
-    found = resolver.find([a_parcel(clues=tuple(clues))], asked=asked)
+    answers = resolver.ask_ahead([a_parcel(clues=(clues[0],))])
+    found = resolver.find([a_parcel(clues=tuple(clues))], answers=answers)
 
     assert purple_dot.calls == [("order", ORDER_ID), ("orders_by_reference", ["PD200"])]
     assert {order.reference for order in found.orders} == {"#PD100", "#PD200"}
@@ -141,10 +141,10 @@ def test_what_was_asked_ahead_is_as_old_as_its_question(
     """So that whoever posts much later looks again."""
     resolver = Resolver(database, FakePurpleDot(an_order()), POLICY.pattern)
     clock.now = before = datetime(2026, 3, 1, 12, tzinfo=UTC)
-    asked = resolver.ask_ahead([a_parcel()])
+    answers = resolver.ask_ahead([a_parcel()])
     clock.advance(40)
 
-    assert resolver.find([a_parcel()], asked=asked).seen_at == before
+    assert resolver.find([a_parcel()], answers=answers).seen_at == before
 
 
 # Against the real clients
