@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
@@ -370,11 +370,26 @@ def statuses(deliveries: Iterable[Json]) -> list[tuple[DeliveryStatus, str | Non
     return [(DeliveryStatus(delivery["status"]), delivery["reason"]) for delivery in deliveries]
 
 
+_PORTS_EACH = 750
+
+
+def _own_ports() -> Iterator[int]:
+    """Each process of a test run has ports of its own and takes them in turn, so that none is
+    another's between being found free and being listened at. They are below the range from which
+    the machine takes ports for outgoing connections, so that a restart finds its own free again."""
+    process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw15").removeprefix("gw")) % 16
+    first = 20_000 + process * _PORTS_EACH
+    start = secrets.randbelow(_PORTS_EACH)
+    return cycle(first + (start + step) % _PORTS_EACH for step in range(_PORTS_EACH))
+
+
+_PORTS = _own_ports()
+
+
 def free_port() -> int:
-    """Below the range from which the machine takes ports for outgoing connections, so that a
-    restart finds it free again."""
+    """At which nobody listens on 127.0.0.1."""
     while True:
-        port = 20_000 + secrets.randbelow(12_000)
+        port = next(_PORTS)
         with socket.socket() as probe, suppress(OSError):
             probe.bind(("127.0.0.1", port))
             return port
