@@ -442,7 +442,8 @@ def test_contract_of_a_vendor_that_refuses_us_is_not_compared(
 @contextmanager
 def receiver(env: Mapping[str, str]) -> Iterator[str]:
     """A real receiver on this machine; where it answers."""
-    server = make_server("127.0.0.1", 0, create_app(Settings.load(env)))
+    app = create_app(Settings.load(env))
+    server = make_server("127.0.0.1", 0, app)
     thread = threading.Thread(target=server.serve_forever, daemon=True)
     thread.start()
     try:
@@ -451,6 +452,7 @@ def receiver(env: Mapping[str, str]) -> Iterator[str]:
         server.shutdown()
         thread.join()
         server.server_close()
+        app.extensions["database"].close()
 
 
 def subscribe(database: Database, home: str) -> None:

@@ -32,8 +32,8 @@ INLINE = {
 
 
 @pytest.fixture
-def app(tmp_path: Path) -> Flask:
-    return create_app(
+def app(tmp_path: Path) -> Iterator[Flask]:
+    app = create_app(
         Settings.load(
             {
                 "BRIDGE_WEBHOOK_TOKENS": TOKEN,
@@ -44,6 +44,8 @@ def app(tmp_path: Path) -> Flask:
             }
         )
     )
+    yield app
+    app.extensions["database"].close()
 
 
 @pytest.fixture
