@@ -37,7 +37,8 @@ if TYPE_CHECKING:
 @click.option(
     "--lift-pauses",
     is_flag=True,
-    help="Call vendors again at once that asked us to wait, or that failed.",
+    help="Call vendors again at once that asked us to wait, or that failed, and take up what"
+    " waited for them.",
 )
 @json_option
 def doctor(contract: bool, public: bool, lift_pauses: bool, as_json: bool) -> None:

@@ -26,7 +26,14 @@ class TemporaryError(BridgeError):
 
 
 class ThrottledError(TemporaryError):
-    """The vendor or our own rate limit makes us wait: no attempt is spent."""
+    """The vendor or our own rate limit makes us wait: no attempt is spent. `system` is the vendor,
+    as settings and tables name it."""
+
+    def __init__(
+        self, message: str, *, retry_after: float | None = None, system: str | None = None
+    ) -> None:
+        super().__init__(message, retry_after=retry_after)
+        self.system = system
 
 
 class KeysUnavailableError(TemporaryError):

@@ -157,7 +157,8 @@ class Event:
 @dataclass(frozen=True, slots=True)
 class EventOutcome:
     """Where one try of an event led: an end, or with `received` on at `due_at`; without `due_at` it
-    stays with the worker that has it. `records` replace what was fetched before, unless None."""
+    stays with the worker that has it. `records` replace what was fetched before, unless None;
+    `throttled_by` is the vendor for whose sake alone it waits."""
 
     status: EventStatus
     attempts: int
@@ -165,6 +166,7 @@ class EventOutcome:
     reason: Reason | None = None
     detail: str = ""
     due_at: datetime | None = None
+    throttled_by: str | None = None
     decisions: Sequence[Mapping[str, Any]] = ()
     records: Sequence[Record] | None = None
     fetched_at: datetime | None = None

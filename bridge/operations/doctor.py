@@ -16,7 +16,7 @@ from bridge.domain.errors import BridgeError, CredentialsError, StorageError, Th
 from bridge.operations.public_address import PublicTest
 from bridge.operations.vendor_drift import VendorField, changes, has_rows, unreadable
 from bridge.settings import Settings
-from bridge.store import rate_limits
+from bridge.store import leases, rate_limits
 from bridge.store.engine.database import Database
 from bridge.store.engine.postgresql import ServerState
 from bridge.vendors.http import SYSTEMS, ApiClient, ca_bundle, proxy_for
@@ -203,13 +203,17 @@ def public_address(outcome: PublicTest) -> Finding:
 
 
 def lift_pauses(database: Database, systems: Sequence[str]) -> Iterator[Finding]:
-    """Call vendors again at once that asked us to wait, or that failed."""
+    """Call vendors again at once that asked us to wait, or that failed, and take up again what
+    waited for that."""
+    due_now: dict[str, int] = {}
     with database.begin() as connection:
         now = database.now(connection)
         for system in systems:
             rate_limits.lift(connection, system, now=now)
-    for system in systems:
-        yield Finding(f"{SYSTEMS[system]} budget", "ok", "no pause any more: it is called again")
+            due_now[system] = leases.end_throttled_waits(connection, system=system, now=now)
+    for system, rows in due_now.items():
+        found = f"no pause any more; of what waited for it, due now: {rows}"
+        yield Finding(f"{SYSTEMS[system]} budget", "ok", found)
 
 
 def database_file(database: Database) -> Iterator[Finding]:

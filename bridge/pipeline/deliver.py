@@ -332,6 +332,7 @@ class _Step:
         else:
             status = _status_until_retry(decision, is_unclear=is_unclear)
             values["due_at"] = decision.at
+            values["throttled_by"] = decision.throttled_by
             values["reason"] = error.reason if isinstance(error, CredentialsError) else None
         is_spent = isinstance(decision, GiveUp) or decision.spent
         values["attempts"] = number if is_spent else self.delivery.attempts

@@ -142,6 +142,7 @@ class EventJob:
                         waits=event.waits,
                         detail=str(error)[:1000],
                         due_at=decision.at,
+                        throttled_by=decision.throttled_by,
                     )
                     events.end(connection, event, outcome, owner=owner, now=now)
 
@@ -297,7 +298,12 @@ class EventJob:
             )
             if isinstance(decision, RetryAt):
                 attempts = event.attempts + decision.spent
-                outcome = replace(outcome, due_at=decision.at, attempts=attempts)
+                outcome = replace(
+                    outcome,
+                    due_at=decision.at,
+                    throttled_by=decision.throttled_by,
+                    attempts=attempts,
+                )
             else:
                 outcome = replace(outcome, status=EventStatus.DEAD, reason=decision.reason)
             events.end(connection, event, outcome, owner=owner, now=now)

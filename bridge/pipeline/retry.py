@@ -33,10 +33,12 @@ class Schedules:
 
 @dataclass(frozen=True, slots=True)
 class RetryAt:
-    """Try again at `at`; `spent` says whether this try counted."""
+    """Try again at `at`; `spent` says whether this try counted. `throttled_by`: the vendor for
+    whose sake alone we wait, where it is one."""
 
     at: datetime
     spent: bool
+    throttled_by: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +66,8 @@ def decide(
     if isinstance(error, ThrottledError):
         usual = schedule[0] if schedule else LONGEST_PAUSE
         wait = min(usual, LONGEST_PAUSE) if requested is None else requested
-        return RetryAt(now + _stretch(wait, jitter), spent=False)
+        at = now + _stretch(wait, jitter)
+        return RetryAt(at, spent=False, throttled_by=error.system)
     if attempt > len(schedule):
         if isinstance(error, CredentialsError):
             return GiveUp(error.reason)

@@ -243,6 +243,7 @@ def _values(delivery: Delivery, draft: Draft, now: datetime) -> dict[str, Any]:
         "contents": [dict(item) for item in draft.contents],
         "left_out": draft.left_out,
         "due_at": due_at,
+        "throttled_by": None,
         "owner": None,
         "attempts": delivery.attempts,
         "looks": 0,

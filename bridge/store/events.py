@@ -203,6 +203,7 @@ def end(
             event,
             owner=owner,
             at=outcome.due_at,
+            throttled_by=outcome.throttled_by,
             attempts=outcome.attempts,
             waits=outcome.waits,
             detail=outcome.detail,
@@ -237,11 +238,13 @@ def postpone(
     attempts: int,
     waits: int,
     detail: str,
+    throttled_by: str | None = None,
 ) -> None:
     """Put an event off until `at`. The same pointer counts on it again, unless a newer event
     already waits for that. Fenced."""
     values = {
         "due_at": at,
+        "throttled_by": throttled_by,
         "owner": None,
         "attempts": attempts,
         "waits": waits,

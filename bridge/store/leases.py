@@ -24,6 +24,7 @@ from sqlalchemy import (
 from bridge.domain.errors import LeaseLostError
 from bridge.domain.events import DeliveryStatus, EventStatus, Lane
 from bridge.domain.reasons import Reason
+from bridge.store.engine import wakeup
 from bridge.store.tables import deliveries, events
 
 Queue = Table
@@ -127,7 +128,7 @@ def write(
     """Record an outcome, fenced. Raises LeaseLostError, and writes nothing, when someone else took
     the work over."""
     mine = {"row_id": row_id, "of_owner": owner, "of_claim": claim}
-    outcome = {**mine, "failed_runs": 0, **values}
+    outcome = {**mine, "failed_runs": 0, "throttled_by": None, **values}
     if connection.execute(_WRITE[queue.name], outcome).rowcount != 1:
         raise LeaseLostError(
             f"{row_id} was taken over by another worker; this outcome is not written"
@@ -202,6 +203,23 @@ def renew(
         for row_id, claim in held
     ]
     connection.execute(_WRITE[queue.name], rows)
+
+
+def end_throttled_waits(connection: Connection, *, system: str, now: datetime) -> int:
+    """Make due what waits for the sake of this vendor alone, not what waits its place in a schedule
+    of its own; returns how many rows."""
+    count = 0
+    for queue in QUEUES:
+        waiting = (
+            update(queue)
+            .where(queue.c.lane.in_([int(lane) for lane in Lane]), queue.c.due_at > now)
+            .where(queue.c.throttled_by == system, queue.c.owner.is_(None))
+            .values(due_at=now, throttled_by=None)
+        )
+        count += connection.execute(waiting).rowcount
+    if count:
+        wakeup.announce(connection)
+    return count
 
 
 def release_claims(connection: Connection, *, owner: str, now: datetime) -> int:

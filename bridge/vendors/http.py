@@ -348,7 +348,9 @@ class ApiClient:
         call.started = time.monotonic()
         if call.not_after is not None and call.started > call.not_after:
             raise errors.ThrottledError(
-                f"{call.name}: not sent, its turn came too late", retry_after=SHORTEST_WAIT
+                f"{call.name}: not sent, its turn came too late",
+                retry_after=SHORTEST_WAIT,
+                system=self.system,
             )
         stay_away: float | None = None
         is_clear = True
@@ -366,7 +368,9 @@ class ApiClient:
         except errors.TemporaryError as exc:
             if stay_away is None:
                 raise
-            raise errors.ThrottledError(str(exc), retry_after=stay_away) from exc
+            raise errors.ThrottledError(
+                str(exc), retry_after=stay_away, system=self.system
+            ) from exc
 
     def _exchange(self, call: _Call, method: str, url: str, json: object) -> Answer:
         request = self._request(method, url, json)
@@ -446,7 +450,9 @@ class ApiClient:
             body = self._body(response, call.started)
             text = f"{answered}: {self.words_in(body)}".removesuffix(": ")
         if call.outcome == "throttled":
-            raise errors.ThrottledError(text, retry_after=self._retry_after(call, response))
+            raise errors.ThrottledError(
+                text, retry_after=self._retry_after(call, response), system=self.system
+            )
         if call.outcome == "server_error" and call.is_write:
             raise errors.UnclearError(text)
         if call.outcome == "server_error":

@@ -105,11 +105,15 @@ class Budget:
                 if not may_wait or wait > self._longest_wait(context):
                     retry_after = self._place_in_line(context.lane, wait, now)
                     raise ThrottledError(
-                        f"no budget left for {self.system} {operation}", retry_after=retry_after
+                        f"no budget left for {self.system} {operation}",
+                        retry_after=retry_after,
+                        system=self.system,
                     )
                 if self.stopping.wait(wait):
                     raise ThrottledError(
-                        f"stopped before {self.system} {operation}", retry_after=wait
+                        f"stopped before {self.system} {operation}",
+                        retry_after=wait,
+                        system=self.system,
                     )
                 wait, now = self._take(context.lane)
 
@@ -189,6 +193,7 @@ class Budget:
             raise ThrottledError(
                 f"{self.system} gave no clear answer to the last writes, so {operation} waits",
                 retry_after=grant.wait,
+                system=self.system,
             )
 
     def after_write(self, operation: str, *, is_clear: bool) -> None:

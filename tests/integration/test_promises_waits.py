@@ -1,12 +1,13 @@
 """Waits and repetitions have a floor and a ceiling, whatever a vendor wishes or leaves unclear."""
 
 from collections.abc import Iterator, MutableMapping
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 from typing import Any
 
 import pytest
 
+from bridge.operations import doctor
 from bridge.store import leases
 from tests.support.fakes import Clock
 from tests.support.virtual_bridge import VirtualBridge
@@ -31,13 +32,17 @@ def bridge(
         yield bridge
 
 
+def _next_due(bridge: VirtualBridge) -> datetime | None:
+    with bridge.database.read() as connection:
+        return leases.next_due(connection)
+
+
 def _let_pass(bridge: VirtualBridge, seconds: float) -> None:
     """So much virtual time, with all work that falls due in it."""
     until = bridge.clock.now + timedelta(seconds=seconds)
     for _ in range(2000):
         bridge.work()
-        with bridge.database.read() as connection:
-            due = leases.next_due(connection)
+        due = _next_due(bridge)
         if due is None or due > until:
             bridge.clock.now = until
             return
@@ -99,6 +104,64 @@ def test_one_odd_header_stops_no_vendor_for_a_day(bridge: VirtualBridge, fault: 
     _let_pass(bridge, 1 * HOURS)
 
     assert [len(bridge.accepted(order)) for order in orders] == [1, 1, 1]
+
+
+def _lift_pause(bridge: VirtualBridge, system: str) -> list[str]:
+    return [finding.found for finding in doctor.lift_pauses(bridge.database, [system])]
+
+
+@pytest.mark.parametrize(
+    ("system", "operation"),
+    [
+        ("shipstation", "shipstation.labels"),
+        ("purple_dot", "purple_dot.orders_by_reference"),
+        ("purple_dot", POST),
+    ],
+)
+@pytest.mark.parametrize("wish", ["throttle:200", "throttle:3600"])
+def test_what_met_a_wish_goes_on_at_once_when_the_pause_is_lifted(
+    bridge: VirtualBridge, system: str, operation: str, wish: str
+) -> None:
+    order = bridge.world.add_order()
+    labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
+    bridge.simulator.inject(operation, wish, 1)
+    bridge.send(bridge.world.label_created_v2(labels))
+    bridge.work()
+    waiting = len(bridge.accepted(order))
+
+    found = _lift_pause(bridge, system)
+    bridge.work()
+
+    assert found == ["no pause any more; of what waited for it, due now: 1"]
+    assert (waiting, len(bridge.accepted(order))) == (0, 1)
+
+
+@pytest.mark.parametrize("fault", ["unavailable:200", "status:500"])
+def test_lifted_pause_leaves_what_waits_its_place_in_the_schedule(
+    bridge: VirtualBridge, fault: str
+) -> None:
+    labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(bridge.world.add_order()))
+    bridge.simulator.inject("shipstation.labels", fault, 1)
+    bridge.send(bridge.world.label_created_v2(labels))
+    bridge.work()
+    before = _next_due(bridge)
+
+    found = _lift_pause(bridge, "shipstation")
+
+    assert found == ["no pause any more; of what waited for it, due now: 0"]
+    assert before is not None
+    assert _next_due(bridge) == before
+
+
+def test_lifted_pause_leaves_what_waits_for_another_vendor(bridge: VirtualBridge) -> None:
+    labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(bridge.world.add_order()))
+    bridge.simulator.inject(POST, "throttle:200", 1)
+    bridge.send(bridge.world.label_created_v2(labels))
+    bridge.work()
+
+    assert _lift_pause(bridge, "shipstation") == [
+        "no pause any more; of what waited for it, due now: 0"
+    ]
 
 
 def test_request_that_was_held_up_for_long_is_sent_once(bridge: VirtualBridge) -> None:

@@ -394,6 +394,56 @@ def test_failed_run_of_a_lease_that_was_lost_counts_nothing(
     assert rows(database, "events")[0].failed_runs == 0
 
 
+# What waits for a vendor's sake
+
+
+def end_throttled_waits(database: Database, system: str = "purple_dot") -> int:
+    with database.begin() as connection:
+        return leases.end_throttled_waits(connection, system=system, now=database.now(connection))
+
+
+def throttle(database: WatchedDatabase, clock: Clock) -> str:
+    """A delivery that waits five minutes because Purple Dot asked for them."""
+    delivery = claim_delivery(database)
+    due_at = clock.now + timedelta(minutes=5)
+    record(database, delivery, DeliveryStatus.WAITING, due_at=due_at, throttled_by="purple_dot")
+    return delivery.id
+
+
+def test_ended_wait_is_due_now(database: WatchedDatabase, clock: Clock) -> None:
+    put(database, a_parcel())
+    delivery_id = throttle(database, clock)
+
+    assert end_throttled_waits(database, "shipstation") == 0
+    assert end_throttled_waits(database) == 1
+    assert (due_in(database, delivery_id), end_throttled_waits(database)) == (0, 0)
+
+
+def test_what_a_worker_has_taken_up_keeps_its_lease(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    put(database, a_parcel())
+    delivery_id = throttle(database, clock)
+    clock.advance(300)
+    claim_delivery(database)
+
+    assert end_throttled_waits(database) == 0
+    assert due_in(database, delivery_id) == LEASE.total_seconds()
+
+
+def test_what_waited_for_a_vendor_once_and_failed_since_waits_its_place_in_the_schedule(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    put(database, a_parcel())
+    delivery_id = throttle(database, clock)
+    clock.advance(300)
+    due_at = clock.now + timedelta(hours=2)
+    record(database, claim_delivery(database), DeliveryStatus.RETRYING, due_at=due_at)
+
+    assert end_throttled_waits(database) == 0
+    assert due_in(database, delivery_id) == 7200
+
+
 # A clock that was ahead and is set back
 
 AN_HOUR = timedelta(hours=1)
