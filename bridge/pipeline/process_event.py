@@ -133,18 +133,13 @@ class EventJob:
         with self.database.begin() as connection:
             now = self.database.now(connection)
             decision = decide(error, attempt=1, schedule=self.schedules.retry, now=now)
+            if not isinstance(decision, RetryAt):
+                return
             held = _held(connection, claimed, owner)
-            for event in claimed:
-                if event.id in held and isinstance(decision, RetryAt):
-                    outcome = EventOutcome(
-                        status=EventStatus.RECEIVED,
-                        attempts=event.attempts,
-                        waits=event.waits,
-                        detail=str(error)[:1000],
-                        due_at=decision.at,
-                        throttled_by=decision.throttled_by,
-                    )
-                    events.end(connection, event, outcome, owner=owner, now=now)
+            put_off = [
+                (event, _again(event, error, decision)) for event in claimed if event.id in held
+            ]
+            events.end(connection, put_off, owner=owner, now=now)
 
     def _look_up(self, readings: Sequence[Reading], owner: str) -> Iterator[list[Gathered]]:
         """One order lookup for all of them, or, where that fails, one for each."""
@@ -225,8 +220,9 @@ class EventJob:
         for gathered, plan in zip(batch, plans, strict=True):
             event, facts = gathered
             outcome = self._outcome(event, facts, plan.decisions, now)
-            events.end(connection, event, outcome, owner=owner, now=now)
             ended.append((gathered, plan, outcome))
+        outcomes = [(event, outcome) for (event, _facts), _plan, outcome in ended]
+        events.end(connection, outcomes, owner=owner, now=now)
         return ended
 
     def judge(
@@ -287,26 +283,21 @@ class EventJob:
             retriable = TemporaryError(str(error))
         with self.database.begin() as connection:
             now = self.database.now(connection)
-            outcome = EventOutcome(
-                status=EventStatus.RECEIVED,
-                attempts=event.attempts,
-                waits=event.waits,
-                detail=str(error)[:1000],
-            )
             decision = decide(
                 retriable, attempt=event.attempts + 1, schedule=self.schedules.retry, now=now
             )
             if isinstance(decision, RetryAt):
-                attempts = event.attempts + decision.spent
-                outcome = replace(
-                    outcome,
-                    due_at=decision.at,
-                    throttled_by=decision.throttled_by,
-                    attempts=attempts,
-                )
+                outcome = _again(event, error, decision)
+                outcome = replace(outcome, attempts=event.attempts + decision.spent)
             else:
-                outcome = replace(outcome, status=EventStatus.DEAD, reason=decision.reason)
-            events.end(connection, event, outcome, owner=owner, now=now)
+                outcome = EventOutcome(
+                    status=EventStatus.DEAD,
+                    reason=decision.reason,
+                    attempts=event.attempts,
+                    waits=event.waits,
+                    detail=str(error)[:1000],
+                )
+            events.end(connection, [(event, outcome)], owner=owner, now=now)
         if not isinstance(error, ThrottledError):
             log.warning(
                 "event_attempt_failed",
@@ -378,6 +369,18 @@ def _page(event: Event, facts: EventFacts, now: datetime) -> Page:
         is_first_look=event.waits == 0 and not facts.is_stored,
     )
     return Page(facts.shipments, context)
+
+
+def _again(event: Event, error: BridgeError, decision: RetryAt) -> EventOutcome:
+    """Where an event goes on that failed and wrote nothing, without an attempt spent."""
+    return EventOutcome(
+        status=EventStatus.RECEIVED,
+        attempts=event.attempts,
+        waits=event.waits,
+        detail=str(error)[:1000],
+        due_at=decision.at,
+        throttled_by=decision.throttled_by,
+    )
 
 
 def _held(connection: Connection, claimed: Sequence[Event], owner: str) -> set[str]:

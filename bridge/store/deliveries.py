@@ -12,8 +12,11 @@ from sqlalchemy import (
     Row,
     String,
     bindparam,
+    case,
     delete,
     insert,
+    not_,
+    null,
     or_,
     select,
     union,
@@ -84,12 +87,15 @@ _LINES_OF = (
     .where(delivery_lines.c.delivery_id.in_(_IDS))
     .order_by(delivery_lines.c.position)
 )
-_SHIPMENT_OF = (
-    select(deliveries.c.shipment)
-    .where(deliveries.c.id == bindparam("delivery_id"))
-    .with_for_update()
-)
-"""Locked, so that a void which is being noted at this moment is seen."""
+_IS_VOID = deliveries.c.shipment["state"].as_string() == ShipmentState.VOIDED.value
+_INTEND = leases.WRITE[deliveries.name].where(not_(_IS_VOID))
+_DELIVERED = {
+    "status": case((_IS_VOID, DeliveryStatus.HELD.value), else_=DeliveryStatus.DELIVERED.value),
+    "reason": case((_IS_VOID, Reason.VOIDED_AFTER_DELIVERY.value), else_=null()),
+}
+"""What was sent while its label became void is an exception. The statement itself looks, so that a
+void which is being noted at this moment is seen."""
+_WRITE_DELIVERED = leases.WRITE[deliveries.name].values(_DELIVERED)
 _EVENTS_OF = (
     select(event_deliveries.c.event_id)
     .where(event_deliveries.c.delivery_id == bindparam("of_delivery"))
@@ -271,15 +277,15 @@ def _write_lines(connection: Connection, written: Iterable[Delivery]) -> None:
         connection.execute(insert(delivery_lines), rows)
 
 
-def link_event(connection: Connection, event_id: str, delivery_ids: Collection[str]) -> None:
-    """Remember which event led to which deliveries; saying it twice is harmless."""
-    if not delivery_ids:
-        return
+def link_events(connection: Connection, linked: Mapping[str, Collection[str]]) -> None:
+    """Remember which event led to which deliveries, by their ids; saying it twice is harmless."""
     rows = [
         {"event_id": event_id, "delivery_id": delivery_id}
+        for event_id, delivery_ids in linked.items()
         for delivery_id in dict.fromkeys(delivery_ids)
     ]
-    connection.execute(insert_once(connection.dialect.name, event_deliveries), rows)
+    if rows:
+        connection.execute(insert_once(connection.dialect.name, event_deliveries), rows)
 
 
 def claim(
@@ -314,15 +320,6 @@ def intend(
 ) -> bool:
     """Commit, before the request leaves, that it will leave: a row found with this mark is never
     simply posted again. Fenced. False, and nothing written, where its label is known to be void."""
-    if _was_voided(connection, delivery):
-        leases.fence(
-            connection,
-            leases.DELIVERIES,
-            row_id=delivery.id,
-            owner=owner,
-            claim=delivery.claim,
-        )
-        return False
     values = {
         "posting_at": now,
         "unclear_at": None,
@@ -330,10 +327,13 @@ def intend(
         "attempts": delivery.attempts + 1,
         "looks": 0,
     }
-    leases.write(
-        connection, deliveries, row_id=delivery.id, owner=owner, claim=delivery.claim, values=values
+    outcome = leases.Outcome(delivery.id, delivery.claim, values)
+    if leases.write_if(connection, _INTEND, outcome, owner=owner):
+        return True
+    leases.fence(
+        connection, leases.DELIVERIES, row_id=delivery.id, owner=owner, claim=delivery.claim
     )
-    return True
+    return False
 
 
 def record(
@@ -350,13 +350,15 @@ def record(
     time only for claimable statuses."""
     if status is DeliveryStatus.CANCELLED:
         _free_held_parcels(connection, delivery.fulfillment_order_id, now=now)
+    is_delivered = status is DeliveryStatus.DELIVERED
     leases.write(
         connection,
         deliveries,
         row_id=delivery.id,
         owner=owner,
         claim=delivery.claim,
-        values=_outcome(connection, delivery, status, now, values),
+        values=_outcome(delivery, status, now, values),
+        statement=_WRITE_DELIVERED if is_delivered else None,
     )
     if attempt is not None:
         attempts.add(connection, delivery.id, attempt)
@@ -378,8 +380,9 @@ def record_late(
         deliveries.c.status.in_([DeliveryStatus.UNCONFIRMED, DeliveryStatus.DELIVERING]),
         deliveries.c.reason == Reason.UNCONFIRMED_PARTIAL,
     )
-    changed = _outcome(connection, delivery, status, now, values)
-    changed.update(unclear_at=None, looks=0)
+    changed = _outcome(delivery, status, now, values) | {"unclear_at": None, "looks": 0}
+    if status is DeliveryStatus.DELIVERED:
+        changed |= _DELIVERED
     settled = (
         update(deliveries)
         .where(deliveries.c.id == delivery.id, deliveries.c.posting_at == posting_at, is_unclear)
@@ -389,25 +392,14 @@ def record_late(
 
 
 def _outcome(
-    connection: Connection,
-    delivery: Delivery,
-    status: DeliveryStatus,
-    now: datetime,
-    values: Mapping[str, Any],
+    delivery: Delivery, status: DeliveryStatus, now: datetime, values: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """What a row becomes. What was sent while its label became void is an exception."""
+    """What a row becomes; what is delivered sets its status and reason as `_DELIVERED` says."""
     check_arrow(delivery.status, status)
-    changed: dict[str, Any] = {
-        "due_at": None,
-        "reason": None,
-        **values,
-        "status": status,
-        "owner": None,
-        "updated_at": now,
-    }
-    if status is DeliveryStatus.DELIVERED and _was_voided(connection, delivery):
-        changed["status"] = DeliveryStatus.HELD
-        changed["reason"] = Reason.VOIDED_AFTER_DELIVERY
+    changed: dict[str, Any] = {"due_at": None, **values, "owner": None, "updated_at": now}
+    if status is not DeliveryStatus.DELIVERED:
+        changed["status"] = status
+        changed.setdefault("reason", None)
     return changed
 
 
@@ -560,11 +552,6 @@ def mark_voided(connection: Connection, delivery: Delivery) -> None:
         raise TemporaryError(
             f"{delivery.id} has just moved on; that its label is void is decided after that"
         )
-
-
-def _was_voided(connection: Connection, delivery: Delivery) -> bool:
-    shipment = connection.execute(_SHIPMENT_OF, {"delivery_id": delivery.id}).scalar_one()
-    return bool(shipment["state"] == ShipmentState.VOIDED)
 
 
 def _free_held_parcels(

@@ -2,7 +2,7 @@
 inside the caller's transaction."""
 
 import hashlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -152,65 +152,60 @@ def _event(row: Row[Any]) -> Event:
     )
 
 
-def finish(
+def end(
     connection: Connection,
-    event: Event,
+    ended: Sequence[tuple[Event, EventOutcome]],
     *,
     owner: str,
-    status: EventStatus,
     now: datetime,
-    reason: Reason | None = None,
-    detail: str | None = None,
-    decisions: Sequence[Mapping[str, Any]] = (),
 ) -> None:
-    """End an event, with every decision that was taken in it. Fenced."""
-    values = {
-        "status": status,
-        "reason": reason,
-        "detail": detail and _storable(detail),
-        "decisions": list(decisions),
-        "processed_at": now,
-    }
-    ended = {"due_at": None, "owner": None, "waiting_pointer": None}
-    leases.write(
-        connection, events, row_id=event.id, owner=owner, claim=event.claim, values=values | ended
-    )
-
-
-def end(
-    connection: Connection, event: Event, outcome: EventOutcome, *, owner: str, now: datetime
-) -> None:
-    """Write all that one try of an event led to: what was fetched, its deliveries, its end or its
-    next time; then wake whoever waits for work. Fenced: raises
-    LeaseLostError, and the transaction must be rolled back, when another worker took it over."""
-    if outcome.records is not None:
-        save_records(connection, event.id, outcome.records, now=outcome.fetched_at or now)
-    deliveries.link_event(connection, event.id, outcome.delivery_ids)
-    if outcome.status is not EventStatus.RECEIVED:
-        finish(
-            connection,
-            event,
-            owner=owner,
-            status=outcome.status,
-            now=now,
-            reason=outcome.reason,
-            detail=outcome.detail,
-            decisions=outcome.decisions,
-        )
-    elif outcome.due_at is not None:
-        postpone(
-            connection,
-            event,
-            owner=owner,
-            at=outcome.due_at,
-            throttled_by=outcome.throttled_by,
-            attempts=outcome.attempts,
-            waits=outcome.waits,
-            detail=outcome.detail,
-        )
-    else:
-        leases.fence(connection, leases.EVENTS, row_id=event.id, owner=owner, claim=event.claim)
+    """Write all that one try of these events led to: what was fetched, their deliveries, the end of
+    each or its next time; then wake whoever waits for work. Fenced: raises LeaseLostError, and the
+    transaction must be rolled back, when another worker took one over."""
+    _save_records(connection, ended, now=now)
+    linked = {event.id: outcome.delivery_ids for event, outcome in ended}
+    deliveries.link_events(connection, linked)
+    over = [
+        leases.Outcome(event.id, event.claim, _ending(outcome, now))
+        for event, outcome in ended
+        if outcome.status is not EventStatus.RECEIVED
+    ]
+    leases.write_all(connection, leases.EVENTS, over, owner=owner)
+    for event, outcome in ended:
+        if outcome.status is EventStatus.RECEIVED:
+            _go_on(connection, event, outcome, owner=owner)
     wakeup.announce(connection)
+
+
+def _ending(outcome: EventOutcome, now: datetime) -> dict[str, Any]:
+    """The columns of an event that is over, with every decision that was taken in it."""
+    return {
+        "status": outcome.status,
+        "reason": outcome.reason,
+        "detail": _storable(outcome.detail),
+        "decisions": list(outcome.decisions),
+        "processed_at": now,
+        "due_at": None,
+        "owner": None,
+        "waiting_pointer": None,
+    }
+
+
+def _go_on(connection: Connection, event: Event, outcome: EventOutcome, *, owner: str) -> None:
+    """At its next time, or with the worker that has it."""
+    if outcome.due_at is None:
+        leases.fence(connection, leases.EVENTS, row_id=event.id, owner=owner, claim=event.claim)
+        return
+    postpone(
+        connection,
+        event,
+        owner=owner,
+        at=outcome.due_at,
+        throttled_by=outcome.throttled_by,
+        attempts=outcome.attempts,
+        waits=outcome.waits,
+        detail=outcome.detail,
+    )
 
 
 def revive(connection: Connection, event_id: str, *, now: datetime) -> bool:
@@ -268,26 +263,33 @@ def postpone(
         )
 
 
-def save_records(
-    connection: Connection, event_id: str, fetched: Iterable[Record], *, now: datetime
+def _save_records(
+    connection: Connection, ended: Sequence[tuple[Event, EventOutcome]], *, now: datetime
 ) -> None:
     """Keep what was fetched beside its event; a newer fetch replaces the older."""
-    connection.execute(_FORGET_RECORDS, {"of_event": event_id})
-    rows = [
-        {
-            "event_id": event_id,
-            "fetched_at": now,
-            "kind": record.kind,
-            "record_id": record.record_id,
-            "body": record.body,
-        }
-        for record in fetched
-    ]
+    fetched_for: list[str] = []
+    rows: list[dict[str, Any]] = []
+    for event, outcome in ended:
+        if outcome.records is None:
+            continue
+        fetched_for.append(event.id)
+        rows += [
+            {
+                "event_id": event.id,
+                "fetched_at": outcome.fetched_at or now,
+                "kind": record.kind,
+                "record_id": record.record_id,
+                "body": record.body,
+            }
+            for record in outcome.records
+        ]
+    if fetched_for:
+        connection.execute(_FORGET_RECORDS, {"ids": fetched_for})
     if rows:
         connection.execute(insert(records), rows)
 
 
-_FORGET_RECORDS = delete(records).where(records.c.event_id == bindparam("of_event"))
+_FORGET_RECORDS = delete(records).where(records.c.event_id.in_(bindparam("ids", expanding=True)))
 
 
 def load(connection: Connection, event_id: str) -> Event:

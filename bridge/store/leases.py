@@ -4,7 +4,8 @@
 moves it by the lease and counts `claims` up; an outcome is written only by the owner of the newest
 claim. Work whose owner died is simply due again."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -12,10 +13,11 @@ from sqlalchemy import (
     Connection,
     Row,
     Table,
+    Update,
     bindparam,
     case,
     func,
-    literal,
+    literal_column,
     select,
     union_all,
     update,
@@ -32,6 +34,7 @@ EVENTS: Queue = events
 DELIVERIES: Queue = deliveries
 QUEUES = (DELIVERIES, EVENTS)
 MOST_FAILED_RUNS = 5
+_NAMED_IDS = 5
 
 _DUE = {
     queue.name: select(queue.c.id)
@@ -51,7 +54,7 @@ _CLAIM = {
     .returning(queue)
     for queue in QUEUES
 }
-_WRITE = {
+WRITE: dict[str, Update] = {
     queue.name: update(queue).where(
         queue.c.id == bindparam("row_id"),
         queue.c.owner == bindparam("of_owner"),
@@ -76,14 +79,23 @@ _HELD = {
 _EARLIEST = union_all(
     *(
         select(
-            literal(queue.name).label("queue"),
-            literal(int(lane)).label("lane"),
+            literal_column(f"'{queue.name}'").label("queue"),
+            literal_column(str(int(lane))).label("lane"),
             func.min(queue.c.due_at).label("due_at"),
-        ).where(queue.c.lane == int(lane))
+        ).where(queue.c.lane == literal_column(str(int(lane))))
         for queue in QUEUES
         for lane in Lane
     )
 )
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What becomes of one claimed row: columns and their new values."""
+
+    row_id: str
+    claim: int
+    values: Mapping[str, Any]
 
 
 def claim(
@@ -124,15 +136,47 @@ def write(
     owner: str,
     claim: int,
     values: Mapping[str, Any],
+    statement: Update | None = None,
 ) -> None:
     """Record an outcome, fenced. Raises LeaseLostError, and writes nothing, when someone else took
-    the work over."""
-    mine = {"row_id": row_id, "of_owner": owner, "of_claim": claim}
-    outcome = {**mine, "failed_runs": 0, "throttled_by": None, **values}
-    if connection.execute(_WRITE[queue.name], outcome).rowcount != 1:
+    the work over. `statement` is one of WRITE, with more that it sets by itself."""
+    is_mine = write_if(
+        connection,
+        WRITE[queue.name] if statement is None else statement,
+        Outcome(row_id, claim, values),
+        owner=owner,
+    )
+    if not is_mine:
         raise LeaseLostError(
             f"{row_id} was taken over by another worker; this outcome is not written"
         )
+
+
+def write_if(connection: Connection, statement: Update, outcome: Outcome, *, owner: str) -> bool:
+    """Record an outcome where `statement`, one of WRITE with further conditions, still finds its
+    row; False, and nothing is written, where it doesn't."""
+    return connection.execute(statement, _row(outcome, owner)).rowcount == 1
+
+
+def write_all(
+    connection: Connection, queue: Queue, outcomes: Sequence[Outcome], *, owner: str
+) -> None:
+    """Record the outcomes of several rows in one statement, each fenced; all set the same columns.
+    Raises LeaseLostError, and the transaction must be rolled back, when someone else took one of
+    them over."""
+    if not outcomes:
+        return
+    rows = [_row(outcome, owner) for outcome in outcomes]
+    if connection.execute(WRITE[queue.name], rows).rowcount != len(rows):
+        ids = ", ".join(outcome.row_id for outcome in outcomes[:_NAMED_IDS])
+        raise LeaseLostError(
+            f"another worker took over at least one of these, so none is written: {ids}"
+        )
+
+
+def _row(outcome: Outcome, owner: str) -> dict[str, Any]:
+    mine = {"row_id": outcome.row_id, "of_owner": owner, "of_claim": outcome.claim}
+    return {**mine, "failed_runs": 0, "throttled_by": None, **outcome.values}
 
 
 def note_failed_run(
@@ -202,7 +246,7 @@ def renew(
         {"row_id": row_id, "of_owner": owner, "of_claim": claim, "due_at": until}
         for row_id, claim in held
     ]
-    connection.execute(_WRITE[queue.name], rows)
+    connection.execute(WRITE[queue.name], rows)
 
 
 def end_throttled_waits(connection: Connection, *, system: str, now: datetime) -> int:

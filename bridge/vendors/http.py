@@ -243,8 +243,8 @@ class ApiClient:
     latter. `before_call(operation)` may block or raise ThrottledError; `after_call(operation,
     outcome, seconds, headers)` runs once for each call that was made, and returns the seconds to
     stay away when the vendor fails as a whole: a read that failed is then one that was asked to
-    wait. `before_write(operation)` and `after_write(operation, is_clear=…)` are called likewise for
-    what may not be repeated."""
+    wait. What may not be repeated calls `before_write(operation)` instead of the first, and
+    `after_write(operation, is_clear=…)` as well as the second."""
 
     system: str
     origins: OriginRule
@@ -342,9 +342,8 @@ class ApiClient:
     def _call(self, call: _Call, method: str, url: str, json: object) -> Answer:
         """Sent once: no redirects, no retries."""
         self.check_origin(url)
-        if call.is_write:
-            self.before_write(call.operation)
-        self.before_call(call.operation)
+        wait_for_turn = self.before_write if call.is_write else self.before_call
+        wait_for_turn(call.operation)
         call.started = time.monotonic()
         if call.not_after is not None and call.started > call.not_after:
             raise errors.ThrottledError(

@@ -15,7 +15,7 @@ from bridge import metrics
 from bridge.domain.errors import StorageError, ThrottledError
 from bridge.domain.events import Lane
 from bridge.store import rate_limits, shared_state
-from bridge.store.engine.database import Database
+from bridge.store.engine.database import Connection, Database
 from bridge.vendors.http import COUNTS_IN_HEADERS, retry_after_of
 
 log = structlog.get_logger(__name__)
@@ -93,11 +93,34 @@ class Budget:
     def before_call(self, operation: str) -> None:
         """Wait for a turn. Raises ThrottledError, which says when to come back, for a long pause,
         and where work that has made no call yet would take one thread too many."""
+        self._take_turn(operation, is_write=False)
+
+    def before_write(self, operation: str) -> None:
+        """The same for a write. While the answers to writes are unclear, only one is tried now and
+        then; for the others, ThrottledError."""
+        self._take_turn(operation, is_write=True)
+
+    def _take_turn(self, operation: str, *, is_write: bool) -> None:
         context = _context.get() or CallContext(Lane.LIVE)
-        wait, now = self._take(context.lane)
+        with self._lock, self.database.begin(durable=False) as connection:
+            now = self.database.now(connection)
+            until_write = self._take_write(connection, now) if is_write else 0.0
+            wait = 0.0 if until_write > 0 else self._take(connection, context.lane, now)
+        if until_write > 0:
+            raise ThrottledError(
+                f"{self.system} gave no clear answer to the last writes, so {operation} waits",
+                retry_after=until_write,
+                system=self.system,
+            )
         if wait > 0:
-            self._wait(operation, context, wait, now)
+            self._wait(operation, context, wait, now.timestamp())
         context.calls += 1
+
+    def _take_write(self, connection: Connection, now: datetime) -> float:
+        """Seconds until a write may be tried; 0.0 when it may go."""
+        grant = rate_limits.take_write(connection, self.system, now=now)
+        self._are_writes_failing = grant.is_failing
+        return grant.wait
 
     def _wait(self, operation: str, context: CallContext, wait: float, now: float) -> None:
         with self._waiting_thread(context, wait) as may_wait:
@@ -115,7 +138,10 @@ class Budget:
                         retry_after=wait,
                         system=self.system,
                     )
-                wait, now = self._take(context.lane)
+                with self._lock, self.database.begin(durable=False) as connection:
+                    moment = self.database.now(connection)
+                    wait = self._take(connection, context.lane, moment)
+                now = moment.timestamp()
 
     @contextmanager
     def _waiting_thread(self, context: CallContext, wait: float) -> Iterator[bool]:
@@ -153,17 +179,15 @@ class Budget:
             self._line[lane] = place + interval * _LINE_PACE
         return place - now
 
-    def _take(self, lane: Lane) -> tuple[float, float]:
-        """(seconds to wait, 0.0 when the call may go; now)."""
-        with self._lock, self.database.begin(durable=False) as connection:
-            now = self.database.now(connection)
-            grant = rate_limits.take(
-                connection, self.system, per_minute=self.allowed, now=now, lane=lane
-            )
+    def _take(self, connection: Connection, lane: Lane, now: datetime) -> float:
+        """Seconds to wait; 0.0 when the call may go."""
+        grant = rate_limits.take(
+            connection, self.system, per_minute=self.allowed, now=now, lane=lane
+        )
         if grant.wait == 0:
             self._is_failing = grant.is_failing
             self._vendor_allows = grant.allowed_per_minute
-        return grant.wait, now.timestamp()
+        return grant.wait
 
     def after_call(
         self, operation: str, outcome: str, seconds: float, headers: Mapping[str, str]
@@ -181,20 +205,6 @@ class Budget:
             if outcome == "ok" or outcome in _REFUSED:
                 self._note_credentials(is_refused=outcome in _REFUSED)
         return None
-
-    def before_write(self, operation: str) -> None:
-        """While the answers to writes are unclear, only one is tried now and then; for the others,
-        ThrottledError."""
-        with self.database.begin(durable=False) as connection:
-            now = self.database.now(connection)
-            grant = rate_limits.take_write(connection, self.system, now=now)
-        self._are_writes_failing = grant.is_failing
-        if grant.wait > 0:
-            raise ThrottledError(
-                f"{self.system} gave no clear answer to the last writes, so {operation} waits",
-                retry_after=grant.wait,
-                system=self.system,
-            )
 
     def after_write(self, operation: str, *, is_clear: bool) -> None:
         """A write was answered; `is_clear` is whether the answer says if it was done."""

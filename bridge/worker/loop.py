@@ -30,10 +30,11 @@ _MAX_POLL_SECONDS = 5.0
 MIN_POLL_SECONDS = 0.02
 _BUSY_POLL_SECONDS = 0.1
 _CLAIMED_POLL_SECONDS = 0.05
+_BACKLOG_SECONDS = 0.25
 _DATABASE_RETRY_SECONDS = 1.0
 _CLOCK_CORRECTION = timedelta(seconds=30)
 """A clock that is set back by less is only kept right."""
-_DELIVERIES_A_TURN = 4
+_DELIVERIES_A_TURN = 8
 """So many deliveries go out one after the other in one thread, claimed together."""
 BATCH_SIZE = 100
 """So many waiting events are claimed at once where ShipStation's lists can show them together."""
@@ -72,6 +73,29 @@ class ClockWatch:
         last_now, last_after = last
         at_least = last_now + timedelta(seconds=before - last_after)
         return max(at_least - now, timedelta(0))
+
+
+@dataclass(slots=True)
+class _Backlog:
+    """The queues of which the last claim got all that it wanted: more of them is due, and the
+    database is not asked before each claim what is due. It is for a moment only, as the other queue
+    must not wait."""
+
+    queues: set[str] = field(default_factory=set)
+    _ask_at: float = 0.0
+
+    def queues_that_need_no_question(self) -> set[str]:
+        now = time.monotonic()
+        if now < self._ask_at:
+            return set(self.queues)
+        self._ask_at = now + _BACKLOG_SECONDS
+        return set()
+
+    def note(self, queue: leases.Queue, claimed: int, wanted: int) -> None:
+        if wanted and claimed >= wanted:
+            self.queues.add(queue.name)
+        elif wanted:
+            self.queues.discard(queue.name)
 
 
 @dataclass(slots=True)
@@ -129,21 +153,26 @@ class Worker:
             self._shut_down()
 
     def _loop(self, pool: ThreadPoolExecutor, *, once: bool) -> None:
+        backlog = _Backlog()
         while not self.stopping.is_set():
             self._changed.clear()
             was_idle = not self._tasks
             try:
                 # While all threads are busy nothing is asked: the end of a task wakes us.
-                seconds_until_due = {} if self._is_busy() else self._seconds_until_due()
+                seconds_until_due: dict[str, float] = {}
+                assumed_due: set[str] = set()
+                if not self._is_busy():
+                    assumed_due = backlog.queues_that_need_no_question()
+                    seconds_until_due = dict.fromkeys(assumed_due, 0.0) or self._seconds_until_due()
                 due = {queue for queue, seconds in seconds_until_due.items() if seconds <= 0}
-                started = self._claim_and_submit(pool, due)
+                started = self._claim_and_submit(pool, due, backlog)
             except ReplacedError:
                 raise  # Whatever this process still wrote would be lost.
             except StorageError as exc:
                 log.warning("worker_waits_for_database", error=str(exc))
                 self._changed.wait(_DATABASE_RETRY_SECONDS)
                 continue
-            if started:
+            if started or assumed_due - backlog.queues:
                 continue
             if once and was_idle:
                 return
@@ -163,7 +192,9 @@ class Worker:
             seconds[queue] = min(wait, seconds.get(queue, _MAX_POLL_SECONDS))
         return seconds
 
-    def _claim_and_submit(self, pool: ThreadPoolExecutor, due: set[str]) -> int:
+    def _claim_and_submit(
+        self, pool: ThreadPoolExecutor, due: set[str], backlog: "_Backlog"
+    ) -> int:
         """Claim more than there are threads for, so that none stands idle until the next claim:
         deliveries first, as they finish what was begun, but only for half of the threads, so that a
         backlog of them does not keep new events out."""
@@ -186,9 +217,11 @@ class Worker:
                 now=now,
             )
             tasks: list[Task] = [*_shares(due_deliveries, posters)]
-            if takes_events:
-                event_room = room - len(tasks)
-                tasks += batches_of(self._claim_events(connection, owner, event_room, now))
+            event_room = room - len(tasks) if takes_events else 0
+            due_events = self._claim_events(connection, owner, event_room, now)
+            tasks += batches_of(due_events)
+        backlog.note(leases.DELIVERIES, len(due_deliveries), posters * _DELIVERIES_A_TURN)
+        backlog.note(leases.EVENTS, len(due_events), event_room)
         for task in tasks:
             self._submit(pool, task, owner)
         return len(tasks)

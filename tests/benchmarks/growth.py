@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sqlalchemy import Connection
 
-from bridge.domain.events import DeliveryStatus, EventStatus
+from bridge.domain.events import DeliveryStatus, EventOutcome, EventStatus
 from bridge.store import deliveries, events, leases, reports
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Database
@@ -89,7 +89,8 @@ def _claim_event(database: Database) -> object:
         [event, *_] = events.claim(
             connection, owner="bench", limit=1, lease=timedelta(seconds=60), now=now
         )
-        events.finish(connection, event, owner="bench", status=EventStatus.PROCESSED, now=now)
+        outcome = EventOutcome(EventStatus.PROCESSED, attempts=0, waits=0)
+        events.end(connection, [(event, outcome)], owner="bench", now=now)
         return event
 
 

@@ -337,7 +337,7 @@ def write(ours: Budget, *, is_clear: bool) -> None:
 def test_after_a_few_unclear_writes_the_others_wait_and_one_is_tried(
     database: WatchedDatabase, clock: Clock
 ) -> None:
-    ours = budget(database)
+    ours = budget(database, per_minute=6000)
     for _ in range(rate_limits.UNCLEAR_IN_A_ROW):
         write(ours, is_clear=False)
     with pytest.raises(ThrottledError, match="gave no clear answer") as told:
@@ -350,15 +350,53 @@ def test_after_a_few_unclear_writes_the_others_wait_and_one_is_tried(
     ours.after_write("create_fulfillment", is_clear=True)
 
     for _ in range(5):
-        write(budget(database), is_clear=True)
+        write(budget(database, per_minute=6000), is_clear=True)
+
+
+def test_write_takes_a_turn_like_any_call(database: WatchedDatabase) -> None:
+    reads = calls_until_told_to_wait(budget(database, per_minute=40))
+    ours = budget(database, per_minute=40)
+    with database.begin() as connection:
+        rate_limits.lift(connection, "purple_dot", now=database.now(connection))
+
+    for _ in range(reads):
+        write(ours, is_clear=True)
+
+    with pytest.raises(ThrottledError, match="stopped before purple_dot create_fulfillment"):
+        ours.before_write("create_fulfillment")
+
+
+def test_write_that_must_not_leave_takes_no_turn(database: WatchedDatabase) -> None:
+    ours = budget(database, per_minute=6000)
+    for _ in range(rate_limits.UNCLEAR_IN_A_ROW):
+        write(ours, is_clear=False)
+    with database.read() as connection:
+        before = rate_limits.state(
+            connection, "purple_dot", per_minute=6000, now=database.now(connection)
+        )
+
+    with pytest.raises(ThrottledError, match="gave no clear answer"):
+        ours.before_write("create_fulfillment")
+
+    with database.read() as connection:
+        after = rate_limits.state(
+            connection, "purple_dot", per_minute=6000, now=database.now(connection)
+        )
+    assert after.calls_left == before.calls_left
 
 
 def test_clear_answer_in_between_starts_the_count_anew(database: WatchedDatabase) -> None:
-    ours = budget(database)
+    ours = budget(database, per_minute=6000)
     for _ in range(10):
         write(ours, is_clear=False)
         write(ours, is_clear=False)
         write(ours, is_clear=True)
+
+    with database.read() as connection:
+        state = rate_limits.state(
+            connection, "purple_dot", per_minute=6000, now=database.now(connection)
+        )
+    assert state.state == "ok"
 
 
 def test_reads_that_succeed_do_not_hide_writes_that_are_unclear(

@@ -420,7 +420,7 @@ def test_event_is_linked_once_however_often_it_is_said(
 
     for _ in range(2):
         with database.begin() as connection:
-            deliveries.link_event(connection, event_id, [delivery_id, delivery_id])
+            deliveries.link_events(connection, {event_id: [delivery_id, delivery_id]})
 
     assert [(link.event_id, link.delivery_id) for link in rows(database, "event_deliveries")] == [
         (event_id, delivery_id)

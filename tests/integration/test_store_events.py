@@ -4,19 +4,20 @@ twice."""
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from threading import Barrier
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bridge.domain.errors import LeaseLostError
-from bridge.domain.events import EventStatus, Lane, Record
+from bridge.domain.events import Event, EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
 from bridge.store import events
 from bridge.store.engine.database import Database
 from bridge.store.events import Arrival, pointer_of
 from tests.support.fakes import Clock, WatchedDatabase
-from tests.support.rows import URL, claim_event, claim_events, due_in, receive, row, rows
+from tests.support.rows import URL, claim_event, claim_events, due_in, end_event, receive, row, rows
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -35,10 +36,9 @@ def postpone(database: Database, event: object, seconds: float = 600, *, attempt
         )
 
 
-def finish(database: Database, event: object, *, owner: str = "worker-1", **fields: object) -> None:
+def finish(database: Database, event: Event, **fields: Any) -> None:
     with database.begin() as connection:
-        given = {"status": EventStatus.PROCESSED} | fields
-        events.finish(connection, event, owner=owner, now=database.now(), **given)
+        end_event(connection, event, now=database.now(), **fields)
 
 
 def test_same_pointer_is_counted_on_the_first_while_that_waits(
@@ -369,31 +369,29 @@ def test_shelving_the_same_body_twice_keeps_both(database: WatchedDatabase, cloc
     assert len(rows(database, "events")) == 2
 
 
-def test_newer_fetch_replaces_the_records_of_the_older(
-    database: WatchedDatabase, clock: Clock
-) -> None:
-    event_id, _ = receive(database)
+def test_newer_fetch_replaces_the_records_of_the_older(database: WatchedDatabase) -> None:
+    receive(database)
+    event = claim_event(database)
     old, new = (
         Record("v2_label", "se-1", {"n": 1}),
         [Record("v2_label", "se-1", {"n": 2}), Record("v2_shipment", "se-9", {"ü": None})],
     )
 
     for fetched in ([old], new):
-        with database.begin() as connection:
-            events.save_records(connection, event_id, fetched, now=clock.now)
+        finish(database, event, status=EventStatus.RECEIVED, records=fetched)
 
     with database.read() as connection:
-        assert events.records_of(connection, event_id) == new
+        assert events.records_of(connection, event.id) == new
 
 
-def test_empty_page_leaves_no_records(database: WatchedDatabase, clock: Clock) -> None:
-    event_id, _ = receive(database)
+def test_empty_page_leaves_no_records(database: WatchedDatabase) -> None:
+    receive(database)
+    event = claim_event(database)
 
-    with database.begin() as connection:
-        events.save_records(connection, event_id, [], now=clock.now)
+    finish(database, event, records=[])
 
     with database.read() as connection:
-        assert events.records_of(connection, event_id) == []
+        assert events.records_of(connection, event.id) == []
 
 
 def test_event_is_put_off_while_the_same_notification_comes_in(

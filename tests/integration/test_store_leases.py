@@ -27,6 +27,7 @@ from tests.support.rows import (
     claim_events,
     deliver_next,
     due_in,
+    end_event,
     put,
     receive,
     record,
@@ -211,9 +212,7 @@ def test_late_outcome_takes_its_whole_transaction_back(
                 received_at=clock.now,
             )
             deliveries.create(connection, draft, now=clock.now)
-            events.finish(
-                connection, late, owner="worker-1", status=EventStatus.PROCESSED, now=clock.now
-            )
+            end_event(connection, late, now=clock.now)
 
     with pytest.raises(LeaseLostError):
         decide_too_late()

@@ -118,9 +118,8 @@ def test_batch_is_claimed_and_ended_by_an_index_however_much_there_is(filled: Da
         claims = {event.id: event.claim for event in claimed}
         held = leases.held(connection, leases.EVENTS, claims=claims, owner="w")
         deliveries.claim(connection, owner="w", limit=16, lease=LEASE, now=now)
-        for event in claimed:
-            outcome = EventOutcome(EventStatus.PROCESSED, attempts=0, waits=0)
-            events.end(connection, event, outcome, owner="w", now=now)
+        outcome = EventOutcome(EventStatus.PROCESSED, attempts=0, waits=0)
+        events.end(connection, [(event, outcome) for event in claimed], owner="w", now=now)
 
     assert len(held) == _BATCH
     assert len(plans) >= 7

@@ -10,7 +10,7 @@ from bridge.domain.actions import Held
 from bridge.domain.deliveries import Attempt
 from bridge.domain.events import DeliveryStatus, EventStatus, Lane, Record, Trigger
 from bridge.domain.reasons import Reason
-from bridge.store import deliveries, events, reports, tables
+from bridge.store import reports, tables
 from bridge.store.engine.database import Database
 from bridge.store.queries import Query
 from tests.support.fakes import Clock, WatchedDatabase
@@ -22,6 +22,7 @@ from tests.support.rows import (
     claim_delivery,
     claim_event,
     deliver_next,
+    end_event,
     put,
     receive,
     record,
@@ -42,19 +43,15 @@ def told(database: WatchedDatabase, clock: Clock) -> tuple[str, str]:
     event = claim_event(database)
     [decision] = put(database, a_parcel(all_tracking_numbers=("1Z1", "1Z2")))
     with database.begin() as connection:
-        deliveries.link_event(connection, event_id, [decision.delivery_id])
-        events.save_records(
+        end_event(
             connection,
-            event_id,
-            [Record("v1_shipment", "501", {"shipmentId": "501"})],
+            event,
             now=clock.now,
+            records=[Record("v1_shipment", "501", {"shipmentId": "501"})],
+            delivery_ids=[decision.delivery_id],
+            decisions=[decision.as_json()],
+            detail="1 delivery",
         )
-        processed = {
-            "status": EventStatus.PROCESSED,
-            "decisions": [decision.as_json()],
-            "detail": "1 delivery",
-        }
-        events.finish(connection, event, owner="worker-1", now=clock.now, **processed)
     clock.advance(5)
     delivery = claim_delivery(database)
     attempt = Attempt(
@@ -278,7 +275,7 @@ def test_what_is_put_off_on_purpose_or_being_done_is_not_due(
 
 def _finish(database: Database, event: Any, status: EventStatus = EventStatus.PROCESSED) -> None:
     with database.begin() as connection:
-        events.finish(connection, event, owner="worker-1", status=status, now=database.now())
+        end_event(connection, event, status=status, now=database.now())
 
 
 def test_exceptions_are_what_waits_for_a_person(database: WatchedDatabase) -> None:

@@ -11,14 +11,14 @@ import pytest
 
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import LeaseLostError, StorageError
-from bridge.domain.events import DeliveryStatus, EventStatus
+from bridge.domain.events import DeliveryStatus
 from bridge.store import deliveries, events, workers
 from bridge.store.engine import wakeup
 from bridge.store.engine.database import Database
 from bridge.worker import loop
 from bridge.worker.loop import ClockWatch, Worker
 from tests.support.fakes import WatchedDatabase
-from tests.support.rows import URL, a_parcel, an_order, claim_event, put, receive, rows
+from tests.support.rows import URL, a_parcel, an_order, claim_event, end_event, put, receive, rows
 from tests.support.waiting import wait_until
 
 pytest_plugins = ["tests.support.database_fixtures"]
@@ -42,9 +42,7 @@ class Job:
         with self.database.begin() as connection:
             now = self.database.now(connection)
             if claimed.id.startswith("evt_"):
-                events.finish(
-                    connection, claimed, owner=owner, status=EventStatus.PROCESSED, now=now
-                )
+                end_event(connection, claimed, owner=owner, now=now)
             else:
                 deliveries.record(
                     connection, claimed, owner=owner, status=DeliveryStatus.DELIVERED, now=now
@@ -109,6 +107,26 @@ def test_once_drains_events_and_deliveries_and_returns(real: Database) -> None:
     assert len(worker.event_job.seen) == 7
     assert statuses(real) == ["processed"] * 7
     assert statuses(real, "deliveries") == ["delivered"] * 5
+
+
+def test_backlog_of_one_queue_hides_nothing_that_is_due_in_the_other(real: Database) -> None:
+    received(real, 40)
+
+    def also_deliveries(claimed: Any) -> None:
+        if claimed.id == first:
+            numbers = range(20)
+            parcels = [
+                a_parcel(number=f"1Z{n}", record=str(n), reference=f"PD{n}") for n in numbers
+            ]
+            put(real, *parcels, orders=tuple(_orders(20)))
+
+    first = min(stored.id for stored in rows(real, "events"))
+    worker = a_worker(real, work=also_deliveries)
+    worker.batch_size = 4
+    worker.run(once=True)
+
+    assert statuses(real) == ["processed"] * 40
+    assert statuses(real, "deliveries") == ["delivered"] * 20
 
 
 def _orders(count: int) -> Iterator[Any]:

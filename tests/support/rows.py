@@ -5,11 +5,19 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import Connection, select
 
 from bridge.domain.actions import FulfilledLine, Tracking
 from bridge.domain.deliveries import Delivery
-from bridge.domain.events import DeliveryStatus, Event, Lane, Record, Trigger
+from bridge.domain.events import (
+    DeliveryStatus,
+    Event,
+    EventOutcome,
+    EventStatus,
+    Lane,
+    Record,
+    Trigger,
+)
 from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
 from bridge.pipeline.create_deliveries import create_deliveries
@@ -119,6 +127,20 @@ def claim_events(database: Database, owner: str = "worker-1", *, limit: int = 10
         return events.claim(
             connection, owner=owner, limit=limit, lease=LEASE, now=database.now(connection)
         )
+
+
+def end_event(
+    connection: Connection,
+    event: Event,
+    *,
+    now: datetime,
+    owner: str = "worker-1",
+    status: EventStatus = EventStatus.PROCESSED,
+    **fields: Any,
+) -> None:
+    """One try of an event is over."""
+    outcome = EventOutcome(status, attempts=event.attempts, waits=event.waits, **fields)
+    events.end(connection, [(event, outcome)], owner=owner, now=now)
 
 
 def claim_delivery(database: Database, owner: str = "worker-1") -> Delivery:

@@ -1,5 +1,6 @@
 """What the databases' drivers raise, in our words."""
 
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -29,7 +30,7 @@ def storage_errors() -> Iterator[None]:
         yield
     except (IntegrityError, DataError):
         raise
-    except (DBAPIError, PoolTimeoutError) as exc:
+    except (DBAPIError, PoolTimeoutError, sqlite3.OperationalError) as exc:
         if _is_of_the_values(exc):
             raise
         raise not_taken(exc) from exc

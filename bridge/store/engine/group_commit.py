@@ -131,19 +131,19 @@ class _QueuedWrite(Generic[T]):
         if alone:
             self.result = self.work(connection)
             return
-        connection.exec_driver_sql("SAVEPOINT queued_write")
-        self._try(connection)
+        driver: Any = connection.connection.driver_connection
+        driver.execute("SAVEPOINT queued_write")
+        self._try(connection, driver)
         if self.error is not None:
-            connection.exec_driver_sql("ROLLBACK TO queued_write")
-        connection.exec_driver_sql("RELEASE queued_write")
+            driver.execute("ROLLBACK TO queued_write")
+        driver.execute("RELEASE queued_write")
 
-    def _try(self, connection: Connection) -> None:
+    def _try(self, connection: Connection, driver: Any) -> None:
         try:
             with storage_errors():
                 self.result = self.work(connection)
         except Exception as exc:
             self.error = exc  # Its caller raises it.
-            driver: Any = connection.connection.driver_connection
             # Some errors, such as a full disk, take all of it back: then nobody may hear that it is
             # stored.
             if not driver.in_transaction:
