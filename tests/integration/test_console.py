@@ -20,7 +20,15 @@ from bridge.store import tables
 from bridge.web.app import create_app
 from bridge.web.console import ROUTES, Route, auth
 from bridge.web.console.auth import Role
-from tests.support.console_client import OPERATOR, PASSWORDS, SIGN_IN, VIEWER, sign_in, token_in
+from tests.support.console_client import (
+    OPERATOR,
+    PASSWORDS,
+    SIGN_IN,
+    VIEWER,
+    Page,
+    sign_in,
+    token_in,
+)
 
 SETTINGS = {
     "BRIDGE_WEBHOOK_TOKENS": "t0ken-of-the-front-door",
@@ -110,7 +118,7 @@ def test_password_opens_the_console_in_its_role(
     answer = sign_in(client, password, name="  Anna \n B. ")
 
     assert (answer.status_code, answer.headers["Location"]) == (303, "/console/")
-    assert f"Anna B. ({role})" in client.get("/console/").text
+    assert f"Anna B. ({role})" in Page(client.get("/console/").text)
 
 
 @pytest.mark.parametrize(

@@ -127,10 +127,11 @@ def test_inbox_groups_by_reason_and_says_what_to_do_with_order_parcel_and_age(
 
     page = anna.page(EXCEPTIONS)
 
-    headings = re.findall(r"(held|dead) ([\w ]+) ([a-z_]+) (\d+)", " ".join(page.words.split()))
+    words = " ".join(page.words.split())
+    headings = re.findall(r"(needs review|failed) ([\w ]+) ([a-z_]+) (\d+)", words)
     assert headings == [
-        ("held", "More than one order fits", "ambiguous_order", "2"),
-        ("held", "Contents unknown", "no_items", "1"),
+        ("needs review", "More than one order fits", "ambiguous_order", "2"),
+        ("needs review", "Contents unknown", "no_items", "1"),
     ]
     for delivery in (one, two, three):
         assert delivery["order_number"] in page
@@ -361,8 +362,8 @@ def test_delivery_that_is_not_there_is_told_so(anna: Reader) -> None:
     )
 
     assert "there is no delivery dlv_0" in Page(answer.text)
-    assert "There is no delivery dlv_0." in anna.page("/console/deliveries/dlv_0", status=404)
-    assert "There is no event evt_0." in anna.page("/console/events/evt_0", status=404)
+    assert "There is no parcel dlv_0." in anna.page("/console/deliveries/dlv_0", status=404)
+    assert "There is no webhook evt_0." in anna.page("/console/events/evt_0", status=404)
 
 
 def test_pages_and_buttons_are_the_same_on_both_databases(on_both: VirtualBridge) -> None:
@@ -499,7 +500,7 @@ def test_events_page_tells_its_whole_story(bridge: VirtualBridge, anna: Reader) 
     assert [record["id"] in page for record in event["records"]] == [True, True]
     assert "its order was chosen because shipment_number in ShipStation names it" in page
     assert "its SKU" in page
-    assert "UPS: ShipStation says “ups”" in page
+    assert "UPS; ShipStation says “ups”, which shoppers know as UPS" in page
     assert json.dumps({"fulfillment": body}, indent=2) in page.words
     assert "answered 200" in page
     assert delivery["purple_dot_fulfillment_id"] in page

@@ -192,9 +192,7 @@ def _protect(response: Response) -> Response:
 def _http_problem(error: HTTPException) -> Answer:
     if error.code is not None and error.code < 400:
         return error.get_response()
-    return render(
-        "problem.html", title=error.name or "Error", sentence=error.description or ""
-    ), error.code or 500
+    return _problem_page(error.name or "Error", error.description or ""), error.code or 500
 
 
 def _unreadable(error: ParseException) -> Answer:
@@ -206,17 +204,16 @@ def _storage_problem(error: StorageError) -> Answer:
     log.error("console_without_database", error=str(error))
     # The driver's words name hosts, users and files: they are for whoever is signed in.
     cause = str(error) if auth.person() else "The log says why"
-    return render(
-        "problem.html",
-        title="The database can't be reached",
-        sentence=f"{cause}. Try again in a moment.",
-    ), 503
+    title = "The database can't be reached"
+    return _problem_page(title, f"{cause}. Try again in a moment."), 503
 
 
 def _unforeseen(error: Exception) -> Answer:
     log.error("console_failed_unforeseen", exc_info=error)
-    return render(
-        "problem.html",
-        title="This went wrong",
-        sentence="It was logged, and nothing was changed. Try again.",
-    ), 500
+    sentence = "It was logged, and nothing was changed. Try again."
+    return _problem_page("This went wrong", sentence), 500
+
+
+def _problem_page(title: str, sentence: str) -> str:
+    """With the way back to where a form stood."""
+    return render("problem.html", title=title, sentence=sentence, came_from=actions.page_before())

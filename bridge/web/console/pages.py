@@ -24,6 +24,7 @@ MOST_LISTED = 6
 ZONE_COOKIE = "bridge_console_zone"
 """The browser's time zone, which the script writes there; UTC without it."""
 
+_STATUS_WORDS = {"held": "needs review", "dead": "failed"}
 _STEPS = ((86_400, "d"), (3_600, "h"), (60, "min"), (1, "s"))
 _CONTROL_CATEGORIES = ("Cc", "Cf", "Cs", "Co")
 
@@ -122,6 +123,11 @@ def meaning(reason: str | None) -> Meaning | None:
     return MEANINGS[Reason(reason)] if reason else None
 
 
+def status_word(status: str) -> str:
+    """What people call a status; commands, JSON and filters keep its name."""
+    return _STATUS_WORDS.get(status, status)
+
+
 def title_of(reason: str | None) -> str:
     """What people call a reason."""
     return MEANINGS[Reason(reason)].title if reason else "Without a reason"
@@ -161,6 +167,7 @@ FILTERS: Mapping[str, Callable[..., Any]] = {
     "span": span,
     "pretty": pretty,
     "meaning": meaning,
+    "status_word": status_word,
     "title_of": title_of,
     "format_lines": format_lines,
     "format_items": format_items,

@@ -69,6 +69,7 @@ def _page(
         searched=searched(text),
         limit=LIMIT,
         answers=answers,
+        can_be_asked=any(map(str.isdigit, text)),
         at=services.database.now(),
     )
 

@@ -16,6 +16,7 @@ from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import BridgeError, PayloadError, RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.domain.orders import FulfillmentOrder, normalize_reference
+from bridge.domain.reasons import MEANINGS, Reason
 from bridge.logs import masked_text
 from bridge.operations import repair
 from bridge.operations.explain import explain_delivery, explain_event, rule_in_words
@@ -80,7 +81,7 @@ def event(services: Services, event_id: str) -> str:
     with services.database.read() as connection:
         story = reports.event_story(connection, event_id)
         if story is None:
-            abort(404, f"There is no event {event_id[:40]}. It may have been typed wrongly.")
+            abort(404, f"There is no webhook {event_id[:40]}. It may have been typed wrongly.")
         parcels = [
             _with_facts(services, connection, parcel) for parcel in story["delivery_stories"]
         ]
@@ -98,9 +99,19 @@ def event(services: Services, event_id: str) -> str:
         at=now,
         sentences=explain_event(story),
         rule=rule_in_words,
-        meaning=event_type.meaning if event_type else "a type that says nothing of shipped goods",
+        meaning=event_type.meaning if event_type else "Its type says nothing of shipped goods.",
+        says_more=_says_more(story),
         fetch_curl=fetch_curl(story, services),
     )
+
+
+def _says_more(story: Story) -> bool:
+    """Whether an event's detail adds anything to what its reason says."""
+    detail, reason = story["detail"] or "", story["reason"]
+    if not reason:
+        return bool(detail)
+    said = MEANINGS[Reason(reason)].sentence.rstrip(".").lower()
+    return detail.lower() not in ("", f"1 {reason}", said)
 
 
 def delivery(services: Services, delivery_id: str) -> str:
@@ -109,7 +120,7 @@ def delivery(services: Services, delivery_id: str) -> str:
     with services.database.read() as connection:
         story = reports.delivery_story(connection, delivery_id)
         if story is None:
-            abort(404, f"There is no delivery {delivery_id[:40]}. It may have been typed wrongly.")
+            abort(404, f"There is no parcel {delivery_id[:40]}. It may have been typed wrongly.")
         parcel = _with_facts(services, connection, story)
         candidates = _known_candidates(connection, story) if parcel["choices"].link else []
         left = _lines_left(services, connection, parcel)
@@ -279,8 +290,8 @@ def carrier_rule(services: Services, shipment: Story) -> str:
     row = services.carriers.row(given)
     if row is None:
         return f"“{given}” is not in the carrier table, and goes out as it was written"
-    certain = f", {row['certain']}" if row.get("certain") else ""
-    return f"ShipStation says “{given}”; in the carrier table: {row['codes']}{certain}"
+    certainty = "" if row["certainty"] == "sure" else f" ({row['certainty']})"
+    return f"ShipStation says “{given}”, which shoppers know as {row['company']}{certainty}"
 
 
 def sent_or_ready(story: Story) -> dict[str, Any] | None:
