@@ -207,19 +207,43 @@ def fulfill_chosen(
     person says were in it. Raises RefusedError where that is not the question, or where fewer are
     left."""
     orders.lock(connection, [delivery.fulfillment_order_id or ""])
-    action = remaining_for(connection, delivery, carriers=carriers)
-    left = {line.id: line.quantity for line in action.lines}
+    action = with_chosen(remaining_for(connection, delivery, carriers=carriers), chosen)
+    return _send_lines(connection, delivery, action, actor=actor, reason=reason, now=now)
+
+
+def with_chosen(remaining: CreateFulfillment, chosen: Mapping[str, int]) -> CreateFulfillment:
+    """Of all that is left only these units of each line (by line id). RefusedError where fewer are
+    left. Pure."""
+    left = {line.id: line.quantity for line in remaining.lines}
     too_many = [line_id for line_id, quantity in chosen.items() if quantity > left.get(line_id, 0)]
     if too_many or not chosen:
         raise RefusedError(
-            f"not so many are left of {action.reference}: {format_lines(action)} can go out; "
+            f"not so many are left of {remaining.reference}: {format_lines(remaining)} can go out; "
             "nothing was sent, look again"
         )
     lines = [
-        replace(line, quantity=chosen[line.id]) for line in action.lines if chosen.get(line.id)
+        replace(line, quantity=chosen[line.id]) for line in remaining.lines if chosen.get(line.id)
     ]
-    action = replace(action, lines=tuple(lines), detail="the items that a person chose")
-    return _send_lines(connection, delivery, action, actor=actor, reason=reason, now=now)
+    return replace(remaining, lines=tuple(lines), detail="the items that a person chose")
+
+
+def named_lines(remaining: CreateFulfillment, named: Mapping[str, int]) -> dict[str, int]:
+    """By line id the quantities that a person gave by line id or SKU. RefusedError for a name that
+    is none of what is left, or a SKU that several lines have. Pure."""
+    chosen: dict[str, int] = {}
+    for name, quantity in named.items():
+        lines = [line for line in remaining.lines if name in (line.id, line.sku)]
+        if len(lines) != 1:
+            count = f"{len(lines)} lines" if lines else "no line"
+            left = ", ".join(
+                f"{line.quantity} x {line.sku} ({line.id})" for line in remaining.lines
+            )
+            raise RefusedError(
+                f"{count} of what is left of {remaining.reference} is called {name}; left are"
+                f" {left}"
+            )
+        chosen[lines[0].id] = chosen.get(lines[0].id, 0) + quantity
+    return chosen
 
 
 def _send_lines(
@@ -252,7 +276,10 @@ def _send_lines(
 def remaining_for(
     connection: Connection, delivery: Delivery, *, carriers: Carriers
 ) -> CreateFulfillment:
-    """What `fulfill_remaining` would let go out; nothing is changed, and the same is refused."""
+    """What `fulfill_remaining` would let go out; nothing is changed, and the same is refused.
+    LookFirstError where it may be posted already: which lines is not the question there."""
+    if may_be_posted(delivery):
+        raise LookFirstError(_question(delivery))
     order_id = delivery.fulfillment_order_id or ""
     order = next(iter(orders.known(connection, order_ids=[order_id])), None)
     lines_unclear = delivery.status is DeliveryStatus.HELD and delivery.reason in LINES_UNCLEAR

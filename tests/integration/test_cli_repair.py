@@ -330,6 +330,120 @@ def test_all_that_is_left_goes_out_only_after_it_was_shown(bridge: VirtualBridge
     assert (done.exit_code, order.status) == (0, "FULFILLED")
 
 
+def over_quantity(bridge: VirtualBridge) -> tuple[Json, PurpleDotOrder]:
+    """A parcel of more jackets than were ordered, which leaves totes to ship."""
+    order = bridge.world.add_order("PD800/1", [("JACKET", 1), ("TOTE", 2)])
+    ship(bridge, order, [("JACKET", 2)])
+    bridge.settle()
+    return only(bridge), order
+
+
+def posted(bridge: VirtualBridge) -> list[dict[str, int]]:
+    """By line id what each accepted fulfillment has."""
+    bodies = [body["line_items"] for body in bridge.accepted()]
+    return [{line["id"]: line["quantity"] for line in lines} for lines in bodies]
+
+
+@pytest.mark.parametrize("by", ["sku", "id"])
+def test_chosen_lines_go_out_only_after_they_were_shown(
+    bridge: VirtualBridge, run: Run, by: str
+) -> None:
+    before, order = over_quantity(bridge)
+    jacket, tote = order.lines
+    choice = [f"--line={getattr(jacket, by)}=1", f"--line={getattr(tote, by)}=1"]
+
+    shown = run("retry", before["id"], *choice)
+    untouched = only(bridge)
+    done = run("retry", before["id"], *choice, "--yes", "--reason", "counted them")
+    bridge.settle()
+
+    assert (before["reason"], shown.exit_code, untouched) == ("over_quantity", 1, before)
+    assert "would post 1 x JACKET, 1 x TOTE of PD800/1 as shipped; say --yes" in shown.stdout
+    assert (done.exit_code, only(bridge)["status"]) == (0, "delivered")
+    assert posted(bridge) == [{jacket.id: 1, tote.id: 1}]
+
+
+def test_line_that_is_named_twice_counts_together(bridge: VirtualBridge, run: Run) -> None:
+    before, order = over_quantity(bridge)
+
+    run("retry", before["id"], "--line", "TOTE=1", "--line", "TOTE=1", "--yes")
+    bridge.settle()
+
+    assert posted(bridge) == [{order.lines[1].id: 2}]
+
+
+@pytest.mark.parametrize(
+    ("choice", "said"),
+    [
+        ("JACKET=2", "not so many are left of PD800/1: 1 x JACKET, 2 x TOTE can go out"),
+        ("SCARF=1", "no line of what is left of PD800/1 is called SCARF; left are 1 x JACKET ("),
+    ],
+)
+def test_lines_that_are_not_left_are_refused_with_what_is(
+    bridge: VirtualBridge, run: Run, choice: str, said: str
+) -> None:
+    before, _ = over_quantity(bridge)
+
+    result = run("retry", before["id"], "--line", choice, "--yes")
+    bridge.settle()
+
+    assert (result.exit_code, said in result.stdout, bridge.accepted()) == (1, True, [])
+    assert not changed(bridge, before)
+
+
+def test_sku_of_two_lines_is_asked_for_by_their_ids(bridge: VirtualBridge, run: Run) -> None:
+    order = bridge.world.add_order("PD800/1", [("TEE", 1), ("TEE", 1)])
+    ship(bridge, order, [("TEE", 5)])
+    bridge.settle()
+    before = only(bridge)
+
+    result = run("retry", before["id"], "--line", "TEE=1", "--yes")
+
+    assert (result.exit_code, "2 lines of what is left" in result.stdout) == (1, True)
+    assert [line.id in result.stdout for line in order.lines] == [True, True]
+    assert not changed(bridge, before)
+
+
+@pytest.mark.parametrize("choice", [["--line", "TEE=1"], ["--what-is-left"]])
+def test_lines_of_what_may_be_posted_already_are_asked_about_first(
+    bridge: VirtualBridge, run: Run, choice: list[str]
+) -> None:
+    order = bridge.world.add_order("PD800/1", [("TEE", 3)])
+    bridge.simulator.inject("purple_dot.create_fulfillment", "drop_after_commit")
+    ship(bridge, order, ONE_TEE)
+    bridge.settle()
+    before = only(bridge)
+
+    result = run("retry", before["id"], *choice, "--yes")
+    bridge.settle()
+
+    assert before["reason"] == "unconfirmed_partial"
+    assert (result.exit_code, "--not-in-purple-dot" in result.stdout) == (1, True)
+    assert len(bridge.accepted()) == 1
+    assert not changed(bridge, before)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["dlv_1", "--line", "TEE"], "is not like TEE-OAT-M=2"),
+        (["dlv_1", "--line", "TEE=0"], "is not like TEE-OAT-M=2"),
+        (["dlv_1", "--line", "=1"], "is not like TEE-OAT-M=2"),
+        (["dlv_1", "dlv_2", "--line", "TEE=1"], "name one delivery"),
+        (["dlv_1", "--line", "TEE=1", "--what-is-left"], "say one of them"),
+        (["dlv_1", "--line", "TEE=1", "--not-in-purple-dot"], "say one of them"),
+        (["--all", "no_items", "--line", "TEE=1"], "say one of them"),
+    ],
+)
+def test_choice_of_lines_that_says_nothing_clear_is_wrong_use(
+    run: Run, arguments: list[str], said: str
+) -> None:
+    result = run("retry", *arguments)
+
+    words = " ".join(result.output.replace("│", " ").split())
+    assert (result.exit_code, said in words) == (2, True)
+
+
 def test_all_exceptions_of_a_reason_are_tried_again_with_one_command(
     bridge: VirtualBridge, run: Run
 ) -> None:
