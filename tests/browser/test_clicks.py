@@ -151,10 +151,10 @@ def test_yesterday_is_replayed_in_five_clicks_and_the_plan_says_how_many_will_be
     browser.press("nav a[href='/console/events']", "newest first")
     browser.submit("#q", "since:yesterday until:today", f"{YESTERDAY} of {YESTERDAY}, newest first")
     browser.click("input[name=all]")
-    browser.press("form[data-chooser] .row button", f"Replay {YESTERDAY} events")
+    browser.press("form[data-chooser] .row button", f"Replay {YESTERDAY} webhooks")
     plan = browser.words()
     browser.type("#reason", "the warehouse asks what came of yesterday")
-    browser.press("form[action$='/replays'] button", f"of {YESTERDAY} events ended")
+    browser.press("form[action$='/replays'] button", f"of {YESTERDAY} webhooks processed")
     clicks = browser.clicks
     wait_until(lambda: "the run is done" in browser.words(), 60, "the run to be done")
     seeded_stack.settle()

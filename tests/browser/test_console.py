@@ -250,12 +250,12 @@ def test_many_are_replayed_plan_first_and_the_run_is_cancelled(
     for event_id in ids:
         browser.one(f"input[value='{event_id}']").click()
 
-    browser.press("form[action$='/replays/plan'] button", "Replay 12 events")
+    browser.press("form[action$='/replays/plan'] button", "Replay 12 webhooks")
     plan, faults = browser.words(), faults_of(browser) if script else []
     told = [stack.fulfillments(order) for order in orders]
     stack.simulator.inject("shipstation.labels", "delay:4", count=None)
     browser.type("#reason", "Purple Dot mended the orders")
-    browser.press("form[action$='/replays'] button", "of 12 events ended")
+    browser.press("form[action$='/replays'] button", "of 12 webhooks processed")
     browser.press("form[action$='/cancel'] button", "The run is cancelled")
     faults += faults_of(browser) if script else []
     stack.simulator.faults.clear()
@@ -279,7 +279,7 @@ def test_progress_of_a_run_is_fresh_while_it_is_looked_at(browser: Browser, stac
     stack.simulator.inject("shipstation.labels", "delay:5")
     browser.see(f"/console/events/{event_id}")
 
-    browser.press("form[action$='/replays'] button", "0 of 1 events ended")
+    browser.press("form[action$='/replays'] button", "0 of 1 webhooks processed")
     stack.settle()
 
     wait_until(

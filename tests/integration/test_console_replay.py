@@ -139,7 +139,7 @@ def test_plan_shows_count_and_each_body_and_changes_nothing(
 
     assert everything(bridge.database) == before
     assert len(bridge.sent) == sent
-    assert "Replay 2 events" in page
+    assert "Replay 2 webhooks" in page
     assert page.count("&#34;line_items&#34;") == 2
     assert "the same was sent before, and not taken" in page
     assert "is UNFULFILLED in Purple Dot now" in page
@@ -178,7 +178,7 @@ def test_what_fits_by_now_and_was_not_seen_is_not_replayed(
     page = anna.press(plan, "replays", reason="after the fix")
 
     assert "Other events match by now than you saw" in page
-    assert "Replay 3 events" in page
+    assert "Replay 3 webhooks" in page
     assert rows(bridge.database, "replays") == []
 
 
@@ -218,7 +218,7 @@ def test_run_that_was_paused_in_a_shell_goes_on_here(bridge: VirtualBridge, anna
     bridge.settle()
 
     assert story(bridge.database, run_id)["status"] == "done"
-    assert "6</strong> of 6 events ended" in anna.see(f"replays/{run_id}")
+    assert "6</strong> of 6 webhooks processed" in anna.see(f"replays/{run_id}")
     assert run_id in anna.see("replays")
 
 

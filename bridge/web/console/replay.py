@@ -13,7 +13,7 @@ from bridge.domain.errors import RefusedError
 from bridge.operations.replay import Plan, look, plan_as_json
 from bridge.operations.replay import plan as make_plan
 from bridge.services import Services
-from bridge.store import audit, replays
+from bridge.store import audit, replays, reports
 from bridge.web.console import actions
 from bridge.web.console.lists import PAGE_SIZE, as_number, chosen_events
 from bridge.web.console.pages import render
@@ -72,12 +72,15 @@ def run(services: Services, run_id: str) -> str:
         if story is None:
             abort(404, f"There is no replay run {run_id[:40]}. It may have been typed wrongly.")
         rows = replays.items(connection, run_id, after=after, limit=PAGE_SIZE)
+        replayed = [row["replay_event_id"] for row in rows if row["replay_event_id"]]
+        parcels = reports.parcels_of(connection, replayed)
         entries = audit.entries(connection, subject=run_id)
     following = after + PAGE_SIZE
     return render(
         "replay_run.html",
         run=story,
         rows=rows,
+        parcels=parcels,
         entries=entries,
         after=after,
         more=following if following < story["total"] else None,
