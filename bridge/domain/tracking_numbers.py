@@ -33,16 +33,24 @@ _SCANNERS_OWN = re.compile(r"\A\][A-Za-z][0-9]")
 _SOMETHING_ELSE = re.compile(
     r"""[$€£]\s?\d
     # Who to call:
-    | \A\+ | \A(?:\(\d{3}\)\s?|\d{3}[-.])\d{3}[-.]\d{4}\Z | \b(?:tel|phone|fax)\b
+    | \A\+ | \A(?:\(\d{3}\)\s?|\d{3}[-.])\d{3}[-.]\d{4}\Z
+    | \b(?:tel|phone|fax|call|cell|mobile|driver)\b
     # A day:
     | \A\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}(?:\D.*)?\Z
+    | \A20[2-4]\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])\Z
     | \b(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|
        sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\.?\s\d{1,2}\b
-    # An order:
-    | \bPD\d+(?:/\d+)?\b | \b(?:order|invoice|po)\b
+    # An order, or goods that come back:
+    | \bPD\d+(?:/\d+)?\b | \b(?:order|invoice|inv|po|rma)\b
+    # An id of ShipStation's own:
+    | \Ase(?:auto)?-
+    # The ZIP code of a scanned label alone:
+    | \A420[\s-]?\d{5}\Z
     """,
     re.IGNORECASE | re.VERBOSE,
 )
+_TAKEN_BACK = re.compile(r"\b(?:void(?:ed)?|cancell?ed|do\s+not\s+(?:use|ship))\b", re.IGNORECASE)
+"""Of several numbers it can't be known which one is meant."""
 _DISTINCT_FORM = r"1Z[0-9A-Z]{16}|[A-Z]{2}[0-9]{9}[A-Z]{2}|9[1-5][0-9]{20}"
 """Forms that nothing but a tracking number has: of UPS, of the post (S10), of USPS."""
 _DISTINCT = re.compile(_DISTINCT_FORM)
@@ -59,12 +67,19 @@ _PUNCTUATION = ".,-_/&+!?"
 _LABEL_WORDS = frozenset({
     "awb", "hawb", "track", "trk", "tn", "no", "nr", "num", "id", "code", "ref", "via", "box",
     "cn", "dhl", "ups", "usps", "dpd", "gls", "tnt", "evri", "of", "old", "new", "for", "see",
-    "the", "pkg", "pcs", "ctn",
+    "the", "pkg", "pcs", "ctn", "pro", "bol", "ltl",
 })  # fmt: skip
 """Short words that people write beside a number. A longer word is never part of a number."""
 _PREFIXES = frozenset({"tba", "tbm", "tbc", "jd", "jjd", "gm", "uus", "mi"})
 """What numbers of Amazon, DHL and others begin with, also where somebody writes it small."""
 _LONGEST_PART_OF_LETTERS = 3
+_WORD_WITH_A_COUNT = re.compile(r"[A-Z]{4,}[0-9]{1,4}")
+"""`TEST123` is as little a number as `TEST 123`."""
+_AFTER_A_CARRIER = re.compile(
+    r"(FEDEX|USPS|UPS|DHL|DPD|GLS|TNT|EVRI|ONTRAC)(1Z[0-9A-Z]{16}|[0-9]{10,})", re.IGNORECASE
+)
+_WITH_A_COUNT = re.compile(r"[0-9]{12,}[\s_-]+[0-9]{1,2}")
+"""A whole number, and which of several boxes it is, or two more digits of a number."""
 _LONGEST_JOINED = 22
 """No carrier's number of digits alone is longer, but a barcode is."""
 
@@ -106,6 +121,8 @@ def _squeezed(text: str) -> str:
 
 
 def _numbers_in(text: str) -> list[str]:
+    if _TAKEN_BACK.search(text):
+        return []
     squeezed = _squeezed(text)
     if _ONLY_DISTINCT.fullmatch(squeezed):
         return _DISTINCT.findall(squeezed)
@@ -163,6 +180,8 @@ def _number_in(text: str) -> str | None:
     squeezed = _squeezed(text)
     if not _has_digit(text) or len(set(squeezed)) < 2 or _EXPONENT.fullmatch(text.strip()):
         return None
+    if _WITH_A_COUNT.fullmatch(text.strip()):
+        return None
     tokens = _TOKEN.findall(_LETTERS_BEYOND_ASCII.sub(" word ", text))
     parts = [part.strip(_PUNCTUATION) for token in tokens for part in _without_label(token)]
     tokens = [part for part in parts if _squeezed(part)]
@@ -190,17 +209,23 @@ def _only(numbers: list[str]) -> str | None:
 
 
 def _without_label(token: str) -> tuple[str, ...]:
-    """`AWB-771234` is a word and a number."""
+    """`AWB-771234` is a word and a number, and so is `FEDEX771234567890`."""
+    carrier = _AFTER_A_CARRIER.fullmatch(token)
+    if carrier:
+        return carrier.group(1), carrier.group(2)
     label, dash, rest = token.partition("-")
     return (label, rest) if dash and _is_word(label) else (token,)
 
 
 def _is_word(token: str) -> bool:
     letters = token.strip(_PUNCTUATION)
+    if _WORD_WITH_A_COUNT.fullmatch(_squeezed(token)):
+        return True
     if not letters.isalpha() or letters.casefold() in _PREFIXES:
         return False
     is_long = len(letters) > _LONGEST_PART_OF_LETTERS
-    return is_long or letters.islower() or letters.casefold() in _LABEL_WORDS
+    is_written_small = letters.islower() or (len(letters) > 1 and letters.istitle())
+    return is_long or is_written_small or letters.casefold() in _LABEL_WORDS
 
 
 def _as_printed(number: str) -> str:
