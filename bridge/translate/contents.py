@@ -68,8 +68,9 @@ def item_fates(match: Match, action: Action) -> tuple[ItemFate, ...]:
         for item, lines in contents.on_lines
     ]
     fates += [ItemFate(item, Fate.HELD, why) for item, _, why in contents.unclear]
+    has_nameless_line = any(not line.sku for line in match.order.lines)
     for item in contents.extra:
-        is_held = not is_sent and item.is_goods
+        is_held = not is_sent and (item.is_goods or has_nameless_line)
         fate = Fate.HELD if is_held else Fate.NOT_PURPLE_DOTS
         fates.append(ItemFate(item, fate, _why_extra(item, reference)))
     return tuple(fates)
@@ -116,7 +117,9 @@ def read_contents(items: Sequence[ShipmentItem], order: FulfillmentOrder) -> Con
 
 
 def line_names(lines: Iterable[OrderLine]) -> str:
-    return " and ".join(f"{line.id} (SKU {line.sku})" for line in lines)
+    return " and ".join(
+        f"{line.id} (SKU {line.sku})" if line.sku else f"{line.id} (without SKU)" for line in lines
+    )
 
 
 def labels_of(items: Iterable[ShipmentItem]) -> str:

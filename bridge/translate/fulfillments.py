@@ -206,12 +206,14 @@ def _extra_obstacle(
         for line in distinct_lines(order)
         if line.id not in touched and left[line.id] and left[line.id] == ordered[line.id]
     ]
-    extra_goods = [item for item in contents.extra if item.is_goods]
-    if not extra_goods or not untouched:
+    # An item without SKU is a note or a fee, unless a line without SKU waits for just that.
+    is_any_goods = any(not line.sku for line in untouched)
+    suspects = [item for item in contents.extra if item.is_goods or is_any_goods]
+    if not suspects or not untouched:
         return None
     return Held(
         Reason.UNKNOWN_LINE,
-        f"{labels_of(extra_goods)} stands on no line of order {order.reference}, while nothing of"
+        f"{labels_of(suspects)} stands on no line of order {order.reference}, while nothing of"
         f" line {line_names(untouched)} was shipped yet: is it that line in another form?",
     )
 

@@ -235,6 +235,32 @@ def test_goods_that_name_the_order_and_stand_on_no_line_hold_the_parcel(
     assert bridge.exceptions() == ["unknown_line"]
 
 
+@pytest.mark.parametrize("sku", ["TEE@M", "T" * 200])
+def test_sku_of_any_form_is_read(bridge: VirtualBridge, sku: str) -> None:
+    for notify in (bridge.world.label_created_v2, bridge.world.ship_notify):
+        order = bridge.world.add_order(lines=[(sku, 1), ("CAP", 1)])
+        labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
+
+        bridge.travel(notify(labels))
+
+        assert bridge.units(order) == {sku: 1, "CAP": 1}
+
+
+@pytest.mark.parametrize("sku", ["ada@example.com", "T" * 300, None])
+def test_goods_whose_sku_is_not_kept_or_missing_on_both_sides_ask_a_person(
+    bridge: VirtualBridge, sku: str | None
+) -> None:
+    order = bridge.world.add_order(lines=[(sku, 1), ("CAP", 1)])
+    labels = bridge.world.buy_labels(bridge.world.add_shipstation_order(order))
+
+    bridge.travel(bridge.world.label_created_v2(labels))
+
+    assert bridge.units(order) == {}
+    [row] = bridge.deliveries()
+    assert row["reason"] == "unknown_line"
+    assert [item["fate"] for item in row["contents"]] == ["held", "held"]
+
+
 def test_sku_that_two_spellings_fit_holds_the_parcel(bridge: VirtualBridge) -> None:
     order = bridge.world.add_order(lines=[("abc", 1), ("ABC", 1), ("CAP", 1)])
     shipment = bridge.world.add_shipstation_order(order, [("Abc", 1), ("CAP", 1)])

@@ -21,6 +21,8 @@ from bridge.domain.redaction import LEFT_OUT
 from bridge.domain.tracking_numbers import tracking_numbers
 
 LONGEST_ID = 100
+LONGEST_SKU = 255
+"""As at Shopify."""
 UNREADABLE = "unreadable"
 _LARGEST_EXACT_FLOAT = 2**53
 
@@ -84,6 +86,16 @@ def _short_text(value: object) -> object:
     return text if len(text) <= LONGEST_ID and "@" not in text else None
 
 
+def _sku(value: object) -> object:
+    """A SKU. One that can't be kept, since it is an e-mail address or longer than any, still says
+    that the item is goods."""
+    text = text_field(value)
+    if not isinstance(text, str):
+        return text
+    is_address = re.search(r"[^\s@]@[^\s@]+\.[^\s@]", text) is not None
+    return LEFT_OUT if is_address or len(text) > LONGEST_SKU else text
+
+
 def _link(value: object) -> object:
     text = text_field(value)
     is_link = isinstance(text, str) and re.fullmatch(
@@ -141,6 +153,7 @@ Word = Annotated[str | None, BeforeValidator(_word)]
 Key = Annotated[str | None, BeforeValidator(_key)]
 OrderNumber = Annotated[str | None, BeforeValidator(_order_number)]
 NumberField = Annotated[str | None, BeforeValidator(number_field)]
+Sku = Annotated[str | None, BeforeValidator(_sku)]
 Link = Annotated[str | None, BeforeValidator(_link)]
 ShortText = Annotated[str | None, BeforeValidator(_short_text)]
 Day = Annotated[date | None, BeforeValidator(_day)]

@@ -38,6 +38,7 @@ from bridge.vendors.shipstation.fields import (
     Quantity,
     Rows,
     ShortText,
+    Sku,
     Word,
     number_field,
     text_field,
@@ -109,12 +110,12 @@ class V2Fulfillment(Parcel):
 class Item(Row):
     """One item of an order or a parcel; where it can't be read, its quantity says so."""
 
-    sku: ShortText = None
+    sku: Sku = None
     quantity: Quantity = None
 
 
 class V2Item(Item):
-    bundle_sku: ShortText = None
+    bundle_sku: Sku = None
     sales_order_id: Key = None
     external_order_id: OrderNumber = None
     external_order_item_id: Key = None
