@@ -12,8 +12,9 @@ from enum import StrEnum
 from functools import lru_cache
 
 UUID = re.compile(
-    r"(?<![0-9A-Za-z-])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z-])", re.IGNORECASE
+    r"(?<![0-9A-Za-z])[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}(?![0-9A-Za-z])", re.IGNORECASE
 )
+"""Also with something before or behind it, as an id has that must be another one: `…-2`."""
 _REFERENCE = re.compile(
     r"(?<![0-9A-Za-z])#?PD[0-9]+(?:/[0-9]+)?(?![0-9A-Za-z])"
     r"|PD[0-9]{6,}/[0-9]+(?![0-9A-Za-z])",  # with an index, also glued to another word
@@ -26,9 +27,12 @@ _SET_APART = re.compile(
 )
 """`PD 1389447/1`, and also `PD-1389447`, but not a shop's own `PD-1001`."""
 _FURTHER = re.compile(
-    r"(PD[0-9]+)(/[0-9]+)((?:\s*(?:[&+,]|\band\b)\s*/?[0-9]{1,2}(?![0-9A-Za-z/]))+)", re.IGNORECASE
+    r"(PD[0-9]+)(/[0-9]+)((?:\s*(?:[&+,;|/-]|\band\b)\s*/?[0-9]{1,2}(?![0-9A-Za-z/]))+)",
+    re.IGNORECASE,
 )
-"""`PD1389447/1 & 2`: two orders of one pre-order."""
+"""`PD1389447/1 & 2`: two orders of one pre-order. `PD1389447/1-2` may be a part of one order as
+well, where there is no other."""
+_LONG_ENOUGH = len("PD123456")
 _ENCODED = {
     "%23": "#",
     "%2f": "/",
@@ -105,6 +109,13 @@ def _each_in_full(match: re.Match[str]) -> str:
     number, first, others = match.groups()
     indexes = [first, *(f"/{index}" for index in re.findall("[0-9]+", others))]
     return " ".join(f"{number}{index}" for index in indexes)
+
+
+def references_in_key(key: str) -> tuple[str, ...]:
+    """What in a key that some system made surely has Purple Dot's form: an index, or as many
+    digits as its numbers have."""
+    words = reference_words(key)
+    return tuple(word for word in words if "/" in word or len(word) >= _LONG_ENOUGH)
 
 
 @lru_cache(maxsize=4096)  # A batch compares the same few texts again and again.

@@ -62,7 +62,18 @@ def test_order_number_that_may_name_an_order_is_asked(bridge: VirtualBridge) -> 
     assert outcomes == {text: ({}, "order_not_found") for text in ASKED}
 
 
-@pytest.mark.parametrize("text", ["{number}/1 & 2", "{number}/1+2", "{number}/1, {number}/2"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{number}/1 & 2",
+        "{number}/1+2",
+        "{number}/1, {number}/2",
+        "{number}/1;2",
+        "{number}/1|2",
+        "{number}/1/2",
+        "{number}/1-2",
+    ],
+)
 def test_number_that_names_two_orders_tells_neither_the_others_units(
     bridge: VirtualBridge, text: str
 ) -> None:
@@ -77,6 +88,27 @@ def test_number_that_names_two_orders_tells_neither_the_others_units(
     [row] = bridge.deliveries()
     assert row["reason"] == "ambiguous_order"
     assert [item["fate"] for item in row["contents"]] == ["held", "held"]
+
+
+KEYS = ["{id}", "{id}-1", "PD-{id}", "purpledot:{id}", "{{{id}}}", "{reference}", "fo_{reference}"]
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_key_that_surely_names_an_order_is_told(bridge: VirtualBridge, key: str) -> None:
+    """A key must be unique in ShipStation, so who writes an order again writes something beside
+    Purple Dot's id or reference."""
+    for notify in (bridge.world.label_created_v2, bridge.world.ship_notify):
+        order = bridge.world.add_order(lines=[("TEE", 1)])
+        shipment = bridge.world.add_shipstation_order(
+            "#1001",
+            [("TEE", 1)],
+            external_shipment_id=key.format(id=order.id, reference=order.reference),
+        )
+
+        bridge.travel(notify(bridge.world.buy_labels(shipment)))
+
+        assert bridge.units(order) == {"TEE": 1}
+    assert bridge.exceptions() == []
 
 
 ORDINARY = [
@@ -94,11 +126,17 @@ ORDINARY = [
 ]
 
 
+NO_KEYS = ["550e8400-e29b-41d4-a716-446655440000"]
+
+
 def test_ordinary_order_number_costs_neither_a_call_nor_a_person(bridge: VirtualBridge) -> None:
     for number in ORDINARY:
         notes = ("gift for Ada", "PD 15% off", number[:8])
         shipment = bridge.world.add_shipstation_order(
-            number, [Item("TEE", 1, order_id=number[-6:])], custom_fields=notes
+            number,
+            [Item("TEE", 1, order_id=number[-6:])],
+            custom_fields=notes,
+            external_shipment_id=None if number in NO_KEYS else number,
         )
         labels = bridge.world.buy_labels(shipment)
         bridge.travel(bridge.world.label_created_v2(labels), bridge.world.ship_notify(labels))

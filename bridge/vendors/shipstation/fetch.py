@@ -20,7 +20,7 @@ from bridge.domain.errors import (
     PermanentError,
 )
 from bridge.domain.events import Record
-from bridge.domain.orders import is_uuid, likely_references
+from bridge.domain.orders import UUID, is_uuid, likely_references, references_in_key
 from bridge.vendors.shipstation.bulk import (
     BULK_FROM,
     Pointer,
@@ -206,8 +206,10 @@ class Fetcher:
         if is_one_unit or all(is_uuid(item.get("lineItemKey")) for item in items):
             return False
         number = row.get("orderNumber") or ""
+        key = row.get("orderKey") or ""
         looks_like_ours = self.pattern is not None and likely_references(number, self.pattern)
-        return bool(looks_like_ours) or is_uuid(row.get("orderKey"))
+        has_our_key = UUID.search(key) is not None or bool(references_in_key(key))
+        return bool(looks_like_ours) or has_our_key
 
 
 def _order_if_shown(client: ShipStation, order_id: str) -> Record | None:

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bridge.domain.errors import PayloadError
 from bridge.domain.events import Record
-from bridge.domain.orders import UUID, is_uuid
+from bridge.domain.orders import UUID, references_in_key
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
 from bridge.domain.tracking_numbers import tracking_numbers
 from bridge.vendors.shipstation.payloads import (
@@ -37,8 +37,8 @@ _ORDER_KINDS = frozenset({"v2_shipment", "v1_order"})
 
 _ID, _REFERENCE = ClueKind.ORDER_ID, ClueKind.REFERENCE
 _CLUES: dict[str, tuple[ClueKind, ...]] = {
-    "external_shipment_id": (_ID,),
-    "orderKey": (_ID,),
+    "external_shipment_id": (_ID, _REFERENCE),
+    "orderKey": (_ID, _REFERENCE),
     "shipment_number": (_REFERENCE,),
     "orderNumber": (_REFERENCE,),
     "external_order_id": (_ID, _REFERENCE),
@@ -50,6 +50,8 @@ _CLUES: dict[str, tuple[ClueKind, ...]] = {
     "customField3": (_ID, _REFERENCE),
 }
 """ShipStation's fields that may name an order, and what a value there can be; the surest first."""
+_KEYS = frozenset({"external_shipment_id", "orderKey"})
+"""Made by whatever system wrote the order: only what surely is a reference counts there."""
 
 
 def shipped(records: Sequence[Record]) -> list[Shipment]:
@@ -238,19 +240,20 @@ def _clues(*rows: Parcel | Order | None) -> tuple[Clue, ...]:
     clues: dict[tuple[ClueKind, str], Clue] = {}
     for kind in ClueKind:
         for field, value in values:
-            texts = _ids_in(value) if kind is _ID else _references_in(value)
             if kind in _CLUES[field]:
-                for text in texts:
+                for text in _texts_of(kind, field, value):
                     clues.setdefault((kind, text), Clue(kind, field, text))
     return tuple(clues.values())
 
 
-def _ids_in(value: str) -> list[str]:
-    """An id must look like one; ShipStation's automatic `SEAuto-…` names nobody."""
-    return UUID.findall(value)
+def _texts_of(kind: ClueKind, field: str, value: str) -> Sequence[str]:
+    if kind is _ID:
+        return UUID.findall(value)
+    return references_in_key(value) if field in _KEYS else _references_in(value)
 
 
 def _references_in(value: str) -> list[str]:
+    """ShipStation's automatic `SEAuto-…` names nobody."""
     is_automatic = value.casefold().startswith("seauto-")
     text = UUID.sub("", value).strip()
     return [text] if text and not is_automatic else []
@@ -283,15 +286,16 @@ def _items(row: Parcel | Order, order: Order | None) -> tuple[ShipmentItem, ...]
 
 
 def _v2_item(item: V2Item) -> ShipmentItem:
-    order = item.external_order_id
+    order = item.external_order_id or ""
+    order_ids = UUID.findall(order)
     is_bundled = item.bundle_sku is not None and item.bundle_sku != item.sku
     quantity, unreadable = _units(item.quantity)
     return ShipmentItem(
         quantity=quantity,
         sku=item.sku,
         line_item_id=item.external_order_item_id,
-        order_id=order if is_uuid(order) else None,
-        order_reference=order if order and not is_uuid(order) else None,
+        order_id=order_ids[0] if len(order_ids) == 1 else None,
+        order_reference=order if order and not order_ids else None,
         sales_order_id=item.sales_order_id,
         bundle_sku=item.bundle_sku if is_bundled else None,
         unreadable_quantity=unreadable,
