@@ -14,7 +14,7 @@ from bridge.pipeline.open_orders import OpenOrders
 from bridge.store import orders as order_store
 from bridge.store import parcels
 from bridge.store.engine.database import Database
-from bridge.translate.matching import Wanted, wanted
+from bridge.translate.matching import Wanted, sku_key, wanted
 from bridge.translate.plans import OrderLookup
 from bridge.vendors.purple_dot.client import PurpleDot
 
@@ -65,10 +65,18 @@ class Resolver:
         known. Raises what the client raises."""
         want = self._wanted(shipments)
         cached = self._from_cache(want, shipments)
-        orders = self._ask(want.order_ids, want.references, cached.orders, NO_ANSWERS)
+        orders, skipped = self._ask(
+            want.order_ids,
+            want.references,
+            cached.orders,
+            NO_ANSWERS,
+            goods_by_id=self._goods_by_id(want, shipments),
+            now=cached.read_at,
+        )
         # An order that was found by its id need not be asked for by its number as well.
         found = {normalize_reference(order.reference) for order in orders}
-        answered_ids = want.order_ids | {order.id for order in [*orders, *cached.orders]}
+        asked_ids = want.order_ids - skipped
+        answered_ids = asked_ids | {order.id for order in [*orders, *cached.orders]}
         return KnownAnswers(
             want.references | found, frozenset(answered_ids), orders, cached.read_at
         )
@@ -83,17 +91,34 @@ class Resolver:
         """Known → cached → one batched lookup → single ids that nothing else explains; without a
         call for what is in `answers`. Raises what the client raises."""
         want = self._wanted(shipments)
+        decided_ids: set[str] = set()
         if linked_order_id is not None:
             want = replace(want, order_ids=want.order_ids | {linked_order_id})
+            decided_ids.add(linked_order_id)
         cached = self._with_open_orders(want, self._from_cache(want, shipments))
         bound_ids = {order_id for ids in cached.bindings.values() for order_id in ids}
-        order_ids = want.order_ids | bound_ids | set(cached.links.values())
+        decided_ids |= bound_ids | set(cached.links.values())
+        order_ids = want.order_ids | decided_ids
         candidates = [*cached.orders, *cached.listed]
         if not (order_ids or want.references or candidates):
             return OrderLookup()
-        fresh = self._ask(order_ids, want.references, candidates, answers)
+        goods_by_id = self._goods_by_id(want, shipments)
+        for order_id in decided_ids:
+            goods_by_id.pop(order_id, None)
+        fresh, skipped = self._ask(
+            order_ids,
+            want.references,
+            candidates,
+            answers,
+            goods_by_id=goods_by_id,
+            now=cached.read_at,
+        )
         # A cached order that Purple Dot does not know any more is no order of this parcel.
         orders = {order.id: order for order in fresh}
+        missing_ids = frozenset(order_ids) - skipped - {order_id.lower() for order_id in orders}
+        for order_id in missing_ids & goods_by_id.keys():
+            goods = goods_by_id[order_id]
+            self.open_orders.note_denied(order_id, goods, now=cached.read_at)
         return OrderLookup(
             orders=tuple(orders.values()),
             stored=tuple(cached.orders),
@@ -104,12 +129,24 @@ class Resolver:
                 for key, order_id in cached.links.items()
                 if order_id in orders
             },
-            missing_ids=frozenset(order_ids) - {order_id.lower() for order_id in orders},
+            missing_ids=missing_ids,
             seen_at=min(cached.read_at, answers.seen_at or cached.read_at),
         )
 
     def _wanted(self, shipments: Sequence[Shipment]) -> Wanted:
         return _union(wanted(shipment, pattern=self.pattern) for shipment in shipments)
+
+    def _goods_by_id(
+        self, want: Wanted, shipments: Sequence[Shipment]
+    ) -> dict[str, frozenset[str]]:
+        """The ids that these shipments hold, each with what is in its parcels."""
+        goods_by_id: dict[str, frozenset[str]] = {}
+        for shipment in shipments if want.order_ids else ():
+            goods = frozenset(sku_key(item.bundle_sku or item.sku) for item in shipment.items)
+            for order_id in wanted(shipment, pattern=self.pattern).order_ids:
+                known = goods_by_id.get(order_id, frozenset())
+                goods_by_id[order_id] = known | goods
+        return goods_by_id
 
     def _from_cache(self, want: Wanted, shipments: Sequence[Shipment]) -> _Cached:
         shipstation_ids = {
@@ -146,21 +183,33 @@ class Resolver:
         references: Iterable[str],
         cached: Sequence[FulfillmentOrder],
         answers: KnownAnswers,
-    ) -> list[FulfillmentOrder]:
+        *,
+        goods_by_id: Mapping[str, frozenset[str]],
+        now: datetime,
+    ) -> tuple[list[FulfillmentOrder], set[str]]:
         """A cached order is asked for again, by its reference, in the same one call: its status may
         have changed. One that this answer leaves out is asked for by its id, as Purple Dot may have
-        replaced it."""
+        replaced it. Those of `goods_by_id` that are surely another system's are skipped, and are
+        the second of what is returned."""
         numbers = {*references, *(normalize_reference(order.reference) for order in cached)}
         fresh = {order.id: order for order in answers.orders}
         if numbers - answers.references:
             by_reference = self.purple_dot.orders_by_reference(sorted(numbers - answers.references))
             fresh |= {order.id: order for order in by_reference}
         cached_ids = {order.id for order in cached}
-        for order_id in sorted({*order_ids, *cached_ids} - fresh.keys() - answers.order_ids):
+        asked_ids = {*order_ids, *cached_ids} - fresh.keys() - answers.order_ids
+        doubtful = {
+            order_id: goods
+            for order_id, goods in goods_by_id.items()
+            if order_id in asked_ids and order_id not in cached_ids
+        }
+        worth_asking = self.open_orders.worth_asking(doubtful, self.purple_dot, now=now)
+        skipped = doubtful.keys() - worth_asking
+        for order_id in sorted(asked_ids - skipped):
             order = self._order(order_id, is_cached=order_id in cached_ids)
             if order is not None:
                 fresh[order.id] = order
-        return list(fresh.values())
+        return list(fresh.values()), skipped
 
     def _order(self, order_id: str, *, is_cached: bool) -> FulfillmentOrder | None:
         """None for another system's id of the same shape. How Purple Dot answers to one is not

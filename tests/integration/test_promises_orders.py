@@ -1,6 +1,7 @@
 """Which order a text names, however people and systems write it; and what names none costs no
 call."""
 
+import uuid
 from collections.abc import Callable
 
 import pytest
@@ -144,3 +145,33 @@ def test_ordinary_order_number_costs_neither_a_call_nor_a_person(bridge: Virtual
     assert bridge.world.count("purple_dot") == 0
     assert bridge.deliveries() == []
     assert {event["reason"] for event in bridge.events()} == {"not_a_purple_dot_order"}
+
+
+def _ship_with_key(bridge: VirtualBridge, key: str, sku: str, *, is_v1: bool) -> None:
+    shipment = bridge.world.add_shipstation_order("#1001", [(sku, 1)], external_shipment_id=key)
+    notify = bridge.world.ship_notify if is_v1 else bridge.world.label_created_v2
+    bridge.travel(notify(bridge.world.buy_labels(shipment)))
+
+
+@pytest.mark.parametrize("is_v1", [False, True])
+@pytest.mark.parametrize("skus", [("MUG",), tuple(f"MUG-{number}" for number in range(30))])
+def test_ids_of_another_system_cost_few_calls_and_hide_no_order(
+    bridge: VirtualBridge, skus: tuple[str, ...], *, is_v1: bool
+) -> None:
+    """Another system's keys have the form of Purple Dot's ids, parcel after parcel; then one of its
+    own comes, of the very same goods."""
+    older = bridge.world.add_order(lines=[(skus[-1], 1)])
+    for number in range(30):
+        key = str(uuid.UUID(int=number + 1, version=4))
+        _ship_with_key(bridge, key, skus[number % len(skus)], is_v1=is_v1)
+    calls = bridge.world.count("purple_dot")
+
+    _ship_with_key(bridge, older.id, skus[-1], is_v1=is_v1)
+    bridge.clock.advance(60)
+    newer = bridge.world.add_order(lines=[(skus[0], 1)])
+    _ship_with_key(bridge, newer.id, skus[0], is_v1=is_v1)
+
+    assert calls <= 16
+    assert bridge.units(older) == {skus[-1]: 1}
+    assert bridge.units(newer) == {skus[0]: 1}
+    assert bridge.exceptions() == []

@@ -6,7 +6,13 @@ import pytest
 
 from bridge.domain.errors import TemporaryError
 from bridge.domain.orders import OrderLine
-from bridge.pipeline.open_orders import LIST_EVERY, LOOK_BACK, OpenOrders
+from bridge.pipeline.open_orders import (
+    FOREIGN_FOR,
+    LIST_EVERY,
+    LOOK_BACK,
+    MANY_GOODS,
+    OpenOrders,
+)
 from tests.support.fakes import Clock, FakePurpleDot
 from tests.support.rows import OTHER_ID, an_order
 
@@ -91,3 +97,49 @@ def test_what_other_systems_ids_are_is_never_forgotten() -> None:
         orders.with_lines([line_id], purple_dot, now=NOW + minutes * LIST_EVERY)
 
     assert len(purple_dot.calls) == 2
+
+
+# Ids that only have the form of Purple Dot's
+
+
+def _denied(orders: OpenOrders, *goods: str) -> None:
+    """An id with these goods, for which Purple Dot has said no twice."""
+    for _ in range(2):
+        orders.note_denied(f"id-{goods}", goods, now=NOW)
+
+
+def test_id_is_asked_for_until_its_goods_are_known_to_leave_under_other_ids() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+    orders.note_denied("x", ["mug"], now=NOW)
+
+    assert orders.worth_asking({"y": {"mug"}}, purple_dot, now=NOW) == {"y"}
+    _denied(orders, "mug")
+    assert orders.worth_asking({"y": {"mug"}, "z": {"mug", "a"}}, purple_dot, now=NOW) == {"z"}
+    assert orders.worth_asking({"y": {"mug"}}, purple_dot, now=NOW) == set()
+    assert purple_dot.calls == [("orders_created_since", NOW - LOOK_BACK)]
+
+
+def test_listed_id_is_asked_for_whatever_is_in_its_parcel() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+    _denied(orders, "a")
+    known = FIRST.id.lower()
+
+    assert orders.worth_asking({known: {"a"}}, purple_dot, now=NOW) == {known}
+    purple_dot.orders[SECOND.id] = SECOND
+    later = NOW + LIST_EVERY
+    assert orders.worth_asking({OTHER_ID: {"a"}}, purple_dot, now=later) == {OTHER_ID}
+
+
+def test_shop_of_many_foreign_goods_is_asked_about_no_further_ones() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+    _denied(orders, *(f"mug-{number}" for number in range(MANY_GOODS)))
+
+    assert orders.worth_asking({"x": {"another"}}, purple_dot, now=NOW) == set()
+
+
+def test_goods_are_another_shops_for_a_bounded_time() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+    _denied(orders, "mug")
+    later = NOW + FOREIGN_FOR + timedelta(seconds=1)
+
+    assert orders.worth_asking({"x": {"mug"}}, purple_dot, now=later) == {"x"}
