@@ -13,6 +13,7 @@ from bridge.cli.processes import (
     announce,
     chosen_log_format,
     follow_parent,
+    give_memory_back,
     on_signals,
     threads_option,
 )
@@ -36,6 +37,7 @@ def work(once: bool, metrics_bind: str | None, **options: object) -> None:
 
     is_child = PARENT in os.environ
     follow_parent()
+    give_memory_back()
     settings = chosen_log_format(load_settings(**options))
     configure_logs(settings.log_format, settings.log_level)
     if not (once or is_child):

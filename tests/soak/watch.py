@@ -1,14 +1,15 @@
-"""How much each process holds: memory, open files, threads, from /proc; the first quarter against
-the last. And for how long anything stood still without a sign of it."""
+"""How much each process holds: memory, open files, threads, from /proc, quarter by quarter. And for
+how long anything stood still without a sign of it."""
 
 import os
 import re
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -22,6 +23,9 @@ from bridge.store.leases import QUEUES
 from tests.support.stack import Process
 
 _EVERY = 5.0
+_GROWS = 2.5
+"""MiB from one quarter to the next: of half an hour, six kilobytes for each webhook that one of
+three workers takes in it."""
 _SILENT_AFTER = 60.0
 _LONGEST_WISH = rate_limits.LONGEST_PAUSE * 1.1
 
@@ -65,12 +69,21 @@ class Watch:
                 if seen is not None:
                     self.samples[name].append(seen)
 
-    def quarters(self, name: str) -> tuple[Sample, Sample]:
-        """Medians of the first quarter, without its first sixth, in which all is still being
-        loaded, and of the last."""
+    def quarters(self, name: str) -> list[Sample]:
+        """The median of each, of the first without its first sixth, in which all is still being
+        loaded."""
         seen = self.samples[name]
         quarter = max(1, len(seen) // 4)
-        return _median(seen[quarter // 6 : quarter]), _median(seen[-quarter:])
+        first = _median(seen[quarter // 6 : quarter])
+        return [first, *(_median(seen[quarter * n : quarter * (n + 1)]) for n in (1, 2, 3))]
+
+
+def grows_on(quarters: Sequence[Sample]) -> bool:
+    """A leak goes on: work comes at an even rate, so each quarter ends above the one before. What a
+    cache or a backlog needed once comes as a step, and between two steps memory stands still."""
+    return all(
+        later.mebibytes > earlier.mebibytes + _GROWS for earlier, later in pairwise(quarters)
+    )
 
 
 class Silence:
