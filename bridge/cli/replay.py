@@ -1,10 +1,9 @@
 """`bridge replay`: stored webhooks processed again. The count and the dry run come first, then the
 reason, then the run."""
 
-import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -13,12 +12,13 @@ from bridge.cli.context import actor, open_existing_services
 from bridge.cli.listing import EVENT_ID, exactly_one
 from bridge.cli.options import TIMESTAMP, json_option
 from bridge.cli.output import emit, plural, progress_bar
+from bridge.cli.rehearsal import rehearse, said_while_waiting, vendor_waits, waiting_line
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
 
 if TYPE_CHECKING:
     from bridge.operations.replay import Plan
-    from bridge.pipeline.process_event import EventJob
+    from bridge.services import Services
     from bridge.store.engine.database import Connection, Database
 
 Story = Mapping[str, Any]
@@ -26,6 +26,8 @@ _STATUSES = [
     *(str(status) for status in EventStatus if status is not EventStatus.RECEIVED),
     str(DeliveryStatus.HELD),
 ]
+_RANGE = ("status", "event_type", "since", "until")
+"""The options that name a range of events."""
 _SOON = {DeliveryStatus.PENDING, DeliveryStatus.DELIVERING}
 _LOOK_EVERY = 0.5
 _MOST_SECONDS_UNCHANGED = 60.0
@@ -89,47 +91,70 @@ def replay(
 ) -> None:
     """Process stored webhooks again: the exact count and a dry run first. Nothing that Purple Dot
     has is sent twice."""
-    from bridge.operations.replay import plan
-    from bridge.store import replays
-    from bridge.store.queries import Query
-
-    status = options.pop("status")
-    narrowed = {name: options.pop(name) for name in ("event_type", "since", "until")}
-    has_range = bool(status or any(narrowed.values()))
-    if sum([bool(texts), has_range, bool(resume), bool(cancel)]) != 1:
+    wanted = {name: options.pop(name) for name in _RANGE}
+    if sum([bool(texts), any(wanted.values()), bool(resume), bool(cancel)]) != 1:
         raise click.UsageError(
             "Say either which events (ids), or which range (--since --until --status --type), or"
             " --resume, or --cancel."
         )
     services = click.get_current_context().with_resource(open_existing_services())
-    database = services.database
     if cancel or resume:
-        _change_run(database, resume, cancel)
-        _watch(database, resume or cancel or "", as_json=as_json)
+        _change_run(services.database, resume, cancel)
+        _watch(services, resume or cancel or "", as_json=as_json)
         return
-    with database.read() as connection:
-        ids = [_event_id(connection, text) for text in texts]
-        query = None if texts else Query(**narrowed)
-        candidates = replays.candidates(connection, ids=ids, query=query, standing=status)
-    chosen = plan(candidates, as_stored=options["as_stored"], origins=services.shipstation_origins)
-    if yes and chosen.needs_reason and not reason:
-        count = plural(len(chosen.events), "event")
-        raise click.UsageError(
-            f"{count}, or one of which Purple Dot has a parcel, need a --reason."
-        )
-    if not yes or not chosen.events:
-        is_agreed = _dry_run(services.event_job, chosen, options, show=show, as_json=as_json)
+    chosen, selection = _choose(services, texts, wanted, as_stored=options["as_stored"])
+    if yes and chosen.events:
+        _check_reason(chosen, reason)
+    else:
+        is_agreed = rehearse(services, chosen, options, show=show, as_json=as_json)
         if not is_agreed:
             raise SystemExit(0 if chosen.events else 1)
         if chosen.needs_reason and not reason:
             reason = click.prompt("Why", err=True)
+    run_id = _start(services.database, chosen, selection, reason=reason, **options)
+    _watch(services, run_id, as_json=as_json)
+
+
+def _choose(
+    services: "Services", texts: tuple[str, ...], wanted: Mapping[str, Any], *, as_stored: bool
+) -> "tuple[Plan, dict[str, Any]]":
+    """What would be replayed, and how it was chosen, for those who read it later."""
+    from bridge.operations.replay import plan
+    from bridge.store import replays
+    from bridge.store.queries import Query
+
+    narrowed = {name: value for name, value in wanted.items() if name != "status"}
+    with services.database.read() as connection:
+        ids = [_event_id(connection, text) for text in texts]
+        query = None if texts else Query(**narrowed)
+        candidates = replays.candidates(connection, ids=ids, query=query, standing=wanted["status"])
     selection: dict[str, Any] = {"ids": ids}
     if not texts:
-        selection = {
-            name: value and str(value) for name, value in {"status": status, **narrowed}.items()
-        }
+        selection = {name: value and str(value) for name, value in wanted.items()}
+    return plan(candidates, as_stored=as_stored, origins=services.shipstation_origins), selection
+
+
+def _check_reason(chosen: "Plan", reason: str | None) -> None:
+    if chosen.needs_reason and not reason:
+        count = plural(len(chosen.events), "event")
+        raise click.UsageError(
+            f"{count}, or one of which Purple Dot has a parcel, need a --reason."
+        )
+
+
+def _start(
+    database: "Database",
+    chosen: "Plan",
+    selection: Mapping[str, Any],
+    *,
+    reason: str | None,
+    **options: Any,
+) -> str:
+    """The run's id."""
+    from bridge.store import replays
+
     with database.begin() as connection:
-        run_id = replays.start(
+        return replays.start(
             connection,
             [event.id for event in chosen.events],
             chosen=selection,
@@ -138,7 +163,6 @@ def replay(
             **options,
             now=database.now(connection),
         )
-    _watch(database, run_id, as_json=as_json)
 
 
 def _event_id(connection: "Connection", text: str) -> str:
@@ -146,21 +170,6 @@ def _event_id(connection: "Connection", text: str) -> str:
 
     ids = reports.find_ids(connection, text.rstrip("…"))
     return exactly_one([id_ for id_ in ids if id_.startswith(EVENT_ID)], text)
-
-
-def _dry_run(
-    job: "EventJob", chosen: "Plan", options: Mapping[str, Any], *, show: int, as_json: bool
-) -> bool:
-    """Show what would be sent. Does the person agree? Never, where nobody can be asked."""
-    from bridge.operations.replay import look, plan_as_json
-
-    event_ids = [event.id for event in chosen.events][:show]
-    with progress_bar(event_ids, "Dry run") as bar:
-        looked_at = [look(job, event_id, **options) for event_id in bar]
-    report = plan_as_json(job, chosen, looked_at, **options)
-    is_asked = bool(chosen.events) and not as_json and sys.stdin.isatty()
-    emit(report, _plan_lines(report, is_asked=is_asked), as_json=as_json)
-    return is_asked and click.confirm(f"Replay {report['counted']}?", err=True)
 
 
 def _change_run(database: "Database", resume: str | None, cancel: str | None) -> None:
@@ -173,34 +182,23 @@ def _change_run(database: "Database", resume: str | None, cancel: str | None) ->
             replays.cancel(connection, cancel, actor=actor(), now=database.now(connection))
 
 
-def _watch(database: "Database", run_id: str, *, as_json: bool) -> None:
+def _watch(services: "Services", run_id: str, *, as_json: bool) -> None:
     """Until it is done, with a bar; Ctrl-C pauses it. Exit 1 while something of it needs a person,
     or is still to do."""
     from bridge.store import replays
     from bridge.store.replays import ReplayStatus
 
-    story, note = _story(database, run_id), ""
-    unchanged_since = time.monotonic()
+    database = services.database
     try:
-        with progress_bar(range(story["total"]), "Replay") as bar:
-            bar.update(story["ended"])
-            while _moves(story):
-                note = _why_not_watched(database, story, time.monotonic() - unchanged_since)
-                if note:
-                    break
-                time.sleep(_LOOK_EVERY)
-                ended, story = story["ended"], _story(database, run_id)
-                bar.update(story["ended"] - ended)
-                if story["ended"] != ended:
-                    unchanged_since = time.monotonic()
+        note = _follow(services, run_id)
     except KeyboardInterrupt:
         with database.begin() as connection:
             replays.pause(connection, run_id)
-        story = _story(database, run_id)
         note = (
             f"Paused. Go on: `bridge replay --resume {run_id}`; or end it:"
             f" `bridge replay --cancel {run_id}`"
         )
+    story = _story(database, run_id)
     lines = run_lines(story)
     emit(story, [*lines, note] if note else lines, as_json=as_json)
     ends = (*story["events"], *story["deliveries"])
@@ -209,16 +207,41 @@ def _watch(database: "Database", run_id: str, *, as_json: bool) -> None:
         raise SystemExit(1)
 
 
-def _why_not_watched(database: "Database", story: Story, waited: float) -> str:
+def _follow(services: "Services", run_id: str) -> str:
+    """Returns when the run moves no more, or why it isn't worth waiting for it."""
+    database = services.database
+    story = _story(database, run_id)
+    unchanged_since = time.monotonic()
+
+    def standing() -> str:
+        done = f"Replay: {story['ended']} of {plural(story['total'], 'event')} ended."
+        return waiting_line(done, vendor_waits(services), is_bar_seen=sys.stderr.isatty())
+
+    with said_while_waiting(standing), progress_bar(range(story["total"]), "Replay") as bar:
+        bar.update(story["ended"])
+        while _moves(story):
+            note = _why_not_watched(services, story, time.monotonic() - unchanged_since)
+            if note:
+                return note
+            time.sleep(_LOOK_EVERY)
+            ended, story = story["ended"], _story(database, run_id)
+            bar.update(story["ended"] - ended)
+            if story["ended"] != ended:
+                unchanged_since = time.monotonic()
+    return ""
+
+
+def _why_not_watched(services: "Services", story: Story, waited: float) -> str:
     """Empty while it is worth waiting."""
-    if not _worker_lives(database):
+    if not _worker_lives(services.database):
         return "No worker is alive: start `bridge work`, and the run goes on by itself."
     if waited < _MOST_SECONDS_UNCHANGED:
         return ""
     waiting = plural(story["total"] - story["ended"], "event")
+    cause = " ".join(vendor_waits(services)) or "They wait for a label to be finished, for example."
     return (
-        f"{waiting} of it still wait, such as for a label to be finished. The run goes on by"
-        f" itself: `bridge replay --resume {story['id']}` looks at it."
+        f"{waiting} of it are still to do. {cause} The run goes on by itself:"
+        f" `bridge replay --resume {story['id']}` looks at it."
     )
 
 
@@ -266,25 +289,3 @@ def run_lines(story: Story) -> list[str]:
 
 def _count_line(row: Story) -> str:
     return f"  {row['count']} {row['status']} {row['reason'] or ''}".rstrip()
-
-
-def _plan_lines(report: Story, *, is_asked: bool) -> Iterator[str]:
-    """What would be sent first: it is the number that matters."""
-    sending = [shipment for event in report["events"] for shipment in event["shipments"]]
-    bodies = [shipment for shipment in sending if shipment["body"]]
-    looked_at = plural(len(report["events"]), "event")
-    yield f"Would be posted: {plural(len(bodies), 'parcel')}, of the {looked_at} looked at."
-    yield report["sentence"]
-    for refused in report["refused"]:
-        yield f"  left out: {refused['event_id']}: {refused['why']}"
-    for event in report["events"]:
-        error = f": {event['error']}" if event["error"] else ""
-        yield f"{event['event_id']} {event['event_type']}{error}"
-        for shipment in event["shipments"]:
-            yield f"  {shipment['sentence']}"
-            if shipment["body"]:
-                yield f"    {json.dumps(shipment['body'])}"
-                yield from (f"    {line}" for line in shipment["beside"])
-    yield report["never_again"]
-    if not is_asked:
-        yield "Nothing was written or sent. To do it: --yes, and --reason where it is needed."

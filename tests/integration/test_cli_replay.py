@@ -3,6 +3,7 @@ asked for by a person with a reason."""
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,7 +12,9 @@ from sqlalchemy import update
 
 from bridge.cli import main
 from bridge.cli.replay import _watch
-from bridge.store import tables, workers
+from bridge.services import Services
+from bridge.settings import Settings
+from bridge.store import rate_limits, tables, workers
 from bridge.store.engine.database import Database
 from bridge.vendors.shipstation.event_types import EVENT_TYPES
 from tests.support.replays import dead, delivered, everything, foreign, items, story
@@ -46,6 +49,22 @@ def run_id(bridge: VirtualBridge) -> str:
 
 
 # The plan
+
+
+def test_dry_run_says_which_vendor_it_would_have_to_wait_for(
+    bridge: VirtualBridge, run: Run
+) -> None:
+    [event_id] = dead(bridge)
+    with bridge.database.begin() as connection:
+        # A command reads the machine's clock, not that of the bridge in virtual time.
+        rate_limits.pause(connection, "shipstation", seconds=250, now=datetime.now(UTC))
+
+    result = run(event_id)
+
+    assert result.exit_code == 0
+    assert "1 of 1 event could not be looked at to the end." in result.stderr
+    assert "ShipStation V2 asked us to wait, for another " in result.stderr
+    assert "Call it again then: nothing was changed." in result.stderr
 
 
 @pytest.mark.parametrize("mode", ["--as-stored", "--fetch-again"])
@@ -367,8 +386,9 @@ def test_ctrl_c_pauses_the_run_and_says_how_to_go_on(
         raise KeyboardInterrupt
 
     monkeypatch.setattr("bridge.cli.replay.time.sleep", interrupted)
+    services = Services(Settings.load(bridge.environ), bridge.database)
     with pytest.raises(SystemExit) as ended:
-        _watch(bridge.database, run_id(bridge), as_json=False)
+        _watch(services, run_id(bridge), as_json=False)
     bridge.settle()
 
     paused = story(bridge.database, run_id(bridge))
