@@ -131,7 +131,8 @@ def _read_database_url(text: str) -> str:
         )
     if importlib.util.find_spec("psycopg") is None:
         raise ValueError(
-            "needs psycopg, which is not installed; install the bridge with its extra [postgres]"
+            "needs the Python package psycopg, which is missing: `pip install 'psycopg[binary]'`,"
+            " or install the bridge with its extra [postgres]"
         )
     return url
 
@@ -139,7 +140,8 @@ def _read_database_url(text: str) -> str:
 def _with_apprise(url: SecretStr) -> SecretStr:
     if importlib.util.find_spec("apprise") is None:
         raise ValueError(
-            "needs Apprise, which is not installed; install the bridge with its extra [alerts]"
+            "needs the Python package apprise, which is missing: `pip install apprise`, or install"
+            " the bridge with its extra [alerts]"
         )
     return url
 

@@ -3,8 +3,11 @@
 what runs."""
 
 import difflib
+import errno
+import sys
 from importlib import import_module
 from typing import Any, NoReturn
+from zoneinfo import ZoneInfoNotFoundError
 
 import click
 from click.shell_completion import CompletionItem
@@ -77,9 +80,28 @@ class _Commands(click.Group):
             raise click.ClickException(for_people(f"{exc}. {hint}")) from exc
         except BridgeError as exc:
             raise click.ClickException(for_people(str(exc))) from exc
+        except (ModuleNotFoundError, ZoneInfoNotFoundError) as exc:
+            raise click.ClickException(for_people(_missing_package(exc))) from exc
+        except OSError as exc:
+            if exc.errno != errno.ENOSPC:
+                raise
+            raise click.ClickException("The disk is full: what it says can't be written.") from exc
         except UnicodeEncodeError as exc:
             # What was typed in another encoding is in no database, and can't even be looked for.
             raise click.UsageError("An argument holds bytes that are no text in UTF-8.") from exc
+
+
+def _missing_package(error: ModuleNotFoundError | ZoneInfoNotFoundError) -> str:
+    """The zones of the world are a package, too, where the system has none."""
+    name = "tzdata"
+    if isinstance(error, ModuleNotFoundError):
+        name = (error.name or "").partition(".")[0]
+        if name == "bridge":
+            raise error  # Our own mistake, which must be seen as it is.
+    return (
+        f"The Python package {name} is missing. Install it where the bridge is installed:"
+        f" `{sys.executable} -m pip install {name}`."
+    )
 
 
 def _fail_for_unknown(name: str, ctx: click.Context) -> NoReturn:

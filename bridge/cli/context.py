@@ -90,7 +90,10 @@ def _existing_database() -> "Database":
     from bridge.store.engine.database import Database
 
     settings, problems = Settings.load_lenient()
-    about_database = [problem for problem in problems if "BRIDGE_DATABASE_URL" in problem]
+    # A `.env` that can't be read may name another database than the one that is found without it.
+    about_database = [
+        problem for problem in problems if problem.startswith((".env", "BRIDGE_DATABASE_URL"))
+    ]
     if about_database:
         raise SettingsError(about_database)
     database = Database(settings.database_url)

@@ -9,7 +9,7 @@ import click
 from bridge.cli import deliveries, events
 from bridge.cli.context import open_database, open_existing_services
 from bridge.cli.options import json_option
-from bridge.cli.output import Rows, emit, plural, table
+from bridge.cli.output import Rows, emit, is_terminal, plural, table
 
 if TYPE_CHECKING:
     from bridge.operations.lookup import Answer
@@ -60,7 +60,7 @@ def find(text: str, limit: int, look_up: bool, as_json: bool) -> None:
 
 
 def _is_at_terminal() -> bool:
-    return sys.stdin.isatty() and sys.stdout.isatty()
+    return is_terminal(sys.stdin) and is_terminal(sys.stdout)
 
 
 def _look_up(text: str) -> "list[Answer]":

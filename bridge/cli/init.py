@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from bridge.cli.output import for_people
+from bridge.cli.output import for_people, is_terminal
 from bridge.domain.errors import SettingsError
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def init(file: Path, no_input: bool, no_check: bool, force: bool, is_printed: bo
         Settings.load(answers)  # Every missing one at once, before a vendor is asked.
     for account in ACCOUNTS:
         answers |= _ask(account, answers, no_input=no_input, no_check=no_check)
-    asks_more = sys.stdin.isatty() and not no_input
+    asks_more = is_terminal(sys.stdin) and not no_input
     address = _ask_more(answers) if asks_more else ""
     Settings.load(answers)  # Raises SettingsError with every mistake; nothing is written then.
     _write(file, _filled(answers))

@@ -130,10 +130,15 @@ def colored(text: str, status: str) -> Safe:
     return Safe(click.style(printable(text), fg=color))
 
 
+def is_terminal(stream: TextIO | None) -> bool:
+    """Whether a person looks at it. A program may be started with its output closed."""
+    return stream is not None and stream.isatty()
+
+
 def has_colors() -> bool:
     """https://no-color.org"""
     is_wanted = not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    return is_wanted and sys.stdout.isatty()
+    return is_wanted and is_terminal(sys.stdout)
 
 
 def table(rows: Rows, columns: Sequence[Column | str]) -> list[str]:
@@ -180,7 +185,7 @@ def _least_width(rows: Rows, columns: Sequence[Column]) -> int:
 
 def terminal_width() -> int | None:
     """Columns of the terminal, or of COLUMNS; None where the output goes elsewhere."""
-    if os.environ.get("COLUMNS", "").isdigit() or sys.stdout.isatty():
+    if os.environ.get("COLUMNS", "").isdigit() or is_terminal(sys.stdout):
         return shutil.get_terminal_size().columns
     return None
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.output import for_people
+from bridge.cli.output import for_people, is_terminal
 
 if TYPE_CHECKING:
     from bridge.settings import Settings
@@ -98,7 +98,7 @@ def child_environment() -> dict[str, str]:
 def chosen_log_format(settings: "Settings") -> "Settings":
     """The settings with log lines for people, where a person looks at them and has not said
     otherwise. For this process and the ones it starts."""
-    if "log_format" in settings.model_fields_set or not sys.stderr.isatty():
+    if "log_format" in settings.model_fields_set or not is_terminal(sys.stderr):
         return settings
     os.environ["BRIDGE_LOG_FORMAT"] = "console"
     return settings.model_copy(update={"log_format": "console"})
@@ -156,7 +156,7 @@ def announce(settings: "Settings", sockets: Sequence[socket.socket] = ()) -> Non
     if sockets:
         facts["listens_at"] = ", ".join(map(_address_of, sockets))
         facts["console"] = _console_address(settings, sockets)
-    if not sys.stderr.isatty():
+    if not is_terminal(sys.stderr):
         structlog.get_logger(__name__).info("starting", **facts)
         return
     if sockets:

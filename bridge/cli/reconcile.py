@@ -9,7 +9,7 @@ import click
 
 from bridge.cli.context import actor, load_settings, open_services
 from bridge.cli.options import TIMESTAMP, json_option
-from bridge.cli.output import emit, plural, table, timestamp_text
+from bridge.cli.output import emit, is_terminal, plural, table, timestamp_text
 
 if TYPE_CHECKING:
     from bridge.store.engine.database import Database
@@ -95,7 +95,7 @@ def _missed(row: Any) -> dict[str, Any]:
 
 def _progress(text: str) -> None:
     """One line that changes, on a terminal only."""
-    if sys.stderr.isatty():
+    if is_terminal(sys.stderr):
         click.echo(f"\r\033[K{text}", err=True, nl=False)
 
 

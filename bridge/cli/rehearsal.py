@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from bridge.cli.output import emit, plural, progress_bar
+from bridge.cli.output import emit, is_terminal, plural, progress_bar
 from bridge.domain.durations import format_age
 from bridge.domain.errors import BridgeError
 
@@ -36,12 +36,12 @@ def rehearse(
 
     def standing() -> str:
         done = f"Dry run: {len(looked_at)} of {plural(len(event_ids), 'event')} looked at."
-        return waiting_line(done, vendor_waits(services), is_bar_seen=sys.stderr.isatty())
+        return waiting_line(done, vendor_waits(services), is_bar_seen=is_terminal(sys.stderr))
 
     with said_while_waiting(standing), progress_bar(event_ids, "Dry run") as bar:
         looked_at.extend(look(services.event_job, event_id, **options) for event_id in bar)
     report = plan_as_json(services.event_job, chosen, looked_at, **options)
-    is_asked = bool(chosen.events) and not as_json and sys.stdin.isatty()
+    is_asked = bool(chosen.events) and not as_json and is_terminal(sys.stdin)
     emit(report, plan_lines(report, is_asked=is_asked), as_json=as_json)
     ending = why_incomplete(report, vendor_waits(services))
     if ending:

@@ -11,7 +11,7 @@ import click
 from bridge.cli.context import actor, open_existing_services
 from bridge.cli.listing import EVENT_ID, exactly_one
 from bridge.cli.options import TIMESTAMP, json_option
-from bridge.cli.output import emit, plural, progress_bar
+from bridge.cli.output import emit, is_terminal, plural, progress_bar
 from bridge.cli.rehearsal import rehearse, said_while_waiting, vendor_waits, waiting_line
 from bridge.domain.errors import RefusedError
 from bridge.domain.events import EXCEPTIONS, DeliveryStatus, EventStatus
@@ -215,7 +215,7 @@ def _follow(services: "Services", run_id: str) -> str:
 
     def standing() -> str:
         done = f"Replay: {story['ended']} of {plural(story['total'], 'event')} ended."
-        return waiting_line(done, vendor_waits(services), is_bar_seen=sys.stderr.isatty())
+        return waiting_line(done, vendor_waits(services), is_bar_seen=is_terminal(sys.stderr))
 
     with said_while_waiting(standing), progress_bar(range(story["total"]), "Replay") as bar:
         bar.update(story["ended"])

@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import os
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfoNotFoundError
 
 import click
 import pytest
@@ -322,6 +324,57 @@ def test_reading_needs_only_the_database(run: Run, bridge: Bridge, name: str) ->
     }
 
     assert run(name, *arguments, env=env).exit_code == 0
+
+
+def test_env_file_that_can_not_be_read_stops_who_reads_the_database(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may name another database than the one that is looked at without it."""
+    monkeypatch.chdir(tmp_path)
+    Path(".env").write_bytes(b"BRIDGE_DATABASE_URL=\xff\xfe")
+
+    result = run("events", env={})
+
+    assert (result.exit_code, ".env: can't be read" in result.stderr) == (2, True)
+
+
+@pytest.mark.parametrize(
+    ("error", "name"),
+    [
+        (ModuleNotFoundError("No module named 'apprise'", name="apprise"), "apprise"),
+        (ModuleNotFoundError("No module named 'psycopg.rows'", name="psycopg.rows"), "psycopg"),
+        (ZoneInfoNotFoundError("No time zone found"), "tzdata"),
+    ],
+)
+def test_package_that_is_missing_is_named_with_how_to_install_it(
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str
+) -> None:
+    def fails() -> None:
+        raise error
+
+    monkeypatch.setattr("bridge.cli.audit.open_database", fails)
+
+    result = run("audit")
+
+    assert result.exit_code == 1
+    assert f"The Python package {name} is missing." in result.stderr
+    assert f"-m pip install {name}`" in result.stderr
+
+
+def test_output_that_is_closed_or_full_is_no_stack_trace(bridge: Bridge) -> None:
+    environ = {**os.environ, **bridge.env}
+    listing = shlex.join([sys.executable, "-m", "bridge", "deliveries"])
+
+    closed, full = (
+        subprocess.run(
+            ["sh", "-c", f"{listing} {output}"], env=environ, capture_output=True, check=False
+        )
+        for output in (">&-", ">/dev/full")
+    )
+
+    assert (closed.returncode, closed.stderr) == (0, b"")
+    assert full.returncode == 1
+    assert full.stderr == b"Error: The disk is full: what it says can't be written.\n"
 
 
 def test_database_of_another_version_is_not_read(run: Run, tmp_path: Path) -> None:
