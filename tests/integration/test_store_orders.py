@@ -16,7 +16,17 @@ from bridge.store import orders
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries
 from tests.support.fakes import WatchedDatabase
-from tests.support.rows import CAP, ORDER_ID, OTHER_ID, SHAWL, a_parcel, an_order, deliver_next, put
+from tests.support.rows import (
+    CAP,
+    ORDER_ID,
+    OTHER_ID,
+    SHAWL,
+    a_parcel,
+    an_order,
+    deliver_next,
+    put,
+    rows,
+)
 
 pytest_plugins = ["tests.support.database_fixtures"]
 
@@ -183,6 +193,8 @@ def test_locking_orders_that_are_not_there_is_harmless(database: WatchedDatabase
     with database.begin() as connection:
         orders.lock(connection, [])
         orders.lock(connection, [ORDER_ID])
+
+    assert rows(database, "fulfillment_orders") == []
 
 
 def test_second_decision_about_an_order_waits_for_the_first(

@@ -117,8 +117,10 @@ def test_while_one_waits_in_vain_the_others_fail_at_once_until_one_succeeds(url:
 
 def test_long_reading_in_small_bits_is_no_long_wait(url: str) -> None:
     with closing(Database(url, patience=0.3)) as database, database.read() as connection:
-        for _number in range(5):
-            connection.execute(text("SELECT pg_sleep(0.1)"))
+        bit = text("SELECT 1 FROM pg_sleep(0.1)")
+        read = [connection.execute(bit).scalar_one() for _number in range(5)]
+
+    assert read == [1] * 5
 
 
 def test_a_migration_takes_as_long_as_it_takes(url: str) -> None:
@@ -127,7 +129,9 @@ def test_a_migration_takes_as_long_as_it_takes(url: str) -> None:
         database.begin(is_limited=False) as connection,
     ):
         connection.execute(text("SET LOCAL statement_timeout = 0"))
-        connection.execute(text("SELECT pg_sleep(0.6)"))
+        migrated = connection.execute(text("SELECT 1 FROM pg_sleep(0.6)")).scalar_one()
+
+    assert migrated == 1
 
 
 def test_of_a_burst_only_the_pool_stays_connected(url: str) -> None:
