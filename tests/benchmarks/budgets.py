@@ -34,6 +34,7 @@ from tests.support.fakes import Clock
 _WEBHOOKS = 200
 _PRE_ORDER_EVERY = 10
 _BACKLOG = 1000
+_MOST_MOVES = 100_000
 _TRICKLE_EVERY = timedelta(seconds=3)
 _TRICKLE = 40
 _ONE_UNIT = [("ALDER-TEE-S", 1)]
@@ -61,7 +62,7 @@ def _bridge(url: str) -> PacedBridge:
 def _burst_on_v2(bridge: PacedBridge) -> list[Figure]:
     """Labels bought one by one, a webhook each, a tenth of them pre-orders."""
     pre_orders = _send_singly(bridge, bridge.world.label_created_v2)
-    bridge.settle()
+    bridge.settle(most_moves=_MOST_MOVES)
     assert len(bridge.accepted()) == pre_orders
     return [
         _figure(
@@ -83,7 +84,7 @@ def _burst_on_v1(bridge: PacedBridge) -> list[Figure]:
     """The same on V1, whose list can't be tied to a webhook."""
     pre_orders = _send_singly(bridge, bridge.world.ship_notify)
     began = bridge.clock.now
-    bridge.settle()
+    bridge.settle(most_moves=_MOST_MOVES)
     assert len(bridge.accepted()) == pre_orders
     calls = bridge.world.count("shipstation_v1")
     minutes = max(_minutes_until(_last(bridge, events.c.processed_at), began), calls / V1_A_MINUTE)
@@ -116,7 +117,7 @@ def _all_pre_orders(bridge: PacedBridge) -> list[Figure]:
         _store(bridge, _label_of(bridge, world.add_order(lines=_ONE_UNIT)), Lane.LIVE)
     world.calls.clear()
     began = bridge.clock.now
-    bridge.settle()
+    bridge.settle(most_moves=_MOST_MOVES)
     assert len(bridge.accepted()) == _BACKLOG
     minutes = _minutes_until(_last(bridge, deliveries.c.delivered_at), began)
     share = world.count("shipstation") / V2_A_MINUTE * 100
@@ -141,7 +142,7 @@ def _live_beside_a_sweep(bridge: PacedBridge) -> list[Figure]:
         _work_until(bridge, clock.now + _TRICKLE_EVERY)
         live.append(world.add_order(lines=_ONE_UNIT))
         _store(bridge, _label_of(bridge, live[-1]), Lane.LIVE)
-    bridge.settle()
+    bridge.settle(most_moves=_MOST_MOVES)
     assert len(bridge.accepted()) == _BACKLOG + _TRICKLE
     waits = _waits_of(bridge, live)
     return [

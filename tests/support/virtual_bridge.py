@@ -267,9 +267,9 @@ class VirtualBridge:
         with self.database.begin() as connection:
             leases.release_claims(connection, owner=OWNER, now=self.clock.now)
 
-    def settle(self) -> None:
+    def settle(self, *, most_moves: int = _MOST_MOVES) -> None:
         """Let the time pass until nothing is work any more."""
-        for _ in range(_MOST_MOVES):
+        for _ in range(most_moves):
             self.work()
             with self.database.read() as connection:
                 due = leases.next_due(connection)
