@@ -1,6 +1,7 @@
 """A delivery whose order or lines are not known, or not true any more: read from ShipStation again,
 its order looked for once more, and decided anew in the same row."""
 
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -11,7 +12,7 @@ import structlog
 from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import LeaseLostError
 from bridge.domain.events import DeliveryStatus, Record
-from bridge.domain.parcels import outlasts, record_of_shipment
+from bridge.domain.parcels import numbers_of, outlasts, record_of_shipment
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentState
 from bridge.pipeline.create_deliveries import create_deliveries, lock_orders
@@ -39,14 +40,13 @@ class Redecider:
         self, delivery: Delivery, *, owner: str, shipment: Shipment | None = None
     ) -> None:
         """Look for the order once more; found, the delivery is decided anew, in the same row, from
-        `shipment`, or else from its own record or, where that is void, from another one of its
-        parcel. Raises what the clients raise, StorageError and LeaseLostError."""
-        shipment = shipment or self._as_it_is_now(delivery)
-        if shipment.state is ShipmentState.VOIDED:
-            shipment = self.by_another_record(delivery) or shipment
-        lookup = self.resolver.find([shipment], linked_order_id=delivery.linked_order_id)
+        `shipment`, or else from its own record or, where that is void or has another number by now,
+        from another one of its parcel. Raises what the clients raise, StorageError and
+        LeaseLostError."""
+        shipments = [shipment] if shipment else self._facts_now(delivery)
+        lookup = self.resolver.find(shipments, linked_order_id=delivery.linked_order_id)
         with self.database.begin() as connection:
-            plan = self._create_deliveries(connection, delivery, owner, shipment, lookup)
+            plan = self._create_deliveries(connection, delivery, owner, shipments, lookup)
         log.info(
             "delivery_decided_again",
             delivery_id=delivery.id,
@@ -58,7 +58,7 @@ class Redecider:
         connection: Connection,
         delivery: Delivery,
         owner: str,
-        shipment: Shipment,
+        shipments: Sequence[Shipment],
         lookup: OrderLookup,
     ) -> Plan:
         lock_orders(connection, lookup, now=self.database.now(connection))
@@ -79,12 +79,24 @@ class Redecider:
             linked_order_id=delivery.linked_order_id,
             delivery_id=delivery.id,
         )
-        plan = create_deliveries(
-            connection, [shipment], lookup, policy=self.policy, context=context
-        )
+        plan = create_deliveries(connection, shipments, lookup, policy=self.policy, context=context)
         if not any(decision.delivery_id == delivery.id for decision in plan.decisions):
             _close(connection, delivery, owner, plan, now=context.now)
         return plan
+
+    def _facts_now(self, delivery: Delivery) -> list[Shipment]:
+        """What the delivery is to be decided from, first; then its own record, where that says
+        something else by now than the label whose number it had."""
+        own = self._as_it_is_now(delivery)
+        is_void = own.state is ShipmentState.VOIDED
+        numbers, numbers_now = numbers_of(delivery.shipment), numbers_of(own)
+        has_new_number = bool(numbers and numbers_now) and numbers.isdisjoint(numbers_now)
+        if not is_void and not has_new_number:
+            return [own]
+        other = self.by_another_record(delivery)
+        if other is None or (has_new_number and numbers.isdisjoint(numbers_of(other))):
+            return [own]
+        return [other] if is_void else [other, own]
 
     def _as_it_is_now(self, delivery: Delivery) -> Shipment:
         """Read from ShipStation again, since a person may have corrected the order there; what it

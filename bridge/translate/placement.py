@@ -200,6 +200,8 @@ class _Planning:
         order = matched.order
         parcel = replace(shipment, items=matched.items)
         existing = self.recognition.existing(parcel, order.id, order_ids)
+        if existing is not None and self.recognition.has_left(existing, parcel):
+            existing = None
         if existing is not None and not self.recognition.may_replace(existing, parcel):
             if not self.recognition.has_new_number(existing, shipment):
                 return self._seen_before(shipment, existing)

@@ -5,9 +5,9 @@ from typing import Any
 
 from bridge.domain.deliveries import Delivery, counts_against_order
 from bridge.domain.events import DeliveryStatus, Trigger
-from bridge.domain.parcels import numbers_of, record_of_shipment
+from bridge.domain.parcels import LABEL_KINDS, numbers_of, record_of_shipment
 from bridge.domain.reasons import Reason
-from bridge.domain.shipments import Shipment
+from bridge.domain.shipments import Shipment, ShipmentState
 from bridge.translate.matching import Unmatched
 from bridge.translate.parcels import Sameness
 from bridge.translate.planned_deliveries import PlannedDeliveries
@@ -97,6 +97,22 @@ class Recognition:
             return False
         is_sent = stands(existing) or existing.status is DeliveryStatus.DELIVERING
         return is_sent and numbers.isdisjoint(self.deliveries.parcel(existing).numbers)
+
+    def has_left(self, existing: Delivery, shipment: Shipment) -> bool:
+        """Whether a label and the mark that repeated its number say different numbers by now, while
+        nothing was sent. Which of them is right can't be known, so the one that comes later is no
+        fact about that parcel any more."""
+        numbers, known_numbers = numbers_of(shipment), numbers_of(existing.shipment)
+        is_void = existing.shipment.state is ShipmentState.VOIDED
+        if stands(existing) or is_void or not numbers or not known_numbers:
+            return False
+        is_label = shipment.record_kind in LABEL_KINDS
+        is_made_from_label = existing.shipment.record_kind in LABEL_KINDS
+        if is_label != is_made_from_label:
+            return numbers.isdisjoint(known_numbers)
+        parcel = self.deliveries.parcel(existing)
+        has_label = any(record.kind in LABEL_KINDS for record in parcel.records)
+        return has_label and not is_label and numbers.isdisjoint(parcel.numbers)
 
     def _is_open(self, delivery: Delivery) -> bool:
         """Nothing of it was sent, and newer facts may decide it anew: the delivery that a worker

@@ -124,6 +124,40 @@ def test_record_that_was_told_under_another_number_is_not_told_again(
 
 
 @pytest.mark.parametrize(
+    ("reported", "is_corrected"),
+    [("label mark new", False), ("mark label new", False), ("mark new label", True)],
+)
+@pytest.mark.parametrize("is_v1", [False, True])
+def test_mark_that_was_corrected_is_not_taken_for_its_labels_number(
+    patient: VirtualBridge, reported: str, *, is_corrected: bool, is_v1: bool
+) -> None:
+    """A mark repeated the label's number, and says another one before anything was posted: the
+    number that was known of both goes out, and a person is asked about the other."""
+    world = patient.world
+    order = world.add_order(lines=[("TEE", 2)])
+    shipment = world.add_shipstation_order(order, [("TEE", 1)])
+    [label] = world.buy_labels(shipment)
+    mark = world.mark_shipped(shipment, "UPS", label.tracking_number)
+    report_mark = world.v1_fulfillment_shipped if is_v1 else world.fulfillment_shipped_v2
+    for what in reported.split():
+        if what == "new":
+            world.correct_number(mark, NUMBER)
+        if what != "label":
+            patient.send(report_mark(mark))
+        else:
+            patient.send(world.ship_notify(label) if is_v1 else world.label_created_v2(label))
+        patient.work()
+
+    patient.settle()
+
+    [body] = patient.accepted(order)
+    number = NUMBER if is_corrected else label.tracking_number
+    assert body["tracking_info"]["number"] == number
+    assert patient.units(order) == {"TEE": 1}
+    assert patient.exceptions() == ["nothing_left"]
+
+
+@pytest.mark.parametrize(
     "families",
     [
         ("v1", "v1"),
