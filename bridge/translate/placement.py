@@ -40,6 +40,7 @@ from bridge.translate.standing import (
     as_earlier,
     is_being_sent,
     is_delivered_and_valid,
+    is_no_pre_order,
     is_redecidable,
     is_reported_otherwise,
     is_waiting,
@@ -150,9 +151,15 @@ class _Planning:
                 return self._seen_before(shipment, delivery)
         deliveries = [delivery for delivery in deliveries if not stands(delivery)]
         if unmatched.reason is Reason.NOT_A_PURPLE_DOT_ORDER:
-            # V1 does not repeat every field, so what V2 said of the same label still counts.
-            if deliveries:
-                return self._seen_before(shipment, deliveries[-1])
+            # V1 does not repeat every field, so what V2 said of the same label still counts; but
+            # not what this very record was taken for, once it was read again.
+            others = [
+                delivery
+                for delivery in deliveries
+                if delivery.id != self.context.delivery_id and not is_no_pre_order(delivery)
+            ]
+            if others:
+                return self._seen_before(shipment, others[-1])
             return self._not_ours(shipment, unmatched)
         existing = deliveries[-1] if deliveries else self.recognition.same_parcel(shipment, None)
         if existing is not None and not self.recognition.may_replace(existing, shipment):

@@ -182,5 +182,6 @@ def _facts(shipment: Shipment) -> tuple[Any, ...]:
         shipment.carrier_code,
         shipment.carrier_name,
         shipment.shipstation_shipment_id,
+        frozenset(shipment.clues),
         frozenset(shipment.items),
     )

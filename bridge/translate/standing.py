@@ -47,8 +47,14 @@ def is_redecidable(delivery: Delivery) -> bool:
         return delivery.reason in REDECIDABLE
     if delivery.status is DeliveryStatus.CANCELLED:
         # A void number that comes again was given anew, to a label or mark of its own.
-        return delivery.reason is Reason.VOIDED
+        return delivery.reason is Reason.VOIDED or is_no_pre_order(delivery)
     return delivery.status in CLAIMABLE and not delivery.lines
+
+
+def is_no_pre_order(delivery: Delivery) -> bool:
+    """Whether its order's number was corrected, and names no order of Purple Dot's any more."""
+    is_over = delivery.status is DeliveryStatus.CANCELLED
+    return is_over and delivery.reason is Reason.NOT_A_PURPLE_DOT_ORDER
 
 
 def is_waiting(delivery: Delivery) -> bool:

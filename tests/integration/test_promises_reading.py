@@ -4,6 +4,7 @@ from typing import Any
 
 import pytest
 
+from bridge.operations import repair
 from bridge.operations.explain import explain_delivery
 from bridge.simulator import Item, PurpleDotOrder
 from bridge.simulator.faults import NO_IN_A_SUCCESS
@@ -90,6 +91,50 @@ def test_number_corrected_before_the_post_is_the_one_that_is_posted(
 
     [body] = patient.accepted(order)
     assert body["tracking_info"]["number"] == "1ZRIGHT002"
+
+
+@pytest.mark.parametrize("is_retried", [False, True])
+def test_number_that_is_corrected_to_an_ordinary_one_ends_the_search(
+    bridge: VirtualBridge, *, is_retried: bool
+) -> None:
+    """It was looked for as an order of Purple Dot's; a person, or the next look, reads that it is
+    none. Corrected once more, it goes out."""
+    order = bridge.world.add_order("PD7654321/1", lines=[("TEE", 1)])
+    shipment = bridge.world.add_shipstation_order("PD7654312/1", [("TEE", 1)])
+    labels = bridge.world.buy_labels(shipment)
+    bridge.send(bridge.world.label_created_v2(labels))
+    bridge.work()
+    if is_retried:
+        bridge.settle()
+    shipment.shipment_number = "#1001"
+    if is_retried:
+        bridge.repair(bridge.newest("dlv"), repair.retry)
+
+    bridge.settle()
+    bridge.travel(bridge.world.label_created_v2(labels), bridge.world.ship_notify(labels))
+
+    [row] = bridge.deliveries()
+    assert (row["status"], row["reason"]) == ("cancelled", "not_a_purple_dot_order")
+    assert {event["reason"] for event in bridge.events()[1:]} == {"not_a_purple_dot_order"}
+    shipment.shipment_number = order.reference
+    bridge.travel(bridge.world.label_created_v2(labels))
+    assert bridge.units(order) == {"TEE": 1}
+
+
+def test_order_number_corrected_before_the_post_is_the_one_that_counts(
+    patient: VirtualBridge,
+) -> None:
+    wrong, right = (patient.world.add_order(lines=[("TEE", 1)]) for _ in range(2))
+    shipment = patient.world.add_shipstation_order(wrong)
+    labels = patient.world.buy_labels(shipment)
+    patient.send(patient.world.label_created_v2(labels))
+    patient.work()
+    shipment.shipment_number = right.reference
+
+    patient.travel(patient.world.label_created_v2(labels))
+
+    assert patient.units(wrong) == {}
+    assert patient.units(right) == {"TEE": 1} or patient.exceptions()
 
 
 def test_label_known_to_be_void_is_not_posted_for_an_inline_row(bridge: VirtualBridge) -> None:
@@ -357,6 +402,30 @@ def test_row_that_can_not_be_read_is_set_aside_alone(
     assert len(bridge.accepted(orders[0])) == 1
     assert len(bridge.accepted(orders[2])) == 1
     assert len(bridge.accepted(orders[1])) == 1 or bridge.exceptions()
+
+
+ODD_FIELDS: list[dict[str, Any]] = [
+    {"packages": "none"},
+    {"carrier_code": ["ups"]},
+    {"service_code": {"name": "ground"}},
+    {"tracking_number": {"value": "1Z"}},
+]
+
+
+@pytest.mark.parametrize("odd", ODD_FIELDS)
+def test_odd_field_makes_no_exception_of_an_ordinary_parcel(
+    bridge: VirtualBridge, odd: dict[str, Any]
+) -> None:
+    order = bridge.world.add_order(lines=[("TEE", 1)])
+    ordinary = bridge.world.add_shipstation_order("#1001")
+    labels = bridge.world.buy_labels([ordinary, bridge.world.add_shipstation_order(order)])
+    for label in labels:
+        label.overrides = odd
+
+    bridge.travel(bridge.world.label_created_v2(labels))
+
+    assert bridge.units(order) == {"TEE": 1} or bridge.exceptions() == ["no_tracking_number"]
+    assert len(bridge.deliveries()) == 1
 
 
 @pytest.mark.parametrize("family", ["label_created_v2", "ship_notify"])
