@@ -78,12 +78,18 @@ def number_field(value: object) -> object:
     return ", ".join(tracking_numbers(text)) or LEFT_OUT
 
 
+def _listed_number(value: object) -> object:
+    """As `number_field`, where what is no text must not take its row along."""
+    numbers = number_field(value)
+    return numbers if numbers is None or isinstance(numbers, str) else LEFT_OUT
+
+
 def _short_text(value: object) -> object:
-    """A code, a SKU or a carrier's name: never an e-mail address, never long."""
+    """A code or a carrier's name: never an e-mail address, never long. What is no text names
+    nothing."""
     text = text_field(value)
-    if not isinstance(text, str):
-        return text
-    return text if len(text) <= LONGEST_ID and "@" not in text else None
+    is_short = isinstance(text, str) and len(text) <= LONGEST_ID and "@" not in text
+    return text if is_short else None
 
 
 def _sku(value: object) -> object:
@@ -141,8 +147,8 @@ def _all_or_none(items: object, read: Any) -> Any:
 
 
 def _rows(value: object) -> object:
-    """What is no object in a list says nothing, and takes no other along."""
-    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else value
+    """What is no list, or no object in it, says nothing, and takes no other along."""
+    return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
 
 
 T = TypeVar("T")
@@ -152,7 +158,7 @@ Text = Annotated[str | None, BeforeValidator(text_field)]
 Word = Annotated[str | None, BeforeValidator(_word)]
 Key = Annotated[str | None, BeforeValidator(_key)]
 OrderNumber = Annotated[str | None, BeforeValidator(_order_number)]
-NumberField = Annotated[str | None, BeforeValidator(number_field)]
+NumberField = Annotated[str | None, BeforeValidator(_listed_number)]
 Sku = Annotated[str | None, BeforeValidator(_sku)]
 Link = Annotated[str | None, BeforeValidator(_link)]
 ShortText = Annotated[str | None, BeforeValidator(_short_text)]
