@@ -1,6 +1,6 @@
 """The commands, one file each, named like the command. `commands` lists them. Several share
-`context`, `options`, `output`, `listing` and `repair`; `processes`, `supervisor` and `server` start
-what runs."""
+`context`, `options`, `output`, `listing` and `repair`; `rehearsal` is the dry run of `replay`;
+`processes`, `supervisor` and `server` start what runs."""
 
 import difflib
 import errno
