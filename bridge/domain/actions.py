@@ -58,4 +58,4 @@ class Held:
     reference: str | None = None
 
 
-Action = CreateFulfillment | Ignored | Held
+Action = CreateFulfillment | Held

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from bridge.domain.actions import Action, CreateFulfillment, Ignored
+from bridge.domain.actions import Action, CreateFulfillment
 from bridge.domain.orders import FulfillmentOrder, OrderLine, is_uuid
 from bridge.domain.reasons import Reason
 from bridge.domain.shipments import ShipmentItem
@@ -54,9 +54,6 @@ def item_fates(match: Match, action: Action) -> tuple[ItemFate, ...]:
     """What each item of the parcel comes to under this action: every unit is sent, held, or not
     Purple Dot's. Adjustments (fees, discounts) are no items."""
     reference = match.order.reference
-    if isinstance(action, Ignored):
-        why = f"the parcel is ignored: {action.reason}"
-        return tuple(ItemFate(item, Fate.NOT_PURPLE_DOTS, why) for item in match.items)
     contents = read_contents(match.items, match.order)
     is_sent = isinstance(action, CreateFulfillment)
     fates = [

@@ -8,7 +8,7 @@ from dataclasses import replace
 from bridge.domain.actions import Action, CreateFulfillment, Held, Ignored, Tracking
 from bridge.domain.orders import FulfillmentOrder, OrderStatus, normalize_reference
 from bridge.domain.reasons import Reason
-from bridge.domain.shipments import UNFINISHED, Shipment, ShipmentItem, ShipmentState
+from bridge.domain.shipments import Shipment, ShipmentItem, ShipmentState
 from bridge.domain.tracking_numbers import normalize_tracking
 from bridge.translate.carriers import Carriers
 from bridge.translate.contents import Contents, labels_of, line_names, read_contents
@@ -63,25 +63,16 @@ def decide(
     notify_default: bool,
     carriers: Carriers,
 ) -> Action:
-    """The one action for this shipment and this order. Pure, never raises; its lines are never
-    blank and never above what is left.
+    """The one action for a shipment whose goods left (`judge_state`) and this order. Pure, never
+    raises; its lines are never blank and never above what is left.
 
     `earlier` are the other deliveries of the same order. A held answer's detail names line, SKU,
     what was asked and what is left, and the items that stand on no line."""
     order = match.order
-    verdict = judge_state(shipment)
-    if shipment.state in UNFINISHED:
-        name = f"{shipment.record_kind} {shipment.record_id}"
-        verdict = Ignored(Reason.NOTHING_SHIPPED, f"{name} is not finished yet")
-    if isinstance(verdict, Ignored):
-        return verdict
     spent = [other for other in earlier if is_spent(other)]
     contents = read_contents(match.items, order)
-    units = (
-        verdict
-        or _obstacle(shipment, match, contents, spent)
-        or _units(shipment, order, contents.asks, spent)
-    )
+    obstacle = _obstacle(shipment, match, contents, spent)
+    units = obstacle or _units(shipment, order, contents.asks, spent)
     if isinstance(units, Held):
         detail = _with_extra(units.detail, contents, order)
         return replace(

@@ -223,8 +223,6 @@ class _Planning:
         action = self._unless_unclear(decided, parcel, matched)
         if isinstance(action, Delivery):
             return self._seen_before(shipment, action)
-        if isinstance(action, Ignored):
-            return Decision(shipment, "ignored", action.reason, action.detail)
         due_at = None
         if isinstance(action, CreateFulfillment):
             due_at = self.context.now + self.policy.hold

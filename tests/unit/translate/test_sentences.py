@@ -291,9 +291,6 @@ def test_each_item_says_what_its_units_come_to() -> None:
         (Fate.HELD, "it is line line-cap (SKU CAP-OAT) of PD100/1"),
         (Fate.HELD, "its quantity is no whole number of units: half x SHAWL-RED"),
     ]
-    assert fates(A_CAP, shipment=parcel(state=ShipmentState.RETURN)) == [
-        (Fate.NOT_PURPLE_DOTS, "the parcel is ignored: return_label")
-    ]
 
 
 def test_sku_of_two_lines_says_both() -> None:
