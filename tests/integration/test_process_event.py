@@ -2,10 +2,14 @@
 goes wrong on the way."""
 
 import json
+import re
+from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from bridge.domain.deliveries import Delivery
 from bridge.domain.errors import (
     BridgeError,
     CredentialsError,
@@ -20,13 +24,17 @@ from bridge.domain.errors import (
 )
 from bridge.domain.events import EventStatus, Lane, Record
 from bridge.domain.reasons import Reason
-from bridge.pipeline.process_event import EventJob, conclude
-from bridge.store import events
+from bridge.domain.shipments import Shipment
+from bridge.pipeline.process_event import EventJob, batches_of, conclude
+from bridge.store import events, replays
+from bridge.translate.carriers import Carriers
 from bridge.translate.plans import Decision
 from bridge.vendors.shipstation.payloads import record_of
 from tests.support.jobs import Jobs
 from tests.support.rows import (
     LEASE,
+    OTHER_ID,
+    POLICY,
     RETRY,
     SCHEDULES,
     URL,
@@ -186,12 +194,21 @@ def test_refusal_of_a_provider_is_an_exception_and_no_post(jobs: Jobs) -> None:
     assert [delivery.reason for delivery in rows(jobs.database)] == [Reason.REJECTED_BY_PROVIDER]
 
 
-def test_event_of_another_lane_hands_its_lane_on(jobs: Jobs) -> None:
-    jobs.notify(lane=Lane.REPLAY)
+@pytest.mark.parametrize(
+    ("lane", "trigger"),
+    [
+        (Lane.LIVE, "live"),
+        (Lane.RETRY, "retry"),
+        (Lane.REPLAY, "replay"),
+        (Lane.SWEEP, "live"),
+    ],
+)
+def test_event_hands_its_lane_on_and_what_set_it_off(jobs: Jobs, lane: Lane, trigger: str) -> None:
+    jobs.notify(lane=lane)
     jobs.process()
 
     assert [(delivery.lane, delivery.trigger) for delivery in rows(jobs.database)] == [
-        (Lane.REPLAY, "replay")
+        (lane, trigger)
     ]
 
 
@@ -219,6 +236,32 @@ def test_empty_page_is_looked_at_again_without_spending_an_attempt_and_then_igno
         ("received", None, 0, 2, 60),
         ("ignored", Reason.NOTHING_SHIPPED, 0, 2, None),
     ]
+
+
+@pytest.mark.parametrize(
+    ("records", "detail"),
+    [
+        ([], "ShipStation lists nothing finished yet"),
+        ([v1_label(), v1_label(number="", record="502")], "1 label(s) not finished yet"),
+    ],
+)
+def test_event_that_waits_says_what_for(jobs: Jobs, records: list[Record], detail: str) -> None:
+    jobs.fetcher.records = records
+    jobs.notify()
+
+    assert jobs.process().detail == detail
+
+
+def test_order_id_that_purple_dot_does_not_show_is_asked_for_once_more(jobs: Jobs) -> None:
+    """It may be another system's, or an order that is not there yet."""
+    jobs.fetcher.records = [v1_label(reference="SHOP-1", orderKey=OTHER_ID)]
+    jobs.notify()
+
+    first, second = jobs.process(), jobs.process(after=15)
+
+    assert (first.status, first.detail) == ("received", "1 label(s) not finished yet")
+    assert (second.status, second.reason) == ("ignored", Reason.NOT_A_PURPLE_DOT_ORDER)
+    assert jobs.purple_dot.asked("order") == [OTHER_ID, OTHER_ID]
 
 
 def test_page_that_fills_is_placed(jobs: Jobs) -> None:
@@ -295,6 +338,7 @@ def test_event_whose_schedule_is_over_is_dead_and_says_why(
         stored = jobs.process(after=400)
 
     assert (stored.status, stored.reason, stored.detail) == ("dead", reason, str(error))
+    assert stored.processed_at == jobs.clock.now
     assert claim_events(jobs.database) == []
 
 
@@ -474,7 +518,7 @@ def numbers(jobs: Jobs) -> list[str]:
     return sorted(delivery.tracking_number for delivery in rows(jobs.database))
 
 
-def test_events_of_a_batch_share_one_look_for_their_orders(jobs: Jobs) -> None:
+def test_events_of_a_batch_share_one_look_for_their_orders(jobs: Jobs, logged: list[Any]) -> None:
     event_ids = three_parcels(jobs)
 
     stored = jobs.process_together()
@@ -482,6 +526,7 @@ def test_events_of_a_batch_share_one_look_for_their_orders(jobs: Jobs) -> None:
     assert [(one.id, one.status) for one in stored] == [(id_, "processed") for id_ in event_ids]
     assert numbers(jobs) == ["1Z501", "1Z502", "1Z503"]
     assert len(jobs.purple_dot.asked("orders_by_reference")) == 1
+    assert [line for line in logged if line["log_level"] != "info"] == []
 
 
 @pytest.mark.parametrize("error", [TemporaryError("busy"), ValueError("a fault of ours")])
@@ -531,3 +576,281 @@ def test_event_of_a_batch_that_another_worker_took_over_is_left_to_it(
     assert len(numbers(jobs)) == 2
     lost = [line for line in logged if line["event"] == "lease_lost"]
     assert [line["event_id"] for line in lost] == taken
+
+
+class CarriersWithAFault(Carriers):
+    """A fault of ours in the parcel of one number."""
+
+    def of(self, shipment: Shipment) -> tuple[str | None, str | None]:
+        if shipment.tracking_number == "1Z502":
+            raise ValueError("a fault of ours")
+        return super().of(shipment)
+
+
+def test_event_that_can_not_be_written_with_others_is_no_trouble_of_theirs(
+    jobs: Jobs, logged: list[Any]
+) -> None:
+    jobs.policy = replace(jobs.policy, carriers=CarriersWithAFault())
+    event_ids = three_parcels(jobs)
+
+    first, failed, last = jobs.process_together()
+
+    assert (first.status, last.status) == ("processed", "processed")
+    assert (failed.id, failed.status, failed.attempts) == (event_ids[1], "received", 1)
+    assert failed.detail == "unforeseen ValueError: a fault of ours"
+    assert numbers(jobs) == ["1Z501", "1Z503"]
+    [line] = [line for line in logged if line["event"] == "batch_split"]
+    assert (line["events"], line["error"]) == (3, "ValueError: a fault of ours")
+
+
+def test_event_that_was_taken_over_meanwhile_is_left_to_its_owner_when_a_batch_is_split(
+    jobs: Jobs, logged: list[Any]
+) -> None:
+    jobs.policy = replace(jobs.policy, carriers=CarriersWithAFault())
+    taken, *_ = three_parcels(jobs)
+
+    def too_late() -> Any:
+        jobs.clock.advance(61)
+        assert claim_event(jobs.database, "worker-2").id == taken
+        return list(jobs.purple_dot.orders.values())
+
+    jobs.purple_dot.script("orders_by_reference", too_late)
+    stored = jobs.process_together()
+
+    assert [(one.status, one.owner) for one in stored] == [
+        ("received", "worker-2"),
+        ("received", None),
+        ("processed", None),
+    ]
+    lost = [line for line in logged if line["event"] == "lease_lost"]
+    assert {line["event_id"] for line in lost} == {taken}
+    assert taken in lost[-1]["error"]
+
+
+def together(jobs: Jobs) -> list[Delivery]:
+    return job_of(jobs).run(*claim_events(jobs.database), owner="worker-1", takes=2)
+
+
+def looked_up_one_by_one(jobs: Jobs) -> list[Delivery]:
+    jobs.purple_dot.script("orders_by_reference", TemporaryError("busy"))
+    return together(jobs)
+
+
+def written_one_by_one(jobs: Jobs) -> list[Delivery]:
+    jobs.policy = replace(jobs.policy, carriers=CarriersWithAFault())
+    return together(jobs)
+
+
+@pytest.mark.parametrize(
+    ("run", "taken", "left"),
+    [
+        (together, ["1Z501", "1Z502"], ["pending"]),
+        (looked_up_one_by_one, ["1Z501", "1Z502"], ["pending"]),
+        (written_one_by_one, ["1Z501", "1Z503"], []),
+    ],
+)
+def test_worker_takes_no_more_of_the_new_deliveries_than_it_has_room_for(
+    jobs: Jobs, run: Callable[[Jobs], list[Delivery]], taken: list[str], left: list[str]
+) -> None:
+    """Those are its own until their lease is over; the others wait for whoever comes."""
+    three_parcels(jobs)
+
+    claimed = run(jobs)
+
+    stored = [row(jobs.database, delivery.id) for delivery in claimed]
+    assert [one.tracking_number for one in stored] == taken
+    assert {(one.owner, one.due_at) for one in stored} == {("worker-1", jobs.clock.now + LEASE)}
+    for delivery in claimed:
+        jobs.run(delivery)
+    assert len(jobs.purple_dot.posted) == 2
+    others = [one for one in rows(jobs.database) if one.tracking_number not in taken]
+    assert [one.status for one in others] == left
+
+
+Throttle = Callable[[Jobs, Any], None]
+
+
+def throttle_the_lists(jobs: Jobs, answer: Any) -> None:
+    jobs.fetcher.script("preload", answer)
+
+
+def throttle_the_look_for_orders(jobs: Jobs, answer: Any) -> None:
+    jobs.purple_dot.script("orders_by_reference", answer)
+
+
+def four_that_waited_and_failed_once(jobs: Jobs) -> None:
+    """Each has waited for its label and failed for its vendor, once."""
+    jobs.fetcher.records = []
+    for number in range(4):
+        jobs.notify(resource_url=f"{URL}{number}")
+    jobs.process_together()
+    jobs.fetcher.script("fetch", *[TemporaryError("busy")] * 4)
+    jobs.process_together(after=15)
+    jobs.fetcher.records = [v1_label()]
+
+
+@pytest.mark.parametrize("throttle", [throttle_the_lists, throttle_the_look_for_orders])
+@pytest.mark.parametrize(("retry_after", "seconds"), [(None, 10), (30, 30)])
+def test_batch_without_a_turn_comes_back_as_a_batch_and_has_spent_nothing(
+    jobs: Jobs, throttle: Throttle, retry_after: float | None, seconds: float
+) -> None:
+    four_that_waited_and_failed_once(jobs)
+    throttle(jobs, ThrottledError("wait", retry_after=retry_after))
+
+    stored = jobs.process_together(after=60)
+
+    assert {(one.status, one.attempts, one.waits, one.detail) for one in stored} == {
+        ("received", 1, 1, "wait")
+    }
+    [wait] = {due_in(jobs.database, one.id) for one in stored}
+    assert seconds <= (wait or 0) <= seconds * 1.1
+    assert {one.status for one in jobs.process_together(after=40)} == {"processed"}
+
+
+@pytest.mark.parametrize("throttle", [throttle_the_lists, throttle_the_look_for_orders])
+def test_event_of_a_batch_without_a_turn_is_left_to_whoever_took_it_over(
+    jobs: Jobs, throttle: Throttle
+) -> None:
+    four_that_waited_and_failed_once(jobs)
+    taken: list[str] = []
+
+    def too_late() -> Any:
+        jobs.clock.advance(61)
+        taken.append(claim_event(jobs.database, "worker-2").id)
+        raise ThrottledError("wait")
+
+    throttle(jobs, too_late)
+    stored = jobs.process_together(after=60)
+
+    stands = {one.id: (one.owner, one.detail) for one in stored}
+    assert stands.pop(taken[0]) == ("worker-2", "busy")
+    assert list(stands.values()) == [(None, "wait")] * 3
+
+
+def test_lists_that_can_not_be_read_are_no_event_s_trouble(jobs: Jobs, logged: list[Any]) -> None:
+    for number in range(4):
+        jobs.notify(resource_url=f"{URL}{number}")
+    jobs.fetcher.script("preload", PayloadError("data is null"))
+
+    stored = jobs.process_together()
+
+    assert {one.status for one in stored} == {"processed", "ignored"}
+    [line] = [line for line in logged if line["event"] == "lists_not_read"]
+    assert (line["events"], line["error"]) == (4, "PayloadError: data is null")
+
+
+def test_lists_are_read_for_what_they_can_show(jobs: Jobs) -> None:
+    """Neither an inline event nor a replay, which reads what its own options say."""
+    jobs.fetcher.records = [v2_order()]
+    replayed = jobs.notify()
+    jobs.process(after=1)
+    replay(jobs, replayed)
+    for number in range(3):
+        jobs.notify(resource_url=f"{URL}{number}")
+    body = json.dumps({"fulfillments": [INLINE]}).encode()
+    jobs.notify("INLINE_FULFILLMENTS", resource_url=None, body=body)
+
+    jobs.process_together()
+
+    assert jobs.fetcher.asked("preload") == [(3, jobs.clock.now)]
+
+
+V2_LABELS = "https://api.shipstation.com/v2/labels?batch_id=se-"
+
+
+def test_webhooks_of_one_kind_that_a_list_can_show_are_one_batch(jobs: Jobs) -> None:
+    """A V1 pointer, an inline event, a replay, and what is too few of its kind or lane are each
+    alone, in front."""
+    replayed = jobs.notify("LABEL_CREATED_V2", resource_url=f"{V2_LABELS}0")
+    jobs.process()
+    many = [jobs.notify("LABEL_CREATED_V2", resource_url=f"{V2_LABELS}{n}") for n in range(4)]
+    alone = [jobs.notify(resource_url=f"{URL}{n}") for n in range(4)]
+    alone += [jobs.notify("INLINE_FULFILLMENTS", resource_url=None, body=b"{}")]
+    few = [
+        jobs.notify("LABEL_CREATED_V2", resource_url=f"{V2_LABELS}{n}", lane=Lane.SWEEP)
+        for n in range(5, 8)
+    ]
+    replay(jobs, replayed)
+
+    *singles, batch = batches_of(claim_events(jobs.database, limit=20))
+
+    assert {event.id for event in batch} == set(many)
+    assert {len(single) for single in singles} == {1}
+    ids = [single[0].id for single in singles]
+    assert set(ids) > {*alone, *few}
+    assert len(ids) == len(alone) + len(few) + 1
+
+
+# Replays
+
+
+def replay(
+    jobs: Jobs, event_id: str, *, as_stored: bool = False, notify_customer: bool = False
+) -> None:
+    """Begin a replay of one event."""
+    with jobs.database.begin() as connection:
+        replays.start(
+            connection,
+            [event_id],
+            chosen={"ids": [event_id]},
+            actor="alice (shell)",
+            reason="after the fix",
+            as_stored=as_stored,
+            notify_customer=notify_customer,
+            now=jobs.clock.now,
+        )
+
+
+def told_before_the_pattern_was_right(jobs: Jobs) -> Any:
+    """A parcel that was ignored, since nothing on it looked like Purple Dot's then; the event."""
+    jobs.policy = replace(jobs.policy, pattern=re.compile("^LOOM-"))
+    jobs.notify()
+    ignored = jobs.process()
+    assert ignored.status == "ignored"
+    jobs.policy = POLICY
+    return ignored
+
+
+@pytest.mark.parametrize("notify_customer", [True, False])
+def test_replay_from_what_was_stored_asks_shipstation_for_nothing(
+    jobs: Jobs, notify_customer: bool
+) -> None:
+    """What it finds is as old as it was read then, and came when the original came."""
+    event = told_before_the_pattern_was_right(jobs)
+    then = jobs.clock.now
+    jobs.clock.advance(3600)
+    replay(jobs, event.id, as_stored=True, notify_customer=notify_customer)
+
+    assert jobs.process().status == "processed"
+
+    assert jobs.fetcher.calls == [("fetch", URL)]
+    [delivery] = rows(jobs.database)
+    assert (delivery.trigger, delivery.lane) == ("replay", Lane.REPLAY)
+    assert (delivery.label_seen_at, delivery.received_at) == (then, event.received_at)
+    assert delivery.notify_customer is notify_customer
+
+
+def test_replay_of_what_is_there_now_reads_it_again(jobs: Jobs) -> None:
+    event = told_before_the_pattern_was_right(jobs)
+    jobs.clock.advance(3600)
+    jobs.fetcher.records = [v1_label(number="1Z9")]
+    replay(jobs, event.id)
+
+    assert jobs.process().status == "processed"
+
+    [delivery] = rows(jobs.database)
+    assert (delivery.tracking_number, delivery.label_seen_at) == ("1Z9", jobs.clock.now)
+    assert (delivery.trigger, delivery.received_at) == ("replay", event.received_at)
+    assert delivery.notify_customer is False
+
+
+def test_replay_of_stored_facts_that_name_nothing_is_over_at_once(jobs: Jobs) -> None:
+    """Looking at them again would change nothing."""
+    jobs.fetcher.records = [v1_label(number="", reference="SHOP-1", orderKey=OTHER_ID)]
+    event_id = jobs.notify()
+    assert jobs.process().status == "received"
+    replay(jobs, event_id, as_stored=True)
+
+    replayed = [one for one in jobs.process_together() if one.id != event_id]
+
+    assert [(one.status, one.waits) for one in replayed] == [("ignored", 0)]
