@@ -37,17 +37,12 @@ def create_deliveries(
     *,
     policy: Policy,
     context: PageContext,
-    allowance: ClaimAllowance | None = None,
 ) -> Plan:
     """Decide every shipment of a page, inside the caller's transaction, and write what follows.
     Raises TemporaryError, and the transaction must be rolled back, when a delivery has moved on
     since it was read."""
     [planned] = create_deliveries_of_pages(
-        connection,
-        [Page(shipments, context)],
-        lookup,
-        policy=policy,
-        allowance=allowance,
+        connection, [Page(shipments, context)], lookup, policy=policy
     )
     return planned
 
@@ -133,12 +128,11 @@ def read_snapshot(
 
 
 def _write(connection: Connection, change: Change, *, now: datetime) -> None:
-    if isinstance(change, Create):
+    if isinstance(change, Create):  # In doubt: what is plainly new was written with others.
         written = deliveries.create(
-            connection, change.draft, now=now, claim=change.claim, delivery_id=change.delivery.id
+            connection, change.draft, now=now, delivery_id=change.delivery.id
         )
-        if change.is_doubtful:
-            restores.mark_unclear(connection, written, now=now)
+        restores.mark_unclear(connection, written, now=now)
     elif isinstance(change, Redecide):
         written = deliveries.decide_again(connection, change.existing, change.draft, now=now)
         if change.is_doubtful:

@@ -206,17 +206,16 @@ class _Step:
         """What is refused, or seems to be fulfilled elsewhere, may be there from an earlier request
         whose answer was lost."""
         delivery = self.delivery
-        order_id = delivery.fulfillment_order_id or ""
 
         def read(connection: Connection) -> tuple[bool, list[Delivery]]:
-            of_orders = deliveries.of_orders(connection, [order_id])
-            return attempts.was_unclear(connection, delivery.id), of_orders.get(order_id, [])
+            was_unclear = attempts.was_unclear(connection, delivery.id)
+            return was_unclear, deliveries.others_of_order(connection, delivery)
 
-        was_unclear, of_order = self.outcomes.ask(read)
+        was_unclear, others = self.outcomes.ask(read)
         if not was_unclear:
             return False
-        order = self.job.purple_dot.order(order_id)
-        sent, maybe_sent = settle.units_of_others(of_order, delivery)
+        order = self.job.purple_dot.order(delivery.fulfillment_order_id or "")
+        sent, maybe_sent = settle.units_of_others(others)
         mine = settle.units(delivery.lines)
         if order.status is not OrderStatus.FULFILLED:
             return False
@@ -250,9 +249,9 @@ class _Step:
         delivery = self.delivery
         order = self.job.purple_dot.order(delivery.fulfillment_order_id or "")
         with self.job.database.read() as connection:
-            of_order = deliveries.of_orders(connection, [order.id]).get(order.id, [])
+            others = deliveries.others_of_order(connection, delivery)
             now = self.job.database.now(connection)
-        sent, maybe_sent = settle.units_of_others(of_order, delivery)
+        sent, maybe_sent = settle.units_of_others(others)
         looks = delivery.looks + 1
         settlement = settle.settle(
             delivery.lines,

@@ -84,16 +84,12 @@ def settle(
     return Held(Reason.UNCONFIRMED_PARTIAL, detail)
 
 
-def units_of_others(
-    of_order: Iterable[Delivery], mine: Delivery
-) -> tuple[Counter[str], Counter[str]]:
+def units_of_others(others: Iterable[Delivery]) -> tuple[Counter[str], Counter[str]]:
     """Units per line that the order's other deliveries sent for certain, and those that they may
     have sent."""
     sent: Counter[str] = Counter()
     maybe_sent: Counter[str] = Counter()
-    for other in of_order:
-        if other.id == mine.id:
-            continue
+    for other in others:
         is_void = other.reason is Reason.VOIDED_AFTER_DELIVERY
         if other.status is DeliveryStatus.DELIVERED or is_void:
             sent.update(units(other.lines))

@@ -659,6 +659,28 @@ def test_void_of_what_an_older_copy_of_the_database_may_have_told_is_remembered(
     ]
 
 
+@pytest.mark.parametrize("was_looked_for", [False, True])
+def test_parcel_that_an_older_copy_of_the_database_may_have_told_begins_as_one_to_read_back(
+    database: WatchedDatabase, clock: Clock, was_looked_for: bool
+) -> None:
+    """Whether it is new to the copy, or its order was not known yet when that was made."""
+    parcel = a_parcel(ship_date=clock.now.date())
+    if was_looked_for:
+        put(database, parcel, orders=())
+    with database.begin() as connection:
+        restores.note(connection, copied_at=None, now=clock.now)
+
+    decision = only(put(database, parcel, lane=Lane.SWEEP))
+
+    [stored] = rows(database)
+    assert (decision.verdict, decision.delivery_id) == ("delivery", stored.id)
+    assert (stored.posting_at, stored.unclear_at, stored.looks) == (clock.now, clock.now, 0)
+    [attempt] = rows(database, "attempts")
+    assert (attempt.delivery_id, attempt.outcome) == (stored.id, "unconfirmed")
+    assert attempt.started_at == clock.now
+    assert taken(database) == {"line-shawl": 2, "line-cap": 1}
+
+
 def test_search_that_goes_on_while_an_event_finds_the_order_waits_for_it(
     jobs: Jobs, opened: Callable[[], Database], clock: Clock, database: WatchedDatabase
 ) -> None:

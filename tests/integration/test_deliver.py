@@ -3,7 +3,7 @@ leads to one known place."""
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import timedelta
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -20,7 +20,7 @@ from bridge.domain.errors import (
     ThrottledError,
     UnclearError,
 )
-from bridge.domain.events import DeliveryStatus
+from bridge.domain.events import DeliveryStatus, Record
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import ShipmentState
@@ -29,12 +29,14 @@ from bridge.pipeline import outcomes
 from bridge.store import deliveries
 from bridge.store.engine.database import Database
 from bridge.vendors.purple_dot.client import FulfillmentReceipt
+from bridge.vendors.shipstation.payloads import record_of
 from tests.support.fakes import WatchedDatabase
 from tests.support.jobs import Jobs
 from tests.support.rows import (
     CONFIRM,
     LEASE,
     ORDER_ID,
+    OTHER_ID,
     POLICY,
     RETRY,
     a_parcel,
@@ -269,6 +271,7 @@ def test_look_that_fails_posts_nothing_and_is_retried(
         None,
     )
     assert about(stored, 10)
+    assert stored.detail.endswith(str(error))
     assert jobs.purple_dot.posted == []
 
 
@@ -387,6 +390,7 @@ def test_last_lines_still_missing_after_the_last_look_are_posted_once_more(jobs:
 
     assert stands == ["unconfirmed", "retrying"]
     assert about(waiting, 10)
+    assert (waiting.posting_at, waiting.unclear_at, waiting.looks) == (None, None, 0)
     assert (again.status, again.attempts, again.trigger) == ("delivered", 2, "retry")
     assert [body["line_items"] for body in jobs.purple_dot.posted] == [WHOLE, WHOLE]
     assert jobs.attempts() == [(1, "unconfirmed"), (1, "retrying"), (2, "delivered")]
@@ -435,6 +439,41 @@ def test_refused_second_post_of_what_arrived_late_is_delivered(jobs: Jobs) -> No
     stored = jobs.deliver(after=11)
 
     assert (stored.status, len(jobs.purple_dot.posted)) == ("delivered", 2)
+
+
+@pytest.mark.parametrize("answer", [None, LOST], ids=["delivered", "perhaps there"])
+def test_refused_second_post_counts_what_the_other_parcels_sent_or_may_have_sent(
+    jobs: Jobs, answer: BridgeError | None
+) -> None:
+    """A person had it posted again; the order is fulfilled by both of its parcels."""
+    unclear(jobs, items=(units(2, "SHAWL-RED"),))
+    for _ in CONFIRM:
+        jobs.deliver(after=400)
+    [shawls] = rows(jobs.database)
+    assert (shawls.status, shawls.reason) == ("held", Reason.UNCONFIRMED_PARTIAL)
+    jobs.parcel(items=(units(1, "CAP-OAT"),), number="1Z2", record="502")
+    jobs.purple_dot.script("create_fulfillment", *[answer] * (answer is not None))
+    jobs.deliver()
+    with jobs.database.begin() as connection:
+        [delivery] = deliveries.by_ids(connection, [shawls.id])
+        repair.retry(connection, delivery, actor="alice", has_looked=True, now=jobs.clock.now)
+    jobs.purple_dot.script("create_fulfillment", PermanentError("over quantity"))
+    jobs.purple_dot.script("order", an_order(), an_order(status=OrderStatus.FULFILLED))
+
+    stored = jobs.deliver()
+
+    assert (stored.id, stored.status) == (shawls.id, "delivered")
+    assert stored.detail == "#PD100 is fulfilled: an earlier request arrived late"
+
+
+def test_refused_second_post_of_an_order_fulfilled_by_more_than_ours_is_dead(jobs: Jobs) -> None:
+    posted_again(jobs, PermanentError("over quantity"))
+    more = (*an_order().lines, OrderLine("line-mug", 1, "MUG"))
+    jobs.purple_dot.script("order", an_order(), an_order(*more, status=OrderStatus.FULFILLED))
+
+    stored = jobs.deliver(after=11)
+
+    assert (stored.status, stored.reason) == ("dead", Reason.REJECTED_BY_PURPLE_DOT)
 
 
 def test_refused_second_post_that_can_not_be_explained_is_retried(jobs: Jobs) -> None:
@@ -677,6 +716,7 @@ def test_label_that_became_void_before_the_intent_is_never_posted(jobs: Jobs) ->
 
     [stored] = rows(jobs.database)
     assert (stored.status, stored.reason) == ("cancelled", Reason.VOIDED)
+    assert stored.detail == "the label was voided before anything was sent"
     assert jobs.purple_dot.posted == []
 
 
@@ -721,6 +761,55 @@ def test_order_whose_lines_have_changed_is_matched_anew(jobs: Jobs) -> None:
 
     assert (stored.status, stored.reason) == ("held", Reason.OVER_QUANTITY)
     assert jobs.purple_dot.posted == []
+
+
+def test_order_that_shrank_takes_no_more_than_its_other_parcels_leave(jobs: Jobs) -> None:
+    jobs.parcel(items=(units(1, "SHAWL-RED"), units(1, "CAP-OAT")))
+    jobs.deliver()
+    jobs.parcel(items=(units(1, "SHAWL-RED"),), number="1Z2", record="502")
+    one_shawl = [{"orderItemId": 1, "sku": "SHAWL-RED", "quantity": 1}]
+    jobs.fetcher.records = [v1_label(number="1Z2", record="502", shipmentItems=one_shawl)]
+    jobs.order_becomes(lines=(OrderLine("line-shawl", 1, "SHAWL-RED"), *an_order().lines[1:]))
+
+    stored = jobs.deliver(after=20)
+
+    assert (stored.status, stored.reason) == ("held", Reason.NOTHING_LEFT)
+    assert len(jobs.purple_dot.posted) == 1
+
+
+def v2_label(**fields: Any) -> Record:
+    row = {"label_id": "se-9", "shipment_id": "se-480", "tracking_number": "1Z1"}
+    return record_of("v2_label", row | {"carrier_code": "ups", "status": "completed"} | fields)
+
+
+def test_parcel_whose_label_was_voided_goes_out_by_the_label_that_took_its_place(
+    jobs: Jobs,
+) -> None:
+    """Both bear the same number; what the shopper was to be told stays as it was decided."""
+    mark = {"record_kind": "v2_fulfillment", "record": "se-7", "notify_customer": True}
+    delivery_id = jobs.parcel(shipstation_shipment_id="se-480", **mark)
+    again = a_parcel(record="se-9", record_kind="v2_label", shipstation_shipment_id="se-480")
+    put(jobs.database, again)
+    items = [{"sku": "SHAWL-RED", "quantity": 2}, {"sku": "CAP-OAT", "quantity": 1}]
+    order = {"shipment_id": "se-480", "shipment_number": "PD100", "items": items}
+    void = {"fulfillment_id": "se-7", "shipment_id": "se-480", "tracking_number": "1Z1"}
+    jobs.fetcher.records = [
+        record_of("v2_fulfillment", void | {"voided": True}),
+        v2_label(),
+        record_of("v2_shipment", order),
+    ]
+
+    decided = jobs.deliver(after=61)
+    delivered = jobs.deliver()
+
+    assert (decided.id, decided.status, decided.record_kind) == (
+        delivery_id,
+        "pending",
+        "v2_label",
+    )
+    assert delivered.status == "delivered"
+    assert [body["notify_customer"] for body in jobs.purple_dot.posted] == [True]
+    assert jobs.fetcher.asked("again") == [("v2_label", "se-9")]
 
 
 def looking(jobs: Jobs, **fields: Any) -> str:
@@ -827,6 +916,69 @@ def test_search_that_finds_its_parcel_delivered_already_is_over(jobs: Jobs) -> N
         f"delivery {delivered} took its place",
     )
     assert len(jobs.purple_dot.posted) == 1
+
+
+def test_search_for_what_turns_out_to_come_back_says_so_and_ends(jobs: Jobs) -> None:
+    delivery_id = looking(jobs)
+    jobs.fetcher.records = [v1_label(isReturnLabel=True)]
+
+    stored = jobs.deliver(after=10)
+
+    assert (stored.id, stored.status, stored.reason, stored.detail) == (
+        delivery_id,
+        "cancelled",
+        Reason.RETURN_LABEL,
+        "the label brings goods back",
+    )
+
+
+def test_parcel_that_a_warehouse_told_of_keeps_what_it_told_while_its_order_is_looked_for(
+    jobs: Jobs,
+) -> None:
+    """ShipStation shows the order behind it, and nothing of the parcel itself."""
+    delivery_id = looking(
+        jobs,
+        record_kind="inline_row",
+        record="se-480:1Z1",
+        shipstation_shipment_id="se-480",
+        carrier_code="fedex",
+        ship_date=date(2026, 11, 3),
+        notify_customer=True,
+        items=(units(9, "OLD"),),
+    )
+    items = [{"sku": "SHAWL-RED", "quantity": 2}, {"sku": "CAP-OAT", "quantity": 1}]
+    order = {"shipment_id": "se-480", "shipment_number": "PD100", "items": items}
+    jobs.fetcher.records = [record_of("v2_shipment", order)]
+
+    found = jobs.deliver(after=10)
+    delivered = jobs.deliver()
+
+    assert (found.id, found.status, found.shipstation_record_id) == (
+        delivery_id,
+        "pending",
+        "se-480:1Z1",
+    )
+    assert (found.carrier_code, found.shipment["ship_date"]) == ("fedex", "2026-11-03")
+    assert delivered.status == "delivered"
+    [body] = jobs.purple_dot.posted
+    assert (body["tracking_info"]["number"], body["notify_customer"]) == ("1Z1", True)
+    assert body["line_items"] == WHOLE
+    assert jobs.fetcher.calls == [("v2_shipment", "se-480")]
+
+
+def test_search_goes_on_with_the_order_that_a_person_linked(jobs: Jobs) -> None:
+    """Nothing on the parcel names that order."""
+    delivery_id = looking(jobs)
+    jobs.purple_dot.orders = {OTHER_ID: an_order(id=OTHER_ID, reference="#PD200")}
+    with jobs.database.begin() as connection:
+        [delivery] = deliveries.by_ids(connection, [delivery_id])
+        other = jobs.purple_dot.orders[OTHER_ID]
+        repair.link(connection, delivery, order=other, actor="alice", now=jobs.clock.now)
+
+    stands = [jobs.deliver().status for _ in range(2)]
+
+    assert stands == ["pending", "delivered"]
+    assert [body["fulfillment_order_id"] for body in jobs.purple_dot.posted] == [OTHER_ID]
 
 
 def test_search_for_a_label_that_was_voided_ends(jobs: Jobs) -> None:

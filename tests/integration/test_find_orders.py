@@ -14,7 +14,9 @@ from bridge.domain.errors import (
 )
 from bridge.domain.orders import OrderLine, OrderStatus
 from bridge.domain.shipments import Clue, ClueKind, Shipment
-from bridge.pipeline.find_orders import Resolver
+from bridge.operations import repair
+from bridge.pipeline.find_orders import Resolver, orders_named
+from bridge.store import deliveries
 from bridge.store import orders as order_store
 from bridge.store.engine.database import Database
 from bridge.translate.plans import OrderLookup
@@ -232,6 +234,40 @@ def test_order_that_a_person_linked_is_read_too(database: WatchedDatabase) -> No
     )
 
     assert [order.id for order in found.fresh] == [OTHER_ID]
+
+
+@pytest.mark.parametrize(
+    ("text", "call"),
+    [(ORDER_ID, ("order", ORDER_ID)), ("#PD100", ("orders_by_reference", ["#PD100"]))],
+)
+def test_order_is_found_by_what_a_person_calls_it(text: str, call: tuple[str, Any]) -> None:
+    purple_dot = FakePurpleDot(an_order(), an_order(id=OTHER_ID, reference="#PD200"))
+
+    assert orders_named(purple_dot, text) == [an_order()]
+    assert purple_dot.calls == [call]
+
+
+@pytest.mark.parametrize("text", [OTHER_ID, "#PD999"])
+def test_order_that_purple_dot_does_not_know_has_no_name(text: str) -> None:
+    assert orders_named(FakePurpleDot(an_order()), text) == []
+
+
+def test_order_that_a_person_linked_and_that_is_gone_is_no_order_of_the_parcel(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    """The other parcel was linked to an order that is still there."""
+    parcels = [a_parcel(number=f"1Z{n}", record=f"50{n}", reference="PD300") for n in (1, 2)]
+    for parcel, order_id in zip(parcels, (ORDER_ID, OTHER_ID), strict=True):
+        [decision] = put(database, parcel, orders=())
+        with database.begin() as connection:
+            [delivery] = deliveries.by_ids(connection, [str(decision.delivery_id)])
+            order = an_order(id=order_id, reference=f"#{order_id[-2:]}")
+            repair.link(connection, delivery, order=order, actor="alice", now=clock.now)
+
+    found = find(database, FakePurpleDot(an_order()), *parcels)
+
+    assert [order.id for order in found.linked.values()] == [ORDER_ID]
+    assert found.missing_ids == {OTHER_ID}
 
 
 @pytest.mark.parametrize("operation", ["order", "orders_by_reference"])

@@ -7,11 +7,12 @@ from typing import Any
 
 import pytest
 
+from bridge.domain.errors import TemporaryError, ThrottledError
 from bridge.pipeline.look_together import TOGETHER_FROM, LookTogether
-from bridge.pipeline.preflight import ORDER_IS_FRESH
+from bridge.pipeline.preflight import LABEL_IS_FRESH, ORDER_IS_FRESH
 from bridge.simulator import Label, PurpleDotOrder
 from tests.support.fakes import Clock, FakeFetcher, FakePurpleDot, WatchedDatabase
-from tests.support.rows import a_parcel, an_order, claim_delivery, put
+from tests.support.rows import a_parcel, an_order, claim_delivery, put, v1_label
 from tests.support.virtual_bridge import VirtualBridge
 
 pytest_plugins = ["tests.support.database_fixtures"]
@@ -138,15 +139,99 @@ def test_label_that_the_list_does_not_show_is_read_by_itself(bridge: VirtualBrid
     assert calls(bridge)["shipstation.label"] == PARCELS
 
 
-def test_what_was_read_together_is_read_again_when_it_is_old(
-    database: WatchedDatabase, clock: Clock
-) -> None:
-    orders = [an_order(id=f"order-{n}", reference=f"#PD{n}") for n in range(TOGETHER_FROM)]
-    purple_dot = FakePurpleDot(*orders)
+def waiting_together(
+    database: WatchedDatabase, count: int = TOGETHER_FROM
+) -> tuple[LookTogether, FakePurpleDot, FakeFetcher]:
+    """Parcels of an order each, and both vendors, who know them."""
+    orders = [an_order(id=f"order-{n}", reference=f"#PD{n}") for n in range(count)]
     for number, order in enumerate(orders):
         parcel = a_parcel(record=str(number), number=f"1Z{number}", reference=f"PD{number}")
         put(database, parcel, orders=[order])
-    together = LookTogether(database, purple_dot, FakeFetcher())  # type: ignore[arg-type]
+    labels = [v1_label(record=str(n), number=f"1Z{n}", reference=f"PD{n}") for n in range(count)]
+    purple_dot, fetcher = FakePurpleDot(*orders), FakeFetcher(*labels)
+    return LookTogether(database, purple_dot, fetcher), purple_dot, fetcher  # type: ignore[arg-type]
+
+
+def test_what_was_read_just_now_is_not_read_for_the_others_either(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    together, purple_dot, fetcher = waiting_together(database)
+    delivery = claim_delivery(database)
+
+    clock.advance(ORDER_IS_FRESH.total_seconds())
+    together.prepare(delivery, now=clock.now)
+    assert (purple_dot.calls, fetcher.calls) == ([], [])
+
+    clock.advance(1)
+    together.prepare(delivery, now=clock.now)
+    assert len(purple_dot.asked("orders_by_reference")) == 1
+    assert fetcher.calls == []
+
+    clock.advance(LABEL_IS_FRESH.total_seconds())
+    together.prepare(delivery, now=clock.now)
+    together.prepare(delivery, now=clock.now)
+    assert [name for name, _ in fetcher.calls] == ["recent"]
+    assert len(purple_dot.asked("orders_by_reference")) == 2
+
+
+@pytest.mark.parametrize("is_of_labels", [True, False])
+def test_list_that_can_not_be_read_says_why_and_is_asked_once(
+    database: WatchedDatabase,
+    clock: Clock,
+    logged: list[MutableMapping[str, Any]],
+    is_of_labels: bool,
+) -> None:
+    together, purple_dot, fetcher = waiting_together(database)
+    clock.advance(2 * LABEL_IS_FRESH.total_seconds())
+    trouble = TemporaryError("busy " * 99)
+    if is_of_labels:
+        fetcher.script("recent", trouble)
+    else:
+        purple_dot.script("orders_by_reference", trouble)
+    delivery = claim_delivery(database)
+
+    together.prepare(delivery, now=clock.now)
+    together.prepare(delivery, now=clock.now)
+
+    assert [dict(line) for line in logged] == [
+        {
+            "event": "not_read_together",
+            "log_level": "warning",
+            "error": f"TemporaryError: {trouble}"[:300],
+        }
+    ]
+    assert together.current("v1_shipment", "0") == fetcher.records[0]
+    assert together.order("order-0").reference == "#PD0"
+
+
+def test_list_without_a_turn_makes_all_of_them_wait(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    together, purple_dot, _ = waiting_together(database)
+    clock.advance(2 * LABEL_IS_FRESH.total_seconds())
+    purple_dot.script("orders_by_reference", ThrottledError("wait"))
+
+    with pytest.raises(ThrottledError):
+        together.prepare(claim_delivery(database), now=clock.now)
+
+
+def test_labels_are_listed_since_the_oldest_that_waits_was_told_of(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    together, _, fetcher = waiting_together(database)
+    oldest = clock.now
+    clock.advance(2 * LABEL_IS_FRESH.total_seconds())
+
+    together.prepare(claim_delivery(database), now=clock.now)
+
+    records = [str(number) for number in range(TOGETHER_FROM)]
+    assert fetcher.asked("recent") == [("v1_shipment", records, oldest, clock.now)]
+
+
+def test_what_was_read_together_is_read_again_when_it_is_old(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    together, purple_dot, _ = waiting_together(database)
     clock.advance(2 * ORDER_IS_FRESH.total_seconds())
     delivery = claim_delivery(database)
 
@@ -157,5 +242,5 @@ def test_what_was_read_together_is_read_again_when_it_is_old(
 
     fresh = ORDER_IS_FRESH.total_seconds()
     assert [asked_after(0), asked_after(fresh), asked_after(0.001)] == [1, 1, 2]
-    assert together.order("order-1") == orders[1]
+    assert together.order("order-1").reference == "#PD1"
     assert purple_dot.asked("order") == []

@@ -1,12 +1,14 @@
-"""What the journey of a parcel leaves in the log: one line a step, each naming its row, none naming
-a person."""
+"""What the journey of a parcel leaves in the log and in the counters: one line a step, each naming
+its row, none naming a person."""
 
 from collections.abc import MutableMapping
 from typing import Any
 
 import pytest
+from prometheus_client import REGISTRY
 
 from bridge.domain.errors import PermanentError, TemporaryError, ThrottledError, UnclearError
+from bridge.domain.events import Trigger
 from bridge.domain.reasons import Reason
 from bridge.pipeline import outcomes
 from tests.support.jobs import Jobs
@@ -212,3 +214,61 @@ def test_carrier_of_what_is_held_or_ignored_is_no_news(jobs: Jobs, logged: Lines
     jobs.process()
 
     assert lines(logged, "carrier_unknown") == []
+
+
+def counted(name: str, **labels: str) -> float:
+    return REGISTRY.get_sample_value(name, labels) or 0.0
+
+
+@pytest.mark.parametrize(
+    ("answer", "status"),
+    [
+        (None, "delivered"),
+        (TemporaryError("connection refused"), "retrying"),
+        (PermanentError("over quantity"), "dead"),
+    ],
+)
+def test_try_is_counted_by_its_outcome_and_a_delivery_by_how_long_it_took(
+    jobs: Jobs, answer: Exception | None, status: str
+) -> None:
+    jobs.parcel()
+    jobs.purple_dot.script("create_fulfillment", *[answer] * (answer is not None))
+    is_delivered = answer is None
+    tries = counted("bridge_deliveries_total", status=status)
+    deliveries = counted("bridge_delivery_seconds_count")
+    seconds = counted("bridge_delivery_seconds_sum")
+
+    jobs.deliver(after=7)
+
+    assert counted("bridge_deliveries_total", status=status) == tries + 1
+    assert counted("bridge_delivery_seconds_count") == deliveries + is_delivered
+    assert counted("bridge_delivery_seconds_sum") == seconds + 7 * is_delivered
+
+
+def test_replay_tells_nothing_of_how_long_a_delivery_takes(jobs: Jobs) -> None:
+    put(jobs.database, a_parcel(), trigger=Trigger.REPLAY)
+    before = counted("bridge_delivery_seconds_count")
+
+    assert jobs.deliver().status == "delivered"
+
+    assert counted("bridge_delivery_seconds_count") == before
+
+
+def test_look_that_only_put_off_is_no_try(jobs: Jobs) -> None:
+    jobs.parcel()
+    jobs.purple_dot.script("create_fulfillment", ThrottledError("wait"))
+    before = counted("bridge_deliveries_total", status="waiting")
+
+    assert jobs.deliver().status == "waiting"
+
+    assert counted("bridge_deliveries_total", status="waiting") == before
+
+
+def test_held_parcel_is_counted_when_it_is_held(jobs: Jobs) -> None:
+    jobs.fetcher.records = [v1_label(), v1_label(record="502", number="1Z2")]
+    jobs.notify()
+    before = counted("bridge_deliveries_total", status="held")
+
+    jobs.process()
+
+    assert counted("bridge_deliveries_total", status="held") == before + 1
