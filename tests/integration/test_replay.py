@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 
-from bridge.domain.errors import RefusedError
+from bridge.domain.errors import LeaseLostError, RefusedError
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
 from bridge.store import events, replays, reports, restores, tables
@@ -385,7 +385,7 @@ def test_cancelled_run_stops_and_what_a_worker_has_of_it_comes_to_nothing(
 
     with pytest.raises(RefusedError):
         cancel(bridge, run_id)
-    with pytest.raises(Exception, match="taken over"):
+    with pytest.raises(LeaseLostError, match=held.id):
         bridge._jobs[events].run(held, owner=OWNER)
     bridge.settle()
 
