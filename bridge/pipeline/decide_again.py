@@ -40,8 +40,8 @@ class Redecider:
         self, delivery: Delivery, *, owner: str, shipment: Shipment | None = None
     ) -> None:
         """Look for the order once more; found, the delivery is decided anew, in the same row, from
-        `shipment`, or else from its own record or, where that is void or has another number by now,
-        from another one of its parcel. Raises what the clients raise, StorageError and
+        `shipment`, or else from its own record or, where that is void or bears another number by
+        now, from another one of its parcel. Raises what the clients raise, StorageError and
         LeaseLostError."""
         shipments = [shipment] if shipment else self._facts_now(delivery)
         lookup = self.resolver.find(shipments, linked_order_id=delivery.linked_order_id)
