@@ -111,10 +111,10 @@ def _each_in_full(match: re.Match[str]) -> str:
     return " ".join(f"{number}{index}" for index in indexes)
 
 
-def references_in_key(key: str) -> tuple[str, ...]:
-    """What in a key that some system made surely has Purple Dot's form: an index, or as many
-    digits as its numbers have."""
-    words = reference_words(key)
+def sure_references(text: str) -> tuple[str, ...]:
+    """What in a text of whatever purpose surely has Purple Dot's form: an index, or as many digits
+    as its numbers have."""
+    words = reference_words(text)
     return tuple(word for word in words if "/" in word or len(word) >= _LONG_ENOUGH)
 
 

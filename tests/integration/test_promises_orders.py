@@ -132,7 +132,7 @@ NO_KEYS = ["550e8400-e29b-41d4-a716-446655440000"]
 
 def test_ordinary_order_number_costs_neither_a_call_nor_a_person(bridge: VirtualBridge) -> None:
     for number in ORDINARY:
-        notes = ("gift for Ada", "PD 15% off", number[:8])
+        notes = ("gift for Ada PD15", "PD 15% off, shelf PD12", number[:8])
         shipment = bridge.world.add_shipstation_order(
             number,
             [Item("TEE", 1, order_id=number[-6:])],

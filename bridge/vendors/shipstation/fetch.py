@@ -20,7 +20,7 @@ from bridge.domain.errors import (
     PermanentError,
 )
 from bridge.domain.events import Record
-from bridge.domain.orders import UUID, is_uuid, likely_references, references_in_key
+from bridge.domain.orders import UUID, is_uuid, likely_references, sure_references
 from bridge.vendors.shipstation.bulk import (
     BULK_FROM,
     Pointer,
@@ -208,7 +208,7 @@ class Fetcher:
         number = row.get("orderNumber") or ""
         key = row.get("orderKey") or ""
         looks_like_ours = self.pattern is not None and likely_references(number, self.pattern)
-        has_our_key = UUID.search(key) is not None or bool(references_in_key(key))
+        has_our_key = UUID.search(key) is not None or bool(sure_references(key))
         return bool(looks_like_ours) or has_our_key
 
 

@@ -11,7 +11,7 @@ from dataclasses import replace
 
 from bridge.domain.errors import PayloadError
 from bridge.domain.events import Record
-from bridge.domain.orders import UUID, references_in_key
+from bridge.domain.orders import UUID, sure_references
 from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem, ShipmentState
 from bridge.domain.tracking_numbers import tracking_numbers
 from bridge.vendors.shipstation.payloads import (
@@ -50,8 +50,9 @@ _CLUES: dict[str, tuple[ClueKind, ...]] = {
     "customField3": (_ID, _REFERENCE),
 }
 """ShipStation's fields that may name an order, and what a value there can be; the surest first."""
-_KEYS = frozenset({"external_shipment_id", "orderKey"})
-"""Made by whatever system wrote the order: only what surely is a reference counts there."""
+_NUMBERS = frozenset({"shipment_number", "orderNumber", "external_order_id"})
+"""Numbers of orders. What stands in another field was written there for whatever purpose, so that
+only what surely is a reference counts: `PD15` may be a coupon or a shelf."""
 
 
 def shipped(records: Sequence[Record]) -> list[Shipment]:
@@ -249,7 +250,7 @@ def _clues(*rows: Parcel | Order | None) -> tuple[Clue, ...]:
 def _texts_of(kind: ClueKind, field: str, value: str) -> Sequence[str]:
     if kind is _ID:
         return UUID.findall(value)
-    return references_in_key(value) if field in _KEYS else _references_in(value)
+    return _references_in(value) if field in _NUMBERS else sure_references(value)
 
 
 def _references_in(value: str) -> list[str]:
