@@ -23,7 +23,7 @@ from bridge.translate.remaining import (
     units_by_line,
     units_left,
 )
-from bridge.translate.repeats import is_of_a_whole_order, judge_repeat
+from bridge.translate.repeats import is_of_a_whole_order, judge_closed, judge_repeat
 
 _STATE_VERDICTS: dict[ShipmentState, Ignored | Held] = {
     ShipmentState.VOIDED: Ignored(
@@ -223,6 +223,9 @@ def _units(
     """The units that go out of each line; held where not enough is left, or the same goods of the
     same ShipStation order went out with another number: a replaced label, or one more box of the
     same lines."""
+    closed = judge_closed(shipment, spent)
+    if closed:
+        return closed
     left = units_left(order, spent)
     line_ids = {line.id for lines in asks for line in lines}
     units, shortage = allocate(asks, left)

@@ -26,6 +26,22 @@ def is_of_a_whole_order(shipment: Shipment, spent: Sequence[Earlier]) -> bool:
     )
 
 
+def judge_closed(shipment: Shipment, spent: Sequence[Earlier]) -> Held | None:
+    """Held where a person closed another parcel of this ShipStation order as delivered: which of
+    its goods those were, nobody wrote down, so they may be these."""
+    for other in spent:
+        is_closed = other.status is DeliveryStatus.DELIVERED and not other.lines
+        if is_closed and _is_sibling(other, shipment):
+            number = other.tracking_number or "without number"
+            detail = (
+                f"number {shipment.tracking_number} came for what ShipStation order"
+                f" {shipment.shipstation_shipment_id} holds, of which parcel {number} was closed by"
+                " hand as delivered: whether these goods are among its own can't be known"
+            )
+            return Held(Reason.OVER_QUANTITY, detail)
+    return None
+
+
 def judge_repeat(
     shipment: Shipment,
     order: FulfillmentOrder,

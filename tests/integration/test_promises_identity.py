@@ -9,6 +9,7 @@ import pytest
 from bridge.domain.events import DeliveryStatus
 from bridge.operations import repair
 from bridge.simulator import Label, ShipStationOrder
+from bridge.translate.carriers import Carriers
 from tests.support.virtual_bridge import Json, VirtualBridge
 
 pytest_plugins = ["tests.support.bridge_fixtures"]
@@ -425,6 +426,34 @@ def test_closed_parcel_that_is_reported_again_stays_closed(bridge: VirtualBridge
 
 
 # A number that a carrier uses again
+
+
+@pytest.mark.parametrize("is_v1", [False, True])
+def test_label_after_a_parcel_that_was_closed_by_hand_asks_whose_goods_it_holds(
+    bridge: VirtualBridge, *, is_v1: bool
+) -> None:
+    """A person fulfilled in Purple Dot what the first parcel held; which goods, nobody wrote
+    down."""
+    order = bridge.world.add_order(lines=[("TEE", 2)])
+    shipment = bridge.world.add_shipstation_order(order, [("TEE", 3)])
+    [label] = bridge.world.buy_labels(shipment)
+    notify = bridge.world.ship_notify if is_v1 else bridge.world.label_created_v2
+    bridge.travel(notify(label))
+    closed = {"status": DeliveryStatus.DELIVERED, "reason": "fulfilled there"}
+    bridge.repair(bridge.newest("dlv"), repair.resolve, **closed)
+
+    bridge.travel(notify(bridge.world.buy_labels(shipment, items=[("TEE", 1)])))
+
+    assert bridge.units(order) == {}
+    assert bridge.exceptions() == ["over_quantity"]
+    bridge.repair(
+        bridge.newest("dlv"),
+        repair.fulfill_chosen,
+        carriers=Carriers(),
+        chosen={order.lines[0].id: 1},
+    )
+    bridge.settle()
+    assert bridge.units(order) == {"TEE": 1}
 
 
 @pytest.mark.parametrize("found_by", ["webhook", "sweep"])
