@@ -158,6 +158,18 @@ def take(
     return Grant(max(_blocked_until(row, epoch) - epoch, until_paced, 0.001))
 
 
+def seconds_until_next(
+    connection: Connection, system: str, *, per_minute: int, now: datetime, burst: int
+) -> float:
+    """What `take` would say, with nothing taken: 0.0 when it would be granted now."""
+    row = connection.execute(_ROW, {"name": system}).one_or_none()
+    if row is None:
+        return 0.0
+    epoch, allowed = now.timestamp(), pace(per_minute, burst=burst)
+    wait = _free_at(row, epoch) + allowed.interval - epoch - allowed.ahead
+    return wait if wait > _ROUNDING else 0.0
+
+
 def pause(connection: Connection, system: str, *, seconds: float, now: datetime) -> None:
     """The vendor asked us to wait. Nobody calls it for so long, at most LONGEST_PAUSE: from then on
     a probe goes now and then. A longer pause that is set already stays."""

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from itsdangerous import Signer
 from werkzeug.security import generate_password_hash
 
 from bridge.settings import Settings
@@ -246,22 +247,53 @@ def test_another_password_or_key_ends_the_sessions(
     assert (is_in(before), is_in(after)) == (True, False)
 
 
-def test_key_of_the_sessions_opens_nothing_without_the_password(client: FlaskClient) -> None:
-    """It stands in the database, of which somebody may have a copy."""
-    client.get(SIGN_IN)
+def _forged_cookie(client: FlaskClient, password: str) -> str:
+    """A session that was made with the key of the sessions."""
     app = client.application
     key = str(app.secret_key).encode()
     serializer = app.session_interface.get_signing_serializer(app)  # type: ignore[attr-defined]
+    proof = hashlib.pbkdf2_hmac("sha256", f"operator\n{password}".encode(), key, 200_000).hex()
+    session = {"role": "operator", "name": "x", "until": time.time() + 1000, "proof": proof}
+    return str(serializer.dumps(session))
 
-    def opens(password: str) -> bool:
-        material = f"operator\n{password}".encode()
-        proof = hashlib.pbkdf2_hmac("sha256", material, key, 200_000).hex()
-        session = {"role": "operator", "name": "x", "until": time.time() + 1000, "proof": proof}
-        client.set_cookie("bridge_console", serializer.dumps(session), path="/console/")
-        return is_in(client)
 
-    assert [opens(password) for password in ("", "None", "a guess")] == [False] * 3
-    assert opens(OPERATOR)  # So it was only the password that the others lacked.
+def _opens(client: FlaskClient, cookie: str) -> bool:
+    client.set_cookie("bridge_console", cookie, path="/console/")
+    return is_in(client)
+
+
+def test_key_of_the_sessions_opens_nothing_without_the_password(client: FlaskClient) -> None:
+    """It stands in the database, of which somebody may have a copy."""
+    client.get(SIGN_IN)
+    guesses = [_forged_cookie(client, password) for password in ("", "None", "a guess")]
+
+    assert [_opens(client, cookie) for cookie in guesses] == [False] * 3
+    # So it was only the password that the others lacked.
+    assert _opens(client, _forged_cookie(client, OPERATOR))
+
+
+def test_whoever_has_the_key_of_the_sessions_guesses_no_faster_than_at_the_sign_in(
+    client: FlaskClient,
+) -> None:
+    client.get(SIGN_IN)
+    guesses = [_forged_cookie(client, f"guess {number}") for number in range(5)]
+    right = _forged_cookie(client, OPERATOR)
+
+    assert [_opens(client, cookie) for cookie in [*guesses, right]] == [False] * 6
+
+
+def test_whoever_has_the_key_makes_no_browsers_with_limits_of_their_own(
+    client: FlaskClient,
+) -> None:
+    csrf = token_in(client.get(SIGN_IN).text)
+    signer = Signer(str(client.application.secret_key), salt="device", digest_method=hashlib.sha256)
+
+    def try_with(device: str) -> int:
+        cookie = signer.sign(device).decode()
+        client.set_cookie("bridge_console_device", cookie, path="/console/")
+        return client.post(SIGN_IN, data={"csrf": csrf, "password": "a guess"}).status_code
+
+    assert [try_with(f"device-{number}") for number in range(7)] == [401] * 5 + [429] * 2
 
 
 def test_session_ends_after_its_time(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -6,6 +6,7 @@ import hmac
 import secrets
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from enum import StrEnum
@@ -31,6 +32,7 @@ log = structlog.get_logger(__name__)
 
 LIFETIME = timedelta(hours=12)
 TRIES_PER_MINUTE = 10
+_TRIES_AT_ONCE = 5
 _BUCKETS = 256
 """Addresses share so many limits, so that somebody with many addresses fills no table."""
 _LONGEST_NAME = 40
@@ -183,6 +185,7 @@ def sign_in(services: Services) -> Any:
         answer = show_sign_in(services, "Wrong password.")
         return answer, 401, {"WWW-Authenticate": 'Form realm="console"'}
     page_after = own_page(request.form.get("next", ""))
+    proof = _proof(services, role) or ""
     session.clear()
     session.permanent = True
     session.update(
@@ -190,10 +193,11 @@ def sign_in(services: Services) -> Any:
         name=" ".join(request.form.get("name", "").split())[:_LONGEST_NAME],
         id=secrets.token_urlsafe(16),
         until=time.time() + LIFETIME.total_seconds(),
-        proof=_proof(services, role),
+        proof=proof,
     )
     log.info("console_signed_in", role=role, address=_address(services))
-    return _with_device_cookie(redirect(page_after or url_for("console.overview"), 303))
+    welcome = redirect(page_after or url_for("console.overview"), 303)
+    return _with_device_cookie(welcome, services, proof)
 
 
 def sign_out(services: Services) -> Response:
@@ -255,12 +259,15 @@ def _passwords(services: Services) -> dict[Role, str]:
 
 def _has_todays_proof(services: Services, role: Role) -> bool:
     """A cookie with a right signature and a wrong proof was made by somebody who has the key, or
-    before the password was changed: it counts as a try."""
+    before the password was changed: it counts as a guess. After a few, no proof from that address
+    is looked at for a while."""
     proof = _proof(services, role)
-    if proof is not None and hmac.compare_digest(proof, str(session.get("proof"))):
+    bucket = _bucket_of("session", _address(services))
+    is_right = proof is not None and hmac.compare_digest(proof, str(session.get("proof")))
+    if is_right and not _seconds_until_next(services, bucket):
         return True
     metrics.REJECTIONS.labels(cause="session_outdated").inc()
-    if not _seconds_until_next_try(services):
+    if not is_right and not _take_try(services, bucket):
         log.warning("console_session_outdated", address=_address(services))
     return False
 
@@ -293,33 +300,56 @@ def _digest(text: str) -> bytes:
 def _seconds_until_next_try(services: Services) -> float:
     """0.0 when a password may be tried now, which counts. A browser that has signed in before has a
     limit of its own, so nobody else can use it up."""
-    name = _known_device() or _address(services)
-    kind = "device" if _known_device() else "address"
-    bucket = int.from_bytes(_digest(name)[:4]) % _BUCKETS
+    device = _known_device(services)
+    bucket = _bucket_of("device", device) if device else _bucket_of("address", _address(services))
+    return _take_try(services, bucket)
+
+
+def _bucket_of(kind: str, name: str) -> str:
+    return f"console:{kind}:{int.from_bytes(_digest(name)[:4]) % _BUCKETS}"
+
+
+def _take_try(services: Services, bucket: str) -> float:
+    """0.0 when it was taken, else the seconds until there is one."""
     with services.database.begin(durable=False) as connection:
         now = services.database.now(connection)
-        system = f"console:{kind}:{bucket}"
-        grant = rate_limits.take(connection, system, per_minute=TRIES_PER_MINUTE, now=now, burst=5)
-        return grant.wait
+        return rate_limits.take(
+            connection, bucket, per_minute=TRIES_PER_MINUTE, now=now, burst=_TRIES_AT_ONCE
+        ).wait
 
 
-def _device_signer() -> Signer:
-    return Signer(str(current_app.secret_key), salt="device", digest_method=hashlib.sha256)
+def _seconds_until_next(services: Services, bucket: str) -> float:
+    """The same, with nothing taken."""
+    with services.database.read() as connection:
+        now = services.database.now(connection)
+        return rate_limits.seconds_until_next(
+            connection, bucket, per_minute=TRIES_PER_MINUTE, now=now, burst=_TRIES_AT_ONCE
+        )
 
 
-def _known_device() -> str | None:
-    try:
-        signed = request.cookies.get(_DEVICE_COOKIE, "")
-        return _device_signer().unsign(signed).decode("ascii")
-    except (BadSignature, UnicodeDecodeError):
-        return None
+def _device_signer(proof: str) -> Signer:
+    """With the proof of a password: who has stolen the key alone must not make browsers that have
+    signed in before, each with a limit of its own."""
+    key = str(current_app.secret_key)
+    return Signer(key + proof, salt="device", digest_method=hashlib.sha256)
 
 
-def _with_device_cookie(response: Response) -> Response:
-    device = _known_device() or secrets.token_urlsafe(16)
+def _known_device(services: Services) -> str | None:
+    signed = request.cookies.get(_DEVICE_COOKIE, "")
+    for role in Role if signed else ():
+        proof = _proof(services, role)
+        if proof is None:
+            continue
+        with suppress(BadSignature, UnicodeDecodeError):
+            return _device_signer(proof).unsign(signed).decode("ascii")
+    return None
+
+
+def _with_device_cookie(response: Response, services: Services, proof: str) -> Response:
+    device = _known_device(services) or secrets.token_urlsafe(16)
     response.set_cookie(
         _DEVICE_COOKIE,
-        _device_signer().sign(device).decode("ascii"),
+        _device_signer(proof).sign(device).decode("ascii"),
         max_age=_DEVICE_LIFETIME,
         path="/console/",
         secure=request.is_secure,
