@@ -13,6 +13,7 @@ import click
 
 from tests.benchmarks import (
     acknowledging,
+    beside,
     budgets,
     delivering,
     growth,
@@ -49,6 +50,7 @@ SHORT: dict[str, Callable[[Path], list[Figure]]] = {
 }
 LONG: dict[str, Callable[[Path], list[Figure]]] = {
     "growth": growth.measure,
+    "beside": beside.measure,
     "scale": scale.measure,
     "memory": memory.measure,
 }

@@ -116,7 +116,7 @@ _NUMBERS = {
 }
 
 
-def fill(database: Database, rows: int) -> None:
+def fill(database: Database, rows: int, *, has_due: bool = True) -> None:
     """So many of each, and a few dozen of each that are due now."""
     kind = "sqlite" if database.is_sqlite else "postgresql"
     first = int((LAST - timedelta(seconds=rows)).timestamp()) * 1000
@@ -131,7 +131,7 @@ def fill(database: Database, rows: int) -> None:
             ).partition("SELECT")
             numbers = _NUMBERS[kind].format(rows=rows)
             _run(connection, f"{numbers}{insert}SELECT{chosen}")
-        for statement in _DUE:
+        for statement in _DUE if has_due else ():
             connection.execute(text(statement))
     with database.begin() as connection:
         connection.execute(text("PRAGMA optimize" if database.is_sqlite else "ANALYZE"))

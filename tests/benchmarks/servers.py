@@ -55,7 +55,7 @@ def receiver(simulator: Simulator, url: str, folder: Path) -> Iterator[tuple[int
         "2",
     ]
     with running(command, environ(simulator, url), folder) as pid:
-        _wait_for(port, folder)
+        wait_for(port, folder)
         yield port, pid
 
 
@@ -100,7 +100,7 @@ def _flask(module: str, variables: Mapping[str, str], folder: Path) -> Iterator[
     same += ["--worker-tmp-dir", "/dev/shm"] if Path("/dev/shm").is_dir() else []
     own = {"BARE_DATABASE": f"{folder}/bare.db", "PYTHONPATH": str(ROOT)}
     with running([*command, *same], {**variables, **own}, folder) as pid:
-        _wait_for(port, folder)
+        wait_for(port, folder)
         yield port, pid
 
 
@@ -140,7 +140,8 @@ def per_second(port: int, requests: Sequence[Request]) -> float:
     return len(requests) / float(said.stdout)
 
 
-def _wait_for(port: int, folder: Path) -> None:
+def wait_for(port: int, folder: Path) -> None:
+    """Until somebody listens there."""
     deadline = time.monotonic() + 60
     while not _is_answering(port):
         if time.monotonic() > deadline:
