@@ -404,6 +404,23 @@ def test_row_that_can_not_be_read_is_set_aside_alone(
     assert len(bridge.accepted(orders[1])) == 1 or bridge.exceptions()
 
 
+@pytest.mark.parametrize("lines", [[{"quantity": 1}], [{"id": "x", "quantity": 1.5}], "none"])
+def test_order_of_purple_dot_that_can_not_be_read_is_set_aside_alone(
+    bridge: VirtualBridge, lines: Any
+) -> None:
+    """Two orders in one look-up, and one that only Purple Dot's list of orders shows."""
+    odd, order, listed = (bridge.world.add_order(lines=[("TEE", 1)]) for _ in range(3))
+    odd.overrides = {"line_items": lines}
+    shipments = [bridge.world.add_shipstation_order(each) for each in (odd, order)]
+    items = [Item("TEE", 1, line_id=listed.lines[0].id)]
+    shipments.append(bridge.world.add_shipstation_order("#1001", items))
+
+    bridge.travel(bridge.world.label_created_v2(bridge.world.buy_labels(shipments)))
+
+    assert [bridge.units(each) for each in (odd, order, listed)] == [{}, {"TEE": 1}, {"TEE": 1}]
+    assert bridge.exceptions() == ["unknown_line"]
+
+
 ODD_FIELDS: list[dict[str, Any]] = [
     {"packages": "none"},
     {"carrier_code": ["ups"]},

@@ -6,7 +6,7 @@ leading `#` (so both forms are asked for and answers are compared again here), i
 what it answers to a fulfillment. https://docs.getpurpledot.com/docs/purple-dot-apis/private-api"""
 
 import json
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,8 +20,8 @@ from bridge.vendors.purple_dot.payloads import (
     fulfillment_id_in,
     next_cursor,
     next_link,
-    order_of,
     order_rows,
+    readable_order_of,
     refusal_in,
     says_done,
     single_order,
@@ -143,7 +143,7 @@ class PurpleDot:
         url = first = f"{self._base_url}/fulfillment-orders?{query}&limit={LIMIT}"
         for _ in range(MAX_PAGES):
             answer = self._get("fulfillment_orders", url)
-            page = [order_of(row) for row in order_rows(answer.body)]
+            page = _readable_orders(order_rows(answer.body))
             fresh = [order for order in page if order.id not in seen]
             yield from fresh
             seen |= {order.id for order in fresh}
@@ -177,6 +177,21 @@ class PurpleDot:
                 body=answer.body,
             )
         return answer
+
+
+def _readable_orders(rows: Sequence[object]) -> list[FulfillmentOrder]:
+    """A row without an id is no order, and no other row's trouble; where that is all there is,
+    PayloadError: then the form of the answer has changed."""
+    orders: list[FulfillmentOrder] = []
+    problem: PayloadError | None = None
+    for row in rows:
+        try:
+            orders.append(readable_order_of(row))
+        except PayloadError as exc:
+            problem = exc
+    if problem is not None and not orders:
+        raise problem
+    return orders
 
 
 def kept_of(body: object) -> str:

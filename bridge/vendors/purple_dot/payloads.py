@@ -112,6 +112,20 @@ def order_of(row: object) -> FulfillmentOrder:
     )
 
 
+def readable_order_of(row: object) -> FulfillmentOrder:
+    """As `order_of`, but an order of which a line can't be read has no lines: a person looks at its
+    own parcels, and no other order's parcels wait for it. PayloadError where even its id can't be
+    read."""
+    try:
+        return order_of(row)
+    except PayloadError:
+        if not isinstance(row, Mapping):
+            raise
+        known = {name: row.get(name) for name in ("id", "status", "created_at", "purchased_at")}
+        reference = _text(row.get("reference"))
+        return order_of(known | {"reference": reference if isinstance(reference, str) else None})
+
+
 def _status(written: object) -> OrderStatus | None:
     if written is None:
         return None
@@ -122,7 +136,7 @@ def _status(written: object) -> OrderStatus | None:
 def single_order(body: object) -> FulfillmentOrder:
     """The order of GET /fulfillment-orders/:id, whether `data` is the order, wraps it, or is left
     out."""
-    return order_of(_inner(_inner(body, "data"), "fulfillment_order"))
+    return readable_order_of(_inner(_inner(body, "data"), "fulfillment_order"))
 
 
 def order_rows(body: object) -> list[Any]:

@@ -155,6 +155,37 @@ def test_a_line_without_id_or_whole_quantity_is_refused_by_order(line: object) -
         order_of(order(line_items=[line]))
 
 
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"line_items": [{"id": "line-1", "quantity": 1}, {"quantity": 1}]},
+        {"line_items": [{"id": "line-1", "quantity": 1.5}]},
+        {"line_items": {"0": {"id": "line-1"}}},
+        {"reference": {"text": "#PD1"}},
+    ],
+)
+@responses.activate
+def test_order_that_can_not_be_read_whole_has_no_lines_and_holds_up_no_other(
+    purple_dot: PurpleDot, odd: dict[str, Any]
+) -> None:
+    rows = [order(**odd), {"id": None}, order(2)]
+    responses.get(LIST, json={"data": {"fulfillment_orders": rows}})
+    responses.get(f"{LIST}/{ID}", json={"data": rows[0]})
+
+    listed = list(purple_dot.orders_created_since(datetime(2026, 1, 1, tzinfo=UTC)))
+
+    assert [(each.id, bool(each.lines)) for each in listed] == [(ID, False), (order(2)["id"], True)]
+    assert purple_dot.order(ID).lines == ()
+
+
+@responses.activate
+def test_list_of_which_no_row_can_be_read_is_no_empty_list(purple_dot: PurpleDot) -> None:
+    responses.get(LIST, json={"data": {"fulfillment_orders": [{"uuid": ID}]}})
+
+    with pytest.raises(PayloadError):
+        list(purple_dot.orders_created_since(datetime(2026, 1, 1, tzinfo=UTC)))
+
+
 @pytest.mark.parametrize("row", [None, [], "text", {}, {"id": ""}])
 def test_what_is_no_order_is_refused(row: object) -> None:
     with pytest.raises(PayloadError):
