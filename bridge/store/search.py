@@ -1,6 +1,7 @@
 """Search by what a person has at hand: an order number, a tracking number, a SKU or an id, in any
 spelling, or the beginning of one; over parcels and webhooks."""
 
+import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -36,6 +37,8 @@ left its order number and its SKUs only in the decisions and in what was fetched
 _CANDIDATES = 500
 """So many are taken by each field, and the newest of them shown."""
 
+_DIGIT = re.compile(r"[0-9]")
+
 _SHORTEST = 3
 """Fewer characters fit everything."""
 
@@ -60,11 +63,14 @@ class Spellings:
     @classmethod
     def of(cls, text: str) -> "Spellings":
         plain = text.strip().rstrip("…").removeprefix("#").strip()
-        reference = normalize_reference(plain)
-        orders = {plain, plain.lower(), reference, f"#{reference}", f"#{plain}"}
-        ids = {plain, plain.lower(), f"se-{plain}"}
         number = normalize_tracking(plain)
         has_digit = any(char.isdigit() for char in number)
+        # People read a number out in groups, and write it down so.
+        written = {plain, "".join(plain.split())} if _DIGIT.search(plain) else {plain}
+        references = {normalize_reference(spelling) for spelling in written}
+        orders = {*written, *references, plain.lower()}
+        orders |= {f"#{spelling}" for spelling in (*written, *references)}
+        ids = {plain, plain.lower(), f"se-{plain}"}
         return cls(sorted(orders), number if has_digit else "", sorted(ids), plain)
 
 

@@ -419,3 +419,89 @@ def test_nothing_from_outside_runs(browser: Browser, stack: Stack) -> None:
 
     assert EVIL in browser.see(f"/console/deliveries/{delivery['id']}")
     assert json.dumps(complaints) == "[]"
+
+
+# A hurried hand
+
+
+def test_link_of_an_alert_leads_to_its_place_also_when_nobody_is_signed_in(
+    browser: Browser, ambiguous: Ambiguous
+) -> None:
+    ambiguous()
+    browser.see("/console/activity")
+    browser.driver.delete_all_cookies()
+    browser.see("/console/exceptions#parcels-ambiguous_order")
+
+    browser.type("#password", PASSWORD)
+    browser.type("#name", "Anna")
+    browser.press("main button", "Anna (operator)")
+
+    assert browser.driver.current_url.endswith("/console/exceptions#parcels-ambiguous_order")
+
+
+def test_second_click_on_what_is_on_its_way_is_not_sent(
+    browser: Browser, ambiguous: Ambiguous
+) -> None:
+    held, _ = ambiguous()
+    browser.see(f"/console/deliveries/{held}")
+    script = """
+    const send = () => arguments[0].dispatchEvent(
+      new Event('submit', {bubbles: true, cancelable: true}));
+    const sent = [send(), send()];
+    dispatchEvent(new Event('pageshow'));
+    return [...sent, send()];
+    """
+
+    sent = browser.driver.execute_script(script, browser.one("form[action$='/retry']"))
+
+    assert sent == [True, False, True]
+
+
+def test_numbers_that_are_not_refreshed_say_so_until_they_are(browser: Browser) -> None:
+    browser.see("/console/")
+    answer = "window.real = window.real || fetch; window.fetch = arguments[0] ? real : () =>"
+    answer += " Promise.reject(new TypeError());"
+    answer += "Object.defineProperty(document, 'hidden', {value: false, configurable: true});"
+    answer += "document.dispatchEvent(new Event('visibilitychange'));"
+
+    browser.driver.execute_script(answer, False)
+    browser.wait_for("is not refreshed any more: the console does not answer.")
+    browser.driver.execute_script(answer, True)
+
+    wait_until(lambda: "not refreshed" not in browser.words(), 15, "numbers of now")
+
+
+def test_reason_that_was_sent_is_not_there_the_next_time(
+    browser: Browser, ambiguous: Ambiguous
+) -> None:
+    held, _ = ambiguous()
+    page = f"/console/deliveries/{held}"
+    note = f"#note-{held}"
+    browser.see(page)
+    browser.unfold()
+    browser.type(note, "asked the warehouse")
+    browser.press("form[action*=remarks] button", "Noted.")
+
+    browser.unfold()
+
+    assert browser.one(note).get_property("value") == ""
+
+
+def test_reason_outlives_a_session_that_ended_and_one_comes_back_to_it(
+    browser: Browser, ambiguous: Ambiguous
+) -> None:
+    held, _ = ambiguous()
+    note = f"#note-{held}"
+    browser.see(f"/console/deliveries/{held}")
+    browser.unfold()
+    browser.type(note, "asked the warehouse")
+    browser.driver.delete_all_cookies()
+    browser.press("form[action*=remarks] button", "Sign in")
+
+    browser.type("#password", PASSWORD)
+    browser.type("#name", "Anna")
+    browser.press("main button", "Anna (operator)")
+    browser.unfold()
+
+    assert browser.driver.current_url.endswith(f"/console/deliveries/{held}")
+    assert browser.one(note).get_property("value") == "asked the warehouse"

@@ -52,6 +52,8 @@ def references(result: SearchResult) -> list[str | None]:
         "PD1391279",
         "#pd1391279",
         " PD1391279 ",
+        "PD 139 1279",
+        "PD1391279 / 1",
         "tote-ecru",
         "TOTE-",
     ],

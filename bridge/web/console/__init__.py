@@ -167,9 +167,10 @@ def _answer(route: Route, services: Services, **parts: str) -> Answer:
 
 def _common(services: Services) -> dict[str, Any]:
     """What every page knows."""
+    files = {"css": "console.css", "js": "console.js", "icon": "icon.svg"}
     assets = {
-        name: url_for("console.static", filename=f"console.{name}", v=__version__)
-        for name in ("css", "js")
+        name: url_for("console.static", filename=file, v=__version__)
+        for name, file in files.items()
     }
     return {
         "person": auth.person(),

@@ -128,8 +128,11 @@ def person() -> Person | None:
 
 
 def to_sign_in() -> Response:
-    """Where nobody is signed in; a page that was asked for comes after it."""
-    page_after = request.full_path.rstrip("?") if request.method == "GET" else None
+    """Where nobody is signed in. After it comes the page that was asked for, or the one where a
+    form stood."""
+    page_after = own_page(request.form.get("next", "")) or None
+    if request.method == "GET":
+        page_after = request.full_path.rstrip("?")
     return redirect(url_for("console.sign_in", next=page_after), 303)
 
 

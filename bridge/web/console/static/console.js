@@ -40,8 +40,12 @@ prepare(document);
 async function refresh() {
   const shown = [...document.querySelectorAll("[data-refreshed]")];
   if (document.hidden || !shown.length) return;
-  const answer = await fetch(location.href, {redirect: "error"}).catch(() => null);
-  if (!answer || !answer.ok) return;
+  const answer = await fetch(location.href, {redirect: "manual"}).catch(() => null);
+  if (!answer || !answer.ok) {
+    const isSignedOut = answer && answer.type === "opaqueredirect";
+    return sayStale(isSignedOut ? "you are signed out: load it again to sign in" : "the console does not answer");
+  }
+  sayFresh();
   const page = new DOMParser().parseFromString(await answer.text(), "text/html");
   const fresh = page.querySelectorAll("[data-refreshed]");
   // A run that has ended is not refreshed any more: its page is shown once again, whole.
@@ -53,6 +57,24 @@ async function refresh() {
     part.replaceWith(fresh[place]);
   });
 }
+// Numbers that can't be refreshed must not be taken for those of now.
+let freshAt = new Date();
+function sayFresh() {
+  freshAt = new Date();
+  const told = document.getElementById("stale");
+  if (told) told.remove();
+}
+
+function sayStale(cause) {
+  if (document.getElementById("stale")) return;
+  const word = document.createElement("p");
+  word.id = "stale";
+  word.className = "flash bad";
+  word.setAttribute("role", "alert");
+  word.textContent = `What you see is of ${freshAt.toLocaleTimeString()}, and is not refreshed any more: ${cause}.`;
+  document.getElementById("main").prepend(word);
+}
+
 const refreshed = document.querySelector("[data-refreshed]");
 if (refreshed) {
   setInterval(refresh, Number(refreshed.dataset.refreshed) || 10000);
@@ -104,10 +126,29 @@ function press(css) {
   if (control) control.click();
 }
 
-// What was typed outlives a session that ended meanwhile.
+// A second click on what is on its way does nothing; after a while, or on coming back, it may be sent again.
+document.addEventListener("submit", (event) => {
+  const form = event.target;
+  if (form.method !== "post") return;
+  if (form.dataset.sent) return event.preventDefault();
+  form.dataset.sent = "yes";
+  setTimeout(() => delete form.dataset.sent, 4000);
+});
+addEventListener("pageshow", () => {
+  for (const form of document.querySelectorAll("form[data-sent]")) delete form.dataset.sent;
+});
+
+// An alert leads to a place on a page, which only the browser knows while somebody signs in.
+const pageAfter = document.querySelector("form[data-keeps-place] input[name=next]");
+if (pageAfter && pageAfter.value && location.hash) pageAfter.value += location.hash;
+
+// What was typed outlives a session that ended meanwhile, and what was refused; what arrived is forgotten.
+const sent = sessionStorage.getItem("sent");
+sessionStorage.removeItem("sent");
+if (sent && !document.querySelector("form[data-keeps-place], .problem, .flash.bad")) sessionStorage.removeItem(sent);
 for (const field of document.querySelectorAll("input[name=reason]")) {
   const name = `typed ${field.form.action} ${field.id}`;
   field.value = field.value || sessionStorage.getItem(name) || "";
   field.addEventListener("input", () => sessionStorage.setItem(name, field.value));
-  field.form.addEventListener("submit", () => setTimeout(() => sessionStorage.removeItem(name), 4000));
+  field.form.addEventListener("submit", () => sessionStorage.setItem("sent", name));
 }
