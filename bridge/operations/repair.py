@@ -284,9 +284,10 @@ def remaining_for(
     order = next(iter(orders.known(connection, order_ids=[order_id])), None)
     lines_unclear = delivery.status is DeliveryStatus.HELD and delivery.reason in LINES_UNCLEAR
     if not lines_unclear or order is None or delivery.tracking is None:
+        reason = delivery.reason
         raise RefusedError(
-            f"{delivery.id} is {delivery.status} ({delivery.reason}): the question there is not "
-            "which lines were in the parcel"
+            f"{delivery.id} is {delivery.status}{f' ({reason})' if reason else ''}: the question"
+            " there is not which lines were in the parcel"
         )
     others = deliveries.of_orders(connection, [order_id]).get(order_id, [])
     lines = rest_of(order, [as_earlier(other) for other in others])

@@ -88,6 +88,44 @@ def posting(page: Page) -> list[str]:
     return [str(form["action"]) for form in page.forms if form["method"] == "post"]
 
 
+# What another person did meanwhile
+
+
+def test_second_of_two_who_close_a_parcel_is_told_so_by_its_order(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
+    held = travel(bridge, bridge.world.add_order("PD901/1", [("TEE", 1)]), [("HAT", 1)])
+    answers = [
+        anna.client.post(
+            f"{path_of(held)}/resolve",
+            data={
+                "csrf": anna.page(EXCEPTIONS).form("/sign-out")["fields"]["csrf"],
+                "as": "cancelled",
+                "reason": "agreed by phone",
+            },
+            follow_redirects=True,
+        ).text
+        for _ in range(2)
+    ]
+
+    first, second = map(Page, answers)
+
+    assert "PD901/1 is closed as cancelled." in first
+    assert "Not done: PD901/1 is cancelled;" in second
+    assert held["id"] not in second.words.partition("Not done:")[2].partition(".")[0]
+
+
+def test_delivered_parcel_says_what_to_do_when_it_is_on_the_wrong_order(
+    bridge: VirtualBridge, anna: Reader
+) -> None:
+    delivered = travel(bridge, bridge.world.add_order("PD902/1", [("TEE", 1)]))
+
+    page = anna.page(path_of(delivered))
+
+    assert "Correct the order in Purple Dot, or ask Purple Dot's support" in page
+    assert "This parcel is not posted again" in page
+
+
 # An answer that was lost
 
 

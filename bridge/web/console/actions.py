@@ -126,16 +126,6 @@ def remark(services: Services, subject_id: str) -> Response:
     return back("Noted." if text else "You are looking after it.", "good")
 
 
-def do_one(
-    services: Services, connection: Connection, delivery_id: str, act: Action, *, reason: str | None
-) -> tuple[str, str]:
-    """The delivery's name, and what became of it. RefusedError where it can't be done."""
-    delivery = find_one(connection, delivery_id)
-    now = services.database.now(connection)
-    outcome = act(connection, delivery, actor=actor_name(), reason=reason, now=now)
-    return name_of(delivery), outcome
-
-
 def find_one(connection: Connection, delivery_id: str) -> Delivery:
     """RefusedError where there is none of this id."""
     for delivery in repairs.find(connection, delivery_id):
@@ -177,7 +167,12 @@ def _act(
     services: Services, delivery_id: str, act: Action, *, reason: str | None, closes: bool = False
 ) -> Response:
     def one(connection: Connection) -> str:
-        name, outcome = do_one(services, connection, delivery_id, act, reason=reason)
+        delivery = find_one(connection, delivery_id)
+        name, now = name_of(delivery), services.database.now(connection)
+        try:
+            outcome = act(connection, delivery, actor=actor_name(), reason=reason, now=now)
+        except RefusedError as exc:
+            raise type(exc)(str(exc).replace(delivery.id, name)) from exc
         return f"{name} {outcome}"
 
     return _report(services, one, closed_id=delivery_id if closes else "")
