@@ -19,6 +19,12 @@ _LONGEST_SHOWN = 100
 Read = Callable[[Any, "Query"], Rows]
 
 
+def check_range(query: "Query") -> None:
+    """A range that is upside down is a mistake, not an empty list."""
+    if query.since and query.until and query.until <= query.since:
+        raise click.UsageError("--until is before --since, so nothing can be between them.")
+
+
 def print_list(
     read: Read,
     options: Mapping[str, Any],
@@ -32,8 +38,7 @@ def print_list(
     from bridge.store.queries import Query
 
     query = Query(**options)
-    if query.since and query.until and query.until <= query.since:
-        raise click.UsageError("--until is before --since, so nothing can be between them.")
+    check_range(query)
     with open_database() as database, database.read() as connection:
         rows = read(connection, query)
         if not as_json:

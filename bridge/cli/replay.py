@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from bridge.cli.context import actor, open_existing_services
-from bridge.cli.listing import EVENT_ID, exactly_one
+from bridge.cli.listing import EVENT_ID, check_range, exactly_one
 from bridge.cli.options import TIMESTAMP, json_option
 from bridge.cli.output import emit, is_terminal, plural, progress_bar
 from bridge.cli.rehearsal import rehearse, said_while_waiting, vendor_waits, waiting_line
@@ -123,10 +123,11 @@ def _choose(
     from bridge.store import replays
     from bridge.store.queries import Query
 
-    narrowed = {name: value for name, value in wanted.items() if name != "status"}
+    narrowed = Query(**{name: value for name, value in wanted.items() if name != "status"})
+    check_range(narrowed)
     with services.database.read() as connection:
         ids = [_event_id(connection, text) for text in texts]
-        query = None if texts else Query(**narrowed)
+        query = None if texts else narrowed
         candidates = replays.candidates(connection, ids=ids, query=query, standing=wanted["status"])
     selection: dict[str, Any] = {"ids": ids}
     if not texts:

@@ -81,6 +81,12 @@ def test_plan_writes_nothing_and_sends_nothing(bridge: VirtualBridge, run: Run, 
     assert (len(bridge.sent), len(bridge.world.fulfillments)) == (sent, 1)
 
 
+def test_range_that_is_upside_down_is_wrong_use(run: Run) -> None:
+    result = run("--since", "1d", "--until", "2d")
+
+    assert (result.exit_code, "--until is before --since" in result.output) == (2, True)
+
+
 def test_plan_shows_each_body_and_its_difference_from_what_was_sent_and_from_purple_dot(
     bridge: VirtualBridge, run: Run
 ) -> None:
