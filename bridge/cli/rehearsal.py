@@ -14,6 +14,7 @@ import click
 from bridge.cli.output import emit, is_terminal, plural, progress_bar
 from bridge.domain.durations import format_age
 from bridge.domain.errors import BridgeError
+from bridge.domain.events import Lane
 
 if TYPE_CHECKING:
     from bridge.operations.replay import Plan
@@ -86,19 +87,19 @@ def why_incomplete(report: Report, waits: Iterable[str]) -> str:
         return ""
     return (
         f"{unread} of {plural(len(report['events']), 'event')} could not be looked at to the end."
-        f" {reasons} Call it again then: nothing was changed."
+        f" {reasons} Repeat it after that; nothing was changed."
     )
 
 
 def vendor_waits(services: "Services") -> list[str]:
-    """For each vendor that can't be called now, a sentence that says until when."""
+    """For each vendor that a replay can't call now, a sentence that says until when."""
     from bridge.store import rate_limits
 
     database = services.database
     with database.read() as connection:
         now = database.now(connection)
         states = [
-            rate_limits.state(connection, system, per_minute=rate, now=now)
+            rate_limits.state(connection, system, per_minute=rate, now=now, lane=Lane.REPLAY)
             for system, rate in services.rates.items()
         ]
     named = [wait_of(state, services.rates[state.system], now=now) for state in states]
@@ -116,7 +117,8 @@ def wait_of(state: "VendorState", per_minute: int, *, now: datetime) -> str:
         return f"{name} does not answer; it is asked again in {format_age(state.until - now)}."
     if state.calls_left == 0:
         return (
-            f"{name}'s limit of {per_minute} calls a minute is used up, and live work goes first."
+            f"{name}'s limit of {per_minute} calls a minute leaves none for a replay now: live work"
+            " goes first."
         )
     return ""
 

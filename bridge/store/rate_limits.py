@@ -263,19 +263,27 @@ def write_clear(connection: Connection, system: str) -> None:
     worked(connection, _writes_of(system))
 
 
-def state(connection: Connection, system: str, *, per_minute: int, now: datetime) -> VendorState:
-    """How a vendor stands, without changing anything."""
+def state(
+    connection: Connection,
+    system: str,
+    *,
+    per_minute: int,
+    now: datetime,
+    lane: Lane = Lane.LIVE,
+) -> VendorState:
+    """How a vendor stands, without changing anything; the calls that are left are those of
+    `lane`."""
     epoch = now.timestamp()
     row = connection.execute(_ROW, {"name": system}).one_or_none()
     writes = connection.execute(_ROW, {"name": _writes_of(system)}).one_or_none()
     if row is None:
-        usual = pace(per_minute)
+        usual = pace(per_minute, lane)
         return VendorState(system, round(usual.ahead / usual.interval), "ok")
     per_minute = min(per_minute, row.allowed_per_minute or per_minute)
     word, until, since = _standing(row, epoch)
     if word in ("ok", "failing") and writes is not None and writes.opened_at:
         word, until, since = "unclear", _date(writes.open_until), _date(writes.failing_since)
-    return VendorState(system, _left(row, per_minute, epoch), word, until, since)
+    return VendorState(system, _left(row, per_minute, epoch, lane), word, until, since)
 
 
 def _count_failure(
@@ -312,10 +320,10 @@ def _blocked_until(row: Row[Any], epoch: float) -> float:
     return until
 
 
-def _left(row: Row[Any], per_minute: int, epoch: float) -> int:
+def _left(row: Row[Any], per_minute: int, epoch: float, lane: Lane) -> int:
     if _blocked_until(row, epoch) > epoch:
         return 0
-    usual = pace(per_minute)
+    usual = pace(per_minute, lane)
     spare = max(0.0, epoch + usual.ahead - _free_at(row, epoch))
     return int((spare + _ROUNDING) / usual.interval)
 

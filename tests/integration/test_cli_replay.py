@@ -64,7 +64,7 @@ def test_dry_run_says_which_vendor_it_would_have_to_wait_for(
     assert result.exit_code == 0
     assert "1 of 1 event could not be looked at to the end." in result.stderr
     assert "ShipStation V2 asked us to wait, for another " in result.stderr
-    assert "Call it again then: nothing was changed." in result.stderr
+    assert "Repeat it after that; nothing was changed." in result.stderr
 
 
 @pytest.mark.parametrize("mode", ["--as-stored", "--fetch-again"])

@@ -188,9 +188,10 @@ def test_pause_of_one_vendor_stops_no_other(database: WatchedDatabase) -> None:
     per_minute=st.integers(1, 300),
     gaps=st.lists(st.floats(0, 30, allow_nan=False), max_size=8),
     burst=st.integers(0, 4),
+    lane=st.sampled_from(Lane),
 )
 def test_what_is_left_can_be_taken_and_no_more(
-    database: WatchedDatabase, per_minute: int, gaps: list[float], burst: int
+    database: WatchedDatabase, per_minute: int, gaps: list[float], burst: int, lane: Lane
 ) -> None:
     clock = Clock()
     with Database.begin(database) as connection:
@@ -200,10 +201,13 @@ def test_what_is_left_can_be_taken_and_no_more(
             for _ in range(burst):
                 rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now)
         promised = rate_limits.state(
-            connection, "x", per_minute=per_minute, now=clock.now
+            connection, "x", per_minute=per_minute, now=clock.now, lane=lane
         ).calls_left
         taken = 0
-        while rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now).wait == 0:
+        while (
+            rate_limits.take(connection, "x", per_minute=per_minute, now=clock.now, lane=lane).wait
+            == 0
+        ):
             taken += 1
 
     assert taken == promised

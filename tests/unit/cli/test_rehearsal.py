@@ -58,7 +58,8 @@ def test_nothing_to_say_is_not_said(capsys: pytest.CaptureFixture[str]) -> None:
         ),
         (
             VendorState("shipstation_v1", 0, "ok"),
-            "ShipStation V1's limit of 40 calls a minute is used up, and live work goes first.",
+            "ShipStation V1's limit of 40 calls a minute leaves none for a replay now: live work"
+            " goes first.",
         ),
     ],
 )
