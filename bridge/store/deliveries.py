@@ -103,17 +103,20 @@ _EVENTS_OF = (
 )
 
 
-_WAITING = (
-    select(
-        deliveries.c.id,
-        deliveries.c.fulfillment_order_id,
-        deliveries.c.reference,
-        deliveries.c.record_kind,
-        deliveries.c.shipstation_record_id,
-        deliveries.c.received_at,
-        deliveries.c.label_seen_at,
-    )
-    .where(deliveries.c.lane == bindparam("of_lane"), deliveries.c.due_at <= bindparam("due_by"))
+_TO_BE_POSTED = select(
+    deliveries.c.id,
+    deliveries.c.fulfillment_order_id,
+    deliveries.c.reference,
+    deliveries.c.record_kind,
+    deliveries.c.shipstation_record_id,
+    deliveries.c.received_at,
+    deliveries.c.label_seen_at,
+).where(deliveries.c.lane == bindparam("of_lane"))
+_CLAIMED = _TO_BE_POSTED.where(deliveries.c.status == DeliveryStatus.DELIVERING).limit(
+    bindparam("most")
+)
+_DUE = (
+    _TO_BE_POSTED.where(deliveries.c.due_at <= bindparam("due_by"))
     .order_by(deliveries.c.due_at)
     .limit(bindparam("most"))
 )
@@ -307,12 +310,14 @@ def claim(
 def waiting(
     connection: Connection, *, lane: Lane, due_by: datetime, first: str, limit: int
 ) -> list[Waiting]:
-    """The deliveries of a lane that are due by then, or that a worker holds, with an order each:
-    the one named `first`, then by their time."""
-    values = {"of_lane": int(lane), "due_by": due_by, "most": limit}
-    rows = connection.execute(_WAITING, values)
-    due = [Waiting(**row._mapping) for row in rows if row.fulfillment_order_id is not None]
-    return sorted(due, key=lambda delivery: delivery.id != first)
+    """The deliveries of a lane with an order each, as they will be posted: the one named `first`,
+    the others that a worker holds, then those that are due by then, by their time."""
+    values = {"of_lane": int(lane), "most": limit}
+    claimed = connection.execute(_CLAIMED, values).all()
+    due = connection.execute(_DUE, {**values, "due_by": due_by}).all()
+    by_id = {row.id: row for row in [*claimed, *due] if row.fulfillment_order_id is not None}
+    found = [Waiting(**row._mapping) for row in by_id.values()]
+    return sorted(found, key=lambda delivery: delivery.id != first)[:limit]
 
 
 def intend(
