@@ -25,10 +25,12 @@ from tests.support.rows import (
     ORDER_ID,
     OTHER_ID,
     a_parcel,
+    an_order,
     claim_deliveries,
     claim_delivery,
     deliver_next,
     due_in,
+    put,
     receive,
     record,
     row,
@@ -527,3 +529,23 @@ def test_void_that_is_noted_while_the_outcome_is_written_is_seen(
     assert [(stored.status, stored.reason) for stored in rows(database)] == [
         ("held", "voided_after_delivery")
     ]
+
+
+def test_what_a_worker_holds_is_posted_before_what_is_due(
+    database: WatchedDatabase, clock: Clock
+) -> None:
+    parcels = [a_parcel(number=f"1Z{n}", record=str(n), reference=f"PD{n}") for n in range(6)]
+    orders = [an_order(id=f"order-{n}", reference=f"PD{n}") for n in range(6)]
+    put(database, *parcels, orders=tuple(orders))
+    claimed = claim_deliveries(database, limit=2)
+    later = clock.now + timedelta(seconds=1)
+
+    with database.read() as connection:
+        waiting = deliveries.waiting(
+            connection, lane=Lane.LIVE, due_by=later, first=claimed[1].id, limit=4
+        )
+
+    assert [found.id for found in waiting[:2]] == [claimed[1].id, claimed[0].id]
+    due = {stored.id for stored in rows(database)} - {found.id for found in claimed}
+    assert len(waiting) == 4
+    assert {found.id for found in waiting[2:]} < due
