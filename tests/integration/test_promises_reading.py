@@ -421,11 +421,27 @@ def test_order_of_purple_dot_that_can_not_be_read_is_set_aside_alone(
     assert bridge.exceptions() == ["unknown_line"]
 
 
+def test_v1_label_without_an_order_number_is_looked_at_with_its_order(
+    bridge: VirtualBridge,
+) -> None:
+    order = bridge.world.add_order(lines=[("TEE", 1)])
+    shipments = [bridge.world.add_shipstation_order(order), bridge.world.add_shipstation_order("7")]
+    labels = bridge.world.buy_labels(shipments)
+    for label in labels:
+        label.overrides = {"orderNumber": None}
+
+    bridge.travel(bridge.world.ship_notify(labels))
+
+    assert bridge.units(order) == {"TEE": 1}
+    assert bridge.exceptions() == []
+
+
 ODD_FIELDS: list[dict[str, Any]] = [
     {"packages": "none"},
     {"carrier_code": ["ups"]},
     {"service_code": {"name": "ground"}},
     {"tracking_number": {"value": "1Z"}},
+    {"external_order_id": 5.5},
 ]
 
 

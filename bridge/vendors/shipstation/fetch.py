@@ -193,8 +193,10 @@ class Fetcher:
         is_return = row.get("is_return_label") or row.get("isReturnLabel")
         if row.get("voided") or is_return or status in UNFINISHED_LABELS:
             return False
-        has_items = bool(row.get("shipmentItems"))
-        return not has_items or self.reads_custom_fields or self._may_be_merged(row)
+        if not row.get("shipmentItems") or self.reads_custom_fields:
+            return True
+        # Without a number of its own, only its order can say which one it is.
+        return not row.get("orderNumber") or self._may_be_merged(row)
 
     def _may_be_merged(self, row: Mapping[str, Any]) -> bool:
         """Whether a V1 label could hold goods of several orders, one of them Purple Dot's, without

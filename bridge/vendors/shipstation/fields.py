@@ -32,7 +32,7 @@ def text_field(value: object) -> object:
     database stores (NUL, half a character)."""
     if isinstance(value, float) and value.is_integer() and abs(value) < _LARGEST_EXACT_FLOAT:
         return str(int(value))
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         return str(value)
     if not isinstance(value, str):
         return value
@@ -149,6 +149,11 @@ def _all_or_none(items: object, read: Any) -> Any:
 def _rows(value: object) -> object:
     """What is no list, or no object in it, says nothing, and takes no other along."""
     return [row for row in value if isinstance(row, Mapping)] if isinstance(value, list) else []
+
+
+def or_nothing(value: object) -> object:
+    """An empty list where an object should stand, as some languages write an empty one."""
+    return value or {}
 
 
 T = TypeVar("T")

@@ -41,6 +41,7 @@ from bridge.vendors.shipstation.fields import (
     Sku,
     Word,
     number_field,
+    or_nothing,
     text_field,
 )
 
@@ -167,7 +168,7 @@ class V2Shipment(Row):
     is_return: Flag = False
     items: Annotated[list[V2Item], _items(V2Item)] = []
     sales_order_ids: Ids = []  # several after a merge
-    advanced_options: CustomFields = CustomFields()
+    advanced_options: Annotated[CustomFields, BeforeValidator(or_nothing)] = CustomFields()
 
 
 class V1Item(Item, V1Row):
@@ -201,7 +202,7 @@ class V1Order(V1Row):
     order_number: OrderNumber = None
     order_key: Word = None
     items: Annotated[list[V1Item], _items(V1Item)] = []
-    advanced_options: V1CustomFields = V1CustomFields()
+    advanced_options: Annotated[V1CustomFields, BeforeValidator(or_nothing)] = V1CustomFields()
 
 
 class InlineRow(Row):

@@ -234,10 +234,8 @@ def v1_row(number: int, **changes: Any) -> dict[str, Any]:
 
 @responses.activate
 def test_v1_shipments_with_items_need_no_order(fetcher: Fetcher) -> None:
-    account = Account(
-        v1_shipments=[v1_row(1, shipmentItems=[{"sku": "HAT", "quantity": 1}])],
-        v1_orders=[{"orderId": 41}],
-    )
+    row = v1_row(1, orderNumber="100482", shipmentItems=[{"sku": "HAT", "quantity": 1}])
+    account = Account(v1_shipments=[row], v1_orders=[{"orderId": 41}])
 
     assert told(fetcher.fetch(f"{V1}/shipments")) == [("v1_shipment", "1")]
     assert account.calls == ["/shipments"]
