@@ -40,12 +40,12 @@ class PlannedDeliveries:
 
     def of_order(self, order_id: str) -> list[Delivery]:
         """Those that count against what is left of an order."""
+        deliveries = self.all_of_order(order_id)
+        return [delivery for delivery in deliveries if counts_against_order(delivery)]
+
+    def all_of_order(self, order_id: str) -> list[Delivery]:
         deliveries = [self._by_id[delivery_id] for delivery_id in self._by_order[order_id]]
-        return [
-            delivery
-            for delivery in deliveries
-            if delivery.fulfillment_order_id == order_id and counts_against_order(delivery)
-        ]
+        return [delivery for delivery in deliveries if delivery.fulfillment_order_id == order_id]
 
     def related(self, shipment: Shipment) -> list[tuple[Sameness, Delivery]]:
         """Those that share a record or a number with a shipment, of whatever order, and how its

@@ -50,6 +50,20 @@ class Recognition:
             is_unsent = self._is_open(delivery) or is_waiting(delivery)
             if is_unsent and delivery.fulfillment_order_id not in order_ids:
                 return delivery
+        return self._same_mark(shipment, order_id)
+
+    def _same_mark(self, shipment: Shipment, order_id: str) -> Delivery | None:
+        """What the other API said of the same ShipStation order that was marked as shipped, where
+        one of the two lacks a number: a mark stands for all of the order's goods."""
+        record = record_of_shipment(shipment)
+        if record.kind in LABEL_KINDS or record.order_key is None:
+            return None
+        for delivery in self.deliveries.all_of_order(order_id):
+            other = record_of_shipment(delivery.shipment)
+            is_mark = other.kind not in LABEL_KINDS and other.family != record.family
+            is_unnumbered = delivery.reason is Reason.NO_TRACKING_NUMBER or not numbers_of(shipment)
+            if is_mark and is_unnumbered and other.order_key == record.order_key:
+                return delivery
         return None
 
     def same_parcel(self, shipment: Shipment, order_id: str | None) -> Delivery | None:

@@ -104,6 +104,28 @@ def test_sweep_finds_the_second_order_in_one_box_with_both_apis_on(bridge: Virtu
     assert len(bridge.accepted(second)) == 1
 
 
+@pytest.mark.parametrize("is_v1_first", [False, True])
+@pytest.mark.parametrize("is_numbered_first", [False, True])
+def test_mark_without_a_number_is_one_exception_whichever_apis_report_it(
+    bridge: VirtualBridge, *, is_v1_first: bool, is_numbered_first: bool
+) -> None:
+    order = bridge.world.add_order(lines=[("TEE", 1)])
+    shipment = bridge.world.add_shipstation_order(order)
+    mark = bridge.world.mark_shipped(shipment, "UPS", None)
+    reports = [bridge.world.fulfillment_shipped_v2(mark), bridge.world.v1_fulfillment_shipped(mark)]
+    first, second = reversed(reports) if is_v1_first else reports
+    bridge.travel(first)
+    if not is_numbered_first:
+        bridge.travel(second)
+    assert bridge.exceptions() == ["no_tracking_number"]
+    bridge.world.correct_number(mark, NUMBER)
+
+    bridge.travel(second, first)
+
+    assert len(bridge.accepted(order)) == 1
+    assert bridge.exceptions() == []
+
+
 # One record, another number
 
 
