@@ -6,6 +6,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from random import Random
@@ -19,7 +20,7 @@ from bridge.store.tables import attempts, deliveries, events
 from bridge.vendors.http import SYSTEMS
 from tests.soak.traffic import Traffic
 from tests.soak.trouble import POST, Trouble
-from tests.soak.watch import Silence, Watch, clock, grows_on
+from tests.soak.watch import Sample, Silence, Watch, clock, is_leak
 from tests.support.balance import balance
 from tests.support.postgres import Server, running_server
 from tests.support.stack import Stack, free_port
@@ -36,8 +37,8 @@ _LONGEST_WAIT = 33.0
 _TELL_EVERY = 30.0
 _SETTLE_WITHIN = 600.0
 _MORE_MEMORY, _MORE_FILES, _MORE_THREADS = 0.5, 16, 8
-"""Growth from the first quarter to the last that is no leak: caches that fill, connections that a
-busier moment opened, and what Python keeps of the largest backlog that a worker read at once."""
+"""What a process may hold more in the last quarter than in the first: caches that fill, connections
+that a busier moment opened, and what it keeps free of the largest backlog that it read at once."""
 
 
 def main() -> int:
@@ -91,9 +92,8 @@ def soak(stack: Stack, server: Server | None, *, minutes: float, seed: int, rate
     )
     try:
         trouble.begin()
-        watch = Watch(
-            {"receiver": lambda: trouble.receivers[0], "worker": lambda: trouble.workers[0]}
-        )
+        watched = {"receiver": lambda: trouble.receivers[0], "worker": lambda: trouble.workers[0]}
+        watch = Watch(watched, stack.folder)
         silence = Silence(stack.database, _rates(stack), _LONGEST_WAIT)
         helpers = [threading.Thread(target=one.run, daemon=True) for one in (trouble, watch)]
         listener = threading.Thread(target=silence.run, daemon=True)
@@ -207,18 +207,24 @@ def _growth(watch: Watch) -> list[str]:
     for name in watch.samples:
         quarters = watch.quarters(name)
         first, last = quarters[0], quarters[-1]
-        memory = " → ".join(f"{quarter.mebibytes:.0f}" for quarter in quarters)
-        line = f"{name}: {memory} MiB, files {first.files} → {last.files}"
+        line = f"{name}: {_each(quarters, 'mebibytes', 1)} MiB, files {first.files} → {last.files}"
         line += f", threads {first.threads} → {last.threads}"
+        if last.blocks:
+            line += f", in use {_each(quarters, 'blocks', 1000)} thousand objects"
+            line += f" and {_each(quarters, 'allocated', 2**20)} MiB"
         click.echo(line)
         if (
-            grows_on(quarters)
+            is_leak(quarters)
             or last.mebibytes > first.mebibytes * (1 + _MORE_MEMORY)
             or last.files > first.files + _MORE_FILES
             or last.threads > first.threads + _MORE_THREADS
         ):
             grown.append(line)
     return grown
+
+
+def _each(quarters: Sequence[Sample], what: str, unit: int) -> str:
+    return " → ".join(f"{getattr(quarter, what) / unit:.0f}" for quarter in quarters)
 
 
 def _size(database: Database, folder: Path) -> str:

@@ -2,6 +2,7 @@
 whose clock is so many seconds off as FILE says. The monotonic clock goes on as it always does."""
 
 import importlib
+import os
 import pkgutil
 import sys
 import time
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import bridge
 from bridge.cli import main
+from tests.soak import in_use
 
 _HOUR = 3600
 JUMPS = (-25 * _HOUR, -2 * _HOUR, -600, -90, 90, 600, 5 * _HOUR, 25 * _HOUR)
@@ -63,4 +65,5 @@ def _let_clock_jump() -> None:
 if __name__ == "__main__":
     _file = Path(sys.argv.pop(1))
     _let_clock_jump()
+    in_use.note_from_now_on(in_use.file_of(_file.parent, os.getpid()))
     main(prog_name="bridge")

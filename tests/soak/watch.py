@@ -9,7 +9,6 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -20,52 +19,59 @@ from bridge.domain.errors import StorageError
 from bridge.store import rate_limits, workers
 from bridge.store.engine.database import Database
 from bridge.store.leases import QUEUES
+from tests.soak import in_use
 from tests.support.stack import Process
 
 _EVERY = 5.0
-_GROWS = 2.5
-"""MiB from one quarter to the next: of half an hour, six kilobytes for each webhook that one of
-three workers takes in it."""
+_MORE_IN_USE = 1.08
+"""In half of half an hour: for each webhook that one of three workers takes, four kilobytes or
+fifty objects."""
 _SILENT_AFTER = 60.0
 _LONGEST_WISH = rate_limits.LONGEST_PAUSE * 1.1
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Memory that several processes share counts once (PSS)."""
+    """Memory that several processes share counts once (PSS). `blocks` and `allocated` are what the
+    first of them has in use, of Python's memory and of glibc's (bytes)."""
 
     mebibytes: float
     files: int
     threads: int
+    blocks: int = 0
+    allocated: int = 0
 
 
-def sample(process: Process) -> Sample | None:
+def sample(process: Process, folder: Path) -> Sample | None:
     """Of the whole process group, since a receiver is gunicorn and its children; None when it is
     gone."""
     kibibytes = files = threads = 0
-    for folder in Path("/proc").iterdir():
+    for entry in Path("/proc").iterdir():
         with suppress(OSError, TypeError):
-            if folder.name.isdigit() and os.getpgid(int(folder.name)) == process.pid:
+            if entry.name.isdigit() and os.getpgid(int(entry.name)) == process.pid:
                 kibibytes += int(
-                    re.search(r"Pss:\s+(\d+)", (folder / "smaps_rollup").read_text())[1]
+                    re.search(r"Pss:\s+(\d+)", (entry / "smaps_rollup").read_text())[1]
                 )
-                threads += sum(1 for _ in (folder / "task").iterdir())
-                files += sum(1 for _ in (folder / "fd").iterdir())
-    return Sample(kibibytes / 1024, files, threads) if threads else None
+                threads += sum(1 for _ in (entry / "task").iterdir())
+                files += sum(1 for _ in (entry / "fd").iterdir())
+    blocks = allocated = 0
+    with suppress(OSError):
+        blocks, allocated = in_use.read(in_use.file_of(folder, process.pid))
+    return Sample(kibibytes / 1024, files, threads, blocks, allocated) if threads else None
 
 
 class Watch:
     """Samples every few seconds until `stopping` is set."""
 
-    def __init__(self, processes: Mapping[str, Callable[[], Process]]) -> None:
-        self._processes = processes
+    def __init__(self, processes: Mapping[str, Callable[[], Process]], folder: Path) -> None:
+        self._processes, self._folder = processes, folder
         self.samples: dict[str, list[Sample]] = {name: [] for name in processes}
         self.stopping = threading.Event()
 
     def run(self) -> None:
         while not self.stopping.wait(_EVERY):
             for name, process in self._processes.items():
-                seen = sample(process())
+                seen = sample(process(), self._folder)
                 if seen is not None:
                     self.samples[name].append(seen)
 
@@ -78,11 +84,13 @@ class Watch:
         return [first, *(_median(seen[quarter * n : quarter * (n + 1)]) for n in (1, 2, 3))]
 
 
-def grows_on(quarters: Sequence[Sample]) -> bool:
-    """A leak goes on: work comes at an even rate, so each quarter ends above the one before. What a
-    cache or a backlog needed once comes as a step, and between two steps memory stands still."""
-    return all(
-        later.mebibytes > earlier.mebibytes + _GROWS for earlier, later in pairwise(quarters)
+def is_leak(quarters: Sequence[Sample]) -> bool:
+    """Work comes at an even rate, so a leak goes on once the caches are full, after the first
+    quarter."""
+    second, last = quarters[1], quarters[-1]
+    return (
+        last.blocks > second.blocks * _MORE_IN_USE
+        or last.allocated > second.allocated * _MORE_IN_USE
     )
 
 
@@ -149,7 +157,13 @@ def _median(samples: list[Sample]) -> Sample:
     def of(name: str) -> float:
         return float(median(getattr(one, name) for one in samples))
 
-    return Sample(of("mebibytes"), int(of("files")), int(of("threads")))
+    return Sample(
+        of("mebibytes"),
+        int(of("files")),
+        int(of("threads")),
+        int(of("blocks")),
+        int(of("allocated")),
+    )
 
 
 def clock(seconds: float) -> str:
