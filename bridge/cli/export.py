@@ -1,7 +1,10 @@
 """`bridge export`: which shipment became which fulfillment, for a spreadsheet."""
 
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from datetime import datetime
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -10,6 +13,10 @@ from bridge.cli.options import TIMESTAMP
 from bridge.cli.output import write_csv
 from bridge.domain.text import format_lines
 
+if TYPE_CHECKING:
+    from bridge.store.engine.database import Database
+
+PAGE_SIZE = 1000
 EXPORTED = (
     "id",
     "status",
@@ -44,12 +51,27 @@ EXPORTED = (
 )
 def export(since: datetime | None) -> None:
     """Which shipment became which fulfillment, as CSV on stdout."""
+    with open_database() as database:
+        write_csv(sys.stdout, EXPORTED, map(_for_a_spreadsheet, page_by_page(database, since)))
+
+
+def page_by_page(database: "Database", since: datetime | None) -> Iterator[dict[str, Any]]:
+    """Newest first, page by page: all at once, 200,000 of them took 1.6 GiB. A page is below the
+    last id of the one before, so that each delivery comes once whatever is written meanwhile."""
     from bridge.store import reports
     from bridge.store.queries import Query
 
-    with open_database() as database, database.read() as connection:
-        rows = reports.list_deliveries(connection, Query(since=since, limit=None))
-    for row in rows:
-        row["line_items"] = format_lines(row["line_items"]).replace(", ", "; ")
-        row["all_tracking_numbers"] = " ".join(row["all_tracking_numbers"])
-    write_csv(sys.stdout, EXPORTED, rows)
+    query = Query(since=since, limit=PAGE_SIZE)
+    while True:
+        with database.read() as connection:
+            rows = reports.list_deliveries(connection, query)
+        yield from rows
+        if len(rows) < PAGE_SIZE:
+            return
+        query = replace(query, before=rows[-1]["id"])
+
+
+def _for_a_spreadsheet(row: dict[str, Any]) -> dict[str, Any]:
+    lines = format_lines(row["line_items"]).replace(", ", "; ")
+    numbers = " ".join(row["all_tracking_numbers"])
+    return row | {"line_items": lines, "all_tracking_numbers": numbers}

@@ -244,7 +244,7 @@ def plural(count: int, noun: str, plural_noun: str | None = None) -> str:
     return f"{count or 'no'} {noun if count == 1 else nouns}"
 
 
-def write_csv(stream: TextIO, columns: Sequence[str], rows: Rows) -> None:
+def write_csv(stream: TextIO, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
     """A spreadsheet must not run what came from outside, nor a terminal obey it.
     https://owasp.org/www-community/attacks/CSV_Injection"""
     writer = csv.DictWriter(stream, columns, extrasaction="ignore")
