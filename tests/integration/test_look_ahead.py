@@ -6,11 +6,13 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
+import structlog
 
 from bridge.domain.errors import TemporaryError
 from bridge.domain.events import Record
 from bridge.domain.shipments import Clue, ClueKind
 from bridge.pipeline.find_orders import Resolver
+from bridge.pipeline.look_ahead import new_threads
 from bridge.vendors.shipstation.payloads import record_of
 from tests.support.fakes import Clock, FakePurpleDot, WatchedDatabase
 from tests.support.jobs import Jobs
@@ -113,6 +115,35 @@ def test_label_that_ships_or_names_nothing_asks_for_nothing_ahead(
     jobs.process()
 
     assert jobs.purple_dot.calls == []
+
+
+def test_what_is_asked_ahead_says_in_the_log_which_event_it_is_for(ships: Jobs) -> None:
+    seen: list[Any] = []
+
+    def answer() -> Any:
+        seen.append(structlog.contextvars.get_contextvars())
+        return an_order()
+
+    ships.purple_dot.script("order", answer)
+    with structlog.contextvars.bound_contextvars(event_id="evt_7"):
+        ships.process()
+
+    assert seen == [{"event_id": "evt_7"}]
+
+
+def test_as_many_labels_are_asked_ahead_at_once_as_a_worker_has_events() -> None:
+    """Each by a thread whose name says what it is there for."""
+    all_at_once = threading.Barrier(32)
+
+    def ask() -> str:
+        all_at_once.wait(NEVER)
+        return threading.current_thread().name
+
+    with new_threads() as threads:
+        tasks = [threads.submit(ask) for _ in range(32)]
+        names = {task.result(NEVER) for task in tasks}
+
+    assert {name.rpartition("_")[0] for name in names} == {"ahead"}
 
 
 # What was asked already

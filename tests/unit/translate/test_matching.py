@@ -580,6 +580,27 @@ def test_item_of_the_same_sales_order_goes_where_its_neighbor_goes() -> None:
     )
 
 
+def test_item_may_come_before_the_neighbor_that_names_its_order() -> None:
+    beside = of_order("SOCK", sales_order_id="so-2")
+    named = of_order("SHAWL", order_reference="PD200/1", sales_order_id="so-2")
+    other = of_order("CAP", sales_order_id="so-1", order_id=A.id)
+
+    assert found(merged(by_id(A), items=(beside, named, other))) == (
+        Match(A, "external_shipment_id", (other,)),
+        Match(B, "item_order_id", (beside, named)),
+    )
+
+
+def test_number_inside_an_items_text_counts_only_where_it_looks_like_purple_dots() -> None:
+    """The order is known, as another parcel of the page names it by its id."""
+    plain = an_order(2, "1002", B1)
+    boxed = of_order("CAP", order_reference="box 1002 of 3")
+
+    assert found(parcel(by_id(A), items=(boxed,)), A, plain) == (
+        Match(A, "external_shipment_id", (boxed,)),
+    )
+
+
 def test_sku_that_several_orders_of_the_parcel_have_is_doubtful() -> None:
     shared_b = an_order(2, "PD200/1", B1, OrderLine(uuid(22), 1, "CAP"))
     loose = of_order("CAP")
