@@ -591,14 +591,22 @@ def test_item_may_come_before_the_neighbor_that_names_its_order() -> None:
     )
 
 
-def test_number_inside_an_items_text_counts_only_where_it_looks_like_purple_dots() -> None:
-    """The order is known, as another parcel of the page names it by its id."""
-    plain = an_order(2, "1002", B1)
-    boxed = of_order("CAP", order_reference="box 1002 of 3")
+def test_reference_inside_an_items_text_counts_only_where_the_pattern_knows_it() -> None:
+    boxed = of_order("CAP", order_reference="box PD200/1 of 3")
+    shipment = parcel(by_id(A), items=(boxed,))
 
-    assert found(parcel(by_id(A), items=(boxed,)), A, plain) == (
-        Match(A, "external_shipment_id", (boxed,)),
-    )
+    assert refusal(found(shipment)) is Reason.AMBIGUOUS_ORDER
+    assert pairs(found(shipment, pattern=re.compile("^LOOM-"))) == [
+        ("PD100/1", "external_shipment_id")
+    ]
+
+
+def test_clue_of_an_order_that_no_item_is_of_leaves_it_open() -> None:
+    """Although the items name two other ones."""
+    third = an_order(3, "PD300/1", OrderLine(uuid(31), 1, "MUG"))
+    shipment = parcel(by_id(A), by_number("PD300/1"), items=(item(A1), item(B1)))
+
+    assert refusal(found(shipment, A, B, third)) is Reason.AMBIGUOUS_ORDER
 
 
 def test_sku_that_several_orders_of_the_parcel_have_is_doubtful() -> None:

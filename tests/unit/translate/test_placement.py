@@ -328,6 +328,17 @@ def test_search_ends_with_the_schedule() -> None:
     assert (verdicts(result), create.draft.due_at) == ([("held", Reason.ORDER_NOT_FOUND)], None)
 
 
+def test_every_unit_of_a_parcel_without_an_order_is_held_until_there_is_one() -> None:
+    result = planned(label(units(2, "TEE"), units(1)), orders=(), tries=99)
+
+    [create] = result.changes
+    assert isinstance(create, Create)
+    assert [(item["sku"], item["fate"], item["evidence"]) for item in create.draft.contents] == [
+        ("TEE", "held", "nothing settles which order it is of"),
+        (None, "held", "it has no SKU"),
+    ]
+
+
 def test_every_unit_of_a_parcel_is_accounted_for() -> None:
     note, socks = units(1), units(2, "SOCKS")
 
