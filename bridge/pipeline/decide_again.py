@@ -137,7 +137,6 @@ class Redecider:
             "tracking_number": stored.tracking_number,
             "carrier_code": stored.carrier_code,
             "ship_date": stored.ship_date,
-            "notify_customer": stored.notify_customer,
         }
         return [record_of("inline_row", row), self.fetcher.v2_shipment(shipment_id)]
 

@@ -704,6 +704,7 @@ def test_answer_that_stays_unclear_ends_with_the_schedule(jobs: Jobs) -> None:
         stored = jobs.deliver(after=400)
 
     assert (stored.status, stored.reason) == ("dead", Reason.SCHEDULE_EXHAUSTED)
+    assert (stored.posting_at, stored.unclear_at, stored.looks) == (None, None, 0)
     assert len(jobs.purple_dot.posted) == len(RETRY) + 1
 
 

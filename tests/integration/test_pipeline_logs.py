@@ -147,6 +147,15 @@ def test_event_says_what_its_shipments_came_to(jobs: Jobs, logged: Lines) -> Non
     }
 
 
+def test_event_that_waits_says_until_when(jobs: Jobs, logged: Lines) -> None:
+    jobs.fetcher.records = []
+    jobs.notify()
+
+    stored = jobs.process()
+
+    assert the_line(logged, "event_placed")["again_at"] == stored.due_at
+
+
 @pytest.mark.parametrize(
     ("error", "told"),
     [

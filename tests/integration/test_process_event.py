@@ -88,7 +88,25 @@ def test_event_becomes_a_delivery_and_remembers_why(jobs: Jobs) -> None:
         ("delivery", "orderNumber", delivery.id)
     ]
     assert [kept.record_id for kept in rows(jobs.database, "records")] == ["501"]
+    assert stored.processed_at == jobs.clock.now
     assert jobs.fetcher.calls == [("fetch", URL)]
+
+
+def test_what_was_fetched_is_as_old_as_its_question(jobs: Jobs) -> None:
+    """So that whoever posts later looks again in time."""
+    jobs.notify()
+    asked_at = jobs.clock.now
+
+    def answer_slowly() -> list[Record]:
+        jobs.clock.advance(20)
+        return [v1_label()]
+
+    jobs.fetcher.script("fetch", answer_slowly)
+    jobs.process()
+
+    [kept] = rows(jobs.database, "records")
+    [delivery] = rows(jobs.database)
+    assert (kept.fetched_at, delivery.label_seen_at) == (asked_at, asked_at)
 
 
 def test_same_shipment_told_again_makes_nothing_new(jobs: Jobs) -> None:
@@ -854,3 +872,25 @@ def test_replay_of_stored_facts_that_name_nothing_is_over_at_once(jobs: Jobs) ->
     replayed = [one for one in jobs.process_together() if one.id != event_id]
 
     assert [(one.status, one.waits) for one in replayed] == [("ignored", 0)]
+
+
+def test_rehearsal_decides_what_is_there_now_and_leaves_the_event_alone(jobs: Jobs) -> None:
+    event = told_before_the_pattern_was_right(jobs)
+    jobs.fetcher.records = [v1_label(number="1Z9")]
+    replay(jobs, event.id)
+    claimed = claim_event(jobs.database)
+    with jobs.database.read() as connection:
+        options = replays.options_of(connection, claimed.id)
+    before = row(jobs.database, claimed.id)
+    jobs.clock.advance(30)
+
+    facts = job_of(jobs).reader.gather(claimed, options)
+    with jobs.database.begin() as connection:
+        plan = job_of(jobs).judge(connection, claimed, facts, now=jobs.clock.now)
+
+    assert [decision.verdict for decision in plan.decisions] == ["delivery"]
+    assert plan.claimed == ()
+    [delivery] = rows(jobs.database)
+    assert (delivery.tracking_number, delivery.trigger) == ("1Z9", "replay")
+    assert (delivery.label_seen_at, delivery.created_at) == (jobs.clock.now, jobs.clock.now)
+    assert row(jobs.database, claimed.id) == before
