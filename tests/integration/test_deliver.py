@@ -21,7 +21,7 @@ from bridge.domain.errors import (
     UnclearError,
 )
 from bridge.domain.events import DeliveryStatus, Record
-from bridge.domain.orders import OrderLine, OrderStatus
+from bridge.domain.orders import FulfillmentOrder, OrderLine, OrderStatus
 from bridge.domain.reasons import MEANINGS, Reason
 from bridge.domain.shipments import ShipmentState
 from bridge.operations import repair
@@ -783,14 +783,14 @@ def v2_label(**fields: Any) -> Record:
     return record_of("v2_label", row | {"carrier_code": "ups", "status": "completed"} | fields)
 
 
-def test_parcel_whose_label_was_voided_goes_out_by_the_label_that_took_its_place(
-    jobs: Jobs,
-) -> None:
-    """Both bear the same number; what the shopper was to be told stays as it was decided."""
+def with_a_label_beside_it(jobs: Jobs, orders: tuple[FulfillmentOrder, ...] | None) -> str:
+    """A mark as shipped, and a label with the same number; then the mark is void."""
     mark = {"record_kind": "v2_fulfillment", "record": "se-7", "notify_customer": True}
-    delivery_id = jobs.parcel(shipstation_shipment_id="se-480", **mark)
-    again = a_parcel(record="se-9", record_kind="v2_label", shipstation_shipment_id="se-480")
-    put(jobs.database, again)
+    label = {"record_kind": "v2_label", "record": "se-9"}
+    # While an order is looked for, the delivery is of what was told last.
+    told = (mark, label) if orders is None else (label, mark)
+    for fields in told:
+        put(jobs.database, a_parcel(shipstation_shipment_id="se-480", **fields), orders=orders)
     items = [{"sku": "SHAWL-RED", "quantity": 2}, {"sku": "CAP-OAT", "quantity": 1}]
     order = {"shipment_id": "se-480", "shipment_number": "PD100", "items": items}
     void = {"fulfillment_id": "se-7", "shipment_id": "se-480", "tracking_number": "1Z1"}
@@ -799,6 +799,16 @@ def test_parcel_whose_label_was_voided_goes_out_by_the_label_that_took_its_place
         v2_label(),
         record_of("v2_shipment", order),
     ]
+    [stored] = rows(jobs.database)
+    return str(stored.id)
+
+
+@pytest.mark.parametrize("is_known", [True, False], ids=["order known", "order looked for"])
+def test_parcel_whose_mark_is_void_goes_out_by_the_label_beside_it(
+    jobs: Jobs, is_known: bool
+) -> None:
+    """What the shopper was to be told stays as it was decided."""
+    delivery_id = with_a_label_beside_it(jobs, None if is_known else ())
 
     decided = jobs.deliver(after=61)
     delivered = jobs.deliver()
@@ -810,7 +820,18 @@ def test_parcel_whose_label_was_voided_goes_out_by_the_label_that_took_its_place
     )
     assert delivered.status == "delivered"
     assert [body["notify_customer"] for body in jobs.purple_dot.posted] == [True]
-    assert jobs.fetcher.asked("again") == [("v2_label", "se-9")]
+    assert jobs.fetcher.asked("again")[-1] == ("v2_label", "se-9")
+
+
+def test_parcel_whose_mark_and_label_are_void_is_cancelled(jobs: Jobs) -> None:
+    delivery_id = with_a_label_beside_it(jobs, None)
+    mark, _, order = jobs.fetcher.records
+    jobs.fetcher.records = [mark, v2_label(voided=True), order]
+
+    stored = jobs.deliver(after=61)
+
+    assert (stored.id, stored.status, stored.reason) == (delivery_id, "cancelled", Reason.VOIDED)
+    assert jobs.purple_dot.posted == []
 
 
 def looking(jobs: Jobs, **fields: Any) -> str:
