@@ -13,7 +13,7 @@ from bridge.domain.errors import (
     TemporaryError,
 )
 from bridge.domain.orders import OrderLine, OrderStatus
-from bridge.domain.shipments import Clue, ClueKind, Shipment
+from bridge.domain.shipments import Clue, ClueKind, Shipment, ShipmentItem
 from bridge.operations import repair
 from bridge.pipeline.find_orders import Resolver, orders_named
 from bridge.store import deliveries
@@ -130,6 +130,29 @@ def test_number_and_id_of_one_order_cost_one_call(database: WatchedDatabase) -> 
 
 def test_id_of_another_system_of_the_same_shape_finds_nothing(database: WatchedDatabase) -> None:
     assert find(database, FakePurpleDot(), with_id()).orders == ()
+
+
+def test_ids_of_another_shop_s_goods_are_asked_for_no_more_and_other_goods_are(
+    database: WatchedDatabase,
+) -> None:
+    """Its keys have the form of Purple Dot's ids; a bundle counts by its own SKU."""
+    purple_dot = FakePurpleDot(an_order())
+    resolver = Resolver(database, purple_dot, POLICY.pattern)
+    mugs = (units(1, "MUG"), ShipmentItem(1, sku="LID", bundle_sku="MUG-SET"))
+    ids = [f"7b0e4c52-91d3-4f6a-8a27-3c5d9e1f0b0{number}" for number in range(4)]
+
+    for order_id in (ids[0], ids[0], ids[1]):
+        found = resolver.find([with_id(order_id, items=mugs)])
+    assert purple_dot.asked("order") == [ids[0], ids[0]]
+    assert found.missing_ids == frozenset()
+
+    resolver.find([with_id(ids[2], items=(units(1, "LID"),))])
+    resolver.find([with_id(ids[3], items=mugs), with_id(ids[3], items=(units(1, "SHAWL-RED"),))])
+    assert purple_dot.asked("order") == [ids[0], ids[0], ids[2], ids[3]]
+
+    linked = resolver.find([with_id(ids[1], items=mugs)], linked_order_id=ids[1])
+    assert purple_dot.asked("order")[-1] == ids[1]
+    assert linked.missing_ids == {ids[1]}
 
 
 def test_cached_order_is_asked_for_again_in_the_same_one_call(

@@ -130,6 +130,14 @@ def test_listed_id_is_asked_for_whatever_is_in_its_parcel() -> None:
     assert orders.worth_asking({OTHER_ID: {"a"}}, purple_dot, now=later) == {OTHER_ID}
 
 
+def test_goods_of_each_parcel_of_another_system_count_together() -> None:
+    purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
+    _denied(orders, "mug")
+    _denied(orders, "cap")
+
+    assert orders.worth_asking({"x": {"mug", "cap"}, "y": {"mug"}}, purple_dot, now=NOW) == set()
+
+
 def test_shop_of_many_foreign_goods_is_asked_about_no_further_ones() -> None:
     purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
     _denied(orders, *(f"mug-{number}" for number in range(MANY_GOODS)))
