@@ -650,6 +650,16 @@ def test_nothing_is_chosen_beforehand_of_what_a_resolved_delivery_counts_as(
     assert options[1]["value"] == ""
 
 
+def test_new_console_says_that_nothing_has_come_yet(bridge: VirtualBridge, anna: Reader) -> None:
+    before = [anna.page(f"/console/{path}") for path in ("", "events", "deliveries")]
+    ship(bridge, bridge.world.add_order("PD823/1", ONE_TEE))
+    after = [anna.page(f"/console/{path}") for path in ("", "events", "deliveries")]
+
+    said = ("No webhook has come yet.", "None yet.", "None yet.")
+    assert [words in page for words, page in zip(said, before, strict=True)] == [True] * 3
+    assert [words in page for words, page in zip(said, after, strict=True)] == [False] * 3
+
+
 def test_overview_tells_what_is_wrong_in_its_first_words(
     bridge: VirtualBridge, anna: Reader
 ) -> None:
