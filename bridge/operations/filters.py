@@ -11,6 +11,9 @@ from bridge.domain.reasons import Reason
 from bridge.store.queries import Query
 
 _SCANNED = timedelta(days=14)
+_WORDS_OF_PAGES = {"failed": "dead", "needs-review": "held"}
+"""What pages call these statuses."""
+
 QUALIFIERS = {
     "status": "status",
     "reason": "reason",
@@ -79,7 +82,7 @@ def _value(field: str, text: str, statuses: Collection[str]) -> str:
         "reason": [str(reason) for reason in Reason],
     }
     if field in closed_sets:
-        value = text.lower()
+        value = _WORDS_OF_PAGES.get(text.lower(), text.lower())
         if value not in closed_sets[field]:
             allowed = ", ".join(closed_sets[field])
             raise RefusedError(f"{text} is no {field} here; there are {allowed}")

@@ -2,6 +2,7 @@
 rule, what was sent, and what a person can do about it."""
 
 import json
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
@@ -38,6 +39,7 @@ from bridge.web.console.pages import render
 
 Story = Mapping[str, Any]
 _LONGEST_SEARCH = 200
+_COUNT_OF_ONE_KIND = re.compile(r"[0-9]+ [a-z_]+")
 _V1_CREDENTIALS = '-u "$BRIDGE_SHIPSTATION_V1_API_KEY:$BRIDGE_SHIPSTATION_V1_API_SECRET"'
 _V2_CREDENTIALS = '-H "api-key: $BRIDGE_SHIPSTATION_API_KEY"'
 
@@ -106,12 +108,13 @@ def event(services: Services, event_id: str) -> str:
 
 
 def _says_more(story: Story) -> bool:
-    """Whether an event's detail adds anything to what its reason says."""
+    """Whether an event's detail adds anything to what its reason says. What only counts one kind
+    of shipments, such as `1 voided`, does not."""
     detail, reason = story["detail"] or "", story["reason"]
     if not reason:
         return bool(detail)
     said = MEANINGS[Reason(reason)].sentence.rstrip(".").lower()
-    return detail.lower() not in ("", f"1 {reason}", said)
+    return bool(detail) and detail.lower() != said and not _COUNT_OF_ONE_KIND.fullmatch(detail)
 
 
 def delivery(services: Services, delivery_id: str) -> str:

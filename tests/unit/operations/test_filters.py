@@ -35,6 +35,8 @@ def read(line: str) -> dict[str, Any]:
         ("", {}),
         ("   ", {}),
         ("status:held", {"status": "held"}),
+        ("status:needs-review", {"status": "held"}),
+        ("status:Failed", {"status": "dead"}),
         ("STATUS:Held reason:AMBIGUOUS_ORDER", {"status": "held", "reason": "ambiguous_order"}),
         ("type:ship_notify", {"event_type": "SHIP_NOTIFY"}),
         ("order:#PD1389447/1", {"order": "#PD1389447/1"}),
