@@ -125,7 +125,8 @@ def _obstacle(
     if of_order:
         return of_order
     if not normalize_tracking(shipment.tracking_number):
-        return Held(Reason.NO_TRACKING_NUMBER, f"{record} has no tracking number")
+        detail = f"{record} has no tracking number, or none that can be made out for certain"
+        return Held(Reason.NO_TRACKING_NUMBER, detail)
     if not match.items:
         detail = f"{record} names no items, so its lines can't be known"
         return Held(Reason.NO_ITEMS, detail)

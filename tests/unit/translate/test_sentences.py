@@ -69,7 +69,7 @@ def piece(quantity: int, sku: str, line: str | None = None) -> ShipmentItem:
             [A_CAP],
             {"shipment": parcel(number=None)},
             Reason.NO_TRACKING_NUMBER,
-            "v1_shipment 7 has no tracking number",
+            "v1_shipment 7 has no tracking number, or none that can be made out for certain",
         ),
         ([], {}, Reason.NO_ITEMS, "v1_shipment 7 names no items, so its lines can't be known"),
         (
