@@ -112,6 +112,21 @@ def test_key_that_surely_names_an_order_is_told(bridge: VirtualBridge, key: str)
     assert bridge.exceptions() == []
 
 
+@pytest.mark.parametrize("key", ["{id}", "{{{id}}}", "{id}-1", "line_{id}"])
+def test_line_id_with_something_beside_it_still_names_its_line(
+    bridge: VirtualBridge, key: str
+) -> None:
+    for notify in (bridge.world.label_created_v2, bridge.world.ship_notify):
+        order = bridge.world.add_order(lines=[("TEE", 1)])
+        items = [Item("SHOP-TEE", 1, line_id=key.format(id=order.lines[0].id))]
+        shipment = bridge.world.add_shipstation_order("#1001", items)
+        bridge.clock.advance(60)
+
+        bridge.travel(notify(bridge.world.buy_labels(shipment)))
+
+        assert bridge.units(order) == {"TEE": 1}
+
+
 ORDINARY = [
     "#1001",
     "1001-A",

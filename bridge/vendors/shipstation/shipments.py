@@ -294,7 +294,7 @@ def _v2_item(item: V2Item) -> ShipmentItem:
     return ShipmentItem(
         quantity=quantity,
         sku=item.sku,
-        line_item_id=item.external_order_item_id,
+        line_item_id=_line_id(item.external_order_item_id),
         order_id=order_ids[0] if len(order_ids) == 1 else None,
         order_reference=order if order and not order_ids else None,
         sales_order_id=item.sales_order_id,
@@ -321,9 +321,15 @@ def _v1_item(item: V1Item) -> ShipmentItem:
     return ShipmentItem(
         quantity=quantity,
         sku=item.sku,
-        line_item_id=item.line_item_key,
+        line_item_id=_line_id(item.line_item_key),
         unreadable_quantity=unreadable,
     )
+
+
+def _line_id(key: str | None) -> str | None:
+    """A line's id, without what some system wrote beside one of Purple Dot's form."""
+    ids = UUID.findall(key or "")
+    return ids[0] if len(ids) == 1 else key
 
 
 def _one_of_two(first: ShipmentItem, second: ShipmentItem) -> ShipmentItem:
