@@ -27,6 +27,9 @@ Examples:
 Tab completion: eval "$(_BRIDGE_COMPLETE=bash_source bridge)"
 """
 
+_DISTRIBUTIONS = {"dotenv": "python-dotenv", "psycopg": "psycopg[binary]"}
+"""What is installed, where it is called otherwise than what is imported."""
+
 
 class _Commands(click.Group):
     """Loads the file of the command that is called, and reports every error of ours in a sentence,
@@ -100,7 +103,7 @@ def _missing_package(error: ModuleNotFoundError | ZoneInfoNotFoundError) -> str:
             raise error  # Our own mistake, which must be seen as it is.
     return (
         f"The Python package {name} is missing. Install it where the bridge is installed:"
-        f" `{sys.executable} -m pip install {name}`."
+        f" `{sys.executable} -m pip install '{_DISTRIBUTIONS.get(name, name)}'`."
     )
 
 

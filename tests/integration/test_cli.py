@@ -339,15 +339,16 @@ def test_env_file_that_can_not_be_read_stops_who_reads_the_database(
 
 
 @pytest.mark.parametrize(
-    ("error", "name"),
+    ("error", "installed"),
     [
-        (ModuleNotFoundError("No module named 'apprise'", name="apprise"), "apprise"),
-        (ModuleNotFoundError("No module named 'psycopg.rows'", name="psycopg.rows"), "psycopg"),
+        (ModuleNotFoundError("No such module", name="apprise"), "apprise"),
+        (ModuleNotFoundError("No such module", name="psycopg.rows"), "psycopg[binary]"),
+        (ModuleNotFoundError("No such module", name="dotenv"), "python-dotenv"),
         (ZoneInfoNotFoundError("No time zone found"), "tzdata"),
     ],
 )
 def test_package_that_is_missing_is_named_with_how_to_install_it(
-    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, name: str
+    run: Run, monkeypatch: pytest.MonkeyPatch, error: Exception, installed: str
 ) -> None:
     def fails() -> None:
         raise error
@@ -357,8 +358,8 @@ def test_package_that_is_missing_is_named_with_how_to_install_it(
     result = run("audit")
 
     assert result.exit_code == 1
-    assert f"The Python package {name} is missing." in result.stderr
-    assert f"-m pip install {name}`" in result.stderr
+    assert "is missing. Install it where the bridge is installed:" in result.stderr
+    assert f"-m pip install '{installed}'`" in result.stderr
 
 
 def test_output_that_is_closed_or_full_is_no_stack_trace(bridge: Bridge) -> None:
