@@ -471,18 +471,23 @@ def test_numbers_that_are_not_refreshed_say_so_until_they_are(browser: Browser) 
     wait_until(lambda: "not refreshed" not in browser.words(), 15, "numbers of now")
 
 
+def is_loaded(browser: Browser) -> bool:
+    """With its script, which runs last."""
+    return browser.driver.execute_script("return document.readyState") == "complete"
+
+
 def test_reason_that_was_sent_is_not_there_the_next_time(
     browser: Browser, ambiguous: Ambiguous
 ) -> None:
     held, _ = ambiguous()
-    page = f"/console/deliveries/{held}"
     note = f"#note-{held}"
-    browser.see(page)
+    browser.see(f"/console/deliveries/{held}")
     browser.unfold()
     browser.type(note, "asked the warehouse")
     browser.press("form[action*=remarks] button", "Noted.")
+    wait_until(lambda: is_loaded(browser), 15, "the page after the note")
 
-    browser.unfold()
+    browser.see(f"/console/deliveries/{held}")
 
     assert browser.one(note).get_property("value") == ""
 
@@ -497,11 +502,12 @@ def test_reason_outlives_a_session_that_ended_and_one_comes_back_to_it(
     browser.type(note, "asked the warehouse")
     browser.driver.delete_all_cookies()
     browser.press("form[action*=remarks] button", "Sign in")
+    wait_until(lambda: is_loaded(browser), 15, "the form to sign in")
 
     browser.type("#password", PASSWORD)
     browser.type("#name", "Anna")
     browser.press("main button", "Anna (operator)")
-    browser.unfold()
+    wait_until(lambda: is_loaded(browser), 15, "the page where the form stood")
 
     assert browser.driver.current_url.endswith(f"/console/deliveries/{held}")
     assert browser.one(note).get_property("value") == "asked the warehouse"
