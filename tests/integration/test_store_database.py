@@ -197,6 +197,16 @@ def server(request: pytest.FixtureRequest) -> Iterator[Database]:
     running.drop("to_be_broken")
 
 
+@pytest.mark.parametrize(
+    "statement", ["SELECT * FROM no_such_table", "SELECT no_such_column FROM events"]
+)
+def test_tables_of_another_version_are_said_to_be_so_with_what_to_do(
+    database: WatchedDatabase, statement: str
+) -> None:
+    with pytest.raises(StorageError, match="run `bridge migrate`"), database.read() as connection:
+        connection.execute(text(statement))
+
+
 @pytest.mark.postgres
 def test_server_that_takes_no_writes_is_a_storage_error(server: Database) -> None:
     with server.begin() as connection:

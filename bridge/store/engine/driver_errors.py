@@ -1,5 +1,6 @@
 """What the databases' drivers raise, in our words."""
 
+import re
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,6 +17,10 @@ _TOO_BIG = 18
 """SQLite's SQLITE_TOOBIG. https://www.sqlite.org/rescode.html#toobig"""
 _LOCKED_OR_CANCELED = frozenset({"55P03", "57014"})
 _BUSY = 5
+_UNDEFINED = frozenset({"42P01", "42703"})
+"""PostgreSQL's codes for a table and for a column that is not there."""
+_UNDEFINED_WORDS = re.compile("no such (table|column)|has no column named")
+"""SQLite has only words for it."""
 
 
 class WaitedTooLongError(StorageError):
@@ -40,8 +45,16 @@ def not_taken(exc: Exception) -> StorageError:
     """In the driver's own words, without the statement and its values."""
     cause = getattr(exc, "orig", None) or exc
     words = (str(cause).splitlines() or [type(cause).__name__])[0][:200]
+    if _is_of_another_version(cause):
+        words += ". Its tables are not those of this version: run `bridge migrate`"
     kind = WaitedTooLongError if _has_waited(exc, cause) else StorageError
     return kind(f"the database can't take it: {words}", retry_after=5)
+
+
+def _is_of_another_version(cause: BaseException) -> bool:
+    if getattr(cause, "sqlstate", None) in _UNDEFINED:
+        return True
+    return isinstance(cause, sqlite3.Error) and bool(_UNDEFINED_WORDS.search(str(cause)))
 
 
 def _is_of_the_values(exc: Exception) -> bool:
