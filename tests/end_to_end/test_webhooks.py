@@ -182,10 +182,16 @@ def test_fifty_copies_at_once_are_one_event(each_door: Stack) -> None:
 
 
 @pytest.mark.parametrize(
-    "url", ["https://elsewhere.example/v2/batches/1", "http://127.0.0.1:1/", "not a url", None]
+    ("url", "stored"),
+    [
+        ("https://elsewhere.example/v2/batches/1", "https://elsewhere.example/v2/batches/1"),
+        ("http://127.0.0.1:1/", "http://127.0.0.1:1/"),
+        ("not a url", "…"),
+        (None, None),
+    ],
 )
 def test_event_type_that_is_not_handled_is_stored_as_ignored_whatever_its_url(
-    each_door: Stack, url: str | None
+    each_door: Stack, url: str | None, stored: str | None
 ) -> None:
     calls = each_door.world.calls.copy()
 
@@ -196,7 +202,7 @@ def test_event_type_that_is_not_handled_is_stored_as_ignored_whatever_its_url(
     assert (event["status"], event["reason"], event["resource_url"]) == (
         "ignored",
         "event_type_not_handled",
-        url,
+        stored,
     )
     assert each_door.world.calls == calls
 

@@ -75,6 +75,12 @@ _RESOURCE_URL = re.compile(
     r"(?:\?(?P<query>[!$-;=?-\[\]-_a-~]*))?",
     re.ASCII,
 )
+_ANY_URL = re.compile(
+    r"(?P<scheme>https?://)(?P<authority>[^/?#]*)(?P<path>[^?#]*)(?:\?(?P<query>[^#]*))?(?:#.*)?",
+    re.IGNORECASE | re.DOTALL,
+)
+_PLAIN_HOST = re.compile(r"[A-Za-z0-9.:\[\]-]{1,253}", re.ASCII)
+_PLAIN_WORD = re.compile(r"[A-Za-z0-9._~-]{0,64}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +158,9 @@ def _clean(body: dict[str, Any]) -> None:
     too."""
     if isinstance(body.get("resource_url"), str):
         body["resource_url"] = storable_url(body["resource_url"])
+    event_type = body.get("resource_type")
+    if isinstance(event_type, str) and not _EVENT_TYPE.fullmatch(event_type):
+        body["resource_type"] = "…"
     rows = body.get("fulfillments")
     for row in rows if isinstance(rows, list) else []:
         if isinstance(row, dict) and "tracking_number" in row:
@@ -159,12 +168,16 @@ def _clean(body: dict[str, Any]) -> None:
 
 
 def storable_url(url: str) -> str:
-    """A URL that nobody checked, as it may be stored: of its query only parameters that we know,
-    with values that can be an id."""
-    address, mark, query = url.partition("?")
-    if not mark:
-        return url
-    kept = [part for part in query.split("&") if _is_storable(part)]
+    """A URL that nobody checked, as it may be stored: its host without a user's name, of its path
+    plain words, of its query only parameters that we know, with values that can be an id. `…`
+    stands for the rest, and for a text that is no URL."""
+    match = _ANY_URL.fullmatch(url)
+    if match is None:
+        return "…"
+    host = match["authority"].rpartition("@")[2]
+    words = [word if _PLAIN_WORD.fullmatch(word) else "…" for word in match["path"].split("/")]
+    address = f"{match['scheme']}{host if _PLAIN_HOST.fullmatch(host) else '…'}{'/'.join(words)}"
+    kept = [part for part in (match["query"] or "").split("&") if _is_storable(part)]
     return f"{address}?{'&'.join(kept)}" if kept else address
 
 

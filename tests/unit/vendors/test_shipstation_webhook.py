@@ -649,12 +649,24 @@ def test_v1_event_is_refused_where_no_v1_key_is_set() -> None:
         ("https://x.example/a?batchId=1&name=Jane", "https://x.example/a?batchId=1"),
         ("https://x.example/a?batchId=Jane%20Doe", "https://x.example/a"),
         ("https://x.example/a", "https://x.example/a"),
+        ("https://jane@mail.example:1@x.example/a", "https://x.example/a"),
+        ("https://x.example/a/Jane%20Doe/b", "https://x.example/a/…/b"),
+        ("https://x.example/a/jane@mail.example", "https://x.example/a/…"),
+        ("https://x.example/a#Jane", "https://x.example/a"),
+        ("https://Jane Doe/a", "https://…/a"),
+        ("Jane Doe", "…"),
     ],
 )
-def test_unknown_parameters_of_a_url_are_not_stored(url: str, kept: str) -> None:
+def test_what_nobody_needs_of_a_url_is_not_stored(url: str, kept: str) -> None:
     assert storable_url(url) == kept
     body = json.dumps({"resource_type": "SHIP_NOTIFY", "resource_url": url}).encode()
     assert json.loads(storable(body))["resource_url"] == kept
+
+
+def test_type_that_is_none_is_not_stored() -> None:
+    body = json.dumps({"resource_type": "Jane Doe", "resource_url": None}).encode()
+
+    assert json.loads(storable(body)) == {"resource_type": "…", "resource_url": None}
 
 
 def test_what_is_left_of_a_body_is_not_longer_than_the_body() -> None:
