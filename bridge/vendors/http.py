@@ -304,7 +304,7 @@ class ApiClient:
         a moment of the monotonic clock. DryRunError for what would reach a shopper."""
         if self.is_dry_run and operation in SHIPPED_WRITES:
             raise errors.DryRunError(
-                f"{self._name} {operation}: nothing was sent, as BRIDGE_DRY_RUN is set"
+                f"{self.name_of(operation)}: nothing was sent, as BRIDGE_DRY_RUN is set"
             )
         on_unclear: OnUnclear = errors.UnclearError
         if safe_to_repeat:
@@ -312,6 +312,10 @@ class ApiClient:
         call = self._new_call(operation, on_unclear)
         call.check_answer, call.not_after = check_answer, not_after
         return self._call(call, method, url, json)
+
+    def name_of(self, operation: str) -> str:
+        """A call as people read of it, such as `Purple Dot create fulfillment`."""
+        return f"{self._name} {operation.replace('_', ' ')}"
 
     def check_origin(self, url: str) -> None:
         """ForeignUrlError unless our credentials may go where `url` points."""
@@ -336,8 +340,7 @@ class ApiClient:
         return "".join(char if char.isprintable() else " " for char in text)
 
     def _new_call(self, operation: str, on_unclear: OnUnclear) -> _Call:
-        name = f"{self._name} {operation}"
-        return _Call(operation, name, time.monotonic(), on_unclear, _accept_any)
+        return _Call(operation, self.name_of(operation), time.monotonic(), on_unclear, _accept_any)
 
     def _call(self, call: _Call, method: str, url: str, json: object) -> Answer:
         """Sent once: no redirects, no retries."""

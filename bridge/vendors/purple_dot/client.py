@@ -131,9 +131,8 @@ class PurpleDot:
         self._accepted("create_fulfillment", answer)
         is_plain_yes = answer.status == 204 and answer.body is None
         if not is_plain_yes and not says_done(answer.body):
-            text = (
-                f"Purple Dot create_fulfillment: answered {answer.status} without saying yes or no"
-            )
+            name = self._api.name_of("create_fulfillment")
+            text = f"{name}: answered {answer.status} without saying yes or no"
             words = self._api.words_in(answer.body)
             raise UnclearError(f"{text}: {words}".removesuffix(": "))
 
@@ -165,14 +164,15 @@ class PurpleDot:
     def _get(self, operation: str, url: str) -> Answer:
         answer = self._accepted(operation, self._api.get(operation, url))
         if answer.body is None:
-            raise TemporaryError(f"Purple Dot {operation}: answered {answer.status} without a body")
+            name = self._api.name_of(operation)
+            raise TemporaryError(f"{name}: answered {answer.status} without a body")
         return answer
 
     def _accepted(self, operation: str, answer: Answer) -> Answer:
         if refusal_in(answer.body):
             words = self._api.words_in(answer.body) or "no reason given"
             raise PermanentError(
-                f"Purple Dot {operation}: answered {answer.status} but refused: {words}",
+                f"{self._api.name_of(operation)}: answered {answer.status} but refused: {words}",
                 status=answer.status,
                 body=answer.body,
             )
