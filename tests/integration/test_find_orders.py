@@ -147,7 +147,7 @@ def test_ids_of_another_shop_s_goods_are_asked_for_no_more_and_other_goods_are(
     assert found.missing_ids == frozenset()
 
     resolver.find([with_id(ids[2], items=(units(1, "LID"),))])
-    resolver.find([with_id(ids[3], items=mugs), with_id(ids[3], items=(units(1, "SHAWL-RED"),))])
+    resolver.find([with_id(ids[3], items=(units(1, "SHAWL-RED"),)), with_id(ids[3], items=mugs)])
     assert purple_dot.asked("order") == [ids[0], ids[0], ids[2], ids[3]]
 
     linked = resolver.find([with_id(ids[1], items=mugs)], linked_order_id=ids[1])
