@@ -205,6 +205,19 @@ def test_master_that_comes_after_its_child_is_the_same_shipment(database: Watche
     assert (master.reason, master.delivery_id) == (Reason.ALREADY_DELIVERED, child.delivery_id)
 
 
+def test_number_that_only_a_second_record_knew_is_the_parcel_s_as_well(
+    database: WatchedDatabase,
+) -> None:
+    first = only(put(database, a_parcel()))
+    label = {"record": "se-9", "record_kind": "v2_label", "shipstation_shipment_id": "se-480"}
+    put(database, a_parcel(all_tracking_numbers=("1Z1", "1Z1-CHILD"), **label))
+
+    child = only(put(database, a_parcel(number="1Z1-CHILD", record="502")))
+
+    assert child.delivery_id == first.delivery_id
+    assert len(rows(database)) == 1
+
+
 def test_combined_parcel_becomes_one_delivery_for_each_order(database: WatchedDatabase) -> None:
     decisions = put(database, combined(), orders=BOTH_ORDERS)
 

@@ -151,3 +151,8 @@ def test_goods_are_another_shops_for_a_bounded_time() -> None:
     later = NOW + FOREIGN_FOR + timedelta(seconds=1)
 
     assert orders.worth_asking({"x": {"mug"}}, purple_dot, now=later) == {"x"}
+    asked = []
+    for _ in range(2):
+        orders.note_denied("id-('mug',)", ["mug"], now=later)
+        asked.append(orders.worth_asking({"x": {"mug"}}, purple_dot, now=later))
+    assert asked == [{"x"}, set()]

@@ -188,3 +188,17 @@ def test_credentials_that_are_refused_are_tried_through_the_schedule() -> None:
     came = [decide(refused, attempt=n, schedule=SCHEDULE, now=NOW, jitter=0.0) for n in range(1, 5)]
 
     assert [type(one) for one in came] == [RetryAt, RetryAt, RetryAt, GiveUp]
+
+
+def test_wait_that_a_vendor_asked_for_names_the_vendor() -> None:
+    """So that what waits for it can be taken up when its pause is lifted."""
+    throttled = ThrottledError("wait", system="purple_dot")
+    decisions = [
+        decide(error, attempt=1, schedule=SCHEDULE, now=NOW, jitter=0.0)
+        for error in (throttled, TemporaryError("busy"))
+    ]
+
+    assert decisions == [
+        RetryAt(NOW + SCHEDULE[0], spent=False, throttled_by="purple_dot"),
+        RetryAt(NOW + SCHEDULE[0], spent=True),
+    ]
