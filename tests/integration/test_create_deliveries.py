@@ -218,6 +218,18 @@ def test_number_that_only_a_second_record_knew_is_the_parcel_s_as_well(
     assert len(rows(database)) == 1
 
 
+def test_parcel_that_is_looked_for_is_known_by_any_number_on_a_page_of_several(
+    database: WatchedDatabase,
+) -> None:
+    searching = only(put(database, a_parcel(), orders=()))
+    label = {"record": "502", "record_kind": "v2_label", "all_tracking_numbers": ("1Z2", "1Z1")}
+    other = a_parcel(number="1Z7", record="777", shipstation_shipment_id="481")
+
+    found, _ = put(database, a_parcel(number="1Z2", **label), other)
+
+    assert (found.verdict, found.delivery_id) == ("delivery", searching.delivery_id)
+
+
 def test_combined_parcel_becomes_one_delivery_for_each_order(database: WatchedDatabase) -> None:
     decisions = put(database, combined(), orders=BOTH_ORDERS)
 
