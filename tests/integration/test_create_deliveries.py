@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from sqlalchemy import select
 
 from bridge.domain.errors import LeaseLostError
 from bridge.domain.events import DeliveryStatus, Lane, Trigger
@@ -23,6 +24,7 @@ from bridge.pipeline.create_deliveries import create_deliveries, lock_orders
 from bridge.store import deliveries, orders, repairs, restores
 from bridge.store.engine.database import Database
 from bridge.store.tables import deliveries as table
+from bridge.store.tables import fulfillment_orders
 from bridge.translate.plans import Decision, OrderLookup, PageContext, summary
 from tests.support.fakes import Clock, WatchedDatabase
 from tests.support.jobs import Jobs
@@ -255,6 +257,29 @@ def test_two_threads_never_send_the_last_unit_twice(opened: Callable[[], Databas
     assert sorted(decision.verdict for decision in verdicts) == ["delivery", "held"]
     assert {decision.reason for decision in verdicts} == {None, Reason.NOTHING_LEFT}
     assert taken(databases[0]) == {"line-cap": 1}
+
+
+@pytest.mark.parametrize(
+    "migrated_url", [pytest.param("postgresql", marks=pytest.mark.postgres)], indirect=True
+)
+def test_order_that_is_unchanged_stays_locked_until_what_follows_is_written(
+    opened: Callable[[], Database], clock: Clock
+) -> None:
+    """SQLite has one writer anyway."""
+    mine, theirs, order = opened(), opened(), an_order()
+    put(mine, a_parcel(), orders=(order,))
+    lookup = OrderLookup(orders=(order,), stored=(order,), fresh=(order,), seen_at=clock.now)
+    free = select(fulfillment_orders.c.id).with_for_update(skip_locked=True)
+
+    def free_for_others() -> list[str]:
+        with theirs.begin() as connection:
+            return list(connection.execute(free).scalars())
+
+    with mine.begin() as connection:
+        lock_orders(connection, lookup, now=clock.now)
+        during = free_for_others()
+
+    assert (during, free_for_others()) == ([], [ORDER_ID])
 
 
 def test_order_that_is_unchanged_is_locked_all_the_same(
