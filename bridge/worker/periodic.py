@@ -9,7 +9,7 @@ from datetime import timedelta
 
 import structlog
 
-from bridge.domain.errors import StorageError
+from bridge.domain.errors import BridgeError, StorageError
 from bridge.store import periodic
 from bridge.store.engine.database import Database
 
@@ -96,12 +96,21 @@ class PeriodicTasks:
     def _run(self, task: PeriodicTask, stopping: threading.Event) -> None:
         try:
             task.run(stopping)
+        except BridgeError as exc:
+            if stopping.is_set():
+                log.info("periodic_task_broken_off", task=task.name)
+            else:
+                log.error("periodic_task_failed", task=task.name, error=str(exc)[:300])
+            self._run_again_soon(task)
         except Exception:  # A task must never end the worker; it is logged, and tried again.
             log.exception("periodic_task_failed", task=task.name)
-            again_after = min(task.every, _AGAIN_AFTER)
-            with self.database.begin(durable=False) as connection:
-                until = self.database.now(connection) + again_after
-                periodic.postpone(connection, task.name, until=until)
+            self._run_again_soon(task)
         else:
             with self.database.begin(durable=False) as connection:
                 periodic.note_done(connection, task.name, now=self.database.now(connection))
+
+    def _run_again_soon(self, task: PeriodicTask) -> None:
+        again_after = min(task.every, _AGAIN_AFTER)
+        with self.database.begin(durable=False) as connection:
+            until = self.database.now(connection) + again_after
+            periodic.postpone(connection, task.name, until=until)

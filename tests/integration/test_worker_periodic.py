@@ -2,13 +2,17 @@
 worker stops."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, MutableMapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
+from bridge.domain.errors import TemporaryError, ThrottledError
 from bridge.store import periodic
 from bridge.store.engine.database import Database
 from bridge.worker.periodic import PeriodicTask, PeriodicTasks
+
+pytest_plugins = ["tests.support.database_fixtures"]
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -69,6 +73,42 @@ def test_failed_task_ends_nothing_and_is_due_again_within_the_minute(
         assert periodic.last_done(connection, "sweep") is None
         now = own_database.now(connection)
     assert not due(own_database, now)
+    assert due(own_database, now + timedelta(minutes=1))
+
+
+def test_task_that_a_vendor_refuses_is_logged_in_a_sentence_and_due_again(
+    own_database: Database, logged: list[MutableMapping[str, Any]]
+) -> None:
+    def fail(_stopping: threading.Event) -> None:
+        raise TemporaryError("ShipStation V2 labels: answered 503")
+
+    run_due(own_database, fail)
+
+    [line] = logged
+    assert (line["event"], line["log_level"]) == ("periodic_task_failed", "error")
+    assert line["error"] == "ShipStation V2 labels: answered 503"
+    assert "exc_info" not in line
+    with own_database.read() as connection:
+        now = own_database.now(connection)
+    assert due(own_database, now + timedelta(minutes=1))
+
+
+def test_task_that_is_broken_off_by_a_stop_is_no_failure_and_comes_again(
+    own_database: Database, logged: list[MutableMapping[str, Any]]
+) -> None:
+    stopping = threading.Event()
+
+    def stop_in_the_middle(stopping: threading.Event) -> None:
+        stopping.set()
+        raise ThrottledError("stopped before shipstation labels", retry_after=1)
+
+    run_due(own_database, stop_in_the_middle, stopping=stopping)
+
+    assert [(line["event"], line["log_level"]) for line in logged] == [
+        ("periodic_task_broken_off", "info")
+    ]
+    with own_database.read() as connection:
+        now = own_database.now(connection)
     assert due(own_database, now + timedelta(minutes=1))
 
 
