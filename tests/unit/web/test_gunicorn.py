@@ -1,5 +1,6 @@
 """gunicorn's options, and the folder where its processes count together."""
 
+import gc
 import os
 import runpy
 from pathlib import Path
@@ -34,6 +35,21 @@ def test_operations_get_an_address_of_their_own() -> None:
     settings = Settings.load(NECESSARY | {"BRIDGE_OPERATIONS_BIND": "127.0.0.1:9000"})
 
     assert gunicorn.options(settings)["bind"] == ["127.0.0.1:8000", "127.0.0.1:9000"]
+
+
+def test_process_leaves_what_it_shares_to_no_collector(monkeypatch: pytest.MonkeyPatch) -> None:
+    began: list[int] = []
+    monkeypatch.setattr(
+        ThreadWorker, "init_process", lambda _self: began.append(gc.get_freeze_count())
+    )
+
+    try:
+        gunicorn.Threads.__new__(gunicorn.Threads).init_process()
+    finally:
+        gc.unfreeze()
+
+    assert len(began) == 1
+    assert began[0] > 1000
 
 
 class _WorkerOfGunicorn23(ThreadWorker):
