@@ -63,7 +63,7 @@ def _wrong_version(name: str, version: str | None) -> str:
 
     if version is None:
         return f"The database {name} is empty; `bridge migrate` fills it"
-    if version not in migrate.versions():
+    if migrate.is_newer(version):
         return f"The database {name} is at version {version}, of newer software; install that"
     return (
         f"The database {name} is at version {version}, and {migrate.newest()} is needed;"

@@ -315,7 +315,7 @@ def health(readiness: Mapping[str, Any], *, unused: Sequence[str] = ()) -> Itera
     if readiness["migrations"] == "ok":
         yield Finding("database", "ok", "reachable and up to date")
     else:
-        yield Finding("database", "fail", "of another version", "bridge migrate")
+        yield Finding("database", "fail", "of another version", readiness["next_step"])
     yield _worker(readiness)
     oldest = readiness["oldest_unprocessed_seconds"]
     if oldest > _BACKLOG_SECONDS:

@@ -11,16 +11,16 @@ from bridge.store import rate_limits, reports, shared_state, sweeps, workers
 from bridge.store.engine import migrate
 from bridge.store.engine.database import Connection, Database
 
-_BEHIND: dict[str, Any] = {
+_BEHIND = ("behind", "run `bridge migrate`")
+_NEWER = ("newer", "install the newer software that this database was used with")
+_UNREAD: dict[str, Any] = {
     "database": "ok",
-    "migrations": "behind",
     "worker_heartbeat_age_seconds": None,
     "oldest_unprocessed_seconds": 0.0,
     "exceptions_waiting": 0,
     "last_sweep": None,
     "vendors": {},
     "worker": "unknown",
-    "next_step": "run `bridge migrate`",
 }
 """What is said of a database whose schema is another version's, or that has none."""
 
@@ -41,8 +41,11 @@ def readiness(database: Database, settings: Settings) -> dict[str, Any]:
 
 
 def _parts(connection: Connection, now: datetime, rates: Mapping[str, int]) -> dict[str, Any]:
-    if migrate.current(connection) != migrate.newest():
-        return dict(_BEHIND)  # Its tables may not even be there.
+    version = migrate.current(connection)
+    if version != migrate.newest():
+        word, next_step = _NEWER if migrate.is_newer(version) else _BEHIND
+        # Its tables may not even be there.
+        return _UNREAD | {"migrations": word, "next_step": next_step}
     beat = workers.last_beat(connection)
     oldest = reports.oldest_unprocessed(connection, now=now)
     vendors = {

@@ -170,7 +170,7 @@ def test_value_that_no_index_takes_is_the_rows_fault_and_not_the_databases(url: 
             insert()
 
 
-def test_database_without_a_schema_is_behind_and_says_what_to_run(url: str) -> None:
+def test_database_of_another_version_says_what_to_do(url: str) -> None:
     settings = Settings.load(
         {
             "BRIDGE_WEBHOOK_TOKENS": "a-token-of-the-tests",
@@ -180,9 +180,15 @@ def test_database_without_a_schema_is_behind_and_says_what_to_run(url: str) -> N
     )
     with closing(Database(url)) as database:
         ready = readiness(database, settings)
+        migrate.upgrade(database)
+        with database.begin() as connection:
+            connection.execute(text("UPDATE alembic_version SET version_num = '9999'"))
+        newer = readiness(database, settings)
 
     assert (ready["status"], ready["migrations"]) == ("not_ready", "behind")
     assert ready["next_step"] == "run `bridge migrate`"
+    assert (newer["status"], newer["migrations"]) == ("not_ready", "newer")
+    assert newer["next_step"].startswith("install the newer software")
 
 
 def test_doctor_names_what_the_server_may_lose_and_how_full_it_is(url: str) -> None:

@@ -152,7 +152,12 @@ def test_nothing_is_said_when_all_is_well() -> None:
             "bad",
             "the last sign is 2 h 1 min old",
         ),
-        ({"migrations": "behind"}, None, "bad", "bridge migrate"),
+        (
+            {"migrations": "behind", "next_step": "run `bridge migrate`"},
+            None,
+            "bad",
+            "The database is of another version: run `bridge migrate`.",
+        ),
         ({}, Key("vendor", "Purple Dot"), "bad", "Purple Dot can't be called. Every call fails."),
         (
             {},

@@ -25,7 +25,7 @@ def upgrade(database: Database, revision: str = "head") -> None:
         version = current(connection)
         if revision == "head" and version == newest():
             return  # A process that starts must not wait for whoever writes.
-    if version and version not in versions():
+    if is_newer(version):
         raise StorageError(
             f"the database is at version {version}, of newer software; "
             "install that, or take the database back with it"
@@ -58,6 +58,11 @@ def current(connection: Connection) -> str | None:
 def newest() -> str:
     """The version this software wants."""
     return versions()[-1]
+
+
+def is_newer(version: str | None) -> bool:
+    """Whether a database of this version was used with newer software than ours."""
+    return version is not None and version not in versions()
 
 
 @cache

@@ -162,7 +162,7 @@ def judge(health: Mapping[str, Any], standing: Iterable[Problem], waiting: int) 
         sentence = f"No worker is running ({since}): nothing goes out. Start `bridge work`."
         concerns.append(Concern("bad", sentence))
     if health["migrations"] != "ok":
-        sentence = "The database is of another version. Run `bridge migrate`."
+        sentence = f"The database is of another version: {health['next_step']}."
         concerns.append(Concern("bad", sentence))
     concerns += [_concern(problem) for problem in standing if problem.key.kind != "exception"]
     if waiting:
