@@ -34,6 +34,8 @@ what it sends fits into one packet."""
 METRICS_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 _FOLDER_PREFIX = "bridge-metrics-"
 _CLOSING_THREADS = 4
+_LOOK_EVERY = 0.25
+"""Seconds between two looks at who is late, and who only asks whether the process lives."""
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108  # gunicorn makes its file there unlinked, nobody else can open it
 _HEALTH_REQUEST = b"GET /healthz HTTP/1."
 _HEALTH_BODY = b'{"status":"ok","version":"%s"}\n' % __version__.encode()
@@ -173,6 +175,8 @@ class Threads(ThreadWorker):
         super().__init__(*args, **kwargs)
         self._late_at: dict[TConn, float] = {}
         self._queued: dict[TConn, Future[Any]] = {}
+        self._thread_count: int = self.cfg.threads
+        self._look_at = 0.0
         self._closing = ThreadPoolExecutor(_CLOSING_THREADS, thread_name_prefix="close")
 
     def init_process(self) -> None:
@@ -189,7 +193,9 @@ class Threads(ThreadWorker):
             lambda done: self.method_queue.defer(self.finish_request, conn, done)
         )
         self._queued[conn] = future
-        self._answer_queued_health_checks()
+        # One for each connection that waits or is handled.
+        if len(self._late_at) > self._thread_count:
+            self._answer_health_check(conn, future)
 
     def handle(self, conn: TConn) -> Any:
         self._queued.pop(conn, None)
@@ -218,28 +224,31 @@ class Threads(ThreadWorker):
         return super().handle_request(req, conn)
 
     def notify(self) -> None:
-        """At least once a second. What came so far can still be read, and an answer written: only
-        waiting for more is over."""
+        """At least once a second, and beside each request under load. What came so far can still be
+        read, and an answer written: only waiting for more is over."""
         super().notify()
         now = time.monotonic()
+        if now < self._look_at:
+            return
+        self._look_at = now + _LOOK_EVERY
         late = [conn for conn, late_at in list(self._late_at.items()) if late_at <= now]
         for conn in late:
             self._late_at.pop(conn, None)
             with suppress(OSError):
                 conn.sock.shutdown(socket.SHUT_RD)
-        self._answer_queued_health_checks()
-
-    def _answer_queued_health_checks(self) -> None:
-        """While every thread is busy, say that the process lives from the thread that accepts."""
         for conn, future in list(self._queued.items()):
-            if future.running() or future.done():
-                self._queued.pop(conn, None)
-            elif _asks_for_health(conn.sock) and future.cancel():
-                self._queued.pop(conn, None)
-                self._late_at.pop(conn, None)
-                # The end of the future closes the connection.
-                with suppress(OSError):
-                    conn.sock.send(_HEALTH_ANSWER)
+            self._answer_health_check(conn, future)
+
+    def _answer_health_check(self, conn: TConn, future: Future[Any]) -> None:
+        """While every thread is busy, say that the process lives from the thread that accepts."""
+        if future.running() or future.done():
+            self._queued.pop(conn, None)
+        elif _asks_for_health(conn.sock) and future.cancel():
+            self._queued.pop(conn, None)
+            self._late_at.pop(conn, None)
+            # The end of the future closes the connection.
+            with suppress(OSError):
+                conn.sock.send(_HEALTH_ANSWER)
 
 
 def _asks_for_health(sock: socket.socket) -> bool:
