@@ -380,7 +380,7 @@ def cli_settings() -> dict[str, str]:
 def test_missing_apprise_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("importlib.util.find_spec", lambda _name: None)
 
-    with pytest.raises(Exception, match=r"BRIDGE_ALERT_URLS: entry 1 needs Apprise.*\[alerts\]"):
+    with pytest.raises(Exception, match=r"entry 1 needs the Python package apprise.*\[alerts\]"):
         Settings.load(SETTINGS | {"BRIDGE_ALERT_URLS": "slack://a/b/c"})
 
 
