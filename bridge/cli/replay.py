@@ -91,8 +91,8 @@ def replay(
 ) -> None:
     """Process stored webhooks again: the exact count and a dry run first. Nothing that Purple Dot
     has is sent twice."""
-    wanted = {name: options.pop(name) for name in _RANGE}
-    if sum([bool(texts), any(wanted.values()), bool(resume), bool(cancel)]) != 1:
+    filters = {name: options.pop(name) for name in _RANGE}
+    if sum([bool(texts), any(filters.values()), bool(resume), bool(cancel)]) != 1:
         raise click.UsageError(
             "Say either which events (ids), or which range (--since --until --status --type), or"
             " --resume, or --cancel."
@@ -102,7 +102,7 @@ def replay(
         _change_run(services.database, resume, cancel)
         _watch(services, resume or cancel or "", as_json=as_json)
         return
-    chosen, selection = _choose(services, texts, wanted, as_stored=options["as_stored"])
+    chosen, selection = _choose(services, texts, filters, as_stored=options["as_stored"])
     if yes and chosen.events:
         _check_reason(chosen, reason)
     else:
@@ -116,22 +116,24 @@ def replay(
 
 
 def _choose(
-    services: "Services", texts: tuple[str, ...], wanted: Mapping[str, Any], *, as_stored: bool
+    services: "Services", texts: tuple[str, ...], filters: Mapping[str, Any], *, as_stored: bool
 ) -> "tuple[Plan, dict[str, Any]]":
     """What would be replayed, and how it was chosen, for those who read it later."""
     from bridge.operations.replay import plan
     from bridge.store import replays
     from bridge.store.queries import Query
 
-    narrowed = Query(**{name: value for name, value in wanted.items() if name != "status"})
+    narrowed = Query(**{name: value for name, value in filters.items() if name != "status"})
     check_range(narrowed)
     with services.database.read() as connection:
         ids = [_event_id(connection, text) for text in texts]
         query = None if texts else narrowed
-        candidates = replays.candidates(connection, ids=ids, query=query, standing=wanted["status"])
+        candidates = replays.candidates(
+            connection, ids=ids, query=query, standing=filters["status"]
+        )
     selection: dict[str, Any] = {"ids": ids}
     if not texts:
-        selection = {name: value and str(value) for name, value in wanted.items()}
+        selection = {name: value and str(value) for name, value in filters.items()}
     return plan(candidates, as_stored=as_stored, origins=services.shipstation_origins), selection
 
 

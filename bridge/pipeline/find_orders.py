@@ -70,7 +70,7 @@ class Resolver:
             want.references,
             cached.orders,
             NO_ANSWERS,
-            goods_by_id=self._goods_by_id(want, shipments),
+            skus_by_id=self._skus_by_id(want, shipments),
             now=cached.read_at,
         )
         # An order that was found by its id need not be asked for by its number as well.
@@ -102,23 +102,23 @@ class Resolver:
         candidates = [*cached.orders, *cached.listed]
         if not (order_ids or want.references or candidates):
             return OrderLookup()
-        goods_by_id = self._goods_by_id(want, shipments)
+        skus_by_id = self._skus_by_id(want, shipments)
         for order_id in decided_ids:
-            goods_by_id.pop(order_id, None)
+            skus_by_id.pop(order_id, None)
         fresh, skipped = self._ask(
             order_ids,
             want.references,
             candidates,
             answers,
-            goods_by_id=goods_by_id,
+            skus_by_id=skus_by_id,
             now=cached.read_at,
         )
         # A cached order that Purple Dot does not know any more is no order of this parcel.
         orders = {order.id: order for order in fresh}
         missing_ids = frozenset(order_ids) - skipped - {order_id.lower() for order_id in orders}
-        for order_id in missing_ids & goods_by_id.keys():
-            goods = goods_by_id[order_id]
-            self.open_orders.note_denied(order_id, goods, now=cached.read_at)
+        for order_id in missing_ids & skus_by_id.keys():
+            skus = skus_by_id[order_id]
+            self.open_orders.note_denied(order_id, skus, now=cached.read_at)
         return OrderLookup(
             orders=tuple(orders.values()),
             stored=tuple(cached.orders),
@@ -136,17 +136,15 @@ class Resolver:
     def _wanted(self, shipments: Sequence[Shipment]) -> Wanted:
         return _union(wanted(shipment, pattern=self.pattern) for shipment in shipments)
 
-    def _goods_by_id(
-        self, want: Wanted, shipments: Sequence[Shipment]
-    ) -> dict[str, frozenset[str]]:
+    def _skus_by_id(self, want: Wanted, shipments: Sequence[Shipment]) -> dict[str, frozenset[str]]:
         """The ids that these shipments hold, each with what is in its parcels."""
-        goods_by_id: dict[str, frozenset[str]] = {}
+        skus_by_id: dict[str, frozenset[str]] = {}
         for shipment in shipments if want.order_ids else ():
-            goods = frozenset(sku_key(item.bundle_sku or item.sku) for item in shipment.items)
+            skus = frozenset(sku_key(item.bundle_sku or item.sku) for item in shipment.items)
             for order_id in wanted(shipment, pattern=self.pattern).order_ids:
-                known = goods_by_id.get(order_id, frozenset())
-                goods_by_id[order_id] = known | goods
-        return goods_by_id
+                others = skus_by_id.get(order_id, frozenset())
+                skus_by_id[order_id] = others | skus
+        return skus_by_id
 
     def _from_cache(self, want: Wanted, shipments: Sequence[Shipment]) -> _Cached:
         shipstation_ids = {
@@ -184,12 +182,12 @@ class Resolver:
         cached: Sequence[FulfillmentOrder],
         answers: KnownAnswers,
         *,
-        goods_by_id: Mapping[str, frozenset[str]],
+        skus_by_id: Mapping[str, frozenset[str]],
         now: datetime,
     ) -> tuple[list[FulfillmentOrder], set[str]]:
         """A cached order is asked for again, by its reference, in the same one call: its status may
         have changed. One that this answer leaves out is asked for by its id, as Purple Dot may have
-        replaced it. Those of `goods_by_id` that are surely another system's are skipped, and are
+        replaced it. Those of `skus_by_id` that are surely another system's are skipped, and are
         the second of what is returned."""
         numbers = {*references, *(normalize_reference(order.reference) for order in cached)}
         fresh = {order.id: order for order in answers.orders}
@@ -199,8 +197,8 @@ class Resolver:
         cached_ids = {order.id for order in cached}
         asked_ids = {*order_ids, *cached_ids} - fresh.keys() - answers.order_ids
         doubtful = {
-            order_id: goods
-            for order_id, goods in goods_by_id.items()
+            order_id: skus
+            for order_id, skus in skus_by_id.items()
             if order_id in asked_ids and order_id not in cached_ids
         }
         worth_asking = self.open_orders.worth_asking(doubtful, self.purple_dot, now=now)

@@ -14,7 +14,7 @@ LIST_EVERY = timedelta(minutes=1)
 """An order is ready for longer than this before a label is bought for it."""
 FOREIGN_FOR = timedelta(days=1)
 """So long the goods of another shop are remembered as such."""
-MANY_GOODS = 5
+MANY_SKUS = 5
 """A shop of which so many different things left under another system's ids has more of them."""
 _OVERLAP = timedelta(hours=1)
 
@@ -27,7 +27,7 @@ class OpenOrders:
     _order_ids: set[str] = field(default_factory=set)
     _foreign: set[str] = field(default_factory=set)
     _denied: set[str] = field(default_factory=set)
-    _foreign_goods: dict[str, datetime] = field(default_factory=dict)
+    _foreign_skus: dict[str, datetime] = field(default_factory=dict)
     _listed_at: datetime | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -46,28 +46,28 @@ class OpenOrders:
         return list({order.id: order for order in orders}.values())
 
     def worth_asking(
-        self, goods_by_id: Mapping[str, Collection[str]], purple_dot: PurpleDot, *, now: datetime
+        self, skus_by_id: Mapping[str, Collection[str]], purple_dot: PurpleDot, *, now: datetime
     ) -> set[str]:
         """Those of these ids (in lower case, each with the goods in its parcel) for which Purple
         Dot must be asked one by one: it lists them, or nothing like their goods left under another
         system's ids lately. Raises what the client raises."""
         with self._lock:
             doubtful = {
-                order_id for order_id, goods in goods_by_id.items() if self._are_foreign(goods, now)
+                order_id for order_id, skus in skus_by_id.items() if self._are_foreign(skus, now)
             }
             if doubtful - self._order_ids and self._is_old(now):
                 self._list(purple_dot, now)
-            return set(goods_by_id) - (doubtful - self._order_ids)
+            return set(skus_by_id) - (doubtful - self._order_ids)
 
-    def _are_foreign(self, goods: Collection[str], now: datetime) -> bool:
+    def _are_foreign(self, skus: Collection[str], now: datetime) -> bool:
         lately = {
-            known
-            for known, denied_at in self._foreign_goods.items()
+            sku
+            for sku, denied_at in self._foreign_skus.items()
             if abs(now - denied_at) <= FOREIGN_FOR
         }
-        return len(lately) >= MANY_GOODS or (bool(lately) and lately.issuperset(goods))
+        return len(lately) >= MANY_SKUS or (bool(lately) and lately.issuperset(skus))
 
-    def note_denied(self, order_id: str, goods: Collection[str], *, now: datetime) -> None:
+    def note_denied(self, order_id: str, skus: Collection[str], *, now: datetime) -> None:
         """Purple Dot does not show this id. Where it says so a second time, it is another
         system's, and the goods in its parcel may be taken for another shop's."""
         with self._lock:
@@ -75,7 +75,7 @@ class OpenOrders:
                 self._denied.add(order_id)
                 return
             self._denied.discard(order_id)
-            self._foreign_goods |= dict.fromkeys(goods, now)
+            self._foreign_skus |= dict.fromkeys(skus, now)
 
     def _is_old(self, now: datetime) -> bool:
         return self._listed_at is None or now - self._listed_at >= LIST_EVERY

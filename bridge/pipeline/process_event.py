@@ -32,7 +32,7 @@ from bridge.domain.reasons import MEANINGS, Reason
 from bridge.pipeline.create_deliveries import create_deliveries_of_pages
 from bridge.pipeline.find_orders import Resolver
 from bridge.pipeline.read_event import EventFacts, EventReader, Reading, short
-from bridge.pipeline.retry import RetryAt, Schedules, decide
+from bridge.pipeline.retry import GiveUp, RetryAt, Schedules, decide
 from bridge.store import events, leases
 from bridge.store.engine.database import Connection, Database
 from bridge.translate.plans import (
@@ -133,11 +133,11 @@ class EventJob:
         with self.database.begin() as connection:
             now = self.database.now(connection)
             decision = decide(error, attempt=1, schedule=self.schedules.retry, now=now)
-            if not isinstance(decision, RetryAt):
-                return
             held = _held(connection, claimed, owner)
             put_off = [
-                (event, _again(event, error, decision)) for event in claimed if event.id in held
+                (event, _after_failure(event, error, decision))
+                for event in claimed
+                if event.id in held
             ]
             events.end(connection, put_off, owner=owner, now=now)
 
@@ -286,17 +286,7 @@ class EventJob:
             decision = decide(
                 retriable, attempt=event.attempts + 1, schedule=self.schedules.retry, now=now
             )
-            if isinstance(decision, RetryAt):
-                outcome = _again(event, error, decision)
-                outcome = replace(outcome, attempts=event.attempts + decision.spent)
-            else:
-                outcome = EventOutcome(
-                    status=EventStatus.DEAD,
-                    reason=decision.reason,
-                    attempts=event.attempts,
-                    waits=event.waits,
-                    detail=str(error)[:1000],
-                )
+            outcome = _after_failure(event, error, decision)
             events.end(connection, [(event, outcome)], owner=owner, now=now)
         if not isinstance(error, ThrottledError):
             log.warning(
@@ -371,15 +361,21 @@ def _page(event: Event, facts: EventFacts, now: datetime) -> Page:
     return Page(facts.shipments, context)
 
 
-def _again(event: Event, error: BridgeError, decision: RetryAt) -> EventOutcome:
-    """Where an event goes on that failed and wrote nothing, without an attempt spent."""
-    return EventOutcome(
+def _after_failure(event: Event, error: BridgeError, decision: RetryAt | GiveUp) -> EventOutcome:
+    """Where an event goes that failed and wrote nothing."""
+    failed = EventOutcome(
         status=EventStatus.RECEIVED,
         attempts=event.attempts,
         waits=event.waits,
         detail=str(error)[:1000],
+    )
+    if isinstance(decision, GiveUp):
+        return replace(failed, status=EventStatus.DEAD, reason=decision.reason)
+    return replace(
+        failed,
         due_at=decision.at,
         throttled_by=decision.throttled_by,
+        attempts=event.attempts + decision.spent,
     )
 
 

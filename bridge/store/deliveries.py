@@ -316,8 +316,8 @@ def waiting(
     claimed = connection.execute(_CLAIMED, values).all()
     due = connection.execute(_DUE, {**values, "due_by": due_by}).all()
     by_id = {row.id: row for row in [*claimed, *due] if row.fulfillment_order_id is not None}
-    found = [Waiting(**row._mapping) for row in by_id.values()]
-    return sorted(found, key=lambda delivery: delivery.id != first)[:limit]
+    to_be_posted = [Waiting(**row._mapping) for row in by_id.values()]
+    return sorted(to_be_posted, key=lambda delivery: delivery.id != first)[:limit]
 
 
 def intend(

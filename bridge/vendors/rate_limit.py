@@ -93,34 +93,19 @@ class Budget:
     def before_call(self, operation: str) -> None:
         """Wait for a turn. Raises ThrottledError, which says when to come back, for a long pause,
         and where work that has made no call yet would take one thread too many."""
-        self._take_turn(operation, is_write=False)
+        self._wait_for_turn(operation, is_write=False)
 
     def before_write(self, operation: str) -> None:
         """The same for a write. While the answers to writes are unclear, only one is tried now and
         then; for the others, ThrottledError."""
-        self._take_turn(operation, is_write=True)
+        self._wait_for_turn(operation, is_write=True)
 
-    def _take_turn(self, operation: str, *, is_write: bool) -> None:
+    def _wait_for_turn(self, operation: str, *, is_write: bool) -> None:
         context = _context.get() or CallContext(Lane.LIVE)
-        with self._lock, self.database.begin(durable=False) as connection:
-            now = self.database.now(connection)
-            until_write = self._take_write(connection, now) if is_write else 0.0
-            wait = 0.0 if until_write > 0 else self._take(connection, context.lane, now)
-        if until_write > 0:
-            raise ThrottledError(
-                f"{self.system} gave no clear answer to the last writes, so {operation} waits",
-                retry_after=until_write,
-                system=self.system,
-            )
+        wait, now = self._take(operation, context.lane, is_write=is_write)
         if wait > 0:
-            self._wait(operation, context, wait, now.timestamp())
+            self._wait(operation, context, wait, now)
         context.calls += 1
-
-    def _take_write(self, connection: Connection, now: datetime) -> float:
-        """Seconds until a write may be tried; 0.0 when it may go."""
-        grant = rate_limits.take_write(connection, self.system, now=now)
-        self._are_writes_failing = grant.is_failing
-        return grant.wait
 
     def _wait(self, operation: str, context: CallContext, wait: float, now: float) -> None:
         with self._waiting_thread(context, wait) as may_wait:
@@ -138,10 +123,7 @@ class Budget:
                         retry_after=wait,
                         system=self.system,
                     )
-                with self._lock, self.database.begin(durable=False) as connection:
-                    moment = self.database.now(connection)
-                    wait = self._take(connection, context.lane, moment)
-                now = moment.timestamp()
+                wait, now = self._take(operation, context.lane)
 
     @contextmanager
     def _waiting_thread(self, context: CallContext, wait: float) -> Iterator[bool]:
@@ -179,7 +161,31 @@ class Budget:
             self._line[lane] = place + interval * _LINE_PACE
         return place - now
 
-    def _take(self, connection: Connection, lane: Lane, now: datetime) -> float:
+    def _take(self, operation: str, lane: Lane, *, is_write: bool = False) -> tuple[float, float]:
+        """(seconds to wait, 0.0 when the call may go; now). Where a write may not be tried at all,
+        ThrottledError."""
+        until_write = wait = 0.0
+        with self._lock, self.database.begin(durable=False) as connection:
+            now = self.database.now(connection)
+            if is_write:
+                until_write = self._take_write(connection, now)
+            if not until_write:
+                wait = self._take_call(connection, lane, now)
+        if until_write:
+            raise ThrottledError(
+                f"{self.system} gave no clear answer to the last writes, so {operation} waits",
+                retry_after=until_write,
+                system=self.system,
+            )
+        return wait, now.timestamp()
+
+    def _take_write(self, connection: Connection, now: datetime) -> float:
+        """Seconds until a write may be tried; 0.0 when it may go."""
+        grant = rate_limits.take_write(connection, self.system, now=now)
+        self._are_writes_failing = grant.is_failing
+        return grant.wait
+
+    def _take_call(self, connection: Connection, lane: Lane, now: datetime) -> float:
         """Seconds to wait; 0.0 when the call may go."""
         grant = rate_limits.take(
             connection, self.system, per_minute=self.allowed, now=now, lane=lane

@@ -91,10 +91,10 @@ class _Backlog:
         self._ask_at = now + _BACKLOG_SECONDS
         return set()
 
-    def note(self, queue: leases.Queue, claimed: int, wanted: int) -> None:
-        if wanted and claimed >= wanted:
+    def note(self, queue: leases.Queue, claimed: int, limit: int) -> None:
+        if limit and claimed >= limit:
             self.queues.add(queue.name)
-        elif wanted:
+        elif limit:
             self.queues.discard(queue.name)
 
 

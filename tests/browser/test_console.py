@@ -476,14 +476,20 @@ def is_loaded(browser: Browser) -> bool:
     return browser.driver.execute_script("return document.readyState") == "complete"
 
 
+def type_note(browser: Browser, delivery_id: str) -> str:
+    """The field of its page that a note was typed into, and not sent yet."""
+    note = f"#note-{delivery_id}"
+    browser.see(f"/console/deliveries/{delivery_id}")
+    browser.unfold()
+    browser.type(note, "asked the warehouse")
+    return note
+
+
 def test_reason_that_was_sent_is_not_there_the_next_time(
     browser: Browser, ambiguous: Ambiguous
 ) -> None:
     held, _ = ambiguous()
-    note = f"#note-{held}"
-    browser.see(f"/console/deliveries/{held}")
-    browser.unfold()
-    browser.type(note, "asked the warehouse")
+    note = type_note(browser, held)
     browser.press("form[action*=remarks] button", "Noted.")
     wait_until(lambda: is_loaded(browser), 15, "the page after the note")
 
@@ -496,10 +502,7 @@ def test_reason_outlives_a_session_that_ended_and_one_comes_back_to_it(
     browser: Browser, ambiguous: Ambiguous
 ) -> None:
     held, _ = ambiguous()
-    note = f"#note-{held}"
-    browser.see(f"/console/deliveries/{held}")
-    browser.unfold()
-    browser.type(note, "asked the warehouse")
+    note = type_note(browser, held)
     browser.driver.delete_all_cookies()
     browser.press("form[action*=remarks] button", "Sign in")
     wait_until(lambda: is_loaded(browser), 15, "the form to sign in")

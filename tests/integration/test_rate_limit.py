@@ -284,9 +284,13 @@ def test_work_of_many_calls_ends_however_small_the_budget_is(
     database: WatchedDatabase, clock: Clock, per_minute: int, lane: Lane
 ) -> None:
     ours = Budget(database, "purple_dot", per_minute, _VirtualWait(clock))
+    began, calls = clock.now, 20
     with calls_in(lane):
-        for _ in range(20):
+        for _ in range(calls):
             ours.before_call("order")
+
+    minutes = (clock.now - began).total_seconds() / 60
+    assert calls / per_minute - 1 <= minutes <= calls / per_minute + 1
 
 
 def test_work_that_made_calls_comes_back_after_a_long_pause(database: WatchedDatabase) -> None:

@@ -10,7 +10,7 @@ from bridge.pipeline.open_orders import (
     FOREIGN_FOR,
     LIST_EVERY,
     LOOK_BACK,
-    MANY_GOODS,
+    MANY_SKUS,
     OpenOrders,
 )
 from tests.support.fakes import Clock, FakePurpleDot
@@ -140,7 +140,7 @@ def test_goods_of_each_parcel_of_another_system_count_together() -> None:
 
 def test_shop_of_many_foreign_goods_is_asked_about_no_further_ones() -> None:
     purple_dot, orders = FakePurpleDot(FIRST), OpenOrders()
-    _denied(orders, *(f"mug-{number}" for number in range(MANY_GOODS)))
+    _denied(orders, *(f"mug-{number}" for number in range(MANY_SKUS)))
 
     assert orders.worth_asking({"x": {"another"}}, purple_dot, now=NOW) == set()
 
